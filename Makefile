@@ -1,0 +1,33 @@
+# Two commands do everything on a fresh clone:  make demo   and   make test
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: demo test lint benchmark clean
+
+demo: $(STAMP)
+	$(BIN)/midebias demo
+
+test: $(STAMP) lint
+	$(BIN)/pytest -n 2 -p no:cacheprovider tests src/midebias
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+benchmark: $(STAMP)
+	$(BIN)/python -m midebias.benchmarks.colored_mnist_first --output results/colored_mnist_first.json
+
+# torch first and pinned: a CPU build is found for it, where an unpinned torch pulls several GB of CUDA.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -r constraints.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) runs
