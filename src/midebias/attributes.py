@@ -1,0 +1,162 @@
+"""The biased attribute c as tensors: encoded columns and a mask of missing values.
+
+An attribute turns what a user has (labels, numbers, several of both, some missing) into a float matrix
+that critics and closed forms can read. Nothing is binned unless the user says so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .protocols import InputError
+
+__all__ = ["Attribute", "Attributes", "Categorical", "Continuous"]
+
+
+class Attribute:
+    """Base of the attribute kinds. ``width`` is the number of columns c takes on input."""
+
+    width: int
+    dim: int
+
+    def encode(self, c: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode c.
+
+        Parameters
+        ----------
+        c : Tensor of shape (n,) or (n, width)
+
+        Returns
+        -------
+        values : float Tensor of shape (n, dim)
+            Rows of missing samples are zero.
+        present : bool Tensor of shape (n,)
+        """
+        raise InputError(f"{type(self).__name__} cannot encode; use Categorical, Continuous or Attributes")
+
+    def _columns(self, c: Tensor) -> Tensor:
+        if not isinstance(c, Tensor):
+            raise InputError(f"c must be a torch.Tensor, got {type(c).__name__}")
+        if c.is_complex():
+            raise InputError(f"c must be real, got {c.dtype}")
+        columns = c[:, None] if c.ndim == 1 else c
+        if columns.ndim != 2 or columns.shape[1] != self.width:
+            raise InputError(f"c must have shape (n, {self.width}), got {tuple(c.shape)}")
+        return columns
+
+
+class Categorical(Attribute):
+    """Labels 0 .. n_categories - 1, one-hot encoded; -1 (or NaN in a floating c) means missing.
+
+    Parameters
+    ----------
+    n_categories : int or sequence of int
+        At least 2. A sequence describes several columns, each one-hot on its own: the reference recipe's
+        three colour channels of 8 levels are ``Categorical((8, 8, 8))``, encoded in 24 columns.
+
+    Examples
+    --------
+    >>> import torch
+    >>> values, present = Categorical(3).encode(torch.tensor([2, 0, -1]))
+    >>> values.tolist(), present.tolist()
+    ([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]], [True, True, False])
+    """
+
+    def __init__(self, n_categories: int | Sequence[int]) -> None:
+        self.sizes = (n_categories,) if isinstance(n_categories, int) else tuple(int(n) for n in n_categories)
+        if not self.sizes or min(self.sizes) < 2:
+            raise InputError(f"n_categories must be at least 2 for each column, got {n_categories}")
+        self.width, self.dim = len(self.sizes), sum(self.sizes)
+
+    def __repr__(self) -> str:
+        return f"Categorical({self.sizes[0] if self.width == 1 else self.sizes})"
+
+    def encode(self, c: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Attribute.encode`. Raises `InputError` for labels out of range or not whole."""
+        columns = self._columns(c)
+        if columns.is_floating_point():
+            filled = torch.nan_to_num(columns, nan=-1.0, posinf=-2.0, neginf=-2.0)
+            if bool((filled != filled.round()).any()):
+                raise InputError("c holds fractions but is declared Categorical: bin it yourself or use Continuous")
+            columns = filled
+        columns = columns.long()
+        present = (columns != -1).all(dim=1)
+        parts = []
+        for j, size in enumerate(self.sizes):
+            column = torch.where(present, columns[:, j], 0)
+            if len(column) and (int(column.min()) < 0 or int(column.max()) >= size):
+                raise InputError(
+                    f"c column {j} must hold labels 0 to {size - 1} (-1 for missing), "
+                    f"got {int(column.min())} to {int(column.max())}"
+                )
+            parts.append(torch.nn.functional.one_hot(column, size))
+        return torch.cat(parts, dim=1).float() * present[:, None], present
+
+    def entropy(self, c: Tensor) -> float:
+        """Plug-in joint entropy H(C) in nats of the non-missing rows; an upper limit of I(Z;C)."""
+        values, present = self.encode(c)
+        _, counts = torch.unique(values[present], dim=0, return_counts=True)
+        p = counts.double() / counts.sum()
+        return float(-(p * p.log()).sum())
+
+
+class Continuous(Attribute):
+    """Real columns, taken as they are; NaN means missing.
+
+    Parameters
+    ----------
+    dim : int
+        Number of columns, at least 1.
+    """
+
+    def __init__(self, dim: int = 1) -> None:
+        if dim < 1:
+            raise InputError(f"dim must be at least 1, got {dim}")
+        self.width = self.dim = dim
+
+    def __repr__(self) -> str:
+        return f"Continuous({self.dim})"
+
+    def encode(self, c: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Attribute.encode`. Raises `InputError` for infinite values."""
+        columns = self._columns(c).float()
+        present = ~columns.isnan().any(dim=1)
+        values = torch.where(present[:, None], columns, 0.0)
+        if not math.isfinite(float(values.sum(dtype=torch.float64))):
+            raise InputError("c contains infinity; use NaN for missing values")
+        return values, present
+
+
+class Attributes(Attribute):
+    """Several attributes side by side; the information is that of all of them jointly.
+
+    A row counts as missing when any of its attributes is missing.
+
+    Examples
+    --------
+    >>> import torch
+    >>> both = Attributes(Categorical(2), Continuous(1))
+    >>> both.encode(torch.tensor([[1.0, 35.0]]))[0].tolist()
+    [[0.0, 1.0, 35.0]]
+    """
+
+    def __init__(self, *parts: Attribute) -> None:
+        if not parts:
+            raise InputError("Attributes needs at least one attribute")
+        self.parts = parts
+        self.width, self.dim = sum(p.width for p in parts), sum(p.dim for p in parts)
+
+    def __repr__(self) -> str:
+        return f"Attributes({', '.join(map(repr, self.parts))})"
+
+    def encode(self, c: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Attribute.encode`."""
+        columns = self._columns(c)
+        splits = columns.split([p.width for p in self.parts], dim=1)
+        encoded = [p.encode(s) for p, s in zip(self.parts, splits, strict=True)]
+        present = torch.stack([e[1] for e in encoded]).all(dim=0)
+        return torch.cat([e[0] for e in encoded], dim=1) * present[:, None], present

@@ -1,0 +1,66 @@
+"""Bundled data files: found, decompressed and verified against their SHA-256 sums."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..protocols import DataError
+
+__all__ = ["bundled_files", "read_file", "read_idx"]
+
+_BUNDLED = Path(__file__).parent / "data"
+
+
+def bundled_files() -> dict[str, str]:
+    """Names of the bundled files and the SHA-256 sums of their uncompressed contents."""
+    lines = (_BUNDLED / "SHA256SUMS").read_text(encoding="ascii").splitlines()
+    return {name: digest for digest, name in (line.split() for line in lines)}
+
+
+def read_file(name: str, root: str | Path | None = None) -> bytes:
+    """Read a known data file, gzipped or not, and verify it.
+
+    Parameters
+    ----------
+    name : str
+        One of `bundled_files`, such as ``"mnist/train-images-idx3-ubyte"``.
+    root : path, optional
+        Folder to read from; default is the environment variable ``MIDEBIAS_DATA``, else the package.
+
+    Raises
+    ------
+    DataError
+        When the file is missing, cannot be decompressed, or has another SHA-256 sum.
+    """
+    expected = bundled_files().get(name)
+    if expected is None:
+        raise DataError(f"{name} is not a known data file; known are {', '.join(bundled_files())}")
+    folder = Path(root or os.environ.get("MIDEBIAS_DATA") or _BUNDLED).expanduser()
+    candidates = [folder / f"{name}.gz", folder / name]
+    candidates += [folder / Path(name).name, folder / f"{Path(name).name}.gz"]
+    path = next((p for p in candidates if p.is_file()), None)
+    if path is None:
+        raise DataError(f"{name} not found in {folder} (root= or MIDEBIAS_DATA), neither plain nor as .gz")
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} is damaged and cannot be decompressed ({error})") from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected:
+        raise DataError(f"{path} is damaged or another file: SHA-256 is {found[:12]}..., expected {expected[:12]}...")
+    return content
+
+
+def read_idx(name: str, root: str | Path | None = None) -> NDArray[np.uint8]:
+    """Read a verified idx file of unsigned bytes as an array."""
+    content = read_file(name, root)
+    n_dims = content[3]
+    shape = np.frombuffer(content, ">u4", count=n_dims, offset=4)
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * n_dims).reshape(shape.tolist())

@@ -1,0 +1,78 @@
+"""Read a pickled dict of arrays from a ``.npy`` file without executing what else a pickle may hold."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..protocols import DataError
+
+__all__ = ["read_array_dict"]
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+    # How Python 2 bytes travel in protocol 2; other codecs could do anything, and are refused.
+    if encoding not in ("latin1", "latin-1"):
+        raise pickle.UnpicklingError(f"codec {encoding!r}")
+    return text.encode("latin1")
+
+
+def _new_array(subtype: Any, shape: Any, typecode: Any) -> NDArray[Any]:
+    if subtype is not np.ndarray or shape not in ((0,), 0):
+        raise pickle.UnpicklingError("array reconstruction with unexpected arguments")
+    return np.ndarray((0,), dtype=np.uint8)
+
+
+def _from_buffer(buffer: Any, dtype: Any, shape: Any, order: str, *_: Any) -> NDArray[Any]:
+    return np.frombuffer(buffer, dtype=dtype).reshape(shape, order=order)
+
+
+class _ArraysOnly(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        multiarray = module in ("numpy.core.multiarray", "numpy._core.multiarray")
+        numeric = module in ("numpy.core.numeric", "numpy._core.numeric")
+        if multiarray and name == "_reconstruct":
+            return _new_array
+        if numeric and name == "_frombuffer":
+            return _from_buffer
+        if module == "numpy" and name in ("ndarray", "dtype"):
+            return getattr(np, name)
+        if (module, name) == ("_codecs", "encode"):
+            return _latin1
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+
+
+def read_array_dict(path: str | Path) -> dict[str, NDArray[Any]]:
+    """Read ``np.save(path, {name: array})`` as written by numpy.
+
+    Only plain numeric arrays, their dtypes and built-in containers are rebuilt; anything else in the file is refused
+    before it runs.
+
+    Raises
+    ------
+    DataError
+        When the file is missing, is not such a file, or asks for anything but arrays.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            version = np.lib.format.read_magic(file)
+            reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            _, _, dtype = reader(file)
+            if not dtype.hasobject:
+                raise DataError(f"{path} holds a plain array of {dtype}, not a dict of arrays")
+            loaded: Any = _ArraysOnly(file, encoding="latin1").load()
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist") from error
+    except DataError:
+        raise
+    except Exception as error:  # a hostile pickle can raise anything
+        raise DataError(f"{path} is not a file of arrays that can be read safely: {error}") from error
+    content = loaded.item() if isinstance(loaded, np.ndarray) and loaded.size == 1 else loaded
+    if not isinstance(content, dict):
+        raise DataError(f"{path} holds {type(content).__name__}, expected a dict of arrays")
+    return {str(k): np.asarray(v) for k, v in content.items()}

@@ -1,0 +1,141 @@
+r"""Take what the attribute alone says about the label out of the task.
+
+:math:`I(Z;Y) - I(Z;C) = I(Z;Y|C) - I(Z;C|Y)`. The penalty minimises the second term; this module turns the
+task loss into the first. Training :math:`\log p(y|z) + \log \hat p(y|c)` under cross-entropy leaves z to
+explain only what c does not already say about y: a product of experts in which the attribute is one.
+At prediction the logits are used alone.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .attributes import Attribute
+from .networks import seeded
+from .protocols import InputError, check_groups
+
+__all__ = ["LogitAdjustment"]
+
+
+class LogitAdjustment(nn.Module):
+    r"""Add :math:`\log \hat p(y|c)` to the logits while training.
+
+    :math:`\hat p(y|c)` is a small classifier of y from c alone. It sees neither x nor z, learns beside the
+    task from the batches that pass (``steps`` updates each), or from the whole training set by `fit`.
+
+    Parameters
+    ----------
+    attribute : Attribute
+    n_classes : int
+    strength : float, default 1.0
+        Factor of the added term; 0 is plain training.
+    steps : int, default 1
+        Updates of the classifier per call in training mode.
+    seed : int, default 0
+
+    References
+    ----------
+    Hinton, "Training Products of Experts", 2002. Clark et al., "Don't Take the Easy Way Out", EMNLP 2019
+    (there called bias product). Menon et al., "Long-tail learning via logit adjustment", ICLR 2021.
+    """
+
+    def __init__(
+        self, attribute: Attribute, n_classes: int, *, strength: float = 1.0, steps: int = 1, seed: int = 0
+    ) -> None:
+        super().__init__()
+        if n_classes < 2:
+            raise InputError(f"n_classes must be at least 2, got {n_classes}")
+        if strength < 0:
+            raise InputError(f"strength must be at least 0, got {strength}")
+        self.attribute, self.n_classes, self.strength, self.steps = attribute, n_classes, strength, steps
+        with seeded(seed):
+            self.classifier = nn.Sequential(
+                nn.Linear(attribute.dim, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, n_classes)
+            )
+        self.center: Tensor
+        self.scale: Tensor
+        self.register_buffer("center", torch.zeros(attribute.dim))
+        self.register_buffer("scale", torch.zeros(attribute.dim))
+        self._generator = torch.Generator().manual_seed(seed)
+        self._optimizer: torch.optim.Adam | None = None
+
+    def fit(self, c: Tensor, y: Tensor, *, epochs: int = 10, batch_size: int = 1024) -> LogitAdjustment:
+        """Fit the classifier on all (c, y) before training; it is then left as it is.
+
+        Parameters
+        ----------
+        c : Tensor of shape (n,) or (n, attribute.width)
+        y : integer Tensor of shape (n,)
+        epochs, batch_size : int
+            At least 200 updates are made, so that small tables are fitted too.
+        """
+        values, present = self._check(c, y)
+        values, y = values[present], y[present]
+        self._set_scale(values)
+        n = len(y)
+        per_epoch = max(1, n // batch_size)
+        total = max(200, epochs * per_epoch)
+        optimizer = torch.optim.Adam(self.classifier.parameters(), lr=5e-3)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 5e-3, total_steps=total)
+        order = torch.randperm(n, generator=self._generator)
+        for step in range(total):
+            at = (step % per_epoch) * batch_size
+            if at == 0:
+                order = torch.randperm(n, generator=self._generator)
+            rows = order[at : at + batch_size].to(y.device)
+            self._update(optimizer, values[rows], y[rows])
+            schedule.step()
+        self.steps = 0
+        return self
+
+    def forward(self, logits: Tensor, c: Tensor, y: Tensor | None = None) -> Tensor:
+        """Adjusted logits of shape (n, n_classes) in training mode; the logits themselves in eval mode.
+
+        Rows whose attribute is missing are not adjusted. ``y`` is needed while the classifier still learns.
+        """
+        if not self.training or self.strength == 0:
+            return logits
+        if logits.ndim != 2 or logits.shape[1] != self.n_classes:
+            raise InputError(f"logits must have shape (n, {self.n_classes}), got {tuple(logits.shape)}")
+        if self.steps:
+            if y is None:
+                raise InputError("y is needed while LogitAdjustment learns; call fit(c, y) first to go without")
+            values, present = self._check(c, y)
+            if not bool((self.scale > 0).any()):
+                self._set_scale(values[present])
+            if self._optimizer is None:
+                self._optimizer = torch.optim.Adam(self.classifier.parameters(), lr=3e-3)
+            for _ in range(self.steps if bool(present.any()) else 0):
+                self._update(self._optimizer, values[present], y[present])
+        else:
+            values, present = self.attribute.encode(c)
+        with torch.no_grad():
+            log_prior = self._scores(values).log_softmax(dim=1) * present[:, None]
+        return logits + self.strength * log_prior.to(logits.dtype)
+
+    def log_prior(self, c: Tensor) -> Tensor:
+        """log p(y|c) of shape (n, n_classes), in nats."""
+        with torch.no_grad():
+            return self._scores(self.attribute.encode(c)[0]).log_softmax(dim=1)
+
+    def _check(self, c: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        values, present = self.attribute.encode(c)
+        check_groups(y, len(values))
+        if len(y) and int(y.max()) >= self.n_classes:
+            raise InputError(f"y must hold labels 0 to {self.n_classes - 1}, got {int(y.max())}")
+        return values, present
+
+    def _set_scale(self, values: Tensor) -> None:
+        self.center.copy_(values.mean(0))
+        self.scale.copy_(values.std(0, unbiased=False).clamp(min=1e-6))
+
+    def _scores(self, values: Tensor) -> Tensor:
+        out: Tensor = self.classifier((values - self.center) / self.scale.clamp(min=1e-6))
+        return out
+
+    @torch.enable_grad()
+    def _update(self, optimizer: torch.optim.Optimizer, values: Tensor, y: Tensor) -> None:
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(self._scores(values), y).backward()
+        optimizer.step()

@@ -1,0 +1,99 @@
+"""Samples of the product of the marginals, and a bank of recent pairs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .protocols import InputError
+
+__all__ = ["Bank", "center_within", "permutation", "permutation_within"]
+
+
+def permutation(n: int, generator: torch.Generator) -> Tensor:
+    """Random permutation of 0 .. n-1 (on CPU) from a local generator."""
+    return torch.randperm(n, generator=generator)
+
+
+def permutation_within(groups: Tensor, generator: torch.Generator) -> Tensor:
+    """Random permutation that keeps every sample inside its group.
+
+    Pairs (z[i], c[perm[i]]) follow p(z|g)p(c|g) within each group g, the marginal of I(Z;C|G). A group
+    with one member maps to itself.
+
+    Examples
+    --------
+    >>> import torch
+    >>> g = torch.tensor([0, 1, 0, 1, 1])
+    >>> perm = permutation_within(g, torch.Generator().manual_seed(0))
+    >>> bool((g[perm] == g).all()), sorted(perm.tolist())
+    (True, [0, 1, 2, 3, 4])
+    """
+    groups = groups.cpu()
+    order = torch.argsort(groups, stable=True)
+    shuffled = torch.randperm(len(groups), generator=generator)
+    target = shuffled[torch.argsort(groups[shuffled], stable=True)]
+    perm = torch.empty_like(order)
+    perm[order] = target
+    return perm
+
+
+def center_within(values: Tensor, groups: Tensor | None) -> tuple[Tensor, int]:
+    """Subtract each group's mean. Returns the centred (n, d) values and the number of groups seen.
+
+    A group with one member becomes zero: it says nothing about dependence within groups.
+    """
+    if groups is None:
+        return values - values.mean(dim=0), 1
+    size = int(groups.max()) + 1
+    onehot = torch.nn.functional.one_hot(groups, size).to(values.dtype)
+    counts = onehot.sum(dim=0)
+    means = (onehot.T @ values) / counts.clamp(min=1)[:, None]
+    return values - onehot @ means, int((counts > 0).sum())
+
+
+class Bank(nn.Module):
+    """Ring of the most recent detached (z, c, group) rows, saved with ``state_dict``.
+
+    Parameters
+    ----------
+    size : int
+        Rows kept; 0 keeps none.
+    dim, attribute_dim : int
+        Columns of z and of the encoded c.
+    """
+
+    z: Tensor
+    c: Tensor
+    groups: Tensor
+    filled: Tensor
+    cursor: Tensor
+
+    def __init__(self, size: int, dim: int, attribute_dim: int) -> None:
+        super().__init__()
+        if size < 0:
+            raise InputError(f"bank must be at least 0, got {size}")
+        self.size = size
+        self.register_buffer("z", torch.zeros(size, dim))
+        self.register_buffer("c", torch.zeros(size, attribute_dim))
+        self.register_buffer("groups", torch.zeros(size, dtype=torch.long))
+        self.register_buffer("filled", torch.zeros((), dtype=torch.long))
+        self.register_buffer("cursor", torch.zeros((), dtype=torch.long))
+
+    @torch.no_grad()
+    def push(self, z: Tensor, c: Tensor, groups: Tensor | None) -> None:
+        """Write rows over the oldest ones."""
+        if self.size == 0:
+            return
+        rows = slice(max(0, len(z) - self.size), None)
+        z, c = z.detach()[rows], c.detach()[rows]
+        index = (int(self.cursor) + torch.arange(len(z), device=self.z.device)) % self.size
+        self.z[index], self.c[index] = z.to(self.z.dtype), c.to(self.c.dtype)
+        self.groups[index] = 0 if groups is None else groups[rows].to(self.groups.dtype)
+        self.cursor.fill_((int(self.cursor) + len(z)) % self.size)
+        self.filled.fill_(min(self.size, int(self.filled) + len(z)))
+
+    def rows(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Everything kept so far: z (m, dim), c (m, attribute_dim), groups (m,)."""
+        m = int(self.filled)
+        return self.z[:m], self.c[:m], self.groups[:m]

@@ -1,0 +1,415 @@
+"""`MIPenalty`: an estimator made differentiable in z and kept up to date while the encoder moves."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from .attributes import Attribute, Continuous
+from .balancing import Balance, GradientBalance
+from .estimators import DonskerVaradhan, GaussianMI
+from .marginals import Bank
+from .protocols import Criterion, Estimator, InputError, TooFewSamples, check_groups, check_representation
+
+__all__ = ["FeatureMap", "Health", "MIPenalty", "Tokens"]
+
+EstimatorName = Literal["gaussian", "gaussian_linear", "donsker_varadhan"]
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """A representation of shape (n, channels, ...): read as each channel's mean and maximum over positions."""
+
+    channels: int
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A representation of shape (n, tokens, dim): read as each column's mean and maximum over tokens."""
+
+    dim: int
+
+
+Shape = int | FeatureMap | Tokens
+
+
+@dataclass
+class Health:
+    """What happened to the estimates of one representation; nothing is skipped without being counted.
+
+    Attributes
+    ----------
+    used : int
+        Estimates descended on.
+    negative, untrained, not_finite, too_few : int
+        Estimates not descended on: at or below zero (nothing left to remove, or a critic that lags), from a
+        critic without enough updates, NaN or infinite, or from too few samples with the attribute present.
+    missing : int
+        Samples left out because their attribute is missing.
+    streak : int
+        Consecutive estimates not descended on.
+    """
+
+    used: int = 0
+    negative: int = 0
+    untrained: int = 0
+    not_finite: int = 0
+    too_few: int = 0
+    missing: int = 0
+    streak: int = field(default=0, repr=False)
+
+
+class MIPenalty(nn.Module):
+    r"""Differentiable I(Z;C|Y) or I(Z;C) to add to a loss.
+
+    ``loss = task_loss + mi_weight * penalty(z, c, y)`` is the one line. In training mode each call first
+    brings the critic up to date on detached z (closed forms have none), stores the pairs in the bank, and
+    returns the estimate on this batch. ``penalty.backward(task_loss, z, c, y)`` is the balanced form: the
+    gradient of the estimate is combined with the task's at z, and one backward pass runs through the encoder.
+
+    Parameters
+    ----------
+    dim : int, FeatureMap, Tokens, or a sequence of them
+        The representation, or several depths at once: ``[FeatureMap(64), 128]`` goes with
+        ``penalty([feature_map, z], c, y)``.
+    attribute : Attribute
+        What c is.
+    criterion : {"separation", "independence"}, default "separation"
+        I(Z;C|Y), the representation's form of equalized odds, or I(Z;C), demographic parity's form.
+    condition_on : callable, optional
+        Maps the third argument of the call to the integer labels to condition on; default is itself.
+    estimator : {"gaussian", "gaussian_linear", "donsker_varadhan"} or callable, default "gaussian"
+        A callable is given (dim, attribute_dim) and returns an estimator module.
+    mi_weight : float, default 1.0
+        Weight in `backward`. With ``balance="norm"`` it is the ratio of the gradient's lengths.
+    balance : {"norm", "none"}, default "norm"
+        How `backward` combines the gradients; see `GradientBalance`.
+    critic_steps : int, default 10
+        Critic updates per call, for estimators that have a critic.
+    critic_warmup : int, default 100
+        Critic updates before its estimate is first descended on.
+    critic_lr : float, default 1e-3
+    bank : int, default 2048
+        Recent pairs kept: critics train on them; closed forms take their moments over them and the batch.
+    n_groups : int, default 64
+        Largest number of labels a critic can be conditioned on. Closed forms have no limit.
+    seed : int, default 0
+
+    Notes
+    -----
+    An estimate that is at or below zero, not finite, or from a critic that is not trained is returned as a zero
+    that still depends on z, with a zero gradient, and counted in `health`; a critic whose estimates stay
+    unusable for 100 calls raises a `RuntimeWarning` once.
+
+    References
+    ----------
+    Ragonesi, Volpi, Cavazza, Murino, arXiv 2003.06430.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from midebias import MIPenalty
+    >>> from midebias.attributes import Categorical
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> c = torch.randint(2, (256,), generator=generator)
+    >>> z = (c[:, None] + 0.3 * torch.randn(256, 8, generator=generator)).requires_grad_()
+    >>> penalty = MIPenalty(8, Categorical(2), criterion="independence")
+    >>> nats = penalty(z, c)
+    >>> nats.backward()
+    >>> bool(nats > 0.5), z.grad.shape
+    (True, torch.Size([256, 8]))
+    """
+
+    def __init__(
+        self,
+        dim: Shape | Sequence[Shape],
+        attribute: Attribute,
+        *,
+        criterion: Criterion = "separation",
+        condition_on: Callable[[Tensor], Tensor] | None = None,
+        estimator: EstimatorName | Callable[[int, int], nn.Module] = "gaussian",
+        mi_weight: float = 1.0,
+        balance: Balance = "norm",
+        critic_steps: int = 10,
+        critic_warmup: int = 100,
+        critic_lr: float = 1e-3,
+        bank: int = 2048,
+        n_groups: int = 64,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if criterion not in ("separation", "independence"):
+            raise InputError(f"criterion must be 'separation' or 'independence', got {criterion!r}")
+        if not isinstance(attribute, Attribute):
+            raise InputError(f"attribute must be Categorical, Continuous or Attributes, got {attribute!r}")
+        if mi_weight < 0:
+            raise InputError(f"mi_weight must be at least 0, got {mi_weight}")
+        if critic_steps < 0 or critic_warmup < 0 or critic_lr <= 0:
+            raise InputError("critic_steps and critic_warmup must be >= 0 and critic_lr > 0")
+        self.shapes: tuple[Shape, ...] = (dim,) if isinstance(dim, (int, FeatureMap, Tokens)) else tuple(dim)
+        widths = [_width(shape) for shape in self.shapes]
+        if not widths or min(widths) < 1:
+            raise InputError(f"dim must name at least one representation of size >= 1, got {dim!r}")
+        self.attribute, self.criterion, self.condition_on = attribute, criterion, condition_on
+        self.mi_weight, self.critic_steps, self.critic_warmup = mi_weight, critic_steps, critic_warmup
+        groups = n_groups if criterion == "separation" else 0
+        build = _builder(estimator, attribute, groups, seed) if isinstance(estimator, str) else estimator
+        self.estimators = nn.ModuleList(build(w, attribute.dim) for w in widths)
+        for each in self.estimators:
+            if not isinstance(each, Estimator):
+                raise InputError(f"estimator must build estimator modules, got {type(each).__name__}")
+        self.banks = nn.ModuleList(Bank(bank, w, attribute.dim) for w in widths)
+        self.balances = nn.ModuleList(GradientBalance(balance) for _ in widths)
+        self.health = [Health() for _ in widths]
+        self.estimates: list[float] = [0.0] * len(widths)
+        self._generator = torch.Generator().manual_seed(seed)
+        self._warned = False
+        critic = [p for p in self.estimators.parameters() if p.requires_grad]
+        self._optimizer = torch.optim.Adam(critic, lr=critic_lr) if critic else None
+
+    def forward(self, z: Tensor | Sequence[Tensor], c: Tensor, y: Tensor | None = None) -> Tensor:
+        """Bring the critic up to date (training mode), then estimate.
+
+        Parameters
+        ----------
+        z : Tensor, or a sequence of Tensors as in ``dim``
+        c : Tensor of shape (n,) or (n, attribute.width)
+        y : integer Tensor of shape (n,)
+            Needed for ``criterion="separation"``.
+
+        Returns
+        -------
+        Tensor
+            Scalar in nats, >= 0, differentiable in z; the sum over representations, whose single estimates
+            stand in ``self.estimates``.
+
+        Raises
+        ------
+        InputError
+            Wrong shapes, dtypes or labels, or NaN in z; the message names the argument.
+        """
+        representations = [z] if isinstance(z, Tensor) else list(z)
+        values, groups, present = self._inputs(representations, c, y)
+        total: Tensor | None = None
+        for k, h in enumerate(representations):
+            term = self._estimate(k, self._summary(k, h), values, groups, present)
+            total = term if total is None else total + term
+        assert total is not None  # noqa: S101 - dim holds at least one representation
+        return total
+
+    def backward(
+        self, task_loss: Tensor, z: Tensor | Sequence[Tensor], c: Tensor, y: Tensor | None = None
+    ) -> Tensor:
+        """Backpropagate task and penalty with one pass through the encoder.
+
+        Where the gradient of ``task_loss`` arrives at z on its way to the encoder, the gradient of the
+        estimate joins it (see `GradientBalance`). Call ``optimizer.step()`` afterwards, as after
+        ``loss.backward()``.
+
+        Returns
+        -------
+        Tensor
+            The estimate in nats, detached; the sum over representations.
+
+        Raises
+        ------
+        InputError
+            As in `forward`; also when z does not need a gradient or ``task_loss`` does not depend on it.
+        """
+        representations = [z] if isinstance(z, Tensor) else list(z)
+        values, groups, present = self._inputs(representations, c, y)
+        total = task_loss.new_zeros((), dtype=torch.float32)
+        handles, reached = [], [False] * len(representations)
+        try:
+            for k, h in enumerate(representations):
+                if not h.requires_grad:
+                    raise InputError("z needs a gradient: pass the encoder's output itself, not detached")
+                leaf = h.detach().requires_grad_()
+                with torch.enable_grad():
+                    term = self._estimate(k, self._summary(k, leaf), values, groups, present)
+                    (g_mi,) = torch.autograd.grad(term, leaf)
+                total += term.detach()
+                handles.append(h.register_hook(self._join(k, g_mi, reached)))
+            task_loss.backward()  # type: ignore[no-untyped-call]
+        finally:
+            for handle in handles:
+                handle.remove()
+        if not all(reached):
+            raise InputError(f"task_loss does not depend on z[{reached.index(False)}]: nothing to balance against")
+        return total
+
+    def _join(self, k: int, g_mi: Tensor, reached: list[bool]) -> Callable[[Tensor], Tensor]:
+        def hook(g_task: Tensor) -> Tensor:
+            reached[k] = True
+            combined: Tensor = self.balances[k](g_task, g_mi, self.mi_weight)
+            return combined
+
+        return hook
+
+    def _inputs(
+        self, representations: list[Tensor], c: Tensor, y: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
+        if len(representations) != len(self.shapes):
+            raise InputError(f"z must hold {len(self.shapes)} representations as in dim, got {len(representations)}")
+        for k, (h, shape) in enumerate(zip(representations, self.shapes, strict=True)):
+            _check_shape(h, shape, "z" if len(self.shapes) == 1 else f"z[{k}]")
+        n = len(representations[0])
+        if any(len(h) != n for h in representations):
+            raise InputError(f"z must hold equally many samples, got {[len(h) for h in representations]}")
+        values, present = self.attribute.encode(c)
+        if len(values) != n:
+            raise InputError(f"c must have {n} rows like z, got {len(values)}")
+        groups = None
+        if self.criterion == "separation":
+            if y is None:
+                raise InputError("y is needed for criterion='separation'; use 'independence' to go without")
+            groups = self.condition_on(y) if self.condition_on is not None else y
+            check_groups(groups, n)
+            groups = groups.long()
+        return values, groups, present
+
+    def _summary(self, k: int, h: Tensor) -> Tensor:
+        shape = self.shapes[k]
+        if isinstance(shape, int):
+            return h.float() if h.dtype in (torch.float16, torch.bfloat16) else h
+        flat = h.flatten(2).transpose(1, 2) if isinstance(shape, FeatureMap) else h
+        return torch.cat([flat.mean(dim=1, dtype=torch.float32), flat.amax(dim=1).float()], dim=1)
+
+    def _estimate(self, k: int, h: Tensor, values: Tensor, groups: Tensor | None, present: Tensor) -> Tensor:
+        health, estimator = self.health[k], self.estimators[k]
+        nothing = h.sum() * 0.0
+        missing = int((~present).sum())
+        if missing:
+            health.missing += missing
+            h, values = h[present], values[present]
+            groups = None if groups is None else groups[present]
+        values = values.to(h.dtype)
+        bank = self.banks[k]
+        assert isinstance(bank, Bank)  # noqa: S101
+        if estimator.trainable:
+            if self.training:
+                bank.push(h, values, groups)
+                self._train_critic(estimator, bank)
+            if len(h) < 2:
+                return self._skip(k, "too_few", nothing)
+            if int(estimator.updates) < max(1, self.critic_warmup):
+                return self._skip(k, "untrained", nothing)
+            term = estimator(h, values, groups)
+        else:
+            old_h, old_values, old_groups = bank.rows()
+            n, m = len(h), len(old_h)
+            if n == 0 or n + m < 2:
+                return self._skip(k, "too_few", nothing)
+            # Only this batch carries a gradient; it is scaled up to stand for the rows beside it.
+            scaled = h.detach() + (h - h.detach()) * ((n + m) / n) if m else h
+            try:
+                term = estimator(
+                    torch.cat([scaled, old_h.to(h)]),
+                    torch.cat([values, old_values.to(values)]),
+                    None if groups is None else torch.cat([groups, old_groups]),
+                )
+            except TooFewSamples:
+                return self._skip(k, "too_few", nothing)
+            finally:
+                if self.training:
+                    bank.push(h, values, groups)
+        value = float(term.detach())
+        self.estimates[k] = value
+        if value != value or value in (float("inf"), float("-inf")):
+            return self._skip(k, "not_finite", nothing)
+        if value <= 0.0:
+            return self._skip(k, "negative", nothing)
+        health.used += 1
+        health.streak = 0
+        return term
+
+    def _skip(self, k: int, reason: str, nothing: Tensor) -> Tensor:
+        health = self.health[k]
+        setattr(health, reason, getattr(health, reason) + 1)
+        health.streak += 1
+        alarming = self.estimators[k].trainable or reason in ("not_finite", "too_few")
+        if alarming and health.streak >= 100 and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"MIPenalty has not descended on representation {k} for {health.streak} calls, lately because "
+                f"the estimate was {reason.replace('_', ' ')}: the penalty has no effect ({health}). "
+                "Give the critic more steps, the batch more samples, or use estimator='gaussian'.",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+        return nothing
+
+    @torch.enable_grad()
+    def _train_critic(self, estimator: nn.Module, bank: Bank) -> None:
+        if self._optimizer is None:
+            return
+        z, c, groups = bank.rows()
+        if len(z) < 2:
+            return
+        steps = self.critic_steps
+        if steps and int(estimator.updates) < self.critic_warmup:
+            steps = max(steps, self.critic_warmup)
+        size = min(len(z), 256)
+        for _ in range(steps):
+            rows = torch.randperm(len(z), generator=self._generator)[:size].to(z.device)
+            loss = estimator.learning_loss(z[rows], c[rows], groups[rows] if self.criterion == "separation" else None)
+            self._optimizer.zero_grad()
+            loss.backward()
+            self._optimizer.step()
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Optimiser, generator and health counts; with the buffers, all that a resumed run needs."""
+        return {
+            "generator": self._generator.get_state(),
+            "optimizer": None if self._optimizer is None else self._optimizer.state_dict(),
+            "health": [vars(h).copy() for h in self.health],
+        }
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restore what `get_extra_state` saved."""
+        self._generator.set_state(state["generator"].cpu())
+        if self._optimizer is not None and state["optimizer"] is not None:
+            self._optimizer.load_state_dict(state["optimizer"])
+        self.health = [Health(**h) for h in state["health"]]
+
+
+def _width(shape: Shape) -> int:
+    if isinstance(shape, FeatureMap):
+        return 2 * shape.channels
+    return 2 * shape.dim if isinstance(shape, Tokens) else shape
+
+
+def _check_shape(h: Tensor, shape: Shape, name: str) -> None:
+    if not isinstance(h, Tensor):
+        raise InputError(f"{name} must be a torch.Tensor, got {type(h).__name__}")
+    if isinstance(shape, FeatureMap):
+        right = h.ndim >= 3 and h.shape[1] == shape.channels
+        expected = f"(n, {shape.channels}, ...)"
+    elif isinstance(shape, Tokens):
+        right = h.ndim == 3 and h.shape[2] == shape.dim
+        expected = f"(n, tokens, {shape.dim})"
+    else:
+        right, expected = h.ndim == 2 and h.shape[1] == shape, f"(n, {shape})"
+    if not right:
+        raise InputError(f"{name} must have shape {expected}, got {tuple(h.shape)}")
+    if not h.is_floating_point():
+        raise InputError(f"{name} must have a floating dtype, got {h.dtype}")
+    check_representation(h, name=name, least=0)
+
+
+def _builder(
+    name: str, attribute: Attribute, n_groups: int, seed: int
+) -> Callable[[int, int], nn.Module]:
+    if name == "donsker_varadhan":
+        return lambda dim, width: DonskerVaradhan(dim, width, n_groups=n_groups, seed=seed)
+    degree: Literal[1, 2] = 2 if isinstance(attribute, Continuous) and attribute.dim <= 8 else 1
+    if name == "gaussian":
+        return lambda dim, width: GaussianMI(features="random", attribute_degree=degree, ridge=1e-2, seed=seed)
+    if name == "gaussian_linear":
+        return lambda dim, width: GaussianMI(attribute_degree=degree, ridge=1e-2)
+    raise InputError(f"estimator must be 'gaussian', 'gaussian_linear' or 'donsker_varadhan', got {name!r}")
