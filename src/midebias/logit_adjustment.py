@@ -30,6 +30,10 @@ class LogitAdjustment(nn.Module):
     n_classes : int
     strength : float, default 1.0
         Factor of the added term; 0 is plain training.
+    floor : float, default 0.1
+        The probability the attribute's prediction leaves to a uniform guess, in [0, 1]: the added term is
+        :math:`\\log((1 - f)\\hat p + f / n)`. Without a floor, classes whose attributes never overlap are never
+        compared in training, and the encoder does not learn to tell them apart.
     steps : int, default 1
         Updates of the classifier per call in training mode.
     seed : int, default 0
@@ -41,13 +45,17 @@ class LogitAdjustment(nn.Module):
     """
 
     def __init__(
-        self, attribute: Attribute, n_classes: int, *, strength: float = 1.0, steps: int = 1, seed: int = 0
+        self, attribute: Attribute, n_classes: int, *, strength: float = 1.0,
+        floor: float = 0.1, steps: int = 1, seed: int = 0
     ) -> None:
         super().__init__()
         if n_classes < 2:
             raise InputError(f"n_classes must be at least 2, got {n_classes}")
         if strength < 0:
             raise InputError(f"strength must be at least 0, got {strength}")
+        if not 0 <= floor <= 1:
+            raise InputError(f"floor must lie in [0, 1], got {floor}")
+        self.floor = floor
         self.attribute, self.n_classes, self.strength, self.steps = attribute, n_classes, strength, steps
         with seeded(seed):
             self.classifier = nn.Sequential(
@@ -111,13 +119,14 @@ class LogitAdjustment(nn.Module):
         else:
             values, present = self.attribute.encode(c)
         with torch.no_grad():
-            log_prior = self._scores(values).log_softmax(dim=1) * present[:, None]
-        return logits + self.strength * log_prior.to(logits.dtype)
+            prior = (1 - self.floor) * self._scores(values).softmax(dim=1) + self.floor / self.n_classes
+            added = self.strength * prior.log() * present[:, None]
+        return logits + added.to(logits.dtype)
 
-    def log_prior(self, c: Tensor) -> Tensor:
-        """log p(y|c) of shape (n, n_classes), in nats."""
-        with torch.no_grad():
-            return self._scores(self.attribute.encode(c)[0]).log_softmax(dim=1)
+    @torch.no_grad()
+    def probabilities(self, c: Tensor) -> Tensor:
+        """The classifier's p(y|c), without the floor, of shape (n, n_classes)."""
+        return self._scores(self.attribute.encode(c)[0]).softmax(dim=1)
 
     def _check(self, c: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         values, present = self.attribute.encode(c)

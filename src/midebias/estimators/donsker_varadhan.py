@@ -82,7 +82,8 @@ class DonskerVaradhan(nn.Module):
         """Restore the permutation generator."""
         self._generator.set_state(state.cpu())
 
-    def _scores(self, z: Tensor, c: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor]:
+    def scores(self, z: Tensor, c: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor]:
+        """T on joint pairs and on marginal pairs, each of shape (n,)."""
         check_representation(z, dim=self.dim)
         check_groups(groups, len(z))
         if c.shape != (len(z), self.attribute_dim):
@@ -100,7 +101,7 @@ class DonskerVaradhan(nn.Module):
 
     def forward(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
         """Estimate in nats on these pairs, with the critic as it stands; differentiable in z."""
-        joint, marginal = self._scores(z, c, groups)
+        joint, marginal = self.scores(z, c, groups)
         return joint.mean() - (torch.logsumexp(marginal, dim=0) - math.log(len(marginal)))
 
     def learning_loss(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:

@@ -1,0 +1,99 @@
+"""The interface all methods share: a model, its settings, and one training step."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ..protocols import InputError
+
+__all__ = ["Batch", "Draw", "Method", "Precision", "StepResult"]
+
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """x, y, and c both ways: as integer levels and as continuous colours."""
+
+    x: Tensor
+    y: Tensor
+    levels: Tensor
+    colours: Tensor
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """Task loss and MI estimates (nats, one per representation) of a step, and how many answers were right."""
+
+    loss: float
+    correct: int
+    mi: tuple[float, ...] = ()
+
+
+Draw = Callable[[], Batch]
+
+
+class Method(ABC):
+    """One way of training a classifier.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Has ``depths(x)``, the representations with z last, and ``head(z)``, the logits.
+    lr : float
+    precision : {"float32", "bfloat16"}
+        Of the network's forward pass; losses and all information are computed in float32.
+    """
+
+    name: ClassVar[str]
+    batch_size: ClassVar[int] = 512
+    learning_rate: ClassVar[float] = 1e-3
+    cosine: ClassVar[bool] = True
+
+    def __init__(self, model: nn.Module, *, lr: float | None = None, precision: Precision = "float32") -> None:
+        if precision not in ("float32", "bfloat16"):
+            raise InputError(f"precision must be 'float32' or 'bfloat16', got {precision!r}")
+        self.model = model
+        self.lr = self.learning_rate if lr is None else lr
+        if not self.lr > 0:
+            raise InputError(f"lr must be positive, got {self.lr}")
+        self.precision: Precision = precision
+        self.optimizer = torch.optim.Adam(model.parameters(), lr=self.lr)
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Context for the network's forward pass."""
+        device = next(self.model.parameters()).device.type
+        return torch.autocast(device, torch.bfloat16, enabled=self.precision == "bfloat16")
+
+    def prepare(self, levels: Tensor, colours: Tensor, y: Tensor) -> None:
+        """Look once at the attribute and label of the whole training set; by default, do not."""
+
+    def begin_epoch(self, batches: Iterable[Batch]) -> None:
+        """What is done before an epoch; by default, nothing."""
+
+    @abstractmethod
+    def step(self, batch: Batch, draw: Draw, lr: float) -> StepResult:
+        """One optimiser step on ``batch``; ``draw()`` gives further training batches."""
+
+    @torch.no_grad()
+    def representations(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """z (n, dim) and logits (n, n_classes), both float32."""
+        with self.autocast():
+            z = self.model.depths(x)[-1]
+            logits = self.model.head(z)
+        return z.float(), logits.float()
+
+    def set_lr(self, lr: float) -> None:
+        """Set the learning rate of the optimiser."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr

@@ -1,0 +1,198 @@
+"""The training loop: batches in a seeded order, a learning rate schedule, one method's step after another."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .methods import Batch, Method
+from .protocols import InputError
+
+__all__ = ["EpochRecord", "TensorData", "TrainingRun", "bfloat16_is_fast", "evaluate"]
+
+
+@dataclass(frozen=True)
+class TensorData:
+    """A training set as whole tensors.
+
+    Attributes
+    ----------
+    x : Tensor of shape (n, channels, height, width)
+        Kept channels last in memory, as convolutions on CPU prefer.
+    y : integer Tensor of shape (n,)
+    levels : integer Tensor of shape (n, k)
+    colours : float Tensor of shape (n, k)
+    """
+
+    x: Tensor
+    y: Tensor
+    levels: Tensor
+    colours: Tensor
+
+    def __post_init__(self) -> None:
+        if not len(self.x) == len(self.y) == len(self.levels) == len(self.colours):
+            raise InputError("x, y, levels and colours must have equally many rows")
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def batch(self, rows: Tensor) -> Batch:
+        """Rows as a batch, channels last."""
+        x = self.x.permute(0, 2, 3, 1)[rows].permute(0, 3, 1, 2)
+        return Batch(x, self.y[rows], self.levels[rows], self.colours[rows])
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """What an epoch did; accuracies in [0, 1], MI in nats per representation, means over the epoch's last tenth."""
+
+    epoch: int
+    steps: int
+    loss: float
+    train_accuracy: float
+    mi: tuple[float, ...]
+    seconds: float
+
+
+class TrainingRun:
+    """A method trained on a data set, advanced a few steps or an epoch at a time.
+
+    Parameters
+    ----------
+    method : Method
+    data : TensorData
+    epochs : int
+    batch_size : int, optional
+        Default is the method's own.
+    seed : int, default 0
+        Seeds the order of the data; no global generator is used.
+    max_steps : int, optional
+        Stop after so many steps.
+    warmup : int, default 30
+        Steps over which the learning rate rises, for methods with a cosine schedule.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        data: TensorData,
+        *,
+        epochs: int,
+        batch_size: int | None = None,
+        seed: int = 0,
+        max_steps: int | None = None,
+        warmup: int = 30,
+    ) -> None:
+        if epochs < 1:
+            raise InputError(f"epochs must be at least 1, got {epochs}")
+        self.batch_size = method.batch_size if batch_size is None else batch_size
+        if not 2 <= self.batch_size <= len(data):
+            raise InputError(f"batch_size must lie between 2 and the {len(data)} samples, got {self.batch_size}")
+        self.method, self.data, self.warmup = method, data, warmup
+        self.steps_per_epoch = len(data) // self.batch_size
+        self.total_steps = epochs * self.steps_per_epoch
+        self.last_step = min(self.total_steps, max_steps or self.total_steps)
+        self.done_steps = 0
+        self.seconds = 0.0
+        self.records: list[EpochRecord] = []
+        self._generator = torch.Generator().manual_seed(seed)
+        self._draws = self._endless(torch.Generator().manual_seed(seed + 7919))
+        self._order = torch.empty(0, dtype=torch.long)
+        self._window: list[tuple[float, float, tuple[float, ...]]] = []
+        self._epoch_started = 0.0
+        self._prepared = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are done."""
+        return self.done_steps >= self.last_step
+
+    def advance(self, steps: int, *, on_step: Callable[[], None] | None = None) -> None:
+        """Do up to ``steps`` steps. Time spent here adds to ``seconds``; an ended epoch adds to ``records``."""
+        started = time.perf_counter()
+        if not self._prepared:
+            self._prepared = True
+            self.method.prepare(self.data.levels, self.data.colours, self.data.y)
+        self.method.model.train()
+        for _ in range(min(steps, self.last_step - self.done_steps)):
+            at = self.done_steps % self.steps_per_epoch
+            if at == 0:
+                self._begin_epoch(started)
+            rows = self._order[at * self.batch_size : (at + 1) * self.batch_size]
+            batch = self.data.batch(rows)
+            result = self.method.step(batch, lambda: next(self._draws), self._lr())
+            self.done_steps += 1
+            self._window.append((result.loss, result.correct / len(batch), result.mi))
+            if on_step is not None:
+                on_step()
+            if at + 1 == self.steps_per_epoch or self.finished:
+                self._end_epoch(self.seconds + time.perf_counter() - started)
+        self.seconds += time.perf_counter() - started
+
+    def _begin_epoch(self, started: float) -> None:
+        self._epoch_started = self.seconds + time.perf_counter() - started
+        self._window = []
+        self._order = torch.randperm(len(self.data), generator=self._generator)
+        order = torch.randperm(len(self.data), generator=self._generator)
+        self.method.begin_epoch(
+            self.data.batch(rows)
+            for rows in order[: self.steps_per_epoch * self.batch_size].split(self.batch_size)
+        )
+
+    def _end_epoch(self, now: float) -> None:
+        tail = self._window[-max(1, len(self._window) // 10) :]
+        mi = tuple(sum(values) / len(tail) for values in zip(*(t[2] for t in tail), strict=True))
+        self.records.append(
+            EpochRecord(
+                epoch=len(self.records) + 1,
+                steps=self.done_steps,
+                loss=sum(t[0] for t in tail) / len(tail),
+                train_accuracy=sum(t[1] for t in tail) / len(tail),
+                mi=mi,
+                seconds=now - self._epoch_started,
+            )
+        )
+
+    def _lr(self) -> float:
+        if not self.method.cosine:
+            return self.method.lr
+        rise = min(1.0, (self.done_steps + 1) / self.warmup)
+        return self.method.lr * rise * 0.5 * (1 + math.cos(math.pi * self.done_steps / self.total_steps))
+
+    def _endless(self, generator: torch.Generator) -> Iterator[Batch]:
+        while True:
+            order = torch.randperm(len(self.data), generator=generator)
+            for rows in order[: self.steps_per_epoch * self.batch_size].split(self.batch_size):
+                yield self.data.batch(rows)
+
+
+@torch.no_grad()
+def evaluate(method: Method, x: Tensor, *, batch_size: int = 1000) -> tuple[Tensor, Tensor]:
+    """Representations (n, dim) and logits (n, n_classes) of x, in evaluation mode."""
+    training = method.model.training
+    method.model.eval()
+    try:
+        parts = [method.representations(part) for part in x.split(batch_size)]
+    finally:
+        method.model.train(training)
+    return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
+
+
+def bfloat16_is_fast(device: str = "cpu") -> bool:
+    """Whether the processor multiplies bfloat16 natively; elsewhere it is emulated, slowly.
+
+    Decided from what the hardware declares, never by timing, so that a machine always decides alike.
+    """
+    if device.startswith("cuda"):
+        return torch.cuda.is_bf16_supported()
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+            flags = next((line for line in file if line.startswith("flags")), "").split()
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
