@@ -34,9 +34,7 @@ class ProbeResult:
     mi: MIEstimate
 
 
-def probe(
-    z: Tensor, c: Tensor, *, hidden: int = 128, max_epochs: int = 60, random_state: int = 0
-) -> ProbeResult:
+def probe(z: Tensor, c: Tensor, *, hidden: int = 128, max_epochs: int = 60, random_state: int = 0) -> ProbeResult:
     """Train a fresh classifier of c on half of the frozen z and evaluate it on the other half.
 
     A linear and a two-layer classifier are trained, with early stopping on a tenth of their half; the one
@@ -85,7 +83,7 @@ def probe(
         loss = _fit(model, z, c, fit, aside, max_epochs, generator)
         if best is None or loss < best[0]:
             best = loss, model
-    assert best is not None  # noqa: S101 - the loop ran
+    assert best is not None
     with torch.no_grad():
         scores = best[1](z[held]).log_softmax(dim=1)
     truth = c[held]
@@ -109,7 +107,13 @@ def _classifier(dim: int, n_classes: int, hidden: int, layers: int) -> nn.Module
 
 @torch.enable_grad()
 def _fit(
-    model: nn.Module, z: Tensor, c: Tensor, fit: Tensor, aside: Tensor, epochs: int, generator: torch.Generator
+    model: nn.Module,
+    z: Tensor,
+    c: Tensor,
+    fit: Tensor,
+    aside: Tensor,
+    epochs: int,
+    generator: torch.Generator,
 ) -> float:
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=1e-3)
     best, state, patience = math.inf, model.state_dict(), 0

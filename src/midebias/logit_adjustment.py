@@ -45,8 +45,14 @@ class LogitAdjustment(nn.Module):
     """
 
     def __init__(
-        self, attribute: Attribute, n_classes: int, *, strength: float = 1.0,
-        floor: float = 0.1, steps: int = 1, seed: int = 0
+        self,
+        attribute: Attribute,
+        n_classes: int,
+        *,
+        strength: float = 1.0,
+        floor: float = 0.1,
+        steps: int = 1,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         if n_classes < 2:
@@ -59,7 +65,11 @@ class LogitAdjustment(nn.Module):
         self.attribute, self.n_classes, self.strength, self.steps = attribute, n_classes, strength, steps
         with seeded(seed):
             self.classifier = nn.Sequential(
-                nn.Linear(attribute.dim, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, n_classes)
+                nn.Linear(attribute.dim, 64),
+                nn.ReLU(),
+                nn.Linear(64, 64),
+                nn.ReLU(),
+                nn.Linear(64, n_classes),
             )
         self.center: Tensor
         self.scale: Tensor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -9,10 +10,10 @@ from torch import Tensor, nn
 
 from .protocols import InputError
 
-__all__ = ["DigitClassifier", "JoinedCritic", "seeded"]
+__all__ = ["Classifier", "DigitClassifier", "JoinedCritic", "seeded"]
 
 
-class seeded:  # noqa: N801 - reads as a verb at the call: `with seeded(0):`
+class seeded:
     """Context in which modules draw their initial weights from a seed; the global generator is restored.
 
     Examples
@@ -73,7 +74,27 @@ class JoinedCritic(nn.Module):
         return out.squeeze(1)
 
 
-class DigitClassifier(nn.Module):
+class Classifier(nn.Module, ABC):
+    """An encoder whose representations can be had at several depths, and a head."""
+
+    head: nn.Linear
+    dim: int
+
+    @abstractmethod
+    def depths(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Representations of x, early to late; the last is z of shape (n, dim)."""
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The representation z (n, dim)."""
+        return self.depths(x)[-1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (n, n_classes)."""
+        out: Tensor = self.head(self.encode(x))
+        return out
+
+
+class DigitClassifier(Classifier):
     """The paper's network for 28x28 colour digits (arXiv 2003.06430, section 4.1).
 
     conv5x5x64-ReLU-pool2, conv5x5x64-ReLU-pool2 (valid), fc512-ReLU, fc64-ReLU = z; head fc10.
@@ -95,12 +116,3 @@ class DigitClassifier(nn.Module):
         second = relu(pool(self.conv2(first), 2))
         z = relu(self.embedding(relu(self.hidden(second.flatten(1)))))
         return first, second, z
-
-    def encode(self, x: Tensor) -> Tensor:
-        """The representation z (n, dim)."""
-        return self.depths(x)[2]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (n, n_classes)."""
-        out: Tensor = self.head(self.encode(x))
-        return out

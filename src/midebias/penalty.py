@@ -199,12 +199,10 @@ class MIPenalty(nn.Module):
         for k, h in enumerate(representations):
             term = self._estimate(k, self._summary(k, h), values, groups, present)
             total = term if total is None else total + term
-        assert total is not None  # noqa: S101 - dim holds at least one representation
+        assert total is not None
         return total
 
-    def backward(
-        self, task_loss: Tensor, z: Tensor | Sequence[Tensor], c: Tensor, y: Tensor | None = None
-    ) -> Tensor:
+    def backward(self, task_loss: Tensor, z: Tensor | Sequence[Tensor], c: Tensor, y: Tensor | None = None) -> Tensor:
         """Backpropagate task and penalty with one pass through the encoder.
 
         Where the gradient of ``task_loss`` arrives at z on its way to the encoder, the gradient of the
@@ -290,7 +288,7 @@ class MIPenalty(nn.Module):
             groups = None if groups is None else groups[present]
         values = values.to(h.dtype)
         bank = self.banks[k]
-        assert isinstance(bank, Bank)  # noqa: S101
+        assert isinstance(bank, Bank)
         if estimator.trainable:
             if self.training:
                 bank.push(h, values, groups)
@@ -402,9 +400,7 @@ def _check_shape(h: Tensor, shape: Shape, name: str) -> None:
     check_representation(h, name=name, least=0)
 
 
-def _builder(
-    name: str, attribute: Attribute, n_groups: int, seed: int
-) -> Callable[[int, int], nn.Module]:
+def _builder(name: str, attribute: Attribute, n_groups: int, seed: int) -> Callable[[int, int], nn.Module]:
     if name == "donsker_varadhan":
         return lambda dim, width: DonskerVaradhan(dim, width, n_groups=n_groups, seed=seed)
     degree: Literal[1, 2] = 2 if isinstance(attribute, Continuous) and attribute.dim <= 8 else 1

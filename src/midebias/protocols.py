@@ -122,7 +122,9 @@ def check_groups(groups: Tensor | None, n: int, *, name: str = "y") -> None:
     if not isinstance(groups, Tensor):
         raise InputError(f"{name} must be a torch.Tensor, got {type(groups).__name__}")
     if groups.dtype.is_floating_point or groups.dtype.is_complex:
-        raise InputError(f"{name} must hold integer labels, got {groups.dtype}: continuous values are not binned silently")
+        raise InputError(
+            f"{name} must hold integer labels, got {groups.dtype}: continuous values are not binned silently"
+        )
     if groups.shape != (n,):
         raise InputError(f"{name} must have shape ({n},) like z, got {tuple(groups.shape)}")
     if n and int(groups.min()) < 0:

@@ -140,8 +140,7 @@ class TrainingRun:
         self._order = torch.randperm(len(self.data), generator=self._generator)
         order = torch.randperm(len(self.data), generator=self._generator)
         self.method.begin_epoch(
-            self.data.batch(rows)
-            for rows in order[: self.steps_per_epoch * self.batch_size].split(self.batch_size)
+            self.data.batch(rows) for rows in order[: self.steps_per_epoch * self.batch_size].split(self.batch_size)
         )
 
     def _end_epoch(self, now: float) -> None:

@@ -92,8 +92,7 @@ class GaussianMI(nn.Module):
             raise InputError(f"attribute_degree must be 1 or 2, got {attribute_degree!r}")
         if n_features < 1 or bandwidth <= 0 or ridge < 0:
             raise InputError(
-                "n_features must be >= 1, bandwidth > 0 and ridge >= 0, "
-                f"got {n_features}, {bandwidth} and {ridge}"
+                f"n_features must be >= 1, bandwidth > 0 and ridge >= 0, got {n_features}, {bandwidth} and {ridge}"
             )
         if projection is not None and (features != "linear" or projection.ndim != 2):
             raise InputError("projection must be a (dim, k) tensor and goes with features='linear'")

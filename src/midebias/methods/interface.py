@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from ..networks import Classifier
 from ..protocols import InputError
 
 __all__ = ["Batch", "Draw", "Method", "Precision", "StepResult"]
@@ -48,7 +49,7 @@ class Method(ABC):
 
     Parameters
     ----------
-    model : nn.Module
+    model : Classifier
         Has ``depths(x)``, the representations with z last, and ``head(z)``, the logits.
     lr : float
     precision : {"float32", "bfloat16"}
@@ -60,7 +61,7 @@ class Method(ABC):
     learning_rate: ClassVar[float] = 1e-3
     cosine: ClassVar[bool] = True
 
-    def __init__(self, model: nn.Module, *, lr: float | None = None, precision: Precision = "float32") -> None:
+    def __init__(self, model: Classifier, *, lr: float | None = None, precision: Precision = "float32") -> None:
         if precision not in ("float32", "bfloat16"):
             raise InputError(f"precision must be 'float32' or 'bfloat16', got {precision!r}")
         self.model = model

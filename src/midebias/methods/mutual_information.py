@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..attributes import Continuous
 from ..logit_adjustment import LogitAdjustment
+from ..networks import Classifier
 from ..penalty import FeatureMap, MIPenalty
 from ..protocols import Criterion
 from .interface import Batch, Draw, Method, Precision, StepResult
@@ -42,7 +43,7 @@ class MutualInformation(Method):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Classifier,
         *,
         lr: float | None = None,
         precision: Precision = "float32",

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..attributes import Attribute, Categorical
 from ..estimators import DonskerVaradhan
+from ..networks import Classifier
 from .interface import Batch, Draw, Method, Precision, StepResult
 
 __all__ = ["Reference"]
@@ -24,7 +25,7 @@ class Reference(Method):
 
     Parameters
     ----------
-    model : nn.Module
+    model : Classifier
         See `Method`.
     lr : float, default 1e-4
     mi_weight : float, default 1.0
@@ -46,7 +47,7 @@ class Reference(Method):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Classifier,
         *,
         lr: float | None = None,
         precision: Precision = "float32",
@@ -59,9 +60,7 @@ class Reference(Method):
         super().__init__(model, lr=lr, precision="float32")
         self.attribute = attribute or Categorical((8, 8, 8))
         self.critic_steps, self.mi_weight = critic_steps, mi_weight
-        self.critic = DonskerVaradhan(
-            int(model.dim), self.attribute.dim, hidden=hidden, standardize=False, seed=seed
-        )
+        self.critic = DonskerVaradhan(model.dim, self.attribute.dim, hidden=hidden, standardize=False, seed=seed)
         head = {id(p) for p in model.head.parameters()}
         self.encoder_parameters = [p for p in model.parameters() if id(p) not in head]
         self.mi_optimizer = torch.optim.Adam(self.encoder_parameters, lr=mi_weight * self.lr)

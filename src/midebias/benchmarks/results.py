@@ -1,0 +1,85 @@
+"""`results.json` and the run folder: what a command leaves behind."""
+
+from __future__ import annotations
+
+import csv
+import json
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .. import __version__
+
+__all__ = ["new_run_folder", "peak_memory_mb", "results_document", "versions", "write_json", "write_metrics"]
+
+
+def versions() -> dict[str, str]:
+    """Versions that decide the figures."""
+    return {
+        "midebias": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "threads": str(torch.get_num_threads()),
+    }
+
+
+def results_document(command: str, seed: Any, rows: Sequence[Mapping[str, Any]], **more: Any) -> dict[str, Any]:
+    """The machine-readable record of a command, schema 1."""
+    return {
+        "schema": 1,
+        "command": command,
+        "versions": versions(),
+        "seed": seed,
+        "rows": [dict(r) for r in rows],
+        **more,
+    }
+
+
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    """Write a whole document or nothing: a reader never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def write_metrics(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows of one shape as csv."""
+    if not rows:
+        return
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def new_run_folder(parent: Path, name: str) -> Path:
+    """Make ``parent/name-001`` or the next free number; never an existing folder."""
+    parent.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while True:
+        folder = parent / f"{name}-{number:03d}"
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
+
+
+def peak_memory_mb(device: str = "cpu") -> float:
+    """Peak memory of this process in MB: resident on CPU, allocated on CUDA; nan where unknown."""
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated() / 2**20
+    try:
+        import resource
+    except ImportError:  # Windows
+        return float("nan")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

@@ -1,0 +1,66 @@
+"""The command line: one module a verb."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from .. import __version__
+from ..protocols import DataError, InputError
+from .data import data
+from .demo import demo
+from .train import train
+
+__all__ = ["app", "run"]
+
+app = typer.Typer(
+    name="midebias",
+    help="Learn representations that carry little about a known biased attribute.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(demo)
+app.command()(train)
+app.command()(data)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"midebias {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit status: 0 done, 2 bad arguments or data, 130 interrupted."""
+    try:
+        status = app(arguments, standalone_mode=False)
+    except (InputError, DataError) as error:
+        sys.stderr.write(f"midebias: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("midebias: interrupted\n")
+        return 130
+    except Exception as error:
+        # Errors of the argument parser know how to show themselves; all others are ours and keep their traceback.
+        show = getattr(error, "show", None)
+        if type(error).__name__ == "Abort":
+            sys.stderr.write("midebias: interrupted\n")
+            return 130
+        if show is None:
+            raise
+        show()
+        return int(getattr(error, "exit_code", 2))
+    return status if isinstance(status, int) else 0

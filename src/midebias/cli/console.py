@@ -1,0 +1,86 @@
+"""What commands show: progress bars on a terminal, plain lines elsewhere, and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+__all__ = ["Bars", "bars", "console", "show_table"]
+
+console = Console(highlight=False)
+
+
+class Bars:
+    """One bar per method; off a terminal, a line per evaluation."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task: Any = None
+        self._name = ""
+
+    def start(self, name: str, steps: int) -> None:
+        """Begin a bar of so many steps."""
+        self._name = name
+        self._task = self._progress.add_task(name, total=steps, note="")
+        if not console.is_terminal:
+            console.print(f"{name}: {steps} steps")
+
+    def step(self) -> None:
+        """One step done."""
+        self._progress.advance(self._task)
+
+    def evaluation(self, entry: Mapping[str, Any]) -> None:
+        """A test evaluation: shown beside the bar, or as a line."""
+        note = f"test accuracy {entry['test_accuracy']:.3f}"
+        self._progress.update(self._task, note=note)
+        if not console.is_terminal:
+            console.print(f"{self._name}: step {entry['step']}, {entry['seconds']:.0f} s, {note}")
+
+
+@contextmanager
+def bars() -> Iterator[Bars]:
+    """Progress for the commands that run long."""
+    columns = (
+        TextColumn("{task.description:<10}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        yield Bars(progress)
+
+
+_COLUMNS = {
+    "method": ("method", "{}"),
+    "epochs": ("epochs", "{:.2f}"),
+    "train_accuracy": ("train accuracy", "{:.3f}"),
+    "test_accuracy": ("test accuracy", "{:.3f}"),
+    "mi": ("I(Z; colour) ≥, nats", "{:.2f}"),
+    "probe_accuracy": ("probe reads colour", "{:.3f}"),
+    "chance": ("chance", "{:.3f}"),
+    "seconds": ("seconds", "{:.0f}"),
+}
+
+
+def show_table(rows: Sequence[Mapping[str, Any]], *, title: str) -> None:
+    """The rows of `results.json`, in the columns people look at."""
+    table = Table(title=title, title_justify="left")
+    for header, _ in _COLUMNS.values():
+        table.add_column(header, justify="left" if header == "method" else "right")
+    for row in rows:
+        table.add_row(*(pattern.format(row[key]) for key, (_, pattern) in _COLUMNS.items()))
+    console.print(table, soft_wrap=not console.is_terminal)

@@ -1,0 +1,24 @@
+"""``midebias data``: what data is there, and whether it is whole."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ..datasets import bundled_files, read_file
+from .console import console
+
+__all__ = ["data"]
+
+
+def data(
+    root: Annotated[str | None, typer.Option(help="Folder to check; default MIDEBIAS_DATA, else the package.")] = None,
+) -> None:
+    """Verify the data files that come with the package.
+
+    Example: midebias data
+    """
+    for name in bundled_files():
+        size = len(read_file(name, root))
+        console.print(f"ok  {size:>11,} bytes  {name}")

@@ -1,0 +1,138 @@
+"""``midebias train``: one method on one data set, into a run folder."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from ..benchmarks.colored_mnist import load, run_method
+from ..benchmarks.results import new_run_folder, results_document, write_json, write_metrics
+from ..protocols import InputError
+from .console import bars, console, show_table
+
+__all__ = ["train"]
+
+
+class _Dataset(StrEnum):
+    colored_mnist = "colored-mnist"
+
+
+class _Method(StrEnum):
+    plain = "plain"
+    reference = "reference"
+    mib = "mib"
+
+
+class _Criterion(StrEnum):
+    separation = "separation"
+    independence = "independence"
+
+
+class _Estimator(StrEnum):
+    gaussian = "gaussian"
+    gaussian_linear = "gaussian_linear"
+    donsker_varadhan = "donsker_varadhan"
+
+
+def _from_file(context: typer.Context, path: Path | None) -> Path | None:
+    """Values of a yaml file become the defaults; options on the command line win."""
+    if path is None:
+        return None
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"--config {path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"--config {path} must hold a mapping of options")
+    known = {p.name for p in context.command.params}
+    given = {str(k).replace("-", "_"): v for k, v in content.items() if k != "command"}
+    unknown = sorted(set(given) - known)
+    if unknown:
+        raise InputError(f"--config {path} has unknown options: {', '.join(unknown)}")
+    context.default_map = {**(context.default_map or {}), **{k: v for k, v in given.items() if v is not None}}
+    return path
+
+
+def train(
+    dataset: Annotated[_Dataset, typer.Argument(help="Data set.")],
+    config: Annotated[
+        Path | None,
+        typer.Option(callback=_from_file, is_eager=True, help="YAML file with any of these options."),
+    ] = None,
+    variance: Annotated[float, typer.Option(help="Variance of the colour jitter.")] = 0.020,
+    method: Annotated[_Method, typer.Option(help="mib is our default.")] = _Method.mib,
+    mi_weight: Annotated[
+        float | None, typer.Option(min=0.0, help="Weight of the penalty; default is the method's own.")
+    ] = None,
+    criterion: Annotated[
+        _Criterion | None, typer.Option(help="separation: I(Z;C|Y), independence: I(Z;C). mib only.")
+    ] = None,
+    estimator: Annotated[_Estimator | None, typer.Option(help="How mib estimates. mib only.")] = None,
+    critic_steps: Annotated[
+        int | None, typer.Option(min=0, help="Critic updates per step (K), for estimators with a critic.")
+    ] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training set.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="Seeds the colours, the weights and the order.")] = 0,
+    limit: Annotated[int | None, typer.Option(min=512, help="First so many training images only.")] = None,
+    max_steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many steps.")] = None,
+    output_dir: Annotated[Path, typer.Option(help="Where the run folder goes.")] = Path("runs"),
+) -> None:
+    """Train one method and report what its representation still knows of the attribute.
+
+    Example: midebias train colored-mnist --variance 0.02 --method mib --epochs 5 --seed 0
+    """
+    options = _options(method, mi_weight, criterion, estimator, critic_steps)
+    training, test = load(variance, seed, limit=limit)
+    folder = new_run_folder(output_dir, f"train-{dataset}-{method}")
+    resolved: dict[str, Any] = {
+        "command": "train", "dataset": str(dataset), "variance": variance, "method": str(method), **options,
+        "epochs": epochs, "seed": seed, "limit": limit, "max_steps": max_steps,
+    }  # fmt: skip
+    (folder / "config.yaml").write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
+    console.print(f"{method} on {dataset}, variance {variance}, {len(training):,} images, seed {seed}")
+    with bars() as shown:
+        batch = 128 if method is _Method.reference else 512
+        shown.start(str(method), min(epochs * (len(training) // batch), max_steps or 10**9))
+        outcome = run_method(
+            str(method), training, test, epochs=epochs, seed=seed, max_steps=max_steps, options=options,
+            on_step=shown.step, on_evaluation=shown.evaluation,
+        )  # fmt: skip
+    save_model(outcome.method.model.to(memory_format=torch.contiguous_format), str(folder / "model.safetensors"))
+    keys = ("method", "step", "epoch", "seconds", "test_accuracy")
+    write_metrics(folder / "metrics.csv", [{k: e[k] for k in keys} for e in outcome.history])
+    command = "midebias train " + " ".join(
+        [str(dataset), *(f"--{k.replace('_', '-')} {v}" for k, v in resolved.items()
+                         if k not in ("command", "dataset") and v is not None)]
+    )  # fmt: skip
+    write_json(folder / "results.json", results_document(command, seed, [outcome.row], history=outcome.history))
+    show_table([outcome.row], title=f"{dataset}, variance {variance}")
+    console.print(f"run folder  {folder}", soft_wrap=True)
+
+
+def _options(
+    method: _Method,
+    mi_weight: float | None,
+    criterion: _Criterion | None,
+    estimator: _Estimator | None,
+    critic_steps: int | None,
+) -> dict[str, Any]:
+    given: dict[str, Any] = {
+        "mi_weight": mi_weight,
+        "criterion": None if criterion is None else str(criterion),
+        "estimator": None if estimator is None else str(estimator),
+        "critic_steps": critic_steps,
+    }
+    given = {k: v for k, v in given.items() if v is not None}
+    accepted = {
+        _Method.plain: set[str](),
+        _Method.reference: {"mi_weight", "critic_steps"},
+        _Method.mib: set(given),
+    }[method]
+    for name in given:
+        if name not in accepted:
+            raise InputError(f"--{name.replace('_', '-')} does not apply to --method {method}")
+    return given

@@ -1,0 +1,125 @@
+"""Pictures. Draws what it is handed and computes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["draw_poster"]
+
+_COLOURS = {"plain": "#b8473d", "reference": "#8a8f98", "mib": "#1f6f8b"}
+_LABELS = {"plain": "plain training", "reference": "reference recipe", "mib": "midebias"}
+_INK = "#22262b"
+
+
+def draw_poster(
+    path: Path,
+    *,
+    digits: NDArray[Any],
+    truth: Sequence[int],
+    answers: Mapping[str, Sequence[int]],
+    history: Mapping[str, Sequence[Mapping[str, Any]]],
+    rows: Sequence[Mapping[str, Any]],
+    title: str,
+) -> None:
+    """The demo's picture: answers to digits in wrong colours, accuracy over time, what is left of colour.
+
+    Parameters
+    ----------
+    path : Path
+        Where the PNG goes.
+    digits : array of shape (k, height, width, 3)
+        Test images in [0, 1].
+    truth : k labels
+    answers : method -> k labels
+    history : method -> evaluations with ``seconds`` and ``test_accuracy``
+    rows : one row per method with ``method``, ``test_accuracy``, ``probe_accuracy``, ``chance`` and ``mi``
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(13, 8.2), dpi=130, facecolor="white")
+    names = list(answers)
+    top, bottom = figure.subfigures(2, 1, height_ratios=[1.12, 1.0])
+    top.suptitle(title, x=0.045, y=0.955, ha="left", fontsize=16, fontweight="bold", color=_INK)
+    _draw_answers(top, digits, truth, answers)
+    curves, leakage = bottom.subplots(1, 2, gridspec_kw={"width_ratios": [1.35, 1.0]})
+    bottom.subplots_adjust(left=0.075, right=0.955, top=0.86, bottom=0.15, wspace=0.36)
+    _draw_curves(curves, names, history)
+    _draw_leakage(leakage, names, {r["method"]: r for r in rows})
+    figure.savefig(path)
+
+
+def _draw_answers(
+    figure: Any, digits: NDArray[Any], truth: Sequence[int], answers: Mapping[str, Sequence[int]]
+) -> None:
+    k, n_rows = len(truth), len(answers) + 1
+    grid = figure.subplots(n_rows, k, gridspec_kw={"height_ratios": [1.9] + [1.0] * len(answers)})
+    figure.subplots_adjust(left=0.175, right=0.955, top=0.83, bottom=0.03, wspace=0.08, hspace=0.06)
+    for j in range(k):
+        grid[0, j].imshow(np.clip(digits[j], 0, 1), interpolation="nearest")
+        for i, (name, given) in enumerate(answers.items(), start=1):
+            right = given[j] == truth[j]
+            colour = _COLOURS[name] if right else "#c9ccd1"
+            weight = "bold" if right else "normal"
+            grid[i, j].text(0.5, 0.5, str(given[j]), ha="center", va="center", fontsize=21, color=colour, weight=weight)
+            if not right:
+                grid[i, j].plot([0.3, 0.7], [0.5, 0.5], color="#c0392b", lw=1.6)
+            grid[i, j].set(xlim=(0, 1), ylim=(0, 1))
+    for axis in grid.flat:
+        axis.set_xticks([])
+        axis.set_yticks([])
+        for spine in axis.spines.values():
+            spine.set_visible(False)
+    labels = ["test digits in\nanother digit's colour", *(_LABELS.get(n, n) for n in answers)]
+    for i, label in enumerate(labels):
+        colour = _INK if i == 0 else _COLOURS.get(list(answers)[i - 1], _INK)
+        weight = "normal" if i == 0 else "bold"
+        grid[i, 0].text(
+            -0.35, 0.5, label, transform=grid[i, 0].transAxes, ha="right", va="center", fontsize=11, color=colour,
+            weight=weight,
+        )  # fmt: skip
+
+
+def _draw_curves(axis: Any, names: Sequence[str], history: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    for name in names:
+        points = history[name]
+        seconds = [p["seconds"] for p in points]
+        accuracy = [p["test_accuracy"] for p in points]
+        axis.plot(seconds, accuracy, "o-", color=_COLOURS.get(name, _INK), lw=2.2, ms=4)
+        axis.annotate(
+            f"{_LABELS.get(name, name)}  {accuracy[-1]:.2f}", (seconds[-1], accuracy[-1]), xytext=(0, 9),
+            textcoords="offset points", ha="right", fontsize=10, color=_COLOURS.get(name, _INK), weight="bold",
+        )  # fmt: skip
+    axis.axhline(0.1, color="#9aa0a6", lw=1, ls=":")
+    axis.text(0, 0.112, "guessing", fontsize=9, color="#6b7178")
+    axis.set(ylim=(0, 1.04), xlabel="seconds of training")
+    axis.set_xlim(left=0)
+    _style(axis, "Test accuracy on unbiased colours")
+
+
+def _draw_leakage(axis: Any, names: Sequence[str], rows: Mapping[str, Mapping[str, Any]]) -> None:
+    values = [rows[n]["probe_accuracy"] for n in names]
+    axis.barh(range(len(names)), values, color=[_COLOURS.get(n, _INK) for n in names], height=0.58)
+    for i, name in enumerate(names):
+        axis.text(values[i] + 0.015, i, f"{values[i]:.2f}   {rows[name]['mi']:.2f} nats", va="center", fontsize=10)
+    chance = rows[names[0]]["chance"]
+    axis.axvline(chance, color=_INK, lw=1.2, ls="--")
+    axis.text(chance + 0.012, -0.62, "chance", fontsize=9, color=_INK)
+    axis.set_yticks(range(len(names)), [_LABELS.get(n, n) for n in names], fontsize=10)
+    axis.set_ylim(len(names) - 0.45, -0.85)
+    axis.set(xlim=(0, 1.22), xlabel="accuracy of a fresh probe that reads the colour from z")
+    axis.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])
+    _style(axis, "What the representation still knows of colour")
+
+
+def _style(axis: Any, title: str) -> None:
+    axis.set_title(title, loc="left", fontsize=12, fontweight="bold", color=_INK, pad=10)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.tick_params(colors=_INK, labelsize=9)
