@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -100,7 +101,7 @@ def probe(z: Tensor, c: Tensor, *, hidden: int = 128, max_epochs: int = 60, rand
 def _classifier(dim: int, n_classes: int, hidden: int, layers: int) -> nn.Module:
     sizes = [dim] + [hidden] * layers
     parts: list[nn.Module] = []
-    for a, b in zip(sizes, sizes[1:], strict=False):
+    for a, b in pairwise(sizes):
         parts += [nn.Linear(a, b), nn.ReLU()]
     return nn.Sequential(*parts, nn.Linear(sizes[-1], n_classes))
 

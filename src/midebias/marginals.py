@@ -93,7 +93,10 @@ class Bank(nn.Module):
         self.cursor.fill_((int(self.cursor) + len(z)) % self.size)
         self.filled.fill_(min(self.size, int(self.filled) + len(z)))
 
-    def rows(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Everything kept so far: z (m, dim), c (m, attribute_dim), groups (m,)."""
+    def rows(self, newest: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """All rows kept, or the ``newest`` so many: z (m, dim), c (m, attribute_dim), groups (m,)."""
         m = int(self.filled)
-        return self.z[:m], self.c[:m], self.groups[:m]
+        if newest is None or newest >= m:
+            return self.z[:m], self.c[:m], self.groups[:m]
+        index = (int(self.cursor) - 1 - torch.arange(max(0, newest), device=self.z.device)) % self.size
+        return self.z[index], self.c[index], self.groups[index]

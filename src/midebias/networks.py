@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -57,7 +58,7 @@ class JoinedCritic(nn.Module):
         self.n_groups = n_groups
         sizes = [attribute_dim + dim + n_groups, *hidden]
         layers: list[nn.Module] = []
-        for a, b in zip(sizes, sizes[1:], strict=False):
+        for a, b in pairwise(sizes):
             layers += [nn.Linear(a, b), nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], 1))
 

@@ -14,28 +14,12 @@ from .attributes import Attribute, Continuous
 from .balancing import Balance, GradientBalance
 from .estimators import DonskerVaradhan, GaussianMI
 from .marginals import Bank
-from .protocols import Criterion, Estimator, InputError, TooFewSamples, check_groups, check_representation
+from .protocols import Criterion, Estimator, InputError, TooFewSamples, check_groups
+from .representations import FeatureMap, Shape, Tokens, check_shape, summarize, width_of
 
 __all__ = ["FeatureMap", "Health", "MIPenalty", "Tokens"]
 
 EstimatorName = Literal["gaussian", "gaussian_linear", "donsker_varadhan"]
-
-
-@dataclass(frozen=True)
-class FeatureMap:
-    """A representation of shape (n, channels, ...): read as each channel's mean and maximum over positions."""
-
-    channels: int
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """A representation of shape (n, tokens, dim): read as each column's mean and maximum over tokens."""
-
-    dim: int
-
-
-Shape = int | FeatureMap | Tokens
 
 
 @dataclass
@@ -152,7 +136,7 @@ class MIPenalty(nn.Module):
         if critic_steps < 0 or critic_warmup < 0 or critic_lr <= 0:
             raise InputError("critic_steps and critic_warmup must be >= 0 and critic_lr > 0")
         self.shapes: tuple[Shape, ...] = (dim,) if isinstance(dim, (int, FeatureMap, Tokens)) else tuple(dim)
-        widths = [_width(shape) for shape in self.shapes]
+        widths = [width_of(shape) for shape in self.shapes]
         if not widths or min(widths) < 1:
             raise InputError(f"dim must name at least one representation of size >= 1, got {dim!r}")
         self.attribute, self.criterion, self.condition_on = attribute, criterion, condition_on
@@ -197,7 +181,7 @@ class MIPenalty(nn.Module):
         values, groups, present = self._inputs(representations, c, y)
         total: Tensor | None = None
         for k, h in enumerate(representations):
-            term = self._estimate(k, self._summary(k, h), values, groups, present)
+            term = self._estimate(k, summarize(h, self.shapes[k]), values, groups, present)
             total = term if total is None else total + term
         assert total is not None
         return total
@@ -229,11 +213,11 @@ class MIPenalty(nn.Module):
                     raise InputError("z needs a gradient: pass the encoder's output itself, not detached")
                 leaf = h.detach().requires_grad_()
                 with torch.enable_grad():
-                    term = self._estimate(k, self._summary(k, leaf), values, groups, present)
+                    term = self._estimate(k, summarize(leaf, self.shapes[k]), values, groups, present)
                     (g_mi,) = torch.autograd.grad(term, leaf)
                 total += term.detach()
                 handles.append(h.register_hook(self._join(k, g_mi, reached)))
-            task_loss.backward()  # type: ignore[no-untyped-call]
+            task_loss.backward()
         finally:
             for handle in handles:
                 handle.remove()
@@ -255,7 +239,7 @@ class MIPenalty(nn.Module):
         if len(representations) != len(self.shapes):
             raise InputError(f"z must hold {len(self.shapes)} representations as in dim, got {len(representations)}")
         for k, (h, shape) in enumerate(zip(representations, self.shapes, strict=True)):
-            _check_shape(h, shape, "z" if len(self.shapes) == 1 else f"z[{k}]")
+            check_shape(h, shape, "z" if len(self.shapes) == 1 else f"z[{k}]")
         n = len(representations[0])
         if any(len(h) != n for h in representations):
             raise InputError(f"z must hold equally many samples, got {[len(h) for h in representations]}")
@@ -271,15 +255,9 @@ class MIPenalty(nn.Module):
             groups = groups.long()
         return values, groups, present
 
-    def _summary(self, k: int, h: Tensor) -> Tensor:
-        shape = self.shapes[k]
-        if isinstance(shape, int):
-            return h.float() if h.dtype in (torch.float16, torch.bfloat16) else h
-        flat = h.flatten(2).transpose(1, 2) if isinstance(shape, FeatureMap) else h
-        return torch.cat([flat.mean(dim=1, dtype=torch.float32), flat.amax(dim=1).float()], dim=1)
-
     def _estimate(self, k: int, h: Tensor, values: Tensor, groups: Tensor | None, present: Tensor) -> Tensor:
-        health, estimator = self.health[k], self.estimators[k]
+        health = self.health[k]
+        estimator: Any = self.estimators[k]
         nothing = h.sum() * 0.0
         missing = int((~present).sum())
         if missing:
@@ -330,7 +308,8 @@ class MIPenalty(nn.Module):
         health = self.health[k]
         setattr(health, reason, getattr(health, reason) + 1)
         health.streak += 1
-        alarming = self.estimators[k].trainable or reason in ("not_finite", "too_few")
+        estimator: Any = self.estimators[k]
+        alarming = estimator.trainable or reason in ("not_finite", "too_few")
         if alarming and health.streak >= 100 and not self._warned:
             self._warned = True
             warnings.warn(
@@ -343,7 +322,7 @@ class MIPenalty(nn.Module):
         return nothing
 
     @torch.enable_grad()
-    def _train_critic(self, estimator: nn.Module, bank: Bank) -> None:
+    def _train_critic(self, estimator: Any, bank: Bank) -> None:
         if self._optimizer is None:
             return
         z, c, groups = bank.rows()
@@ -376,36 +355,14 @@ class MIPenalty(nn.Module):
         self.health = [Health(**h) for h in state["health"]]
 
 
-def _width(shape: Shape) -> int:
-    if isinstance(shape, FeatureMap):
-        return 2 * shape.channels
-    return 2 * shape.dim if isinstance(shape, Tokens) else shape
-
-
-def _check_shape(h: Tensor, shape: Shape, name: str) -> None:
-    if not isinstance(h, Tensor):
-        raise InputError(f"{name} must be a torch.Tensor, got {type(h).__name__}")
-    if isinstance(shape, FeatureMap):
-        right = h.ndim >= 3 and h.shape[1] == shape.channels
-        expected = f"(n, {shape.channels}, ...)"
-    elif isinstance(shape, Tokens):
-        right = h.ndim == 3 and h.shape[2] == shape.dim
-        expected = f"(n, tokens, {shape.dim})"
-    else:
-        right, expected = h.ndim == 2 and h.shape[1] == shape, f"(n, {shape})"
-    if not right:
-        raise InputError(f"{name} must have shape {expected}, got {tuple(h.shape)}")
-    if not h.is_floating_point():
-        raise InputError(f"{name} must have a floating dtype, got {h.dtype}")
-    check_representation(h, name=name, least=0)
-
-
 def _builder(name: str, attribute: Attribute, n_groups: int, seed: int) -> Callable[[int, int], nn.Module]:
     if name == "donsker_varadhan":
         return lambda dim, width: DonskerVaradhan(dim, width, n_groups=n_groups, seed=seed)
     degree: Literal[1, 2] = 2 if isinstance(attribute, Continuous) and attribute.dim <= 8 else 1
     if name == "gaussian":
-        return lambda dim, width: GaussianMI(features="random", attribute_degree=degree, ridge=1e-2, seed=seed)
+        return lambda dim, width: GaussianMI(
+            features="random", n_features=32, attribute_degree=degree, ridge=1e-2, seed=seed
+        )
     if name == "gaussian_linear":
         return lambda dim, width: GaussianMI(attribute_degree=degree, ridge=1e-2)
     raise InputError(f"estimator must be 'gaussian', 'gaussian_linear' or 'donsker_varadhan', got {name!r}")

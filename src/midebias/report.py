@@ -46,7 +46,8 @@ def draw_poster(
 
     figure = Figure(figsize=(13, 8.2), dpi=130, facecolor="white")
     names = list(answers)
-    top, bottom = figure.subfigures(2, 1, height_ratios=[1.12, 1.0])
+    halves: Any = figure.subfigures(2, 1, height_ratios=[1.12, 1.0])
+    top, bottom = halves
     top.suptitle(title, x=0.045, y=0.955, ha="left", fontsize=16, fontweight="bold", color=_INK)
     _draw_answers(top, digits, truth, answers)
     curves, leakage = bottom.subplots(1, 2, gridspec_kw={"width_ratios": [1.35, 1.0]})

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 import yaml
+from safetensors.torch import save_file
 
 from ..benchmarks.colored_mnist import load, run_method
 from ..benchmarks.results import new_run_folder, results_document, write_json, write_metrics
@@ -101,7 +102,8 @@ def train(
             str(method), training, test, epochs=epochs, seed=seed, max_steps=max_steps, options=options,
             on_step=shown.step, on_evaluation=shown.evaluation,
         )  # fmt: skip
-    save_model(outcome.method.model.to(memory_format=torch.contiguous_format), str(folder / "model.safetensors"))
+    weights = {k: v.contiguous() for k, v in outcome.method.model.state_dict().items()}
+    save_file(weights, folder / "model.safetensors")
     keys = ("method", "step", "epoch", "seconds", "test_accuracy")
     write_metrics(folder / "metrics.csv", [{k: e[k] for k in keys} for e in outcome.history])
     command = "midebias train " + " ".join(

@@ -28,7 +28,8 @@ def _new_array(subtype: Any, shape: Any, typecode: Any) -> NDArray[Any]:
 
 
 def _from_buffer(buffer: Any, dtype: Any, shape: Any, order: str, *_: Any) -> NDArray[Any]:
-    return np.frombuffer(buffer, dtype=dtype).reshape(shape, order=order)
+    flat: Any = np.frombuffer(buffer, dtype=dtype)
+    return flat.reshape(shape, order=order)
 
 
 class _ArraysOnly(pickle.Unpickler):

@@ -76,10 +76,10 @@ class Method(ABC):
         device = next(self.model.parameters()).device.type
         return torch.autocast(device, torch.bfloat16, enabled=self.precision == "bfloat16")
 
-    def prepare(self, levels: Tensor, colours: Tensor, y: Tensor) -> None:
+    def prepare(self, levels: Tensor, colours: Tensor, y: Tensor) -> None:  # noqa: B027 - optional
         """Look once at the attribute and label of the whole training set; by default, do not."""
 
-    def begin_epoch(self, batches: Iterable[Batch]) -> None:
+    def begin_epoch(self, batches: Iterable[Batch]) -> None:  # noqa: B027 - optional
         """What is done before an epoch; by default, nothing."""
 
     @abstractmethod
