@@ -78,8 +78,9 @@ class MIPenalty(nn.Module):
     critic_warmup : int, default 100
         Critic updates before its estimate is first descended on.
     critic_lr : float, default 1e-3
-    bank : int, default 2048
-        Recent pairs kept: critics train on them; closed forms take their moments over them and the batch.
+    bank : int, optional
+        Recent pairs kept. Critics train on all of them (default 2048); closed forms add the newest to a small
+        batch until it counts so many pairs (default 512), and leave a batch of that size alone.
     n_groups : int, default 64
         Largest number of labels a critic can be conditioned on. Closed forms have no limit.
     seed : int, default 0
@@ -122,7 +123,7 @@ class MIPenalty(nn.Module):
         critic_steps: int = 10,
         critic_warmup: int = 100,
         critic_lr: float = 1e-3,
-        bank: int = 2048,
+        bank: int | None = None,
         n_groups: int = 64,
         seed: int = 0,
     ) -> None:
@@ -147,7 +148,9 @@ class MIPenalty(nn.Module):
         for each in self.estimators:
             if not isinstance(each, Estimator):
                 raise InputError(f"estimator must build estimator modules, got {type(each).__name__}")
-        self.banks = nn.ModuleList(Bank(bank, w, attribute.dim) for w in widths)
+        trainable = any(p.requires_grad for p in self.estimators.parameters())
+        self.bank = (2048 if trainable else 512) if bank is None else bank
+        self.banks = nn.ModuleList(Bank(self.bank, w, attribute.dim) for w in widths)
         self.balances = nn.ModuleList(GradientBalance(balance) for _ in widths)
         self.health = [Health() for _ in widths]
         self.estimates: list[float] = [0.0] * len(widths)
@@ -277,7 +280,7 @@ class MIPenalty(nn.Module):
                 return self._skip(k, "untrained", nothing)
             term = estimator(h, values, groups)
         else:
-            old_h, old_values, old_groups = bank.rows()
+            old_h, old_values, old_groups = bank.rows(self.bank - len(h))
             n, m = len(h), len(old_h)
             if n == 0 or n + m < 2:
                 return self._skip(k, "too_few", nothing)

@@ -66,7 +66,6 @@ class MutualInformation(Method):
             estimator=estimator,  # type: ignore[arg-type]
             mi_weight=mi_weight,
             critic_steps=critic_steps,
-            bank=0 if estimator.startswith("gaussian") else 2048,
             seed=seed,
         )
 
