@@ -21,7 +21,7 @@ def estimate_mi(
     attribute: Attribute | None = None,
     condition_on: Tensor | None = None,
     estimator: Literal["donsker_varadhan", "gaussian"] = "donsker_varadhan",
-    n_folds: int = 2,
+    n_folds: int = 3,
     max_steps: int = 2000,
     random_state: int = 0,
 ) -> MIEstimate:
@@ -37,7 +37,7 @@ def estimate_mi(
     condition_on : integer Tensor of shape (n,), optional
     estimator : {"donsker_varadhan", "gaussian"}
         A trained critic, a lower bound; or the linear closed form, exact for jointly Gaussian data.
-    n_folds : int, default 2
+    n_folds : int, default 3
         The critic is trained on all folds but one and evaluated on that one, in turn. The closed form is
         computed on each of 10 blocks instead, since it trains nothing.
     max_steps : int, default 2000
@@ -106,8 +106,8 @@ def _donsker_varadhan(
 ) -> MIEstimate:
     generator = torch.Generator().manual_seed(seed + 1)
     n_groups = 0 if groups is None else int(groups.max()) + 1
-    # A continuous attribute is brought to unit scale; one-hot columns stay nearly as they are.
-    c = (c - c.mean(0)) / c.std(0).clamp(min=1e-6)
+    # Invertible linear maps change no information, and a critic trains best on uncorrelated unit columns.
+    z, c = _whitened(z), _whitened(c)
     fold = torch.arange(len(z)) % n_folds
     values, variances = [], []
     for k in range(n_folds):
@@ -121,6 +121,16 @@ def _donsker_varadhan(
         variances.append(variance)
     stderr = (sum(variances) / n_folds**2) ** 0.5
     return MIEstimate(sum(values) / n_folds, stderr, "DonskerVaradhan", "lower", len(z))
+
+
+def _whitened(values: Tensor) -> Tensor:
+    """Rotate to uncorrelated unit columns; directions that do not vary are dropped."""
+    centred = (values - values.mean(0)).double()
+    eigenvalues, vectors = torch.linalg.eigh(centred.T @ centred / len(centred))
+    keep = eigenvalues > 1e-9 * eigenvalues.max().clamp(min=1e-30)
+    if not bool(keep.any()):
+        return torch.zeros(len(values), 1)
+    return (centred @ (vectors[:, keep] / eigenvalues[keep].sqrt())).float()
 
 
 def _train(

@@ -58,7 +58,7 @@ class Method(ABC):
 
     name: ClassVar[str]
     batch_size: ClassVar[int] = 512
-    learning_rate: ClassVar[float] = 1e-3
+    learning_rate: ClassVar[float] = 3e-3
     cosine: ClassVar[bool] = True
 
     def __init__(self, model: Classifier, *, lr: float | None = None, precision: Precision = "float32") -> None:

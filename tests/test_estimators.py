@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from midebias import estimate_mi
+from midebias.attributes import Categorical
+from midebias.estimators import DonskerVaradhan, GaussianMI
+from midebias.estimators.gaussian import wilks_bias
+from midebias.protocols import InputError, TooFewSamples
+
+from .conftest import generator
+from .constructions import correlated_normals, only_through_groups, shifted_normals
+
+
+@pytest.mark.parametrize("dim", [1, 3, 8])
+@pytest.mark.parametrize("rho", [0.3, 0.6, 0.9])
+def test_gaussian_mi_matches_the_closed_form(dim: int, rho: float) -> None:
+    z, c, truth = correlated_normals(5000, dim, rho, seed=dim)
+    assert float(GaussianMI(ridge=0.0)(z, c)) == pytest.approx(truth, abs=0.04 + 0.02 * truth)
+
+
+@pytest.mark.parametrize(("dim", "rho"), [(1, 0.5), (1, 0.9), (3, 0.6), (5, 0.5)])
+def test_donsker_varadhan_matches_the_closed_form(dim: int, rho: float) -> None:
+    z, c, truth = correlated_normals(6000, dim, rho, seed=1)
+    result = estimate_mi(z, c, estimator="donsker_varadhan")
+    assert result.bound == "lower"
+    assert result.value == pytest.approx(truth, abs=0.06 + 0.1 * truth)
+    assert result.value < truth + 3 * result.stderr
+
+
+@pytest.mark.parametrize("shift", [0.5, 1.5, 3.0])
+def test_both_on_a_discrete_continuous_mixture(shift: float) -> None:
+    z, c, truth = shifted_normals(6000, shift, seed=2)
+    neural = estimate_mi(z, c)
+    assert neural.value == pytest.approx(truth, abs=0.05)
+    closed = float(GaussianMI()(z, Categorical(2).encode(c)[0]))
+    # The log-determinant is not exact for a mixture; it must see the dependence and stay near it.
+    assert 0.7 * truth - 0.02 < closed < 1.6 * truth + 0.02
+
+
+@pytest.mark.parametrize("estimator", ["gaussian", "donsker_varadhan"])
+def test_zero_within_its_interval_for_independent_pairs(estimator: str) -> None:
+    inside = 0
+    for seed in range(5):
+        z, c, _ = correlated_normals(2000, 2, 0.0, seed)
+        result = estimate_mi(z, c, estimator=estimator, random_state=seed, max_steps=500)  # type: ignore[arg-type]
+        low, high = result.interval
+        inside += low - 0.003 <= 0.0 <= high + 0.003
+    assert inside >= 4
+
+
+@pytest.mark.parametrize("estimator", ["gaussian", "donsker_varadhan"])
+def test_conditional_is_zero_where_only_the_groups_connect(estimator: str) -> None:
+    z, c, y = only_through_groups(4000, seed=3)
+    joint = estimate_mi(z, c, estimator=estimator)  # type: ignore[arg-type]
+    within = estimate_mi(z, c, condition_on=y, estimator=estimator)  # type: ignore[arg-type]
+    assert joint.value > 0.7
+    assert abs(within.value) < 0.02
+
+
+def test_random_features_see_what_linear_ones_do_not() -> None:
+    g = generator(4)
+    z = torch.randn(4000, 1, generator=g)
+    c = z.square() + 0.3 * torch.randn(4000, 1, generator=g)
+    linear, random = float(GaussianMI()(z, c)), float(GaussianMI(features="random", n_features=32)(z, c))
+    assert abs(linear) < 0.02
+    assert random > 0.5
+
+
+def test_random_features_are_drawn_afresh_each_call() -> None:
+    z, c, _ = correlated_normals(500, 2, 0.7, 0)
+    estimator = GaussianMI(features="random", n_features=8)
+    first = float(estimator(z, c))
+    assert first != float(estimator(z, c))
+    assert first == float(GaussianMI(features="random", n_features=8)(z, c))
+
+
+def test_fixed_projection() -> None:
+    z, c, _ = correlated_normals(2000, 3, 0.8, 0)
+    projection = torch.eye(3)[:, :2]
+    assert float(GaussianMI(projection=projection)(z, c)) == pytest.approx(float(GaussianMI()(z[:, :2], c)), abs=1e-5)
+
+
+@pytest.mark.parametrize("n", [60, 200])
+@pytest.mark.parametrize("rho", [0.0, 0.7])
+def test_the_finite_sample_excess_is_removed(n: int, rho: float) -> None:
+    """Averaged over draws the corrected estimate hits the truth, where the plug-in formula is far above it."""
+    values = []
+    for seed in range(150):
+        z, c, truth = correlated_normals(n, 3, rho, seed)
+        values.append(float(GaussianMI(ridge=0.0)(z, c)))
+    spread = torch.tensor(values).std() / len(values) ** 0.5
+    assert wilks_bias(3, 3, n - 1) > 4 * spread
+    assert sum(values) / len(values) == pytest.approx(truth, abs=4 * float(spread))
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10**6), scale=st.floats(0.01, 100.0), dim=st.integers(1, 5))
+def test_gaussian_mi_is_invariant_to_invertible_linear_maps(seed: int, scale: float, dim: int) -> None:
+    z, c, _ = correlated_normals(400, dim, 0.6, seed)
+    g = generator(seed)
+    orthogonal = torch.linalg.qr(torch.randn(dim, dim, generator=g)).Q
+    before = float(GaussianMI(ridge=0.0)(z, c))
+    after = float(GaussianMI(ridge=0.0)(scale * z @ orthogonal + 3.0, 5.0 - c))
+    assert after == pytest.approx(before, abs=1e-3)
+    assert float(GaussianMI(ridge=0.0)(c, z)) == pytest.approx(before, abs=1e-3)
+
+
+def _numeric_gradient(f, z: Tensor, epsilon: float) -> Tensor:  # type: ignore[no-untyped-def]
+    gradient = torch.zeros_like(z)
+    for i in range(z.shape[0]):
+        for j in range(z.shape[1]):
+            up, down = z.clone(), z.clone()
+            up[i, j] += epsilon
+            down[i, j] -= epsilon
+            gradient[i, j] = (f(up) - f(down)) / (2 * epsilon)
+    return gradient
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+def test_gaussian_gradient_against_finite_differences(conditional: bool) -> None:
+    z, c, _ = correlated_normals(24, 2, 0.6, 0)
+    z, c = z.double(), c.double()
+    groups = torch.arange(24) % 3 if conditional else None
+    estimator = GaussianMI()
+    variable = z.clone().requires_grad_()
+    estimator(variable, c, groups).backward()
+    numeric = _numeric_gradient(lambda v: estimator(v, c, groups), z, 1e-5)
+    assert torch.allclose(variable.grad, numeric, rtol=1e-3, atol=1e-6)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+def test_donsker_varadhan_gradient_against_finite_differences(conditional: bool) -> None:
+    z, c, _ = correlated_normals(16, 2, 0.6, 0)
+    z, c = z.double(), c.double()
+    groups = torch.arange(16) % 2 if conditional else None
+    estimator = DonskerVaradhan(2, 2, n_groups=2 if conditional else 0, standardize=False).double()
+    state = estimator.get_extra_state()
+
+    def value(v: Tensor) -> Tensor:
+        estimator.set_extra_state(state)  # the same permutation each time
+        return estimator(v, c, groups)
+
+    variable = z.clone().requires_grad_()
+    value(variable).backward()
+    assert torch.allclose(variable.grad, _numeric_gradient(value, z, 1e-5), rtol=1e-3, atol=1e-7)  # type: ignore[arg-type]
+
+
+def test_a_constant_attribute_carries_no_information() -> None:
+    z = torch.randn(100, 3, generator=generator(0)).requires_grad_()
+    value = GaussianMI()(z, torch.ones(100, 2))
+    value.backward()
+    assert float(value) == 0.0
+    assert torch.equal(z.grad, torch.zeros_like(z))  # type: ignore[arg-type]
+
+
+def test_a_collapsed_representation_carries_no_information() -> None:
+    c = torch.randn(100, 1, generator=generator(0))
+    for features in ("linear", "random"):
+        value = GaussianMI(features=features, n_features=4)(torch.zeros(100, 3, requires_grad=True), c)  # type: ignore[arg-type]
+        value.backward()
+        assert abs(float(value)) < 1e-6
+
+
+def test_a_class_with_one_member_changes_nothing() -> None:
+    z, c, _ = correlated_normals(300, 2, 0.7, 0)
+    y = torch.zeros(300, dtype=torch.long)
+    alone = torch.cat([y, torch.tensor([5])])
+    far_z, far_c = torch.cat([z, torch.full((1, 2), 9.0)]), torch.cat([c, torch.full((1, 2), -9.0)])
+    assert float(GaussianMI()(far_z, far_c, alone)) == pytest.approx(float(GaussianMI()(z, c, y)), abs=1e-4)
+
+
+@pytest.mark.parametrize("estimator", [GaussianMI(), DonskerVaradhan(2, 2)])
+def test_bad_inputs_name_the_argument(estimator) -> None:  # type: ignore[no-untyped-def]
+    z, c, _ = correlated_normals(50, 2, 0.5, 0)
+    with pytest.raises(InputError, match="z contains NaN"):
+        estimator(torch.where(z == z.max(), torch.nan, z), c)
+    with pytest.raises(InputError, match="z must have shape"):
+        estimator(z[:, 0], c)
+    with pytest.raises(InputError, match="z must have a floating dtype"):
+        estimator(z.long(), c)
+    with pytest.raises(TooFewSamples, match="z holds 1 sample"):
+        estimator(z[:1], c[:1])
+    with pytest.raises(InputError, match="c must be encoded"):
+        estimator(z, c[:10])
+    with pytest.raises(InputError, match="integer labels"):
+        estimator(z, c, torch.rand(50, generator=generator(0)))
+
+
+def test_too_few_samples_are_refused_not_guessed() -> None:
+    z, c, _ = correlated_normals(10, 8, 0.5, 0)
+    with pytest.raises(TooFewSamples, match="too few"):
+        GaussianMI(ridge=0.0)(z, c)
+
+
+def test_bad_constructor_arguments() -> None:
+    with pytest.raises(InputError, match="features"):
+        GaussianMI(features="cubic")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="ridge"):
+        GaussianMI(ridge=-1.0)
+    with pytest.raises(InputError, match="n_groups"):
+        z, c, _ = correlated_normals(50, 2, 0.5, 0)
+        DonskerVaradhan(2, 2)(z, c, torch.zeros(50, dtype=torch.long))
+
+
+def test_estimate_mi_is_reproducible_and_checks_its_arguments() -> None:
+    z, c, _ = shifted_normals(500, 1.0, 0)
+    first, second = (estimate_mi(z, c, max_steps=200, random_state=7) for _ in range(2))
+    assert first == second
+    with pytest.raises(InputError, match="at least 100"):
+        estimate_mi(z[:50], c[:50])
+    with pytest.raises(InputError, match="c must have"):
+        estimate_mi(z, c[:-1])
+    with pytest.raises(InputError, match="estimator"):
+        estimate_mi(z, c, estimator="guess")  # type: ignore[arg-type]

@@ -1,0 +1,291 @@
+from __future__ import annotations
+
+import copy
+import io
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from midebias import FeatureMap, MIPenalty, Tokens
+from midebias.attributes import Categorical, Continuous
+from midebias.networks import seeded
+from midebias.protocols import InputError
+
+from .conftest import generator
+
+
+def biased_batch(n: int = 200, dim: int = 6, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    g = generator(seed)
+    y = torch.randint(3, (n,), generator=g)
+    c = torch.randint(2, (n,), generator=g)
+    z = torch.randn(n, dim, generator=g)
+    z[:, 0] += 2.0 * c
+    z[:, 1] += y
+    return z, c, y
+
+
+def encoder_and_head(seed: int = 0) -> tuple[nn.Module, nn.Module]:
+    with seeded(seed):
+        return nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 5)), nn.Linear(5, 3)
+
+
+@pytest.mark.parametrize("estimator", ["gaussian", "gaussian_linear", "donsker_varadhan"])
+@pytest.mark.parametrize("criterion", ["separation", "independence"])
+def test_backward_equals_the_added_loss_when_the_balance_is_off(estimator, criterion) -> None:  # type: ignore[no-untyped-def]
+    x, c, y = biased_batch()
+    gradients = []
+    for balanced in (False, True):
+        encoder, head = encoder_and_head()
+        penalty = MIPenalty(
+            5, Categorical(2), criterion=criterion, estimator=estimator, mi_weight=0.7, balance="none", bank=100
+        )
+        z = encoder(x)
+        task_loss = nn.functional.cross_entropy(head(z), y)
+        if balanced:
+            value = penalty.backward(task_loss, z, c, y)
+        else:
+            value = penalty(z, c, y)
+            (task_loss + 0.7 * value).backward()
+        assert float(value) > 0
+        gradients.append([p.grad for p in (*encoder.parameters(), *head.parameters())])
+    for added, joined in zip(*gradients, strict=True):
+        assert torch.allclose(added, joined, rtol=1e-4, atol=1e-7)
+
+
+def test_backward_equals_the_added_loss_at_several_depths() -> None:
+    x, c, y = biased_batch()
+    gradients = []
+    for balanced in (False, True):
+        with seeded(1):
+            first, second, head = nn.Linear(6, 12), nn.Linear(12, 5), nn.Linear(5, 3)
+        penalty = MIPenalty((FeatureMap(4), 5), Categorical(2), mi_weight=0.3, balance="none")
+        h = torch.tanh(first(x)).reshape(-1, 4, 3)
+        z = torch.tanh(second(h.flatten(1)))
+        task_loss = nn.functional.cross_entropy(head(z), y)
+        if balanced:
+            penalty.backward(task_loss, [h, z], c, y)
+        else:
+            (task_loss + 0.3 * penalty([h, z], c, y)).backward()
+        gradients.append([p.grad for m in (first, second, head) for p in m.parameters()])
+    for added, joined in zip(*gradients, strict=True):
+        assert torch.allclose(added, joined, rtol=1e-4, atol=1e-7)
+
+
+def test_the_encoder_is_passed_once() -> None:
+    """The balanced form runs one backward pass through the encoder."""
+    x, c, y = biased_batch()
+    encoder, head = encoder_and_head()
+    passes = []
+    encoder[0].register_full_backward_hook(lambda *_: passes.append(1))  # type: ignore[operator, index]
+    z = encoder(x.requires_grad_())
+    MIPenalty(5, Categorical(2)).backward(nn.functional.cross_entropy(head(z), y), z, c, y)
+    assert len(passes) == 1
+
+
+def test_balanced_gradient_has_the_length_asked_for() -> None:
+    x, c, y = biased_batch()
+    encoder, head = encoder_and_head()
+
+    def gradient(weight: float | None) -> Tensor:
+        z = encoder(x).detach().requires_grad_()
+        loss = nn.functional.cross_entropy(head(z * 1.0), y)
+        if weight is None:
+            loss.backward()
+        else:
+            MIPenalty(5, Categorical(2), mi_weight=weight).backward(loss, z, c, y)
+        assert z.grad is not None
+        return z.grad
+
+    task = gradient(None)
+    assert torch.equal(gradient(0.0), task)
+    for weight in (0.5, 3.0):
+        assert float((gradient(weight) - task).norm() / task.norm()) == pytest.approx(weight, rel=1e-3)
+
+
+def test_descending_removes_the_attribute_from_z() -> None:
+    z, c, y = biased_batch(400)
+    z.requires_grad_()
+    optimizer = torch.optim.Adam([z], 0.05)
+    penalty = MIPenalty(6, Categorical(2))
+    before = float(penalty(z, c, y).detach())
+    for _ in range(80):
+        optimizer.zero_grad()
+        penalty(z, c, y).backward()
+        optimizer.step()
+    assert float(penalty(z, c, y)) < 0.1 * before
+
+
+def test_a_small_batch_is_filled_up_from_the_bank() -> None:
+    penalty = MIPenalty(6, Categorical(2))
+    z, c, y = biased_batch(600)
+    for rows in torch.arange(576).split(16):
+        value = penalty(z[rows].requires_grad_(), c[rows], y[rows])
+    assert penalty.health[0].too_few >= 1  # until the bank holds enough
+    assert penalty.health[0].used > 20
+    full = MIPenalty(6, Categorical(2))(z[:576], c[:576], y[:576])
+    assert float(value.detach()) == pytest.approx(float(full), abs=0.15)
+
+
+@pytest.mark.parametrize("estimator", ["gaussian", "donsker_varadhan"])
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_tiny_batches_do_not_end_an_epoch(estimator: str, n: int) -> None:
+    z, c, y = biased_batch(n)
+    penalty = MIPenalty(6, Categorical(2), estimator=estimator, critic_steps=1)  # type: ignore[arg-type]
+    value = penalty(z.requires_grad_(), c, y)
+    value.backward()
+    assert float(value.detach()) >= 0.0
+    assert z.grad is not None
+    assert torch.isfinite(z.grad).all()
+
+
+def test_a_constant_attribute_gives_zero_and_no_gradient() -> None:
+    z, _, y = biased_batch()
+    value = MIPenalty(6, Categorical(2))(z.requires_grad_(), torch.zeros(200, dtype=torch.long), y)
+    value.backward()
+    assert float(value.detach()) == 0.0
+    assert not z.grad.any()  # type: ignore[union-attr]
+
+
+def test_an_untrained_critic_is_not_descended_on() -> None:
+    z, c, y = biased_batch()
+    penalty = MIPenalty(6, Categorical(2), estimator="donsker_varadhan", critic_steps=0).train()
+    value = penalty(z.requires_grad_(), c, y)
+    value.backward()
+    assert float(value.detach()) == 0.0
+    assert penalty.health[0].untrained == 1
+    assert not z.grad.any()  # type: ignore[union-attr]
+    with pytest.warns(RuntimeWarning, match="was untrained"):
+        for _ in range(100):
+            penalty(z, c, y)
+
+
+def test_a_negative_estimate_is_counted_and_not_descended_on() -> None:
+    g = generator(0)
+    penalty = MIPenalty(3, Continuous(1), criterion="independence", estimator="gaussian_linear")
+    negative = 0
+    for _ in range(20):
+        z = torch.randn(600, 3, generator=g, requires_grad=True)
+        value = penalty(z, torch.randn(600, 1, generator=g))
+        value.backward()
+        if float(value.detach()) == 0.0:
+            negative += 1
+            assert not z.grad.any()  # type: ignore[union-attr]
+    assert negative == penalty.health[0].negative > 0
+
+
+def test_missing_values_are_masked_and_counted() -> None:
+    z, c, y = biased_batch()
+    hidden = torch.where(torch.arange(200) % 4 == 0, -1, c)
+    z_kept = z[hidden >= 0]
+    penalty = MIPenalty(6, Categorical(2), bank=0)
+    value = penalty(z.requires_grad_(), hidden, y)
+    value.backward()
+    assert penalty.health[0].missing == 50
+    assert not z.grad[hidden < 0].any()  # type: ignore[index]
+    kept = MIPenalty(6, Categorical(2), bank=0)(z_kept, c[hidden >= 0], y[hidden >= 0])
+    assert float(kept) == pytest.approx(float(value.detach()), abs=1e-5)
+    all_missing = penalty(z, torch.full((200,), -1), y)
+    assert float(all_missing) == 0.0
+
+
+def test_eval_mode_changes_nothing() -> None:
+    z, c, y = biased_batch()
+    penalty = MIPenalty(6, Categorical(2), estimator="donsker_varadhan")
+    penalty(z, c, y)
+    penalty.eval()
+    before = {k: copy.deepcopy(v) for k, v in penalty.state_dict().items() if "extra" not in k}
+    penalty(z, c, y)
+    for key, value in before.items():
+        assert torch.equal(value, penalty.state_dict()[key]), key
+
+
+@pytest.mark.parametrize("estimator", ["gaussian", "donsker_varadhan"])
+def test_state_dict_resumes_bit_for_bit(estimator: str) -> None:
+    z, c, y = biased_batch()
+
+    def fresh() -> MIPenalty:
+        return MIPenalty(6, Categorical(2), estimator=estimator, bank=300)  # type: ignore[arg-type]
+
+    penalty = fresh()
+    for _ in range(3):
+        penalty(z, c, y)
+    file = io.BytesIO()
+    torch.save(penalty.state_dict(), file)
+    file.seek(0)
+    resumed = fresh()
+    resumed.load_state_dict(torch.load(file, weights_only=True))
+    for _ in range(3):
+        assert float(penalty(z, c, y)) == float(resumed(z, c, y))
+
+
+def test_one_seed_one_result() -> None:
+    z, c, y = biased_batch()
+    values = [
+        [float(p(z, c, y)) for _ in range(3)]
+        for p in (MIPenalty(6, Categorical(2), seed=s, estimator="donsker_varadhan") for s in (3, 3, 4))
+    ]
+    assert values[0] == values[1] != values[2]
+
+
+def test_feature_maps_and_tokens_are_read_by_mean_and_maximum() -> None:
+    g = generator(0)
+    c = torch.randint(2, (300,), generator=g)
+    y = torch.zeros(300, dtype=torch.long)
+    image = torch.randn(300, 4, 5, 5, generator=g)
+    image[:, 2] += 0.8 * c[:, None, None]
+    on_map = MIPenalty(FeatureMap(4), Categorical(2), estimator="gaussian_linear")(image, c, y)
+    tokens = image.flatten(2).transpose(1, 2)
+    on_tokens = MIPenalty(Tokens(4), Categorical(2), estimator="gaussian_linear")(tokens, c, y)
+    assert float(on_map) > 0.5
+    assert float(on_map) == pytest.approx(float(on_tokens), abs=1e-5)
+
+
+def test_condition_on_another_column() -> None:
+    z, c, y = biased_batch()
+    both = torch.stack([y, c], dim=1)
+    within_c = MIPenalty(6, Categorical(2), condition_on=lambda column: column[:, 1])(z, c, both)
+    assert float(within_c) == 0.0  # given c itself nothing about c is left
+
+
+def test_bad_inputs_name_the_argument() -> None:
+    z, c, y = biased_batch()
+    penalty = MIPenalty(6, Categorical(2))
+    with pytest.raises(InputError, match="y is needed"):
+        penalty(z, c)
+    with pytest.raises(InputError, match=r"z must have shape \(n, 6\)"):
+        penalty(z[:, :3], c, y)
+    with pytest.raises(InputError, match="z contains NaN"):
+        penalty(z * float("nan"), c, y)
+    with pytest.raises(InputError, match="c must have 200 rows"):
+        penalty(z, c[:10], y)
+    with pytest.raises(InputError, match="labels 0 to 1"):
+        penalty(z, c + 1, y)
+    with pytest.raises(InputError, match="y must hold integer"):
+        penalty(z, c, y.float())
+    with pytest.raises(InputError, match="y must have shape"):
+        penalty(z, c, y[:10])
+    with pytest.raises(InputError, match="representations"):
+        penalty([z, z], c, y)
+    with pytest.raises(InputError, match="z needs a gradient"):
+        penalty.backward(z.sum(), z, c, y)
+    leaf = z.clone().requires_grad_()
+    other = torch.ones(1, requires_grad=True)
+    with pytest.raises(InputError, match="does not depend on z"):
+        penalty.backward(other.sum(), leaf * 1.0, c, y)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"criterion": "fairness"},
+        {"mi_weight": -1.0},
+        {"critic_lr": 0.0},
+        {"estimator": "guess"},
+        {"balance": "magic"},
+        {"bank": -1},
+    ],
+)
+def test_bad_settings_name_the_argument(wrong: dict[str, object]) -> None:
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        MIPenalty(6, Categorical(2), **wrong)  # type: ignore[arg-type]
