@@ -202,8 +202,8 @@ def test_bad_constructor_arguments() -> None:
         GaussianMI(features="cubic")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="ridge"):
         GaussianMI(ridge=-1.0)
+    z, c, _ = correlated_normals(50, 2, 0.5, 0)
     with pytest.raises(InputError, match="n_groups"):
-        z, c, _ = correlated_normals(50, 2, 0.5, 0)
         DonskerVaradhan(2, 2)(z, c, torch.zeros(50, dtype=torch.long))
 
 

@@ -15,18 +15,18 @@ Balance = Literal["none", "norm"]
 
 
 class GradientBalance(nn.Module):
-    """Combine g_task and g_mi at one representation.
+    """The factor by which g_mi is scaled before it joins g_task at one representation.
 
-    - ``"none"``: ``g_task + weight * g_mi``, the gradient of the added loss.
-    - ``"norm"``: g_mi is first given the norm that g_task has had lately, so that ``weight`` is a ratio
+    - ``"none"``: ``weight``; the result is the gradient of the added loss.
+    - ``"norm"``: g_mi is first given the length that g_task has had lately, so that ``weight`` is a ratio
       of gradient lengths and means the same for every network, loss and estimator. "Lately" is a running
-      mean: with the norm of the same batch the penalty would die together with the task loss.
+      mean: with the length of the same batch the penalty would die together with the task loss.
 
     Parameters
     ----------
     mode : {"none", "norm"}, default "norm"
     memory : float, default 0.99
-        Decay of the running mean of the task gradient's norm, in [0, 1).
+        Decay of the running mean of the task gradient's length, in [0, 1).
     """
 
     task_norm: Tensor
@@ -43,16 +43,26 @@ class GradientBalance(nn.Module):
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
 
     @torch.no_grad()
-    def forward(self, g_task: Tensor, g_mi: Tensor, weight: float) -> Tensor:
-        """Combined gradient, shaped and typed like ``g_task``."""
+    def forward(self, g_task: Tensor, mi_length: Tensor, weight: float) -> Tensor:
+        """Factor for g_mi.
+
+        Parameters
+        ----------
+        g_task : Tensor
+            Gradient of the task at the representation.
+        mi_length : scalar Tensor
+            Length of g_mi there.
+        weight : float
+        """
         if self.mode == "none":
-            return torch.add(g_task, g_mi.to(g_task.dtype), alpha=weight)
-        norm = torch.linalg.vector_norm(g_task, dtype=torch.float32)
-        if torch.isfinite(norm):
-            first = int(self.steps) == 0
-            self.task_norm.lerp_(norm, 1.0 if first else 1 - self.memory)
-            self.steps += 1
-        length = torch.linalg.vector_norm(g_mi, dtype=torch.float32)
-        factor = weight * self.task_norm / length.clamp(min=1e-20)
-        factor = torch.where(length > 0, factor, torch.zeros_like(factor))
-        return g_task + (g_mi * factor).to(g_task.dtype)
+            return torch.full_like(mi_length, weight)
+        # bfloat16 has the range of float32 and is summed in it; float16 is not safe to square.
+        wide = g_task.float() if g_task.dtype == torch.float16 else g_task
+        norm = torch.linalg.vector_norm(wide).float()
+        first = self.steps == 0
+        step = torch.where(first, 1.0, 1 - self.memory)
+        usable = torch.isfinite(norm)
+        self.task_norm.lerp_(torch.where(usable, norm, self.task_norm), step)
+        self.steps += usable.long()
+        factor = weight * self.task_norm / mi_length.clamp(min=1e-20)
+        return torch.where(mi_length > 0, factor, torch.zeros_like(factor))

@@ -15,7 +15,7 @@ from .balancing import Balance, GradientBalance
 from .estimators import DonskerVaradhan, GaussianMI
 from .marginals import Bank
 from .protocols import Criterion, Estimator, InputError, TooFewSamples, check_groups
-from .representations import FeatureMap, Shape, Tokens, check_shape, summarize, width_of
+from .representations import FeatureMap, Shape, Summary, Tokens, check_shape, width_of
 
 __all__ = ["FeatureMap", "Health", "MIPenalty", "Tokens"]
 
@@ -184,7 +184,8 @@ class MIPenalty(nn.Module):
         values, groups, present = self._inputs(representations, c, y)
         total: Tensor | None = None
         for k, h in enumerate(representations):
-            term = self._estimate(k, summarize(h, self.shapes[k]), values, groups, present)
+            summary = Summary(h, self.shapes[k], name=self._name(k))
+            term = self._estimate(k, summary.values, values, groups, present)
             total = term if total is None else total + term
         assert total is not None
         return total
@@ -214,12 +215,13 @@ class MIPenalty(nn.Module):
             for k, h in enumerate(representations):
                 if not h.requires_grad:
                     raise InputError("z needs a gradient: pass the encoder's output itself, not detached")
-                leaf = h.detach().requires_grad_()
+                summary = Summary(h.detach(), self.shapes[k], name=self._name(k))
+                leaf = summary.values.detach().requires_grad_()
                 with torch.enable_grad():
-                    term = self._estimate(k, summarize(leaf, self.shapes[k]), values, groups, present)
+                    term = self._estimate(k, leaf, values, groups, present)
                     (g_mi,) = torch.autograd.grad(term, leaf)
                 total += term.detach()
-                handles.append(h.register_hook(self._join(k, g_mi, reached)))
+                handles.append(h.register_hook(self._join(k, summary, g_mi, reached)))
             task_loss.backward()
         finally:
             for handle in handles:
@@ -228,13 +230,16 @@ class MIPenalty(nn.Module):
             raise InputError(f"task_loss does not depend on z[{reached.index(False)}]: nothing to balance against")
         return total
 
-    def _join(self, k: int, g_mi: Tensor, reached: list[bool]) -> Callable[[Tensor], Tensor]:
+    def _join(self, k: int, summary: Summary, g_mi: Tensor, reached: list[bool]) -> Callable[[Tensor], Tensor]:
         def hook(g_task: Tensor) -> Tensor:
             reached[k] = True
-            combined: Tensor = self.balances[k](g_task, g_mi, self.mi_weight)
-            return combined
+            factor = self.balances[k](g_task, summary.gradient_norm(g_mi), self.mi_weight)
+            return summary.add_gradient(g_task, g_mi * factor)
 
         return hook
+
+    def _name(self, k: int) -> str:
+        return "z" if len(self.shapes) == 1 else f"z[{k}]"
 
     def _inputs(
         self, representations: list[Tensor], c: Tensor, y: Tensor | None
@@ -242,7 +247,7 @@ class MIPenalty(nn.Module):
         if len(representations) != len(self.shapes):
             raise InputError(f"z must hold {len(self.shapes)} representations as in dim, got {len(representations)}")
         for k, (h, shape) in enumerate(zip(representations, self.shapes, strict=True)):
-            check_shape(h, shape, "z" if len(self.shapes) == 1 else f"z[{k}]")
+            check_shape(h, shape, self._name(k))
         n = len(representations[0])
         if any(len(h) != n for h in representations):
             raise InputError(f"z must hold equally many samples, got {[len(h) for h in representations]}")

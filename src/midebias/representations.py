@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .protocols import InputError, check_representation
 
-__all__ = ["FeatureMap", "Shape", "Tokens", "check_shape", "summarize", "width_of"]
+__all__ = ["FeatureMap", "Shape", "Summary", "Tokens", "check_shape", "width_of"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def width_of(shape: Shape) -> int:
 
 
 def check_shape(h: Tensor, shape: Shape, name: str) -> None:
-    """Raise `InputError` unless h is a finite floating tensor shaped as declared."""
+    """Raise `InputError` unless h is a floating tensor shaped as declared."""
     if not isinstance(h, Tensor):
         raise InputError(f"{name} must be a torch.Tensor, got {type(h).__name__}")
     if isinstance(shape, FeatureMap):
@@ -52,12 +52,81 @@ def check_shape(h: Tensor, shape: Shape, name: str) -> None:
         raise InputError(f"{name} must have shape {expected}, got {tuple(h.shape)}")
     if not h.is_floating_point():
         raise InputError(f"{name} must have a floating dtype, got {h.dtype}")
-    check_representation(h, name=name, least=0)
 
 
-def summarize(h: Tensor, shape: Shape) -> Tensor:
-    """One row per sample: vectors as they are, positions or tokens as mean and maximum; float32 at least."""
-    if isinstance(shape, int):
-        return h.float() if h.dtype in (torch.float16, torch.bfloat16) else h
-    flat = h.flatten(2).transpose(1, 2) if isinstance(shape, FeatureMap) else h
-    return torch.cat([flat.mean(dim=1, dtype=torch.float32), flat.amax(dim=1).float()], dim=1)
+class Summary:
+    """One row of numbers per sample, and the way of a gradient back to the representation.
+
+    A feature map is large and its summary small. A gradient found at the summary is measured and added at
+    the representation without a second array of that size being made.
+
+    Parameters
+    ----------
+    h : Tensor
+        Shaped as ``shape`` says.
+    shape : int, FeatureMap or Tokens
+    name : str
+        How errors call it.
+
+    Attributes
+    ----------
+    values : Tensor of shape (n, width)
+        Vectors as they are; positions or tokens as mean and maximum. float32 at least; differentiable in h.
+
+    Raises
+    ------
+    InputError
+        When h holds NaN or infinity: either makes the mean over positions not finite.
+    """
+
+    def __init__(self, h: Tensor, shape: Shape, *, name: str = "z") -> None:
+        self._shape, self._at = shape, None
+        if isinstance(shape, int):
+            self.values = _at_least_float32(h)
+        else:
+            grid = _as_grid(h, shape)
+            # A sum keeps a bfloat16 accumulator in float32; one in float16 would overflow.
+            total = grid.sum(dim=(2, 3), dtype=torch.float32 if h.dtype == torch.float16 else None)
+            self._positions = grid.shape[2] * grid.shape[3]
+            window = (grid.shape[2], grid.shape[3])
+            top, at = torch.nn.functional.max_pool2d(grid, window, return_indices=True)
+            self._at = at.flatten(1)
+            means = _at_least_float32(total) / self._positions
+            self.values = torch.cat([means, top.flatten(1).to(means.dtype)], dim=1)
+        check_representation(self.values, name=name, least=0)
+
+    @torch.no_grad()
+    def gradient_norm(self, g: Tensor) -> Tensor:
+        """Length, at the representation, of the gradient that is ``g`` (n, width) at the summary."""
+        if self._at is None:
+            return torch.linalg.vector_norm(g)
+        # Every position has a share of the mean's gradient; one of them also has all of the maximum's.
+        mean, top = g.chunk(2, dim=1)
+        squares = mean.square() / self._positions + top.square() + 2 / self._positions * mean * top
+        return squares.sum().clamp(min=0).sqrt()
+
+    @torch.no_grad()
+    def add_gradient(self, g_task: Tensor, g: Tensor) -> Tensor:
+        """``g_task``, a gradient at the representation, plus the one that is ``g`` (n, width) at the summary."""
+        if self._at is None:
+            return g_task + g.to(g_task.dtype)
+        mean, top = g.to(g_task.dtype).chunk(2, dim=1)
+        share = (mean / self._positions)[:, :, None, None]
+        combined = torch.add(_as_grid(g_task, self._shape), share)
+        rows = torch.arange(len(top), device=top.device)[:, None]
+        columns = torch.arange(top.shape[1], device=top.device)
+        combined.flatten(2)[rows, columns, self._at] += top  # in place: scatter_add_ would copy a channels-last map
+        if isinstance(self._shape, Tokens):
+            return combined.flatten(2).transpose(1, 2)
+        return combined.reshape(g_task.shape)
+
+
+def _at_least_float32(values: Tensor) -> Tensor:
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+
+def _as_grid(h: Tensor, shape: Shape) -> Tensor:
+    """View as (n, channels, height, width), with height 1 unless h is an image's feature map."""
+    if isinstance(shape, Tokens):
+        h = h.transpose(1, 2)
+    return h if h.ndim == 4 else h.flatten(2)[:, :, None]
