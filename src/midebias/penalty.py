@@ -12,14 +12,16 @@ from torch import Tensor, nn
 
 from .attributes import Attribute, Continuous
 from .balancing import Balance, GradientBalance
-from .estimators import DonskerVaradhan, GaussianMI
+from .estimators import DonskerVaradhan, GaussianMI, LearnedGaussianMI
 from .marginals import Bank
 from .protocols import Criterion, Estimator, InputError, TooFewSamples, check_groups
 from .representations import FeatureMap, Shape, Summary, Tokens, check_shape, width_of
 
 __all__ = ["FeatureMap", "Health", "MIPenalty", "Tokens"]
 
-EstimatorName = Literal["gaussian", "gaussian_linear", "donsker_varadhan"]
+EstimatorName = Literal["gaussian_learned", "gaussian", "gaussian_linear", "donsker_varadhan"]
+
+_FILL = 64  # pairs a closed form is computed from, at least, where the bank holds them
 
 
 @dataclass
@@ -67,20 +69,23 @@ class MIPenalty(nn.Module):
         I(Z;C|Y), the representation's form of equalized odds, or I(Z;C), demographic parity's form.
     condition_on : callable, optional
         Maps the third argument of the call to the integer labels to condition on; default is itself.
-    estimator : {"gaussian", "gaussian_linear", "donsker_varadhan"} or callable, default "gaussian"
-        A callable is given (dim, attribute_dim) and returns an estimator module.
+    estimator : {"gaussian_learned", "gaussian", "gaussian_linear", "donsker_varadhan"} or callable
+        Default "gaussian_learned": `LearnedGaussianMI`, sees most. "gaussian" and "gaussian_linear" are
+        `GaussianMI` on random features and on z itself: no critic to train, cheapest. "donsker_varadhan" is
+        the paper's. A callable is given (dim, attribute_dim) and returns an estimator module.
     mi_weight : float, default 1.0
         Weight in `backward`. With ``balance="norm"`` it is the ratio of the gradient's lengths.
     balance : {"norm", "none"}, default "norm"
         How `backward` combines the gradients; see `GradientBalance`.
-    critic_steps : int, default 10
+    critic_steps : int, default 5
         Critic updates per call, for estimators that have a critic.
     critic_warmup : int, default 100
         Critic updates before its estimate is first descended on.
-    critic_lr : float, default 1e-3
+    critic_lr : float, default 3e-3
     bank : int, optional
-        Recent pairs kept. Critics train on all of them (default 2048); closed forms add the newest to a small
-        batch until it counts so many pairs (default 512), and leave a batch of that size alone.
+        Recent pairs kept; default 2048 where a critic trains on them, else 64. Closed forms add the newest to a
+        batch of fewer than 64 until it counts so many: older pairs come from an older encoder, and chasing them
+        makes it swing.
     n_groups : int, default 64
         Largest number of labels a critic can be conditioned on. Closed forms have no limit.
     seed : int, default 0
@@ -117,12 +122,12 @@ class MIPenalty(nn.Module):
         *,
         criterion: Criterion = "separation",
         condition_on: Callable[[Tensor], Tensor] | None = None,
-        estimator: EstimatorName | Callable[[int, int], nn.Module] = "gaussian",
+        estimator: EstimatorName | Callable[[int, int], nn.Module] = "gaussian_learned",
         mi_weight: float = 1.0,
         balance: Balance = "norm",
-        critic_steps: int = 10,
+        critic_steps: int = 5,
         critic_warmup: int = 100,
-        critic_lr: float = 1e-3,
+        critic_lr: float = 3e-3,
         bank: int | None = None,
         n_groups: int = 64,
         seed: int = 0,
@@ -149,7 +154,7 @@ class MIPenalty(nn.Module):
             if not isinstance(each, Estimator):
                 raise InputError(f"estimator must build estimator modules, got {type(each).__name__}")
         trainable = any(p.requires_grad for p in self.estimators.parameters())
-        self.bank = (2048 if trainable else 512) if bank is None else bank
+        self.bank = (2048 if trainable else _FILL) if bank is None else bank
         self.banks = nn.ModuleList(Bank(self.bank, w, attribute.dim) for w in widths)
         self.balances = nn.ModuleList(GradientBalance(balance) for _ in widths)
         self.health = [Health() for _ in widths]
@@ -157,7 +162,7 @@ class MIPenalty(nn.Module):
         self._generator = torch.Generator().manual_seed(seed)
         self._warned = False
         critic = [p for p in self.estimators.parameters() if p.requires_grad]
-        self._optimizer = torch.optim.Adam(critic, lr=critic_lr) if critic else None
+        self._optimizer = torch.optim.Adam(critic, lr=critic_lr, fused=True) if critic else None
 
     def forward(self, z: Tensor | Sequence[Tensor], c: Tensor, y: Tensor | None = None) -> Tensor:
         """Bring the critic up to date (training mode), then estimate.
@@ -275,33 +280,21 @@ class MIPenalty(nn.Module):
         values = values.to(h.dtype)
         bank = self.banks[k]
         assert isinstance(bank, Bank)
-        if estimator.trainable:
+        if len(h) < (1 if estimator.closed_form else 2):
+            return self._skip(k, "too_few", nothing)
+        try:
+            # The critic learns from the pairs before this batch, so that the estimate is made on fresh ones.
+            if self.training and estimator.trainable:
+                known = int(bank.filled) >= max(2, len(h) // 2)
+                self._train_critic(estimator, *(bank.rows() if known else (h.detach(), values, groups)))
+            if estimator.trainable and int(estimator.updates) < max(1, self.critic_warmup):
+                return self._skip(k, "untrained", nothing)
+            term = self._filled(estimator, bank, h, values, groups)
+        except TooFewSamples:
+            return self._skip(k, "too_few", nothing)
+        finally:
             if self.training:
                 bank.push(h, values, groups)
-                self._train_critic(estimator, bank)
-            if len(h) < 2:
-                return self._skip(k, "too_few", nothing)
-            if int(estimator.updates) < max(1, self.critic_warmup):
-                return self._skip(k, "untrained", nothing)
-            term = estimator(h, values, groups)
-        else:
-            old_h, old_values, old_groups = bank.rows(self.bank - len(h))
-            n, m = len(h), len(old_h)
-            if n == 0 or n + m < 2:
-                return self._skip(k, "too_few", nothing)
-            # Only this batch carries a gradient; it is scaled up to stand for the rows beside it.
-            scaled = h.detach() + (h - h.detach()) * ((n + m) / n) if m else h
-            try:
-                term = estimator(
-                    torch.cat([scaled, old_h.to(h)]),
-                    torch.cat([values, old_values.to(values)]),
-                    None if groups is None else torch.cat([groups, old_groups]),
-                )
-            except TooFewSamples:
-                return self._skip(k, "too_few", nothing)
-            finally:
-                if self.training:
-                    bank.push(h, values, groups)
         value = float(term.detach())
         self.estimates[k] = value
         if value != value or value in (float("inf"), float("-inf")):
@@ -312,12 +305,30 @@ class MIPenalty(nn.Module):
         health.streak = 0
         return term
 
+    def _filled(self, estimator: Any, bank: Bank, h: Tensor, values: Tensor, groups: Tensor | None) -> Tensor:
+        """The estimate on this batch, filled up with recent pairs where the estimator gains by them."""
+        n = len(h)
+        old_h, old_values, old_groups = bank.rows(_FILL - n)
+        m = len(old_h) if estimator.closed_form else 0
+        if m == 0:
+            term: Tensor = estimator(h, values, groups)
+            return term
+        # Only this batch carries a gradient; it is scaled up to stand for the rows beside it.
+        scaled = h.detach() + (h - h.detach()) * ((n + m) / n)
+        filled: Tensor = estimator(
+            torch.cat([scaled, old_h.to(h)]),
+            torch.cat([values, old_values.to(values)]),
+            None if groups is None else torch.cat([groups, old_groups]),
+        )
+        return filled
+
     def _skip(self, k: int, reason: str, nothing: Tensor) -> Tensor:
         health = self.health[k]
         setattr(health, reason, getattr(health, reason) + 1)
         health.streak += 1
         estimator: Any = self.estimators[k]
-        alarming = estimator.trainable or reason in ("not_finite", "too_few")
+        # A closed form near zero says that nothing is left; a neural critic there may also be one that lags.
+        alarming = reason != "negative" or not estimator.closed_form
         if alarming and health.streak >= 100 and not self._warned:
             self._warned = True
             warnings.warn(
@@ -330,19 +341,17 @@ class MIPenalty(nn.Module):
         return nothing
 
     @torch.enable_grad()
-    def _train_critic(self, estimator: Any, bank: Bank) -> None:
-        if self._optimizer is None:
-            return
-        z, c, groups = bank.rows()
-        if len(z) < 2:
+    def _train_critic(self, estimator: Any, z: Tensor, c: Tensor, groups: Tensor | None) -> None:
+        if self._optimizer is None or len(z) < 2:
             return
         steps = self.critic_steps
         if steps and int(estimator.updates) < self.critic_warmup:
             steps = max(steps, self.critic_warmup)
         size = min(len(z), 256)
         for _ in range(steps):
-            rows = torch.randperm(len(z), generator=self._generator)[:size].to(z.device)
-            loss = estimator.learning_loss(z[rows], c[rows], groups[rows] if self.criterion == "separation" else None)
+            rows = torch.randint(len(z), (size,), generator=self._generator).to(z.device)
+            inside = groups[rows] if groups is not None and self.criterion == "separation" else None
+            loss = estimator.learning_loss(z[rows], c[rows], inside)
             self._optimizer.zero_grad()
             loss.backward()
             self._optimizer.step()
@@ -367,10 +376,13 @@ def _builder(name: str, attribute: Attribute, n_groups: int, seed: int) -> Calla
     if name == "donsker_varadhan":
         return lambda dim, width: DonskerVaradhan(dim, width, n_groups=n_groups, seed=seed)
     degree: Literal[1, 2] = 2 if isinstance(attribute, Continuous) and attribute.dim <= 8 else 1
+    if name == "gaussian_learned":
+        return lambda dim, width: LearnedGaussianMI(dim, width, attribute_degree=degree, seed=seed)
     if name == "gaussian":
         return lambda dim, width: GaussianMI(
-            features="random", n_features=32, attribute_degree=degree, ridge=1e-2, seed=seed
+            features="random", n_features=32, attribute_degree=degree, group_signs=True, ridge=1e-2, seed=seed
         )
     if name == "gaussian_linear":
-        return lambda dim, width: GaussianMI(attribute_degree=degree, ridge=1e-2)
-    raise InputError(f"estimator must be 'gaussian', 'gaussian_linear' or 'donsker_varadhan', got {name!r}")
+        return lambda dim, width: GaussianMI(attribute_degree=degree, group_signs=True, ridge=1e-2, seed=seed)
+    names = "'gaussian_learned', 'gaussian', 'gaussian_linear' or 'donsker_varadhan'"
+    raise InputError(f"estimator must be {names}, or a callable, got {name!r}")

@@ -81,11 +81,13 @@ class Estimator(Protocol):
     """An estimator of I(Z;C), or of I(Z;C|G) when ``groups`` are given.
 
     ``forward(z, c, groups)`` is the estimate in nats (a scalar, differentiable in z). Estimators with a
-    critic also have ``learning_loss(z, c, groups)``, the scalar its critic minimises.
+    critic (``trainable``) also have ``learning_loss(z, c, groups)``, the scalar its critic minimises. Those with
+    a closed form are computed from the moments of the pairs they are called with, and gain by more pairs.
     """
 
     bound: Bound
     trainable: bool
+    closed_form: bool
 
     def __call__(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
         """Estimate in nats."""

@@ -14,5 +14,6 @@ Each is called with ``(z, c, groups=None)``: z of shape (n, dim), c the encoded 
 
 from .donsker_varadhan import DonskerVaradhan
 from .gaussian import GaussianMI
+from .learned_gaussian import LearnedGaussianMI
 
-__all__ = ["DonskerVaradhan", "GaussianMI"]
+__all__ = ["DonskerVaradhan", "GaussianMI", "LearnedGaussianMI"]

@@ -47,6 +47,7 @@ class DonskerVaradhan(nn.Module):
 
     bound: Bound = "lower"
     trainable = True
+    closed_form = False
     mean: Tensor
     variance: Tensor
     updates: Tensor

@@ -8,27 +8,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ..log_determinant import check_encoded, gaussian_information, random_signs, with_products
 from ..marginals import center_within
-from ..protocols import Bound, InputError, TooFewSamples, check_groups, check_representation
+from ..protocols import Bound, InputError, check_groups, check_representation
 
-__all__ = ["GaussianMI", "wilks_bias"]
-
-
-def wilks_bias(p: float, q: int, dof: int) -> float:
-    r"""Expected excess, in nats, of the plug-in Gaussian mutual information over the truth.
-
-    .. math:: \tfrac12 \sum_{j=1}^{q} \psi\!\left(\tfrac{\nu-j+1}{2}\right) - \psi\!\left(\tfrac{\nu-p-j+1}{2}\right)
-
-    from the expected log-determinant of a Wishart matrix with :math:`\nu` degrees of freedom (Anderson, "An
-    Introduction to Multivariate Statistical Analysis", 2003, section 7.5). It does not depend on the truth.
-
-    Examples
-    --------
-    >>> round(wilks_bias(2, 3, 1000), 4)    # close to p q / (2 dof)
-    0.003
-    """
-    j = torch.arange(q, dtype=torch.float64)
-    return float(0.5 * (torch.digamma((dof - j) / 2) - torch.digamma((dof - p - j) / 2)).sum())
+__all__ = ["GaussianMI"]
 
 
 class GaussianMI(nn.Module):
@@ -43,7 +27,8 @@ class GaussianMI(nn.Module):
       cannot arrange itself around them: sees nonlinear dependence.
 
     With groups, both sides are centred within their group and covariances are pooled over groups:
-    I(Z;C|G) under a covariance shared by the groups.
+    I(Z;C|G) under a covariance shared by the groups. What has opposite signs in two groups cancels in the
+    pool; ``group_signs`` makes it seen.
 
     The finite-sample excess of the plug-in formula is known (`wilks_bias`) and subtracted: the value is
     unbiased under the assumption, and can be negative for independent pairs.
@@ -59,10 +44,12 @@ class GaussianMI(nn.Module):
         Fixed linear map of z, for ``features="linear"``.
     attribute_degree : {1, 2}, default 1
         2 adds squares and products of the columns of c.
+    group_signs : bool, default False
+        Beside c, pair z with c times a random sign per group, drawn afresh at every call.
     ridge : float, default 1e-4
         Added to the covariance of the features, in units of their mean variance.
     seed : int, default 0
-        Seeds the local generator of the random features.
+        Seeds the local generator of random features and signs.
 
     References
     ----------
@@ -72,6 +59,7 @@ class GaussianMI(nn.Module):
 
     bound: Bound = "exact"
     trainable = False
+    closed_form = True
     projection: Tensor | None
 
     def __init__(
@@ -82,6 +70,7 @@ class GaussianMI(nn.Module):
         bandwidth: float = 1.0,
         projection: Tensor | None = None,
         attribute_degree: Literal[1, 2] = 1,
+        group_signs: bool = False,
         ridge: float = 1e-4,
         seed: int = 0,
     ) -> None:
@@ -97,16 +86,16 @@ class GaussianMI(nn.Module):
         if projection is not None and (features != "linear" or projection.ndim != 2):
             raise InputError("projection must be a (dim, k) tensor and goes with features='linear'")
         self.features, self.n_features, self.bandwidth = features, n_features, bandwidth
-        self.attribute_degree, self.ridge = attribute_degree, ridge
+        self.attribute_degree, self.group_signs, self.ridge = attribute_degree, group_signs, ridge
         self.register_buffer("projection", projection)
         self._generator = torch.Generator().manual_seed(seed)
 
     def get_extra_state(self) -> Tensor:
-        """State of the feature generator, so that a resumed run draws the same features."""
+        """State of the generator, so that a resumed run draws the same features and signs."""
         return self._generator.get_state()
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Restore the feature generator."""
+        """Restore the generator."""
         self._generator.set_state(state.cpu())
 
     def learning_loss(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
@@ -121,38 +110,13 @@ class GaussianMI(nn.Module):
         """
         check_representation(z)
         check_groups(groups, len(z))
-        if c.ndim != 2 or len(c) != len(z):
-            raise InputError(f"c must be encoded to shape ({len(z)}, attribute_dim), got {tuple(c.shape)}")
+        check_encoded(z, c)
         z = self._lift(z.float() if z.dtype in (torch.float16, torch.bfloat16) else z)
-        z, n_groups = center_within(z, groups)
-        c, _ = center_within(self._lift_attribute(c.to(z.dtype)), groups)
-        dof = len(z) - n_groups
-        white = _whiten(c)
-        p, q = z.shape[1], white.shape[1]
-        if q == 0 or dof < 1:
-            return z.sum() * 0.0
-        n = len(z)
-        covariance = (z.T @ z / n).double()
-        scale = covariance.detach().diagonal().mean()
-        if not float(scale) > 0.0:
-            return z.sum() * 0.0
-        ridge = self.ridge * scale
-        effective = float(p)
-        if self.ridge > 0 or p >= dof:
-            spectrum = torch.linalg.eigvalsh(covariance.detach()).clamp(min=0)
-            effective = float((spectrum / (spectrum + ridge + 1e-12 * scale)).sum())
-        if effective + q + 2 > dof:
-            raise TooFewSamples(
-                f"z: {n} samples in {n_groups} groups are too few for {p} features against {q} of c: "
-                "use a bigger batch, a bank, fewer features or a larger ridge"
-            )
-        eye = torch.eye(p, dtype=covariance.dtype, device=covariance.device)
-        factor = torch.linalg.cholesky(covariance + (ridge + 1e-10 * scale) * eye)
-        cross = (z.T @ white / n).double()
-        r = torch.linalg.solve_triangular(factor, cross, upper=False)
-        inner = torch.eye(q, dtype=r.dtype, device=r.device) * (1 + 1e-9) - r.T @ r
-        plug_in = -0.5 * torch.linalg.slogdet(inner).logabsdet
-        return (plug_in - wilks_bias(effective, q, dof)).to(z.dtype)
+        c = c.to(z.dtype)
+        c, _ = center_within(with_products(c) if self.attribute_degree == 2 else c, groups)
+        if self.group_signs:
+            c = random_signs(c, groups, self._generator)
+        return gaussian_information(z, c, groups, ridge=self.ridge)
 
     def _lift(self, z: Tensor) -> Tensor:
         if self.features == "linear":
@@ -171,23 +135,3 @@ class GaussianMI(nn.Module):
         phases = torch.rand(self.n_features, generator=self._generator) * (2 * math.pi)
         directions = directions.to(z) / (self.bandwidth * math.sqrt(dim))
         return math.sqrt(2) * torch.cos(scaled @ directions + phases.to(z))
-
-    def _lift_attribute(self, c: Tensor) -> Tensor:
-        if self.attribute_degree == 1:
-            return c
-        c = (c - c.mean(0)) / c.std(0).clamp(min=1e-12)
-        i, j = torch.triu_indices(c.shape[1], c.shape[1], device=c.device)
-        return torch.cat([c, c[:, i] * c[:, j]], dim=1)
-
-
-@torch.no_grad()
-def _whiten(c: Tensor) -> Tensor:
-    """Rotate centred c to uncorrelated unit columns, without directions that do not vary."""
-    scale = c.square().mean(0).sqrt()
-    c = c[:, scale > 1e-6 * scale.max().clamp(min=1e-30)]
-    if c.shape[1] == 0:
-        return c
-    c = c / c.square().mean(0).sqrt()
-    values, vectors = torch.linalg.eigh((c.T @ c / len(c)).double())
-    keep = values > 1e-5 * values.max()
-    return c @ (vectors[:, keep] / values[keep].sqrt()).to(c.dtype)

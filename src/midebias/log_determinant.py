@@ -1,0 +1,138 @@
+"""The log-determinant formula: mutual information of features as if they were jointly Gaussian."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from .marginals import center_within
+from .protocols import InputError, TooFewSamples
+
+__all__ = ["affordable", "check_encoded", "gaussian_information", "random_signs", "wilks_bias", "with_products"]
+
+
+def wilks_bias(p: float, q: int, dof: int) -> float:
+    r"""Expected excess, in nats, of the plug-in Gaussian mutual information over the truth.
+
+    .. math:: \tfrac12 \sum_{j=1}^{q} \psi\!\left(\tfrac{\nu-j+1}{2}\right) - \psi\!\left(\tfrac{\nu-p-j+1}{2}\right)
+
+    from the expected log-determinant of a Wishart matrix with :math:`\nu` degrees of freedom (Anderson, "An
+    Introduction to Multivariate Statistical Analysis", 2003, section 7.5). Exact for independent Gaussian
+    features, and close to it otherwise.
+
+    Examples
+    --------
+    >>> round(wilks_bias(2, 3, 1000), 4)    # close to p q / (2 dof)
+    0.003
+    """
+    j = torch.arange(q, dtype=torch.float64)
+    return float(0.5 * (torch.digamma((dof - j) / 2) - torch.digamma((dof - p - j) / 2)).sum())
+
+
+def with_products(c: Tensor) -> Tensor:
+    """Columns of c, standardised, with their squares and products: (n, q + q(q+1)/2)."""
+    c = (c - c.mean(0)) / c.std(0).clamp(min=1e-12)
+    i, j = torch.triu_indices(c.shape[1], c.shape[1], device=c.device)
+    return torch.cat([c, c[:, i] * c[:, j]], dim=1)
+
+
+def random_signs(c: Tensor, groups: Tensor | None, generator: torch.Generator) -> Tensor:
+    """c beside c times one random sign per group: (n, 2q), for c centred within groups.
+
+    Pooled over groups, dependences of opposite sign cancel: an encoder can say ``c`` in one class and ``not c``
+    in another, and the pooled covariance is zero. Averaged over random signs, no combination of groups cancels.
+    """
+    if groups is None:
+        return c
+    signs = torch.randint(2, (int(groups.max()) + 1,), generator=generator).mul_(2).sub_(1)
+    return torch.cat([c, c * signs.to(c)[groups][:, None]], dim=1)
+
+
+def affordable(values: Tensor, generator: torch.Generator, *, most: int) -> Tensor:
+    """At most ``most`` columns, and an eighth of the rows: as they are, or so many random projections of them.
+
+    More columns than the samples carry would bury the estimate in its own noise. Projections drawn afresh at every
+    call see, over many calls, what all columns would.
+    """
+    n, width = values.shape
+    kept = min(most, max(1, n // 8))
+    if width <= kept:
+        return values
+    directions = torch.randn(width, kept, generator=generator) / math.sqrt(width)
+    return values @ directions.to(values)
+
+
+def gaussian_information(z: Tensor, c: Tensor, groups: Tensor | None, *, ridge: float) -> Tensor:
+    r""":math:`-\tfrac12\log\det(I - R R^\top)` less its expected excess, in nats; differentiable in z.
+
+    Parameters
+    ----------
+    z : Tensor of shape (n, p)
+        Features of the representation.
+    c : Tensor of shape (n, q)
+        Features of the attribute, centred within groups.
+    groups : integer Tensor of shape (n,) or None
+        z is centred within groups and covariances are pooled over them.
+    ridge : float
+        Added to the covariance of z's features, in units of their mean variance.
+
+    Returns
+    -------
+    Tensor
+        Scalar. The expected excess counts as a constant in its gradient. Zero, without a gradient, when either
+        side does not vary within any group.
+
+    Raises
+    ------
+    TooFewSamples
+        When the samples are too few for the number of features.
+    """
+    magnitude = float(z.detach().square().mean())
+    z, n_groups = center_within(z, groups)
+    white = _whiten(c)
+    n, p, q = len(z), z.shape[1], white.shape[1]
+    dof = n - n_groups
+    if q == 0 or dof < 1:
+        return z.sum() * 0.0
+    covariance = (z.T @ z / n).double()
+    scale = covariance.diagonal().mean()
+    if not float(scale.detach()) > 1e-11 * magnitude:  # below this, variance is rounding error
+        return z.sum() * 0.0
+    ridge_at = (ridge + 1e-10) * scale
+    effective = float(p)
+    if ridge > 0 or p >= dof:
+        spectrum = torch.linalg.eigvalsh(covariance.detach()).clamp(min=0)
+        effective = float((spectrum / (spectrum + ridge_at.detach())).sum())
+    if effective + q + 2 > dof:
+        raise TooFewSamples(
+            f"z: {n} samples in {n_groups} groups are too few for {p} features against {q} of c: "
+            "use a bigger batch, a bank, fewer features or a larger ridge"
+        )
+    eye = torch.eye(p, dtype=covariance.dtype, device=covariance.device)
+    factor = torch.linalg.cholesky(covariance + ridge_at * eye)
+    cross = (z.T @ white / n).double()
+    r = torch.linalg.solve_triangular(factor, cross, upper=False)
+    inner = torch.eye(q, dtype=r.dtype, device=r.device) * (1 + 1e-9) - r.T @ r
+    plug_in = -0.5 * torch.linalg.slogdet(inner).logabsdet
+    return (plug_in - wilks_bias(effective, q, dof)).to(z.dtype)
+
+
+def check_encoded(z: Tensor, c: Tensor) -> None:
+    """Raise `InputError` unless c is an encoded attribute with a row for each of z."""
+    if c.ndim != 2 or len(c) != len(z):
+        raise InputError(f"c must be encoded to shape ({len(z)}, attribute_dim), got {tuple(c.shape)}")
+
+
+@torch.no_grad()
+def _whiten(c: Tensor) -> Tensor:
+    """Rotate centred c to uncorrelated unit columns, without directions that do not vary."""
+    scale = c.square().mean(0).sqrt()
+    c = c[:, scale > 1e-6 * scale.max().clamp(min=1e-30)]
+    if c.shape[1] == 0:
+        return c
+    c = c / c.square().mean(0).sqrt()
+    values, vectors = torch.linalg.eigh((c.T @ c / len(c)).double())
+    keep = values > 1e-5 * values.max()
+    return c @ (vectors[:, keep] / values[keep].sqrt()).to(c.dtype)
