@@ -8,6 +8,8 @@ At prediction the logits are used alone.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -76,7 +78,21 @@ class LogitAdjustment(nn.Module):
         self.register_buffer("center", torch.zeros(attribute.dim))
         self.register_buffer("scale", torch.zeros(attribute.dim))
         self._generator = torch.Generator().manual_seed(seed)
-        self._optimizer: torch.optim.Adam | None = None
+        self._optimizer = torch.optim.Adam(self.classifier.parameters(), lr=3e-3)
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Optimiser, generator and whether the classifier still learns: what a resumed run needs."""
+        return {
+            "generator": self._generator.get_state(),
+            "optimizer": self._optimizer.state_dict(),
+            "steps": self.steps,
+        }
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restore what `get_extra_state` saved."""
+        self._generator.set_state(state["generator"].cpu())
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.steps = int(state["steps"])
 
     def fit(self, c: Tensor, y: Tensor, *, epochs: int = 10, batch_size: int = 1024) -> LogitAdjustment:
         """Fit the classifier on all (c, y) before training; it is then left as it is.
@@ -90,8 +106,10 @@ class LogitAdjustment(nn.Module):
         """
         values, present = self._check(c, y)
         values, y = values[present], y[present]
-        self._set_scale(values)
         n = len(y)
+        if n == 0:
+            raise InputError("c holds no row whose attribute is present")
+        self._set_scale(values)
         per_epoch = max(1, n // batch_size)
         total = max(200, epochs * per_epoch)
         optimizer = torch.optim.Adam(self.classifier.parameters(), lr=5e-3)
@@ -122,8 +140,6 @@ class LogitAdjustment(nn.Module):
             values, present = self._check(c, y)
             if not bool((self.scale > 0).any()):
                 self._set_scale(values[present])
-            if self._optimizer is None:
-                self._optimizer = torch.optim.Adam(self.classifier.parameters(), lr=3e-3)
             for _ in range(self.steps if bool(present.any()) else 0):
                 self._update(self._optimizer, values[present], y[present])
         else:

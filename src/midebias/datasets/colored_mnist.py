@@ -89,8 +89,8 @@ class ColoredMNIST(Dataset[tuple[Tensor, int, Tensor]]):
     ) -> None:
         if split not in ("train", "test"):
             raise InputError(f"split must be 'train' or 'test', got {split!r}")
-        if not variance > 0:
-            raise InputError(f"variance must be positive, got {variance}")
+        if not 0 < variance < float("inf"):
+            raise InputError(f"variance must be positive and finite, got {variance}")
         if attribute not in ("levels", "colour"):
             raise InputError(f"attribute must be 'levels' or 'colour', got {attribute!r}")
         means = np.asarray(PALETTE if palette is None else palette, dtype=np.float64) / 255
@@ -108,7 +108,7 @@ class ColoredMNIST(Dataset[tuple[Tensor, int, Tensor]]):
                 raise InputError(f"limit must lie between 1 and {len(labels)}, got {limit}")
             labels, gray, classes, colours = labels[:limit], gray[:limit], classes[:limit], colours[:limit]
         self.variance: float | None = variance
-        self._fill(labels, _colour(gray, colours), torch.from_numpy(classes.copy()))
+        self._fill(labels, *_colour(gray, colours), torch.from_numpy(classes.copy()))
         self.transform, self.attribute = transform, attribute
 
     @classmethod
@@ -143,13 +143,13 @@ class ColoredMNIST(Dataset[tuple[Tensor, int, Tensor]]):
         pixels = torch.from_numpy(np.ascontiguousarray(images)).float()
         if images.dtype == np.uint8:
             pixels /= 255
-        data._fill(labels, pixels.permute(0, 3, 1, 2), None)
+        data._fill(labels, pixels.permute(0, 3, 1, 2), pixels.amax(dim=(1, 2)), None)
         return data
 
-    def _fill(self, labels: NDArray[np.generic], images: Tensor, classes: Tensor | None) -> None:
+    def _fill(self, labels: NDArray[np.generic], images: Tensor, colours: Tensor, classes: Tensor | None) -> None:
         self.images = images
         self.targets = torch.from_numpy(labels.astype(np.int64))
-        self.colours = images.amax(dim=(2, 3))
+        self.colours = colours
         self.levels = (self.colours * 255 + 1e-3).floor().clamp(0, 255).long() // 32
         self.colour_classes = classes
 
@@ -163,8 +163,12 @@ class ColoredMNIST(Dataset[tuple[Tensor, int, Tensor]]):
         return (self.transform(x) if self.transform else x), int(self.targets[index]), c
 
 
-def _colour(gray: NDArray[np.uint8], colours: NDArray[np.float64]) -> Tensor:
-    """Gray digits (n, 28, 28) times colours (n, 3), as (n, 3, 28, 28) in channels-last memory."""
-    digits = torch.from_numpy(gray.copy()).float().div_(255)
+def _colour(gray: NDArray[np.uint8], colours: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
+    """Gray digits (n, 28, 28) times colours (n, 3): (n, 3, 28, 28) in channels-last memory, and its maxima (n, 3)."""
+    digits = torch.from_numpy(gray.reshape(len(gray), -1)).float().div_(255)
     tint = torch.from_numpy(colours).float()
-    return (digits[..., None] * tint[:, None, None, :]).permute(0, 3, 1, 2)
+    pixels = torch.empty(len(gray), digits.shape[1], 3)
+    for channel in range(3):
+        torch.mul(digits, tint[:, channel, None], out=pixels[:, :, channel])
+    images = pixels.view(len(gray), *gray.shape[1:], 3).permute(0, 3, 1, 2)
+    return images, tint * digits.amax(dim=1, keepdim=True)

@@ -63,4 +63,4 @@ def read_idx(name: str, root: str | Path | None = None) -> NDArray[np.uint8]:
     content = read_file(name, root)
     n_dims = content[3]
     shape = np.frombuffer(content, ">u4", count=n_dims, offset=4)
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * n_dims).reshape(shape.tolist())
+    return np.frombuffer(bytearray(content), np.uint8, offset=4 + 4 * n_dims).reshape(shape.tolist())
