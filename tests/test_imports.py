@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 import midebias
 
 
@@ -30,21 +32,12 @@ def test_public_names_can_be_had() -> None:
     for name in midebias.__all__:
         assert getattr(midebias, name) is not None
     assert set(midebias.__all__) <= set(dir(midebias))
-    try:
+    with pytest.raises(AttributeError, match="nothing"):
         midebias.nothing  # noqa: B018
-    except AttributeError as error:
-        assert "nothing" in str(error)
-    else:
-        raise AssertionError
 
 
 def test_without_the_extra_the_command_names_its_install_line() -> None:
-    code = (
-        "import sys\n"
-        "sys.modules['typer'] = None\n"
-        "from midebias.__main__ import main\n"
-        "main()"
-    )
+    code = "import sys\nsys.modules['typer'] = None\nfrom midebias.__main__ import main\nmain()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "pip install 'midebias[cli]'" in done.stderr
