@@ -99,7 +99,9 @@ def _draw_curves(axis: Any, names: Sequence[str], history: Mapping[str, Sequence
             textcoords="offset points", ha="right", fontsize=10, color=_COLOURS.get(name, _INK), weight="bold",
         )  # fmt: skip
     axis.axhline(0.1, color="#9aa0a6", lw=1, ls=":")
-    axis.text(0, 0.112, "guessing", fontsize=9, color="#6b7178")
+    axis.text(
+        1, 0.09, "guessing", fontsize=9, color="#6b7178", va="top", ha="right", transform=axis.get_yaxis_transform()
+    )
     axis.set(ylim=(0, 1.04), xlabel="seconds of training")
     axis.set_xlim(left=0)
     _style(axis, "Test accuracy on unbiased colours")

@@ -67,10 +67,10 @@ def bars() -> Iterator[Bars]:
 _COLUMNS = {
     "method": ("method", "{}"),
     "epochs": ("epochs", "{:.2f}"),
-    "train_accuracy": ("train accuracy", "{:.3f}"),
-    "test_accuracy": ("test accuracy", "{:.3f}"),
-    "mi": ("I(Z; colour) ≥, nats", "{:.2f}"),
-    "probe_accuracy": ("probe reads colour", "{:.3f}"),
+    "train_accuracy": ("train\naccuracy", "{:.3f}"),
+    "test_accuracy": ("test\naccuracy", "{:.3f}"),
+    "mi": ("I(Z;C) ≥\nnats", "{:.2f}"),
+    "probe_accuracy": ("probe\nreads c", "{:.3f}"),
     "chance": ("chance", "{:.3f}"),
     "seconds": ("seconds", "{:.0f}"),
 }
@@ -80,7 +80,7 @@ def show_table(rows: Sequence[Mapping[str, Any]], *, title: str) -> None:
     """The rows of `results.json`, in the columns people look at."""
     table = Table(title=title, title_justify="left")
     for header, _ in _COLUMNS.values():
-        table.add_column(header, justify="left" if header == "method" else "right")
+        table.add_column(header, justify="left" if header == "method" else "right", no_wrap=True)
     for row in rows:
         table.add_row(*(pattern.format(row[key]) for key, (_, pattern) in _COLUMNS.items()))
     console.print(table, soft_wrap=not console.is_terminal)

@@ -19,7 +19,7 @@ from .console import bars, console, show_table
 __all__ = ["demo"]
 
 # images, epochs of plain, epochs of ours, steps of the reference recipe, epochs between evaluations
-_QUICK = (20_000, 4, 6, 60)
+_QUICK = (20_000, 4, 6, 100)
 _FULL = (60_000, 5, 5, 250)
 
 
@@ -44,7 +44,8 @@ def demo(
     (folder / "config.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     console.print(
         f"Colored MNIST, variance {variance}: {limit:,} training images whose colour tells the digit, "
-        f"{len(test):,} test images whose colour does not. {torch.get_num_threads()} threads."
+        f"{len(test):,} test images whose colour does not. {torch.get_num_threads()} threads.",
+        soft_wrap=True,
     )
     plan: list[tuple[str, dict[str, Any]]] = [
         ("plain", {"epochs": plain_epochs}),
@@ -88,8 +89,10 @@ def demo(
     )
     show_table(rows, title=f"Colored MNIST, variance {variance}, {limit:,} training images")
     console.print(
+        "Test accuracy is on unbiased colours; c is whose colour a digit wears, which no answer needs.\n"
         "The reference recipe encodes 40 further batches per step (the paper trains 500 epochs); "
-        "here it ran for as many steps as fit."
+        f"here it ran for {reference_steps} steps, as many as fit.",
+        soft_wrap=True,
     )
     console.print(f"Took {total:.0f} s.")
     console.print(f"picture  {folder / 'poster.png'}", soft_wrap=True)
