@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -102,6 +102,8 @@ def test_the_finite_sample_excess_is_removed(n: int, rho: float) -> None:
 @given(seed=st.integers(0, 10**6), scale=st.floats(0.01, 100.0), dim=st.integers(1, 5))
 def test_gaussian_mi_is_invariant_to_invertible_linear_maps(seed: int, scale: float, dim: int) -> None:
     z, c, _ = correlated_normals(400, dim, 0.6, seed)
+    # Where a side is nearly singular, rounding and the ridge decide.
+    assume(max(float(torch.linalg.cond(v.T.cov().reshape(dim, dim))) for v in (z, c)) < 300)
     g = generator(seed)
     orthogonal = torch.linalg.qr(torch.randn(dim, dim, generator=g)).Q
     before = float(GaussianMI(ridge=0.0)(z, c))

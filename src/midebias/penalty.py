@@ -77,7 +77,7 @@ class MIPenalty(nn.Module):
         Weight in `backward`. With ``balance="norm"`` it is the ratio of the gradient's lengths.
     balance : {"norm", "none"}, default "norm"
         How `backward` combines the gradients; see `GradientBalance`.
-    critic_steps : int, default 5
+    critic_steps : int, default 10
         Critic updates per call, for estimators that have a critic.
     critic_warmup : int, default 100
         Critic updates before its estimate is first descended on.
@@ -125,7 +125,7 @@ class MIPenalty(nn.Module):
         estimator: EstimatorName | Callable[[int, int], nn.Module] = "gaussian_learned",
         mi_weight: float = 1.0,
         balance: Balance = "norm",
-        critic_steps: int = 5,
+        critic_steps: int = 10,
         critic_warmup: int = 100,
         critic_lr: float = 3e-3,
         bank: int | None = None,

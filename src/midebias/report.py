@@ -67,7 +67,7 @@ def _draw_answers(
         grid[0, j].imshow(np.clip(digits[j], 0, 1), interpolation="nearest")
         for i, (name, given) in enumerate(answers.items(), start=1):
             right = given[j] == truth[j]
-            colour = _COLOURS[name] if right else "#c9ccd1"
+            colour = _COLOURS.get(name, _INK) if right else "#c9ccd1"
             weight = "bold" if right else "normal"
             grid[i, j].text(0.5, 0.5, str(given[j]), ha="center", va="center", fontsize=21, color=colour, weight=weight)
             if not right:

@@ -63,4 +63,6 @@ def run(arguments: list[str] | None = None) -> int:
             raise
         show()
         return int(getattr(error, "exit_code", 2))
+    if status == 130:  # how the argument parser reports an interruption
+        sys.stderr.write("midebias: interrupted\n")
     return status if isinstance(status, int) else 0
