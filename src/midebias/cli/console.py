@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -78,7 +79,7 @@ _COLUMNS = {
 
 def show_table(rows: Sequence[Mapping[str, Any]], *, title: str) -> None:
     """The rows of `results.json`, in the columns people look at."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1))
     for header, _ in _COLUMNS.values():
         table.add_column(header, justify="left" if header == "method" else "right", no_wrap=True)
     for row in rows:
