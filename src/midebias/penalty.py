@@ -135,6 +135,8 @@ class MIPenalty(nn.Module):
         super().__init__()
         if criterion not in ("separation", "independence"):
             raise InputError(f"criterion must be 'separation' or 'independence', got {criterion!r}")
+        if condition_on is not None and criterion == "independence":
+            raise InputError("condition_on goes with criterion='separation': 'independence' conditions on nothing")
         if not isinstance(attribute, Attribute):
             raise InputError(f"attribute must be Categorical, Continuous or Attributes, got {attribute!r}")
         if mi_weight < 0:

@@ -95,15 +95,15 @@ def _draw_curves(axis: Any, names: Sequence[str], history: Mapping[str, Sequence
         accuracy = [p["test_accuracy"] for p in points]
         axis.plot(seconds, accuracy, "o-", color=_COLOURS.get(name, _INK), lw=2.2, ms=4)
         axis.annotate(
-            f"{_LABELS.get(name, name)}  {accuracy[-1]:.2f}", (seconds[-1], accuracy[-1]), xytext=(0, 9),
-            textcoords="offset points", ha="right", fontsize=10, color=_COLOURS.get(name, _INK), weight="bold",
+            f"{_LABELS.get(name, name)}  {accuracy[-1]:.2f}", (seconds[-1], accuracy[-1]), xytext=(8, 0), va="center",
+            textcoords="offset points", ha="left", fontsize=10, color=_COLOURS.get(name, _INK), weight="bold",
         )  # fmt: skip
     axis.axhline(0.1, color="#9aa0a6", lw=1, ls=":")
     axis.text(
         1, 0.09, "guessing", fontsize=9, color="#6b7178", va="top", ha="right", transform=axis.get_yaxis_transform()
     )
     axis.set(ylim=(0, 1.04), xlabel="seconds of training")
-    axis.set_xlim(left=0)
+    axis.set_xlim(0, 1.45 * max(p[-1]["seconds"] for p in history.values()))
     _style(axis, "Test accuracy on unbiased colours")
 
 

@@ -79,7 +79,9 @@ _COLUMNS = {
 
 def show_table(rows: Sequence[Mapping[str, Any]], *, title: str) -> None:
     """The rows of `results.json`, in the columns people look at."""
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1))
+    table = Table(
+        title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False, collapse_padding=True
+    )
     for header, _ in _COLUMNS.values():
         table.add_column(header, justify="left" if header == "method" else "right", no_wrap=True)
     for row in rows:
