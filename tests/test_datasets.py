@@ -163,6 +163,7 @@ def authors_file(path: Path, **replaced: object) -> Path:
         "test_image": rng.integers(0, 256, (4, 28, 28, 3), dtype=np.uint8),
         "test_label": np.arange(4),
     }
+    # Writing a pickle executes nothing: the authors' files are pickled, and the reader under test must cope.
     np.save(path, np.array(content | replaced, dtype=object), allow_pickle=True)
     return path
 
