@@ -99,8 +99,8 @@ def their_loop(model: nn.Module, x: Tensor, y: Tensor, c: Tensor, penalty: MIPen
 )
 def test_one_line_brings_a_fresh_probe_to_chance(kind: type[nn.Module], make: Make, least_plain_probe: float) -> None:
     g = generator(5)
-    y = torch.randint(2, (16_000,), generator=g)
-    c = torch.where(torch.rand(16_000, generator=g) < 0.9, y, 1 - y)  # in training the attribute goes with the class
+    y = torch.randint(2, (10_000,), generator=g)
+    c = torch.where(torch.rand(10_000, generator=g) < 0.9, y, 1 - y)  # in training the attribute goes with the class
     x = make(y, c, g)
     test_y, test_c = (torch.randint(2, (6000,), generator=g) for _ in range(2))  # in the test it does not
     test_x = make(test_y, test_c, g)
@@ -108,7 +108,7 @@ def test_one_line_brings_a_fresh_probe_to_chance(kind: type[nn.Module], make: Ma
     for penalty in (None, MIPenalty(32, Categorical(2))):
         with seeded(0):
             model = kind()
-        their_loop(model, x, y, c, penalty, epochs=12)
+        their_loop(model, x, y, c, penalty, epochs=14)
         with torch.no_grad():
             z = model.features(test_x)  # type: ignore[operator]
             accuracy = float((model.head(z).argmax(1) == test_y).float().mean())  # type: ignore[operator]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from midebias import FeatureMap, MIPenalty, Tokens
 from midebias.attributes import Categorical, Continuous
 from midebias.networks import seeded
+from midebias.preconditioning import precondition
 from midebias.protocols import InputError
 
 from .conftest import generator
@@ -292,3 +293,41 @@ def test_bad_inputs_name_the_argument() -> None:
 def test_bad_settings_name_the_argument(wrong: dict[str, object]) -> None:
     with pytest.raises(InputError, match=next(iter(wrong))):
         MIPenalty(6, Categorical(2), **wrong)  # type: ignore[arg-type]
+
+
+def test_preconditioning_multiplies_the_gradient_by_a_power_of_the_covariance_within_groups() -> None:
+    g = generator(3)
+    y = torch.randint(2, (4000,), generator=g)
+    z = (
+        torch.randn(4000, 3, generator=g, dtype=torch.float64) * torch.tensor([1.0, 0.5, 0.1]).double()
+        + 5.0 * y[:, None]
+    )
+    z.requires_grad_()
+    out = precondition(z, y, 0.5)
+    assert torch.equal(out, z)
+    out.sum().backward()
+    assert z.grad is not None
+    variance = torch.tensor([1.0, 0.25, 0.01]).double()
+    torch.testing.assert_close(z.grad.mean(0), (variance / variance.mean() + 0.01).sqrt(), rtol=0.05, atol=0.03)
+
+
+def test_preconditioned_gradient_still_descends() -> None:
+    z, c, y = biased_batch(n=400)
+    z = (z * torch.tensor([1.0, 3.0, 0.1, 1.0, 1.0, 0.03])).requires_grad_()
+    plain, shaped = (
+        MIPenalty(6, Categorical(2), estimator="gaussian_linear", preconditioning=p, seed=4) for p in (0.0, 0.5)
+    )
+    (a,) = torch.autograd.grad(plain(z, c, y), z)
+    (b,) = torch.autograd.grad(shaped(z, c, y), z)
+    assert not torch.allclose(a, b)
+    assert float((a * b).sum()) > 0
+
+
+def test_preconditioning_leaves_a_constant_representation_alone() -> None:
+    z = torch.ones(10, 3, requires_grad=True)
+    assert precondition(z, None, 0.5) is z
+
+
+def test_preconditioning_out_of_range_is_refused() -> None:
+    with pytest.raises(InputError, match="preconditioning"):
+        MIPenalty(6, Categorical(2), preconditioning=1.5)

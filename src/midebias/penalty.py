@@ -14,6 +14,7 @@ from .attributes import Attribute, Continuous
 from .balancing import Balance, GradientBalance
 from .estimators import DonskerVaradhan, GaussianMI, LearnedGaussianMI
 from .marginals import Bank
+from .preconditioning import precondition
 from .protocols import Criterion, Estimator, InputError, TooFewSamples, check_groups
 from .representations import FeatureMap, Shape, Summary, Tokens, check_shape, width_of
 
@@ -77,6 +78,9 @@ class MIPenalty(nn.Module):
         Weight in `backward`. With ``balance="norm"`` it is the ratio of the gradient's lengths.
     balance : {"norm", "none"}, default "norm"
         How `backward` combines the gradients; see `GradientBalance`.
+    preconditioning : float, optional
+        The gradient at z is multiplied by this power, in [0, 1], of z's covariance within groups; see
+        `precondition`. Default 1/3 for "gaussian_learned", else 0: the gradient of the estimate itself.
     critic_steps : int, default 10
         Critic updates per call, for estimators that have a critic.
     critic_warmup : int, default 100
@@ -125,6 +129,7 @@ class MIPenalty(nn.Module):
         estimator: EstimatorName | Callable[[int, int], nn.Module] = "gaussian_learned",
         mi_weight: float = 1.0,
         balance: Balance = "norm",
+        preconditioning: float | None = None,
         critic_steps: int = 10,
         critic_warmup: int = 100,
         critic_lr: float = 3e-3,
@@ -143,6 +148,11 @@ class MIPenalty(nn.Module):
             raise InputError(f"mi_weight must be at least 0, got {mi_weight}")
         if critic_steps < 0 or critic_warmup < 0 or critic_lr <= 0:
             raise InputError("critic_steps and critic_warmup must be >= 0 and critic_lr > 0")
+        if preconditioning is None:
+            preconditioning = 1 / 3 if estimator == "gaussian_learned" else 0.0
+        if not 0 <= preconditioning <= 1:
+            raise InputError(f"preconditioning must lie in [0, 1], got {preconditioning}")
+        self.preconditioning = preconditioning
         self.shapes: tuple[Shape, ...] = (dim,) if isinstance(dim, (int, FeatureMap, Tokens)) else tuple(dim)
         widths = [width_of(shape) for shape in self.shapes]
         if not widths or min(widths) < 1:
@@ -291,7 +301,7 @@ class MIPenalty(nn.Module):
                 self._train_critic(estimator, *(bank.rows() if known else (h.detach(), values, groups)))
             if estimator.trainable and int(estimator.updates) < max(1, self.critic_warmup):
                 return self._skip(k, "untrained", nothing)
-            term = self._filled(estimator, bank, h, values, groups)
+            term = self._filled(estimator, bank, precondition(h, groups, self.preconditioning), values, groups)
         except TooFewSamples:
             return self._skip(k, "too_few", nothing)
         finally:

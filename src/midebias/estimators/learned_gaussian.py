@@ -31,7 +31,7 @@ class LearnedGaussianMI(nn.Module):
     ----------
     dim, attribute_dim : int
         Columns of z and of the encoded attribute.
-    hidden : int, default 64
+    hidden : int, default 128
         Width of the network's two layers.
     n_linear : int, default 64
         A z of more columns joins as so many random projections, drawn afresh at every call.
@@ -59,7 +59,7 @@ class LearnedGaussianMI(nn.Module):
         dim: int,
         attribute_dim: int,
         *,
-        hidden: int = 64,
+        hidden: int = 128,
         n_linear: int = 64,
         attribute_degree: Literal[1, 2] = 1,
         ridge: float = 1e-3,
