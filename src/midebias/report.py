@@ -36,7 +36,7 @@ def draw_poster(
         Test images in [0, 1].
     truth : k labels
     answers : method -> k labels
-    history : method -> evaluations with ``seconds`` and ``test_accuracy``
+    history : method -> evaluations with ``step``, ``seconds`` and ``test_accuracy``
     rows : one row per method with ``method``, ``test_accuracy``, ``probe_accuracy``, ``chance`` and ``mi``
     """
     import matplotlib
@@ -94,8 +94,9 @@ def _draw_curves(axis: Any, names: Sequence[str], history: Mapping[str, Sequence
         seconds = [p["seconds"] for p in points]
         accuracy = [p["test_accuracy"] for p in points]
         axis.plot(seconds, accuracy, "o-", color=_COLOURS.get(name, _INK), lw=2.2, ms=4)
+        label = f"{_LABELS.get(name, name)}  {accuracy[-1]:.2f}, {points[-1]['step']} steps"
         axis.annotate(
-            f"{_LABELS.get(name, name)}  {accuracy[-1]:.2f}", (seconds[-1], accuracy[-1]), xytext=(8, 0), va="center",
+            label, (seconds[-1], accuracy[-1]), xytext=(8, 0), va="center",
             textcoords="offset points", ha="left", fontsize=10, color=_COLOURS.get(name, _INK), weight="bold",
         )  # fmt: skip
     axis.axhline(0.1, color="#9aa0a6", lw=1, ls=":")
@@ -103,7 +104,7 @@ def _draw_curves(axis: Any, names: Sequence[str], history: Mapping[str, Sequence
         1, 0.09, "guessing", fontsize=9, color="#6b7178", va="top", ha="right", transform=axis.get_yaxis_transform()
     )
     axis.set(ylim=(0, 1.04), xlabel="seconds of training")
-    axis.set_xlim(0, 1.45 * max(p[-1]["seconds"] for p in history.values()))
+    axis.set_xlim(0, 1.55 * max(p[-1]["seconds"] for p in history.values()))
     _style(axis, "Test accuracy on unbiased colours")
 
 

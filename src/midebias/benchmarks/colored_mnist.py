@@ -98,7 +98,7 @@ def run_method(
     history: list[dict[str, Any]] = []
     while not run.finished:
         run.advance(evaluate_every or run.steps_per_epoch, on_step=on_step)
-        _, logits = evaluate(method, test.images)
+        z, logits = evaluate(method, test.images)
         entry: dict[str, Any] = {
             "method": name,
             "step": run.done_steps,
@@ -112,7 +112,6 @@ def run_method(
         history.append(entry)
         if on_evaluation is not None:
             on_evaluation(entry)
-    z, logits = evaluate(method, test.images)
     _, train_logits = evaluate(method, train.images[:10_000])
     if test.colour_classes is None:
         raise InputError("test must be made by ColoredMNIST(...), whose colour classes are known")

@@ -19,7 +19,7 @@ from .console import bars, console, show_table
 __all__ = ["demo"]
 
 # images, epochs of plain, epochs of ours, steps of the reference recipe, epochs between evaluations
-_QUICK = (20_000, 4, 6, 100)
+_QUICK = (20_000, 4, 6, 48)
 _FULL = (60_000, 5, 5, 250)
 
 
@@ -51,7 +51,7 @@ def demo(
         ("plain", {"epochs": plain_epochs}),
         (
             "reference",
-            {"epochs": 500, "max_steps": reference_steps, "evaluate_every": max(1, reference_steps // 4)},
+            {"epochs": 500, "max_steps": reference_steps, "evaluate_every": max(1, reference_steps // 3)},
         ),
         ("mib", {"epochs": our_epochs}),
     ]
