@@ -111,8 +111,7 @@ def test_no_weight_and_no_adjustment_is_plain_training() -> None:
 def test_one_seed_one_result_bit_for_bit(name: str) -> None:
     ends = []
     for seed in (0, 0, 1):
-        options = {} if name == "plain" else {"seed": seed, "critic_steps": 2}
-        method = METHODS[name](model(seed), **options)
+        method = METHODS[name](model(seed), seed=seed)
         TrainingRun(method, data(), epochs=2, batch_size=32, seed=seed).advance(5)
         ends.append(evaluate(method, data().x)[1])
     assert torch.equal(ends[0], ends[1])
@@ -183,4 +182,4 @@ def test_bad_settings_are_named() -> None:
     with pytest.raises(InputError, match="batch_size"):
         TrainingRun(Plain(model()), data(), epochs=1, batch_size=97)
     with pytest.raises(InputError, match="equally many"):
-        TensorData(data().x, data().y[:-1], data().levels, data().colours)
+        TensorData(data().x, data().y[:-1], data().levels, data().c)

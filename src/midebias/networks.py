@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from .protocols import InputError
+from .representations import FeatureMap, Shape
 
-__all__ = ["Classifier", "DigitClassifier", "JoinedCritic", "seeded"]
+__all__ = ["Classifier", "DigitClassifier", "GlobalPoolClassifier", "JoinedCritic", "seeded"]
 
 
 class seeded:
@@ -76,10 +77,11 @@ class JoinedCritic(nn.Module):
 
 
 class Classifier(nn.Module, ABC):
-    """An encoder whose representations can be had at several depths, and a head."""
+    """An encoder whose representations can be had at several depths, of the declared ``shapes``, and a head."""
 
     head: nn.Linear
     dim: int
+    shapes: tuple[Shape, ...]
 
     @abstractmethod
     def depths(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -109,6 +111,7 @@ class DigitClassifier(Classifier):
         self.embedding = nn.Linear(512, dim)
         self.head = nn.Linear(dim, n_classes)
         self.dim, self.n_classes = dim, n_classes
+        self.shapes = (FeatureMap(64), FeatureMap(64), dim)
 
     def depths(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Encode x (n, 3, 28, 28): both pooled feature maps (n, 64, 12, 12), (n, 64, 4, 4), and z (n, dim)."""
@@ -117,3 +120,35 @@ class DigitClassifier(Classifier):
         second = relu(pool(self.conv2(first), 2))
         z = relu(self.embedding(relu(self.hidden(second.flatten(1)))))
         return first, second, z
+
+
+class GlobalPoolClassifier(Classifier):
+    """The network of "Learning Not to Learn" for 28x28 colour digits, as its authors released it.
+
+    Batch norm on the input; conv5x5x32-BN-ReLU, max-pool 3 stride 2; conv3x3x32-BN-ReLU; conv3x3x64 stride 2-BN-ReLU;
+    conv3x3x64-BN-ReLU, whose global average is z; head fc10.
+    """
+
+    def __init__(self, *, channels: int = 3, n_classes: int = 10) -> None:
+        super().__init__()
+        self.normalize = nn.BatchNorm2d(channels)
+        self.conv1 = _conv(channels, 32, 5)
+        self.conv2 = _conv(32, 32, 3)
+        self.conv3 = _conv(32, 64, 3, stride=2)
+        self.conv4 = _conv(64, 64, 3)
+        self.head = nn.Linear(64, n_classes)
+        self.dim, self.n_classes = 64, n_classes
+        self.shapes = (FeatureMap(32), FeatureMap(32), FeatureMap(64), 64)
+
+    def depths(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Encode x (n, 3, 28, 28): three feature maps (32, 32 and 64 channels), and z (n, 64)."""
+        first = self.conv1(self.normalize(x))
+        second = self.conv2(nn.functional.max_pool2d(first, 3, stride=2, padding=1))
+        third = self.conv3(second)
+        return first, second, third, self.conv4(third).mean(dim=(2, 3))
+
+
+def _conv(inputs: int, outputs: int, size: int, *, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, size, stride=stride, padding=size // 2), nn.BatchNorm2d(outputs), nn.ReLU()
+    )

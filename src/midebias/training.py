@@ -26,17 +26,18 @@ class TensorData:
         Kept channels last in memory, as convolutions on CPU prefer.
     y : integer Tensor of shape (n,)
     levels : integer Tensor of shape (n, k)
-    colours : float Tensor of shape (n, k)
+    c : Tensor of shape (n,) or (n, width)
+        As the problem's attribute reads it.
     """
 
     x: Tensor
     y: Tensor
     levels: Tensor
-    colours: Tensor
+    c: Tensor
 
     def __post_init__(self) -> None:
-        if not len(self.x) == len(self.y) == len(self.levels) == len(self.colours):
-            raise InputError("x, y, levels and colours must have equally many rows")
+        if not len(self.x) == len(self.y) == len(self.levels) == len(self.c):
+            raise InputError("x, y, levels and c must have equally many rows")
 
     def __len__(self) -> int:
         return len(self.y)
@@ -44,7 +45,7 @@ class TensorData:
     def batch(self, rows: Tensor) -> Batch:
         """Rows as a batch, channels last."""
         x = self.x.permute(0, 2, 3, 1)[rows].permute(0, 3, 1, 2)
-        return Batch(x, self.y[rows], self.levels[rows], self.colours[rows])
+        return Batch(x, self.y[rows], self.levels[rows], self.c[rows])
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class TrainingRun:
         started = time.perf_counter()
         if not self._prepared:
             self._prepared = True
-            self.method.prepare(self.data.levels, self.data.colours, self.data.y)
+            self.method.prepare(self.data.levels, self.data.c, self.data.y)
         self.method.model.train()
         for _ in range(min(steps, self.last_step - self.done_steps)):
             at = self.done_steps % self.steps_per_epoch

@@ -50,9 +50,7 @@ def build_method(name: str, *, seed: int = 0, **options: Any) -> Method:
         raise InputError(f"method must be one of {', '.join(METHODS)}, got {name!r}")
     with seeded(seed):
         model = DigitClassifier().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if name != "plain":
-        options["seed"] = seed
-    return METHODS[name](model, precision="bfloat16" if bfloat16_is_fast() else "float32", **options)
+    return METHODS[name](model, precision="bfloat16" if bfloat16_is_fast() else "float32", seed=seed, **options)
 
 
 def run_method(

@@ -5,28 +5,48 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
+from ..attributes import Attribute, Continuous
 from ..networks import Classifier
 from ..protocols import InputError
 
-__all__ = ["Batch", "Draw", "Method", "Precision", "StepResult"]
+__all__ = ["Batch", "Draw", "Method", "Precision", "Problem", "StepResult"]
 
 Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
+class Problem:
+    """What is to be predicted and what is not to be learned.
+
+    Attributes
+    ----------
+    n_classes : int
+        Labels y are 0 .. n_classes - 1.
+    attribute : Attribute
+        How ``Batch.c`` is read. The default, with the others, is Colored MNIST's: three channels of a colour.
+    level_sizes : tuple of int
+        Categories of each column of ``Batch.levels``, the attribute as methods that classify it need it.
+    """
+
+    n_classes: int = 10
+    attribute: Attribute = field(default_factory=lambda: Continuous(3))
+    level_sizes: tuple[int, ...] = (8, 8, 8)
+
+
+@dataclass(frozen=True)
 class Batch:
-    """x, y, and c both ways: as integer levels and as continuous colours."""
+    """x (n, ...), y (n,), and the attribute both ways: as categories ``levels`` (n, k), and ``c`` as it is."""
 
     x: Tensor
     y: Tensor
     levels: Tensor
-    colours: Tensor
+    c: Tensor
 
     def __len__(self) -> int:
         return len(self.y)
@@ -51,9 +71,14 @@ class Method(ABC):
     ----------
     model : Classifier
         Has ``depths(x)``, the representations with z last, and ``head(z)``, the logits.
-    lr : float
+    problem : Problem, optional
+        Default is Colored MNIST's.
+    lr : float, optional
+        Default is the method's own.
     precision : {"float32", "bfloat16"}
         Of the network's forward pass; losses and all information are computed in float32.
+    seed : int, default 0
+        Of whatever the method draws beside the model.
     """
 
     name: ClassVar[str]
@@ -61,10 +86,19 @@ class Method(ABC):
     learning_rate: ClassVar[float] = 3e-3
     cosine: ClassVar[bool] = True
 
-    def __init__(self, model: Classifier, *, lr: float | None = None, precision: Precision = "float32") -> None:
+    def __init__(
+        self,
+        model: Classifier,
+        problem: Problem | None = None,
+        *,
+        lr: float | None = None,
+        precision: Precision = "float32",
+        seed: int = 0,
+    ) -> None:
         if precision not in ("float32", "bfloat16"):
             raise InputError(f"precision must be 'float32' or 'bfloat16', got {precision!r}")
-        self.model = model
+        self.model, self.seed = model, seed
+        self.problem = Problem() if problem is None else problem
         self.lr = self.learning_rate if lr is None else lr
         if not self.lr > 0:
             raise InputError(f"lr must be positive, got {self.lr}")
@@ -76,7 +110,7 @@ class Method(ABC):
         device = next(self.model.parameters()).device.type
         return torch.autocast(device, torch.bfloat16, enabled=self.precision == "bfloat16")
 
-    def prepare(self, levels: Tensor, colours: Tensor, y: Tensor) -> None:  # noqa: B027 - optional
+    def prepare(self, levels: Tensor, c: Tensor, y: Tensor) -> None:  # noqa: B027 - optional
         """Look once at the attribute and label of the whole training set; by default, do not."""
 
     def begin_epoch(self, batches: Iterable[Batch]) -> None:  # noqa: B027 - optional

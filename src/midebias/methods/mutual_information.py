@@ -11,22 +11,21 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..attributes import Continuous
 from ..logit_adjustment import LogitAdjustment
 from ..networks import Classifier
-from ..penalty import FeatureMap, MIPenalty
+from ..penalty import MIPenalty
 from ..protocols import Criterion
-from .interface import Batch, Draw, Method, Precision, StepResult
+from .interface import Batch, Draw, Method, Precision, Problem, StepResult
 
 __all__ = ["MutualInformation"]
 
 
 class MutualInformation(Method):
-    """Task adjusted by log p(y|c), penalty I(Z;C|Y) on both feature maps and on z, one encoder backward.
+    """Task adjusted by log p(y|c), penalty I(Z;C|Y) at every depth the model shows, one encoder backward.
 
     Parameters
     ----------
-    model, lr, precision
+    model, problem, lr, precision, seed
         See `Method`.
     mi_weight : float, default 3.0
         Length of the penalty's gradient over the task's, at each depth.
@@ -36,7 +35,6 @@ class MutualInformation(Method):
     estimator : str, default "gaussian"
     adjust : float, default 1.0
         Strength of the logit adjustment; 0 leaves the task loss as it is.
-    seed : int
     """
 
     name: ClassVar[str] = "mib"
@@ -44,6 +42,7 @@ class MutualInformation(Method):
     def __init__(
         self,
         model: Classifier,
+        problem: Problem | None = None,
         *,
         lr: float | None = None,
         precision: Precision = "float32",
@@ -52,15 +51,13 @@ class MutualInformation(Method):
         critic_steps: int = 10,
         estimator: str = "gaussian",
         adjust: float = 1.0,
-        n_classes: int = 10,
-        attribute_dim: int = 3,
         seed: int = 0,
     ) -> None:
-        super().__init__(model, lr=lr, precision=precision)
-        attribute = Continuous(attribute_dim)
-        self.adjustment = LogitAdjustment(attribute, n_classes, strength=adjust, seed=seed)
+        super().__init__(model, problem, lr=lr, precision=precision, seed=seed)
+        attribute = self.problem.attribute
+        self.adjustment = LogitAdjustment(attribute, self.problem.n_classes, strength=adjust, seed=seed)
         self.penalty = MIPenalty(
-            (FeatureMap(64), FeatureMap(64), 64),
+            model.shapes,
             attribute,
             criterion=criterion,
             estimator=estimator,  # type: ignore[arg-type]
@@ -69,10 +66,10 @@ class MutualInformation(Method):
             seed=seed,
         )
 
-    def prepare(self, levels: Tensor, colours: Tensor, y: Tensor) -> None:
-        """Fit p(y|c) on the training set's labels and colours."""
+    def prepare(self, levels: Tensor, c: Tensor, y: Tensor) -> None:
+        """Fit p(y|c) on the training set's labels and attributes."""
         if self.adjustment.strength:
-            self.adjustment.fit(colours, y)
+            self.adjustment.fit(c, y)
 
     def step(self, batch: Batch, draw: Draw, lr: float) -> StepResult:
         """See `Method.step`."""
@@ -81,9 +78,9 @@ class MutualInformation(Method):
             depths = self.model.depths(batch.x)
             logits = self.model.head(depths[-1])
         logits = logits.float()
-        loss = nn.functional.cross_entropy(self.adjustment(logits, batch.colours), batch.y)
+        loss = nn.functional.cross_entropy(self.adjustment(logits, batch.c), batch.y)
         self.optimizer.zero_grad()
-        self.penalty.backward(loss, depths, batch.colours, batch.y)
+        self.penalty.backward(loss, depths, batch.c, batch.y)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 10.0, error_if_nonfinite=True)
         self.optimizer.step()
         correct = int((logits.argmax(1) == batch.y).sum())

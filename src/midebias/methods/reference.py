@@ -8,10 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..attributes import Attribute, Categorical
+from ..attributes import Categorical
 from ..estimators import DonskerVaradhan
 from ..networks import Classifier
-from .interface import Batch, Draw, Method, Precision, StepResult
+from .interface import Batch, Draw, Method, Precision, Problem, StepResult
 
 __all__ = ["Reference"]
 
@@ -25,13 +25,11 @@ class Reference(Method):
 
     Parameters
     ----------
-    model : Classifier
-        See `Method`.
+    model, problem, seed
+        See `Method`. The critic reads ``levels``: Colored MNIST's three channels in 8 levels are 24 columns.
     lr : float, default 1e-4
     mi_weight : float, default 1.0
     critic_steps : int, default 40
-    attribute : Attribute, default ``Categorical((8, 8, 8))``
-        The three colour channels in 8 levels, 24 columns.
     hidden : sequence of int, default (64, 64, 64)
         Critic widths; faces take (512, 512, 512).
 
@@ -48,17 +46,17 @@ class Reference(Method):
     def __init__(
         self,
         model: Classifier,
+        problem: Problem | None = None,
         *,
         lr: float | None = None,
         precision: Precision = "float32",
         mi_weight: float = 1.0,
         critic_steps: int = 40,
-        attribute: Attribute | None = None,
         hidden: Sequence[int] = (64, 64, 64),
         seed: int = 0,
     ) -> None:
-        super().__init__(model, lr=lr, precision="float32")
-        self.attribute = attribute or Categorical((8, 8, 8))
+        super().__init__(model, problem, lr=lr, precision="float32", seed=seed)
+        self.attribute = Categorical(self.problem.level_sizes)
         self.critic_steps, self.mi_weight = critic_steps, mi_weight
         self.critic = DonskerVaradhan(model.dim, self.attribute.dim, hidden=hidden, standardize=False, seed=seed)
         head = {id(p) for p in model.head.parameters()}
