@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from midebias.datasets import ColoredMNIST, bundled_files, read_file
+from midebias.datasets import BiasedMNIST, ColoredMNIST, bundled_files, read_file
 from midebias.datasets import files as files_module
+from midebias.datasets.biased_mnist import BACKGROUNDS
 from midebias.datasets.colored_mnist import PALETTE
 from midebias.protocols import DataError, InputError
 
@@ -212,3 +213,58 @@ def test_other_npy_files_are_refused(tmp_path: Path) -> None:
         ColoredMNIST.from_npy(tmp_path / "text.npy")
     with pytest.raises(DataError, match="images must be"):
         ColoredMNIST.from_npy(authors_file(tmp_path / "flat.npy", train_image=np.zeros((12, 5))))
+
+
+def test_biased_backgrounds_follow_rho() -> None:
+    train = BiasedMNIST(rho=0.9)
+    assert train.images.shape == (60_000, 3, 28, 28)
+    assert float(train.conflicting.float().mean()) == pytest.approx(0.1, abs=0.005)
+    distance = (train.colour_classes - train.targets)[train.conflicting] % 10
+    frequency = torch.bincount(distance, minlength=10)[1:] / len(distance)
+    torch.testing.assert_close(frequency, torch.full((9,), 1 / 9), rtol=0, atol=0.015)
+    test = BiasedMNIST(split="test")
+    for k in range(10):  # the colour says nothing of the class
+        assert float((test.targets[test.colour_classes == k] == k).float().mean()) == pytest.approx(0.1, abs=0.04)
+    assert bool(BiasedMNIST(split="test", rho=0.0).conflicting.all())
+
+
+def test_the_digit_is_white_and_all_else_the_background() -> None:
+    data = BiasedMNIST(split="test", limit=50)
+    gray = np.frombuffer(read_file("mnist/t10k-images-idx3-ubyte"), np.uint8, offset=16).reshape(-1, 28, 28)
+    for i in (0, 17, 49):
+        digit = torch.from_numpy(gray[i] > 0)
+        background = torch.tensor(BACKGROUNDS[int(data.colour_classes[i])]) / 255
+        assert bool((data.images[i][:, digit] == 1).all())
+        assert torch.allclose(data.images[i][:, ~digit], background[:, None].expand(3, int((~digit).sum())))
+    x, y, c = data[3]
+    assert (y, c) == (int(data.targets[3]), int(data.colour_classes[3]))
+    assert torch.equal(x, data.images[3])
+
+
+def test_biased_mnist_is_its_seed() -> None:
+    a, b, other = (BiasedMNIST(split="test", rho=0.5, seed=s, limit=500) for s in (1, 1, 2))
+    assert torch.equal(a.images, b.images)
+    assert not torch.equal(a.colour_classes, other.colour_classes)
+    longer = BiasedMNIST(split="test", rho=0.5, seed=1, limit=600)
+    assert torch.equal(longer.images[:500], a.images)
+
+
+def test_fewer_confusing_colours_are_the_next_digits() -> None:
+    data = BiasedMNIST(split="test", rho=0.2, n_confusing=2)
+    assert set(((data.colour_classes - data.targets) % 10).tolist()) == {0, 1, 2}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"split": "valid"}, "split"),
+        ({"rho": 1.5}, "rho"),
+        ({"n_confusing": 0}, "n_confusing"),
+        ({"limit": 0}, "limit"),
+        ({"backgrounds": [[0, 0, 0]]}, "backgrounds"),
+        ({"backgrounds": [[0, 0, 300]] * 10}, "backgrounds"),
+    ],
+)
+def test_biased_mnist_names_bad_arguments(wrong: dict[str, object], named: str) -> None:
+    with pytest.raises(InputError, match=named):
+        BiasedMNIST(**wrong)  # type: ignore[arg-type]

@@ -1,6 +1,14 @@
 """Data sets with a known biased attribute. Real data comes with the package and is verified when read."""
 
+from .biased_mnist import BIASED_MNIST_RHOS, BiasedMNIST
 from .colored_mnist import COLORED_MNIST_VARIANCES, ColoredMNIST
 from .files import bundled_files, read_file
 
-__all__ = ["COLORED_MNIST_VARIANCES", "ColoredMNIST", "bundled_files", "read_file"]
+__all__ = [
+    "BIASED_MNIST_RHOS",
+    "COLORED_MNIST_VARIANCES",
+    "BiasedMNIST",
+    "ColoredMNIST",
+    "bundled_files",
+    "read_file",
+]
