@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["draw_poster"]
+__all__ = ["draw_comparison", "draw_poster"]
 
 _COLOURS = {"plain": "#b8473d", "reference": "#8a8f98", "mib": "#1f6f8b"}
 _LABELS = {"plain": "plain training", "reference": "reference recipe", "mib": "midebias"}
@@ -55,6 +55,104 @@ def draw_poster(
     _draw_curves(curves, names, history)
     _draw_leakage(leakage, names, {r["method"]: r for r in rows})
     figure.savefig(path)
+
+
+def draw_comparison(path: Path, summary: Sequence[Mapping[str, Any]], published: Mapping[str, Any]) -> None:
+    """Test accuracy of each method in each setting, with its spread over seeds; published figures hollow.
+
+    Parameters
+    ----------
+    path : Path
+        Where the PNG goes.
+    summary : one mapping per method and setting
+        With ``method``, ``setting``, ``test_accuracy`` and ``test_accuracy_std``.
+    published : data set -> ``test_accuracy`` -> method -> setting -> accuracy
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib.figure import Figure
+
+    settings = list(dict.fromkeys(e["setting"] for e in summary))
+    methods = list(dict.fromkeys(e["method"] for e in summary))
+    theirs = {
+        f"{name} (published)": [figures.get(s) for s in settings]
+        for p in published.values()
+        for name, figures in p["test_accuracy"].items()
+        if any(s in figures for s in settings)
+    }
+    last = {m: next(e["test_accuracy"] for e in reversed(summary) if e["method"] == m) for m in methods}
+    order = sorted(methods, key=lambda m: -last[m]) + list(theirs)
+    height = max(3.2, 0.2 * len(order) * max(1, len(settings)) + 1.2)
+    figure = Figure(figsize=(9.5, min(height, 22)), dpi=130, facecolor="white", layout="constrained")
+    grid: Any = figure.subplots(1, len(settings), sharey=True, squeeze=False) if len(settings) <= 4 else None
+    axes = list(grid[0]) if grid is not None else [figure.subplots()]
+    if grid is None:
+        _draw_lines(axes[0], settings, order, summary, theirs)
+    else:
+        for axis, setting in zip(axes, settings, strict=True):
+            _draw_bars(axis, setting, order, summary, {n: v[settings.index(setting)] for n, v in theirs.items()})
+    figure.savefig(path)
+
+
+def _draw_bars(
+    axis: Any, setting: str, order: Sequence[str], summary: Sequence[Mapping[str, Any]], theirs: Mapping[str, Any]
+) -> None:
+    found = {e["method"]: e for e in summary if e["setting"] == setting}
+    for i, name in enumerate(order):
+        value = theirs.get(name) if name in theirs else found.get(name, {}).get("test_accuracy")
+        if value is None:
+            continue
+        colour = _COLOURS.get(name, "#b9bec6")
+        hollow = name in theirs
+        spread = found[name]["test_accuracy_std"] if name in found else 0.0
+        axis.barh(
+            i, value, height=0.62, color="none" if hollow else colour, edgecolor="#9aa0a6" if hollow else colour,
+            xerr=spread or None, error_kw={"ecolor": _INK, "lw": 1},
+        )  # fmt: skip
+        axis.text(value + spread + 0.015, i, f"{value:.3f}", va="center", fontsize=9, color=_INK)
+    axis.set_yticks(range(len(order)), [_LABELS.get(n, n) for n in order], fontsize=9)
+    axis.set_ylim(len(order) - 0.4, -0.6)
+    axis.set(xlim=(0, 1.18), xlabel="accuracy, unbiased test")
+    axis.set_xticks([0, 0.5, 1.0])
+    _style(axis, setting.replace("=", " "))
+
+
+def _draw_lines(
+    axis: Any,
+    settings: Sequence[str],
+    order: Sequence[str],
+    summary: Sequence[Mapping[str, Any]],
+    theirs: Mapping[str, Sequence[float | None]],
+) -> None:
+    found = {(e["method"], e["setting"]): e for e in summary}
+    ends = []
+    for name in order:
+        if name in theirs:
+            values = [float("nan") if v is None else v for v in theirs[name]]
+            axis.plot(range(len(settings)), values, ":", color="#9aa0a6", lw=1.3)
+            ends.append((values[-1], name, "#6b7178"))
+            continue
+        entries = [found.get((name, s)) for s in settings]
+        values = [float("nan") if e is None else e["test_accuracy"] for e in entries]
+        spread = [0.0 if e is None else e["test_accuracy_std"] for e in entries]
+        colour = _COLOURS.get(name, "#7d8590")
+        axis.errorbar(
+            range(len(settings)), values, yerr=spread, color=colour, lw=2.4 if name == "mib" else 1.4, capsize=2
+        )
+        ends.append((values[-1], name, colour))
+    low, high = axis.get_ylim()
+    gap, at = (high - low) * 0.034, float("inf")
+    for value, name, colour in sorted((e for e in ends if e[0] == e[0]), reverse=True):
+        at = min(value, at - gap)
+        axis.annotate(
+            f"{_LABELS.get(name, name)}  {value:.3f}", (len(settings) - 1, value), xytext=(len(settings) - 0.85, at),
+            va="center", fontsize=8.5, color=colour, annotation_clip=False,
+        )  # fmt: skip
+    axis.set_xticks(range(len(settings)), [s.split("=")[-1] for s in settings])
+    axis.set_xlim(-0.2, len(settings) + 1.6)
+    axis.set_xlabel(settings[0].split("=")[0])
+    _style(axis, "Accuracy on the unbiased test")
 
 
 def _draw_answers(

@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ..training import TensorData, TrainingRun
-from .colored_mnist import build_method, load, run_method
+from ..training import TrainingRun
+from .images import build_method, load_colored_mnist, run_method
 from .results import results_document, write_json
 
 _LOG = logging.getLogger("midebias.benchmarks")
@@ -47,8 +47,7 @@ def accuracy_rows(variance: float, epochs: int, seeds: list[int], methods: list[
 
 def interleaved_cost(variance: float, *, epochs: int, reference_steps: int) -> dict[str, float]:
     """Seconds of plain, ours and the reference in turns of a few steps, so that all meet the same machine."""
-    train, _ = load(variance, 0)
-    data = TensorData(train.images, train.targets, train.levels, train.colours)
+    data = load_colored_mnist(variance, 0).train
     plain = TrainingRun(build_method("plain"), data, epochs=epochs)
     ours = TrainingRun(build_method("mib"), data, epochs=epochs)
     while not plain.finished:
@@ -115,9 +114,9 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if arguments.one:
-        train, test = load(arguments.variance, arguments.seeds[0])
+        data = load_colored_mnist(arguments.variance, arguments.seeds[0])
         name, options = VARIANTS[arguments.one]
-        out = run_method(name, train, test, epochs=arguments.epochs, seed=arguments.seeds[0], options=options)
+        out = run_method(name, data, epochs=arguments.epochs, seed=arguments.seeds[0], options=options)
         sys.stdout.write(json.dumps(out.row | {"method": arguments.one, "history": out.history}) + "\n")
         return
     more: dict[str, Any] = {}

@@ -9,6 +9,7 @@ import typer
 
 from .. import __version__
 from ..protocols import DataError, InputError
+from .compare import compare, reproduce
 from .data import data
 from .demo import demo
 from .train import train
@@ -25,6 +26,8 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(train)
+app.command()(compare)
+app.command()(reproduce)
 app.command()(data)
 
 

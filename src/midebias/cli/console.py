@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,8 +17,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
-__all__ = ["Bars", "bars", "console", "show_table"]
+__all__ = ["Bars", "bars", "cells_bar", "console", "show_plain_table", "show_table"]
 
 console = Console(highlight=False)
 
@@ -65,6 +66,20 @@ def bars() -> Iterator[Bars]:
         yield Bars(progress)
 
 
+@contextmanager
+def cells_bar(total: int) -> Iterator[Callable[[str], None]]:
+    """Progress over runs: call with a line about each as it ends."""
+    columns = (BarColumn(bar_width=30), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("runs", total=total)
+
+        def done(line: str) -> None:
+            console.print(line, soft_wrap=True)
+            progress.advance(task)
+
+        yield done
+
+
 _COLUMNS = {
     "method": ("method", "{}"),
     "epochs": ("epochs", "{:.2f}"),
@@ -86,4 +101,14 @@ def show_table(rows: Sequence[Mapping[str, Any]], *, title: str) -> None:
         table.add_column(header, justify="left" if header == "method" else "right", no_wrap=True)
     for row in rows:
         table.add_row(*(pattern.format(row[key]) for key, (_, pattern) in _COLUMNS.items()))
+    console.print(table, soft_wrap=not console.is_terminal)
+
+
+def show_plain_table(header: Sequence[str], lines: Sequence[Sequence[str]], *, title: str) -> None:
+    """A table of text; cells between two asterisks are shown bold."""
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    for i, name in enumerate(header):
+        table.add_column(name.replace("=", "\n"), justify="right" if i else "left", no_wrap=True)
+    for line in lines:
+        table.add_row(*(Text(t.strip("*"), style="bold" if t.startswith("**") else "") for t in line))
     console.print(table, soft_wrap=not console.is_terminal)

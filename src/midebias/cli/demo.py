@@ -10,9 +10,8 @@ import torch
 import typer
 import yaml
 
-from ..benchmarks.colored_mnist import Outcome, load, run_method
+from ..benchmarks.images import ImageData, Outcome, load_colored_mnist, run_method
 from ..benchmarks.results import new_run_folder, results_document, write_json, write_metrics
-from ..datasets import ColoredMNIST
 from ..report import draw_poster
 from .console import bars, console, show_table
 
@@ -38,13 +37,13 @@ def demo(
     """
     started = time.perf_counter()
     limit, plain_epochs, our_epochs, reference_steps = _FULL if full else _QUICK
-    train, test = load(variance, seed, limit=limit)
+    data = load_colored_mnist(variance, seed, limit=limit)
     folder = new_run_folder(output_dir, "demo")
     settings = {"command": "demo", "full": full, "seed": seed, "variance": variance, "train_images": limit}
     (folder / "config.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     console.print(
         f"Colored MNIST, variance {variance}: {limit:,} training images whose colour tells the digit, "
-        f"{len(test):,} test images whose colour does not. {torch.get_num_threads()} threads.",
+        f"{len(data.test):,} test images whose colour does not. {torch.get_num_threads()} threads.",
         soft_wrap=True,
     )
     plan: list[tuple[str, dict[str, Any]]] = [
@@ -61,7 +60,7 @@ def demo(
             steps = options.get("max_steps") or options["epochs"] * (limit // 512)
             shown.start(name, steps)
             outcomes[name] = run_method(
-                name, train, test, seed=seed, on_step=shown.step, on_evaluation=shown.evaluation, **options
+                name, data, seed=seed, on_step=shown.step, on_evaluation=shown.evaluation, **options
             )
     rows = [outcome.row for outcome in outcomes.values()]
     history = {name: outcome.history for name, outcome in outcomes.items()}
@@ -77,11 +76,11 @@ def demo(
             for e in h
         ],
     )
-    chosen = _wrong_colours(test)
+    chosen = _wrong_colours(data)
     draw_poster(
         folder / "poster.png",
-        digits=test.images[chosen].permute(0, 2, 3, 1).numpy(),
-        truth=test.targets[chosen].tolist(),
+        digits=data.test.x[chosen].permute(0, 2, 3, 1).numpy(),
+        truth=data.test.y[chosen].tolist(),
         answers={name: outcome.answers[chosen].tolist() for name, outcome in outcomes.items()},
         history=history,
         rows=rows,
@@ -99,9 +98,8 @@ def demo(
     console.print(f"results  {folder / 'results.json'}", soft_wrap=True)
 
 
-def _wrong_colours(test: ColoredMNIST) -> list[int]:
+def _wrong_colours(data: ImageData) -> list[int]:
     """The first test image of each digit that wears another digit's colour."""
-    classes = test.colour_classes
-    assert classes is not None
-    wrong = classes != test.targets
-    return [int((wrong & (test.targets == digit)).nonzero()[0]) for digit in range(10)]
+    y = data.test.y
+    wrong = data.attribute_classes != y
+    return [int((wrong & (y == digit)).nonzero()[0]) for digit in range(10)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,22 +11,18 @@ import typer
 import yaml
 from safetensors.torch import save_file
 
-from ..benchmarks.colored_mnist import load, run_method
+from ..benchmarks.images import NETWORKS, load, run_method
 from ..benchmarks.results import new_run_folder, results_document, write_json, write_metrics
+from ..methods import METHODS
 from ..protocols import InputError
 from .console import bars, console, show_table
 
 __all__ = ["train"]
 
 
-class _Dataset(StrEnum):
-    colored_mnist = "colored-mnist"
-
-
-class _Method(StrEnum):
-    plain = "plain"
-    reference = "reference"
-    mib = "mib"
+_Method = StrEnum("_Method", {name: name for name in METHODS})  # type: ignore[misc]
+_Network = StrEnum("_Network", {name: name for name in NETWORKS})  # type: ignore[misc]
+_OURS, _PAPER = _Method("mib"), _Network("paper")
 
 
 class _Criterion(StrEnum):
@@ -59,13 +56,21 @@ def _from_file(context: typer.Context, path: Path | None) -> Path | None:
 
 
 def train(
-    dataset: Annotated[_Dataset, typer.Argument(help="Data set.")],
+    dataset: Annotated[
+        str, typer.Argument(help="colored-mnist, biased-mnist, or an .npz with x, y, c (and x_test, y_test, c_test).")
+    ],
     config: Annotated[
         Path | None,
         typer.Option(callback=_from_file, is_eager=True, help="YAML file with any of these options."),
     ] = None,
-    variance: Annotated[float, typer.Option(help="Variance of the colour jitter.")] = 0.020,
-    method: Annotated[_Method, typer.Option(help="mib is our default.")] = _Method.mib,
+    variance: Annotated[
+        float | None, typer.Option(help="Variance of the colour jitter, 0.020 if not given. colored-mnist only.")
+    ] = None,
+    rho: Annotated[
+        float | None, typer.Option(help="How often the background is the class's own, 0.990. biased-mnist only.")
+    ] = None,
+    method: Annotated[_Method, typer.Option(help="mib is our default.")] = _OURS,
+    network: Annotated[_Network, typer.Option(help="The paper's, or that of Learning Not to Learn.")] = _PAPER,
     mi_weight: Annotated[
         float | None, typer.Option(min=0.0, help="Weight of the penalty; default is the method's own.")
     ] = None,
@@ -87,19 +92,26 @@ def train(
     Example: midebias train colored-mnist --variance 0.02 --method mib --epochs 5 --seed 0
     """
     options = _options(method, mi_weight, criterion, estimator, critic_steps)
-    training, test = load(variance, seed, limit=limit)
-    folder = new_run_folder(output_dir, f"train-{dataset}-{method}")
+    if variance is not None and dataset != "colored-mnist":
+        raise InputError("--variance applies to colored-mnist only")
+    if rho is not None and dataset != "biased-mnist":
+        raise InputError("--rho applies to biased-mnist only")
+    data = load(dataset, rho if variance is None else variance, seed, limit=limit)
+    folder = new_run_folder(output_dir, f"train-{data.dataset}-{method}")
     resolved: dict[str, Any] = {
-        "command": "train", "dataset": str(dataset), "variance": variance, "method": str(method), **options,
+        "command": "train", "dataset": dataset, "variance": variance, "rho": rho, "method": str(method),
+        "network": str(network), **options,
         "epochs": epochs, "seed": seed, "limit": limit, "max_steps": max_steps,
     }  # fmt: skip
     (folder / "config.yaml").write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
-    console.print(f"{method} on {dataset}, variance {variance}, {len(training):,} images, seed {seed}")
+    console.print(
+        f"{method} on {data.dataset}, {data.setting}, {len(data.train):,} images, seed {seed}", soft_wrap=True
+    )
     with bars() as shown:
-        batch = 128 if method is _Method.reference else 512
-        shown.start(str(method), min(epochs * (len(training) // batch), max_steps or 10**9))
+        steps = epochs * (len(data.train) // METHODS[str(method)].batch_size)
+        shown.start(str(method), min(steps, max_steps or steps))
         outcome = run_method(
-            str(method), training, test, epochs=epochs, seed=seed, max_steps=max_steps, options=options,
+            str(method), data, epochs=epochs, seed=seed, network=str(network), max_steps=max_steps, options=options,
             on_step=shown.step, on_evaluation=shown.evaluation,
         )  # fmt: skip
     weights = {k: v.contiguous() for k, v in outcome.method.model.state_dict().items()}
@@ -107,11 +119,11 @@ def train(
     keys = ("method", "step", "epoch", "seconds", "test_accuracy")
     write_metrics(folder / "metrics.csv", [{k: e[k] for k in keys} for e in outcome.history])
     command = "midebias train " + " ".join(
-        [str(dataset), *(f"--{k.replace('_', '-')} {v}" for k, v in resolved.items()
+        [dataset, *(f"--{k.replace('_', '-')} {v}" for k, v in resolved.items()
                          if k not in ("command", "dataset") and v is not None)]
     )  # fmt: skip
     write_json(folder / "results.json", results_document(command, seed, [outcome.row], history=outcome.history))
-    show_table([outcome.row], title=f"{dataset}, variance {variance}")
+    show_table([outcome.row], title=f"{data.dataset}, {data.setting}")
     console.print(f"run folder  {folder}", soft_wrap=True)
 
 
@@ -129,11 +141,7 @@ def _options(
         "critic_steps": critic_steps,
     }
     given = {k: v for k, v in given.items() if v is not None}
-    accepted = {
-        _Method.plain: set[str](),
-        _Method.reference: {"mi_weight", "critic_steps"},
-        _Method.mib: set(given),
-    }[method]
+    accepted = signature(METHODS[str(method)]).parameters
     for name in given:
         if name not in accepted:
             raise InputError(f"--{name.replace('_', '-')} does not apply to --method {method}")

@@ -3,6 +3,7 @@
 from .biased_mnist import BIASED_MNIST_RHOS, BiasedMNIST
 from .colored_mnist import COLORED_MNIST_VARIANCES, ColoredMNIST
 from .files import bundled_files, read_file
+from .labelled_arrays import read_labelled_arrays
 
 __all__ = [
     "BIASED_MNIST_RHOS",
@@ -11,4 +12,5 @@ __all__ = [
     "ColoredMNIST",
     "bundled_files",
     "read_file",
+    "read_labelled_arrays",
 ]

@@ -1,10 +1,54 @@
 """What is compared: each method is one small module that knows how to take one training step."""
 
+from .balanced_sampling import BalancedSampling
+from .blind_eye import BlindEye
+from .club import CLUB
+from .entangling import EnD
+from .gradient_reversal import GradientReversal
+from .gray import Gray
+from .group_dro import GroupDRO
+from .hsic import HSIC
 from .interface import Batch, Draw, Method, Problem, StepResult
+from .learning_not_to_learn import LearningNotToLearn
 from .mutual_information import MutualInformation
 from .plain import Plain
 from .reference import Reference
 
-METHODS: dict[str, type[Method]] = {m.name: m for m in (Plain, Reference, MutualInformation)}
+METHODS: dict[str, type[Method]] = {
+    m.name: m
+    for m in (
+        Plain,
+        Gray,
+        BlindEye,
+        LearningNotToLearn,
+        GradientReversal,
+        EnD,
+        HSIC,
+        CLUB,
+        GroupDRO,
+        BalancedSampling,
+        Reference,
+        MutualInformation,
+    )
+}
 
-__all__ = ["METHODS", "Batch", "Draw", "Method", "MutualInformation", "Plain", "Problem", "Reference", "StepResult"]
+__all__ = [
+    "CLUB",
+    "HSIC",
+    "METHODS",
+    "BalancedSampling",
+    "Batch",
+    "BlindEye",
+    "Draw",
+    "EnD",
+    "GradientReversal",
+    "Gray",
+    "GroupDRO",
+    "LearningNotToLearn",
+    "Method",
+    "MutualInformation",
+    "Plain",
+    "Problem",
+    "Reference",
+    "StepResult",
+]

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..attributes import Attribute, Continuous
 from ..networks import Classifier
 from ..protocols import InputError
 
-__all__ = ["Batch", "Draw", "Method", "Precision", "Problem", "StepResult"]
+__all__ = ["Batch", "Draw", "Method", "Precision", "Problem", "SingleLoss", "StepResult"]
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -132,3 +132,39 @@ class Method(ABC):
         """Set the learning rate of the optimiser."""
         for group in self.optimizer.param_groups:
             group["lr"] = lr
+
+
+class SingleLoss(Method):
+    """A method whose step is one step of Adam on one loss: cross-entropy, unless `objective` says otherwise.
+
+    Optimiser, batch size and learning rate are this library's and the same for all such methods, whatever
+    their papers used; what the papers say about the loss itself is followed.
+
+    Attributes
+    ----------
+    estimates : tuple of float
+        MI estimates in nats of the last step, of methods that have some.
+    """
+
+    estimates: tuple[float, ...] = ()
+
+    def objective(self, loss: Tensor, depths: tuple[Tensor, ...], logits: Tensor, batch: Batch) -> Tensor:
+        """Scalar to descend on, given the batch's mean cross-entropy ``loss`` and float32 ``logits``.
+
+        ``depths`` come as the network made them: in bfloat16 where that is the precision.
+        """
+        return loss
+
+    def step(self, batch: Batch, draw: Draw, lr: float) -> StepResult:
+        """See `Method.step`."""
+        self.set_lr(lr)
+        with self.autocast():
+            depths = self.model.depths(batch.x)
+            logits = self.model.head(depths[-1])
+        logits = logits.float()
+        loss = nn.functional.cross_entropy(logits, batch.y)
+        objective = self.objective(loss, depths, logits, batch)
+        self.optimizer.zero_grad()
+        objective.backward()
+        self.optimizer.step()
+        return StepResult(float(loss.detach()), int((logits.argmax(1) == batch.y).sum()), self.estimates)

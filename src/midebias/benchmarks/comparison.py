@@ -1,0 +1,247 @@
+"""Methods x settings x seeds: every cell in a process and a file of its own, so that a killed run goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from ..protocols import DataError, InputError
+from .images import load, run_method
+from .published import PUBLISHED, SOURCES
+from .results import results_document, write_json, write_metrics
+
+__all__ = ["Cell", "Comparison", "comparison_table", "grid", "summarize"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run: a method on a data set in one setting, from one seed.
+
+    Attributes
+    ----------
+    setting : float or None
+        Variance of Colored MNIST, rho of Biased MNIST.
+    """
+
+    dataset: str
+    setting: float | None
+    method: str
+    seed: int
+    epochs: int
+    network: str = "paper"
+    limit: int | None = None
+    max_steps: int | None = None
+
+    @property
+    def name(self) -> str:
+        """File name of the cell, without its ending."""
+        setting = "" if self.setting is None else f"-{self.setting:.3f}"
+        return f"{Path(self.dataset).stem}{setting}-{self.network}-{self.method}-seed{self.seed}"
+
+    def run(self, on_step: Callable[[], None] | None = None) -> dict[str, Any]:
+        """Train and evaluate: the row, the cell that made it, and the history."""
+        data = load(self.dataset, self.setting, self.seed, limit=self.limit)
+        out = run_method(
+            self.method,
+            data,
+            epochs=self.epochs,
+            seed=self.seed,
+            network=self.network,
+            max_steps=self.max_steps,
+            on_step=on_step,
+        )
+        return {"cell": asdict(self), "row": out.row, "history": out.history}
+
+
+class Comparison:
+    """A grid of cells and the folder their results lie in.
+
+    Parameters
+    ----------
+    folder : Path
+        ``cells/`` in it holds a file per finished cell, written whole or not at all; those are not run again.
+    cells : sequence of Cell
+    command : str
+        Recorded in ``results.json``.
+    """
+
+    def __init__(self, folder: Path, cells: Sequence[Cell], *, command: str) -> None:
+        names = [c.name for c in cells]
+        if not cells:
+            raise InputError("nothing to compare: methods, settings and seeds must each name at least one")
+        if len(set(names)) != len(names):
+            raise InputError("methods, settings and seeds must not repeat")
+        self.folder, self.cells, self.command = folder, tuple(cells), command
+
+    def finished(self) -> dict[str, dict[str, Any]]:
+        """Finished cells by name.
+
+        Raises
+        ------
+        DataError
+            When a file is damaged or was made with other settings.
+        """
+        done = {}
+        for cell in self.cells:
+            path = self._path(cell)
+            if not path.is_file():
+                continue
+            try:
+                content = json.loads(path.read_text(encoding="utf-8"))
+                made_by = content["cell"]
+                done[cell.name] = {"row": content["row"], "history": content["history"]}
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise DataError(f"{path} is damaged ({error}): delete it to run that cell again") from error
+            if made_by != asdict(cell):
+                raise DataError(f"{path} was made with other settings than asked for: use another folder")
+        return done
+
+    def run(self) -> Iterator[tuple[Cell, dict[str, Any]]]:
+        """Run what is missing, a process per cell; yields each row and keeps ``results.json`` up to date.
+
+        Raises
+        ------
+        DataError
+            When a cell fails; what is finished stays.
+        """
+        done = self.finished()
+        for cell in self.cells:
+            if cell.name not in done:
+                done[cell.name] = self._run_apart(cell)
+                self._write(done)
+            yield cell, done[cell.name]["row"]
+        self._write(done)
+
+    def _run_apart(self, cell: Cell) -> dict[str, Any]:
+        """In a process of its own, so that its peak memory is its own."""
+        path = self._path(cell)
+        command = [sys.executable, "-m", "midebias.benchmarks.comparison", json.dumps(asdict(cell)), str(path)]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode or not path.is_file():
+            last = (result.stderr.strip().splitlines() or [f"exit status {result.returncode}"])[-1]
+            raise DataError(f"{cell.name} failed: {last}")
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {"row": content["row"], "history": content["history"]}
+
+    def _path(self, cell: Cell) -> Path:
+        return self.folder / "cells" / f"{cell.name}.json"
+
+    def _write(self, done: Mapping[str, Mapping[str, Any]]) -> None:
+        rows = [done[c.name]["row"] for c in self.cells if c.name in done]
+        seeds = list(dict.fromkeys(c.seed for c in self.cells))
+        datasets = {r["dataset"] for r in rows}
+        document = results_document(
+            self.command,
+            seeds,
+            rows,
+            summary=summarize(rows),
+            published={d: {"source": SOURCES[d], "test_accuracy": PUBLISHED[d]} for d in datasets if d in PUBLISHED},
+        )
+        write_json(self.folder / "results.json", document)
+        metrics = [
+            {"cell": c.name, **{k: e[k] for k in ("step", "epoch", "seconds", "test_accuracy")}}
+            for c in self.cells
+            if c.name in done
+            for e in done[c.name]["history"]
+        ]
+        write_metrics(self.folder / "metrics.csv", metrics)
+
+
+def grid(
+    dataset: str,
+    settings: Sequence[float | None],
+    methods: Sequence[str],
+    seeds: Sequence[int],
+    *,
+    epochs: int,
+    network: str = "paper",
+    limit: int | None = None,
+    reference_steps: int | None = None,
+) -> list[Cell]:
+    """All combinations. The reference recipe, whose epoch costs many, ends after ``reference_steps`` where given."""
+    return [
+        Cell(dataset, setting, method, seed, epochs, network, limit, reference_steps if method == "reference" else None)
+        for seed, setting, method in product(seeds, settings, methods)
+    ]
+
+
+def summarize(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Mean and standard deviation over seeds of each method in each setting."""
+    keys = ("dataset", "setting", "network", "method")
+    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[k] for k in keys), []).append(row)
+    summary = []
+    for key, mine in groups.items():
+        entry: dict[str, Any] = dict(zip(keys, key, strict=True))
+        entry["seeds"] = len(mine)
+        for column in (
+            "test_accuracy",
+            "train_accuracy",
+            "probe_accuracy",
+            "mi",
+            "seconds_per_epoch",
+            "peak_memory_mb",
+        ):
+            values = [r[column] for r in mine]
+            entry[column] = statistics.mean(values)
+            entry[column + "_std"] = statistics.stdev(values) if len(values) > 1 else 0.0
+        entry["test_accuracy_min"] = min(r["test_accuracy"] for r in mine)
+        entry["epochs"] = mine[0]["epochs"]
+        entry["chance"] = statistics.mean(r["chance"] for r in mine)
+        summary.append(entry)
+    return summary
+
+
+def comparison_table(document: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of text: a method a line, a setting a column, published figures below and marked.
+
+    The best of our own runs in each setting is in bold (two asterisks around it).
+    """
+    summary = document["summary"]
+    settings = list(dict.fromkeys(e["setting"] for e in summary))
+    methods = list(dict.fromkeys(e["method"] for e in summary))
+    found = {(e["method"], e["setting"]): e for e in summary}
+    best = {s: max(e["test_accuracy"] for e in summary if e["setting"] == s) for s in settings}
+    lines = []
+    for method in methods:
+        line = [method]
+        for setting in settings:
+            entry = found.get((method, setting))
+            if entry is None:
+                line.append("")
+                continue
+            text = f"{entry['test_accuracy']:.3f}"
+            if entry["seeds"] > 1:
+                text += f" ± {entry['test_accuracy_std']:.3f}"
+            line.append(f"**{text}**" if entry["test_accuracy"] == best[setting] else text)
+        lines.append(line)
+    for published in document.get("published", {}).values():
+        for name, figures in published["test_accuracy"].items():
+            if any(s in figures for s in settings):
+                lines.append([f"{name} (published)", *(f"{figures[s]:.3f}" if s in figures else "" for s in settings)])
+    return ["method", *settings], lines
+
+
+def _main() -> None:
+    """Run the cell given as JSON and write its file; ends when the process that started it is gone."""
+    cell, path = Cell(**json.loads(sys.argv[1])), Path(sys.argv[2])
+    parent = os.getppid()
+
+    def end_if_orphaned() -> None:
+        if os.getppid() != parent:
+            sys.exit(1)
+
+    write_json(path, cell.run(end_if_orphaned))
+
+
+if __name__ == "__main__":
+    _main()

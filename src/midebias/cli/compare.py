@@ -1,0 +1,163 @@
+"""``midebias compare`` and ``midebias reproduce``: methods side by side, over settings and seeds."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from ..benchmarks.comparison import Cell, Comparison, comparison_table, grid
+from ..benchmarks.images import NETWORKS
+from ..benchmarks.results import new_run_folder
+from ..datasets import BIASED_MNIST_RHOS, COLORED_MNIST_VARIANCES
+from ..methods import METHODS
+from ..protocols import DataError, InputError
+from ..report import draw_comparison
+from .console import cells_bar, console, show_plain_table
+
+__all__ = ["compare", "reproduce"]
+
+_Network = StrEnum("_Network", {name: name for name in NETWORKS})  # type: ignore[misc]
+_PAPER = _Network("paper")
+_REFERENCE_STEPS = 400  # an epoch of the recipe costs dozens of ours
+
+_Resume = Annotated[Path | None, typer.Option(help="Run folder to go on with; all other options come from it.")]
+
+
+def compare(
+    dataset: Annotated[str | None, typer.Argument(help="colored-mnist, biased-mnist, or an .npz with x, y, c.")] = None,
+    methods: Annotated[str, typer.Option(help="Names joined by commas, or 'all'.")] = "plain,mib",
+    settings: Annotated[
+        str | None, typer.Option(help="Variances or rhos joined by commas; default is the data set's hardest.")
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="Whole numbers joined by commas.")] = "0,1,2",
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training set.")] = 5,
+    network: Annotated[_Network, typer.Option(help="The paper's, or that of Learning Not to Learn.")] = _PAPER,
+    limit: Annotated[int | None, typer.Option(min=512, help="First so many training images only.")] = None,
+    reference_steps: Annotated[
+        int, typer.Option(min=1, help="Steps after which the reference recipe ends.")
+    ] = _REFERENCE_STEPS,
+    resume: _Resume = None,
+    output_dir: Annotated[Path, typer.Option(help="Where the run folder goes.")] = Path("runs"),
+) -> None:
+    """Compare methods on one data set: same network, same data, same test; one row per method, setting and seed.
+
+    Example: midebias compare biased-mnist --methods plain,group_dro,mib --settings 0.995,0.990 --seeds 0,1
+    """
+    if resume is None:
+        if dataset is None:
+            raise InputError("name a data set, or a run folder with --resume")
+        cells = grid(
+            dataset,
+            _settings(dataset, settings),
+            _methods(methods),
+            [_number(s, int, "--seeds") for s in seeds.split(",")],
+            epochs=epochs,
+            network=str(network),
+            limit=limit,
+            reference_steps=reference_steps,
+        )
+        command = f"midebias compare {shlex.quote(dataset)} --methods {methods} --seeds {seeds} --epochs {epochs}"
+        command += f" --network {network} --reference-steps {reference_steps}"
+        command += "" if settings is None else f" --settings {settings}"
+        command += "" if limit is None else f" --limit {limit}"
+        _run(None, "compare", cells, command, output_dir)
+    else:
+        _run(resume, "compare", [], "", output_dir)
+
+
+class _Table(StrEnum):
+    colored_mnist = "colored-mnist"
+    biased_mnist = "biased-mnist"
+
+
+def reproduce(
+    table: Annotated[_Table | None, typer.Argument(help="Which table.")] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="One setting, one seed, 10,000 images: under ten minutes.")
+    ] = False,
+    network: Annotated[_Network, typer.Option(help="The paper's, or that of Learning Not to Learn.")] = _PAPER,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training set.")] = 5,
+    resume: _Resume = None,
+    output_dir: Annotated[Path, typer.Option(help="Where the run folder goes.")] = Path("runs"),
+) -> None:
+    """Make a table of the paper anew: all methods, all settings, three seeds, published figures beside ours.
+
+    Example: midebias reproduce colored-mnist --quick
+    """
+    if resume is not None:
+        _run(resume, "reproduce", [], "", output_dir)
+        return
+    if table is None:
+        raise InputError("name a table, or a run folder with --resume")
+    every: Sequence[float] = COLORED_MNIST_VARIANCES if table is _Table.colored_mnist else BIASED_MNIST_RHOS
+    cells = grid(
+        str(table),
+        [every[len(every) // 2]] if quick else list(every),
+        list(METHODS),
+        [0] if quick else [0, 1, 2],
+        epochs=epochs,
+        network=str(network),
+        limit=10_000 if quick else None,
+        reference_steps=24 if quick else _REFERENCE_STEPS,
+    )
+    command = f"midebias reproduce {table}{' --quick' if quick else ''} --network {network} --epochs {epochs}"
+    _run(None, f"reproduce-{table}", cells, command, output_dir)
+
+
+def _run(folder: Path | None, name: str, cells: Sequence[Cell], command: str, output_dir: Path) -> None:
+    if folder is None:
+        # The grid is checked before a folder is made for it.
+        Comparison(output_dir, cells, command=command)
+        folder = new_run_folder(output_dir, name)
+        config: dict[str, Any] = {"command": command, "cells": [asdict(c) for c in cells]}
+        (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    else:
+        try:
+            config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+            cells, command = [Cell(**c) for c in config["cells"]], str(config["command"])
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
+            raise DataError(f"--resume {folder} holds no comparison that can go on ({error})") from error
+    comparison = Comparison(folder, cells, command=command)
+    console.print(f"{len(cells)} runs, {len(comparison.finished())} of them done; folder {folder}", soft_wrap=True)
+    with cells_bar(len(cells)) as done:
+        for cell, row in comparison.run():
+            done(f"{cell.name}: test accuracy {row['test_accuracy']:.3f}, {row['seconds']:.0f} s")
+    document = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    header, lines = comparison_table(document)
+    show_plain_table(header, lines, title="Accuracy on the unbiased test")
+    draw_comparison(folder / "comparison.png", document["summary"], document["published"])
+    console.print(f"picture  {folder / 'comparison.png'}", soft_wrap=True)
+    console.print(f"results  {folder / 'results.json'}", soft_wrap=True)
+
+
+def _methods(text: str) -> list[str]:
+    names = list(METHODS) if text == "all" else text.split(",")
+    for name in names:
+        if name not in METHODS:
+            raise InputError(f"--methods must be among {', '.join(METHODS)}, got {name!r}")
+    return names
+
+
+def _settings(dataset: str, text: str | None) -> list[float | None]:
+    if dataset.endswith(".npz"):
+        if text is not None:
+            raise InputError("--settings applies to colored-mnist and biased-mnist only")
+        return [None]
+    if text is None:
+        return [0.020 if dataset == "colored-mnist" else 0.999]
+    return [_number(s, float, "--settings") for s in text.split(",")]
+
+
+def _number(text: str, kind: type[Any], option: str) -> Any:
+    try:
+        return kind(text)
+    except ValueError as error:
+        raise InputError(f"{option} must be numbers joined by commas, got {text!r}") from error

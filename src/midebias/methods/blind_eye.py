@@ -1,0 +1,74 @@
+"""Confusion loss: make classifiers of the attribute answer evenly."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ..networks import Classifier
+from .adversaries import ColumnClassifiers, frozen
+from .interface import Batch, Precision, Problem, SingleLoss
+
+__all__ = ["BlindEye", "confusion_loss"]
+
+
+class BlindEye(SingleLoss):
+    """A linear softmax classifier of each attribute column on z, and a network that confuses them.
+
+    One step: the classifiers learn the attribute from detached z; then the network descends on cross-entropy plus
+    ``alpha`` times the cross-entropy between the uniform distribution and the classifiers' answers, summed
+    over columns, with the classifiers held fixed.
+
+    Parameters
+    ----------
+    model, problem, lr, precision, seed
+        See `Method`.
+    alpha : float, default 0.1
+        Weight of the confusion loss. Ours: the paper has such a weight, but we have not found its value.
+    classifier_lr : float, default 1e-3
+        Of the classifiers' own Adam; ours.
+
+    References
+    ----------
+    Alvi, Zisserman, Nellåker, "Turning a Blind Eye: Explicit Removal of Biases and Variation from Deep Neural Network
+    Embeddings", ECCV Workshops 2018, arXiv 1809.02169.
+    """
+
+    name: ClassVar[str] = "blind_eye"
+
+    def __init__(
+        self,
+        model: Classifier,
+        problem: Problem | None = None,
+        *,
+        lr: float | None = None,
+        precision: Precision = "float32",
+        alpha: float = 0.1,
+        classifier_lr: float = 1e-3,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(model, problem, lr=lr, precision=precision, seed=seed)
+        self.alpha = alpha
+        self.classifiers = ColumnClassifiers(
+            self.problem.level_sizes, lambda size: nn.Linear(model.dim, size), seed=seed
+        ).to(next(model.parameters()).device)
+        self.classifier_optimizer = torch.optim.Adam(self.classifiers.parameters(), lr=classifier_lr)
+
+    def objective(self, loss: Tensor, depths: tuple[Tensor, ...], logits: Tensor, batch: Batch) -> Tensor:
+        """See `SingleLoss.objective`."""
+        z = depths[-1].float()
+        self.classifier_optimizer.zero_grad()
+        self.classifiers.cross_entropy(z.detach(), batch.levels).backward()
+        self.classifier_optimizer.step()
+        with frozen(self.classifiers):
+            return loss + self.alpha * confusion_loss(self.classifiers(z))
+
+
+def confusion_loss(columns: list[Tensor]) -> Tensor:
+    """Cross-entropy between the uniform distribution and each column's softmax, summed over columns.
+
+    At least the sum of log(size), which is reached where every answer is uniform.
+    """
+    return torch.stack([-logits.log_softmax(dim=1).mean() for logits in columns]).sum()

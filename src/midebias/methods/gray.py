@@ -1,0 +1,44 @@
+"""Colour taken out of the input: the simplest remedy where the attribute is a colour, and of no use elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar
+
+from torch import Tensor
+
+from .interface import Batch, Draw, SingleLoss, StepResult
+
+__all__ = ["Gray", "gray"]
+
+
+class Gray(SingleLoss):
+    """Plain training and prediction on the image averaged over its channels, which is repeated in each of them.
+
+    The baseline "Gray" of Kim et al. Colour is not gone entirely: a bright colour stays a bright gray. The
+    unweighted average is ours; they do not say which they took.
+
+    Parameters
+    ----------
+    model, problem, lr, precision, seed
+        See `Method`. Inputs are images (n, channels, height, width).
+
+    References
+    ----------
+    Kim, Kim, Kim, Kim, Kim, "Learning Not to Learn", CVPR 2019, section 4.
+    """
+
+    name: ClassVar[str] = "gray"
+
+    def step(self, batch: Batch, draw: Draw, lr: float) -> StepResult:
+        """See `Method.step`."""
+        return super().step(replace(batch, x=gray(batch.x)), draw, lr)
+
+    def representations(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Method.representations`."""
+        return super().representations(gray(x))
+
+
+def gray(x: Tensor) -> Tensor:
+    """Average over channels, repeated in each of them."""
+    return x.mean(dim=1, keepdim=True).expand_as(x)

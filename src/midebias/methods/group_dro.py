@@ -1,0 +1,78 @@
+"""Group distributionally robust optimisation: the worst groups of label and attribute weigh most."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ..networks import Classifier
+from ..protocols import InputError
+from .adversaries import Groups
+from .interface import Batch, Precision, Problem, SingleLoss
+
+__all__ = ["GroupDRO", "group_means"]
+
+
+class GroupDRO(SingleLoss):
+    """Loss sum_g q_g * mean cross-entropy in group g, with q moved by exponentiated gradient ascent.
+
+    Groups are the pairs of label and joint attribute category that occur in the training set; `prepare` finds them.
+    A group that the batch lacks has loss 0 in it, as in the released code.
+
+    Parameters
+    ----------
+    model, problem, lr, precision, seed
+        See `Method`.
+    step_size : float, default 0.01
+        Of the ascent on q; the paper's.
+
+    Notes
+    -----
+    The paper found that networks which can fit their training set need strong weight decay or early stopping
+    besides. Neither is here.
+
+    References
+    ----------
+    Sagawa, Koh, Hashimoto, Liang, "Distributionally Robust Neural Networks for Group Shifts", ICLR 2020, algorithm 1,
+    and the code released with it.
+    """
+
+    name: ClassVar[str] = "group_dro"
+
+    def __init__(
+        self,
+        model: Classifier,
+        problem: Problem | None = None,
+        *,
+        lr: float | None = None,
+        precision: Precision = "float32",
+        step_size: float = 0.01,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(model, problem, lr=lr, precision=precision, seed=seed)
+        self.step_size = step_size
+        self.groups: Groups | None = None
+        self.q = torch.empty(0)
+
+    def prepare(self, levels: Tensor, c: Tensor, y: Tensor) -> None:
+        """Find the groups that occur; q starts uniform."""
+        self.groups = Groups(levels, y, self.problem.level_sizes)
+        self.q = torch.full((len(self.groups),), 1 / len(self.groups), device=y.device)
+
+    def objective(self, loss: Tensor, depths: tuple[Tensor, ...], logits: Tensor, batch: Batch) -> Tensor:
+        """See `SingleLoss.objective`."""
+        if self.groups is None:
+            raise InputError("GroupDRO needs prepare(levels, c, y) on the training set before the first step")
+        losses = nn.functional.cross_entropy(logits, batch.y, reduction="none")
+        means = group_means(losses, self.groups(batch.levels, batch.y), len(self.groups))
+        self.q = self.q * torch.exp(self.step_size * means.detach())
+        self.q = self.q / self.q.sum()
+        return self.q @ means
+
+
+def group_means(values: Tensor, groups: Tensor, n_groups: int) -> Tensor:
+    """Mean of values (n,) in each group; 0 in groups without members."""
+    sums = torch.zeros(n_groups, device=values.device).index_add(0, groups, values)
+    return sums / torch.bincount(groups, minlength=n_groups).clamp(min=1)

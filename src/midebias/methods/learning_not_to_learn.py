@@ -1,0 +1,113 @@
+"""Learning Not to Learn: a bias predictor on a feature map, its entropy raised and its gradient reversed."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ..networks import Classifier
+from ..representations import FeatureMap
+from .adversaries import ColumnClassifiers, frozen, mlp, reverse_gradient
+from .interface import Batch, Draw, Precision, Problem, SingleLoss, StepResult
+
+__all__ = ["LearningNotToLearn", "negative_entropy"]
+
+
+class LearningNotToLearn(SingleLoss):
+    r"""Cross-entropy - ``entropy_weight`` * H(bias prediction) + the bias's cross-entropy, its gradient reversed.
+
+    The predictor of each attribute column is, as released, conv3x3-BN-ReLU-conv3x3 on a feature map; its logits
+    are averaged over positions, because an image here has one category per column (the released data label each
+    pixel). It learns from the cross-entropy alone: the entropy moves the network only. As released, the entropy is
+    averaged and the cross-entropy summed over columns.
+
+    Parameters
+    ----------
+    model, problem, lr, precision, seed
+        See `Method`.
+    entropy_weight : float, default 0.01
+        :math:`\lambda` of the released code.
+    reversal : float, default 0.1
+        Factor of the reversed gradient in the released code, which has :math:`\mu = 1`.
+    depth : int, optional
+        Which of ``model.depths(x)`` the predictor reads. Default is the last feature map, or z where there is none,
+        which an MLP reads (ours). The released code reads the second of its network's maps: `GlobalPoolClassifier`
+        with ``depth=1``.
+    predictor_lr : float, default 1e-3
+        Of the predictor's own Adam; ours. The released code takes one step of SGD on the network for the entropy
+        and a second one, after a second forward pass, for the reversed gradient; here both are one step.
+
+    References
+    ----------
+    Kim, Kim, Kim, Kim, Kim, "Learning Not to Learn: Training Deep Neural Networks with Biased Data", CVPR 2019,
+    and the code released with it.
+    """
+
+    name: ClassVar[str] = "lnl"
+
+    def __init__(
+        self,
+        model: Classifier,
+        problem: Problem | None = None,
+        *,
+        lr: float | None = None,
+        precision: Precision = "float32",
+        entropy_weight: float = 0.01,
+        reversal: float = 0.1,
+        depth: int | None = None,
+        predictor_lr: float = 1e-3,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(model, problem, lr=lr, precision=precision, seed=seed)
+        self.entropy_weight, self.reversal = entropy_weight, reversal
+        if depth is None:
+            maps = [i for i, shape in enumerate(model.shapes) if isinstance(shape, FeatureMap)]
+            depth = maps[-1] if maps else -1
+        self.depth = depth
+        shape = model.shapes[depth]
+
+        def build(size: int) -> nn.Module:
+            return _MapPredictor(shape.channels, size) if isinstance(shape, FeatureMap) else mlp(model.dim, 64, size)
+
+        self.predictor = ColumnClassifiers(self.problem.level_sizes, build, seed=seed).to(
+            next(model.parameters()).device
+        )
+        self.predictor_optimizer = torch.optim.Adam(self.predictor.parameters(), lr=predictor_lr)
+
+    def objective(self, loss: Tensor, depths: tuple[Tensor, ...], logits: Tensor, batch: Batch) -> Tensor:
+        """See `SingleLoss.objective`."""
+        h = depths[self.depth].float()
+        with frozen(self.predictor):
+            flatness = negative_entropy(self.predictor(h))
+        bias = self.predictor.cross_entropy(reverse_gradient(h, self.reversal), batch.levels)
+        return loss + self.entropy_weight * flatness + bias
+
+    def step(self, batch: Batch, draw: Draw, lr: float) -> StepResult:
+        """See `Method.step`. One backward pass serves the network and the predictor."""
+        self.predictor_optimizer.zero_grad()
+        result = super().step(batch, draw, lr)
+        self.predictor_optimizer.step()
+        return result
+
+
+class _MapPredictor(nn.Module):
+    def __init__(self, channels: int, size: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(),
+            nn.Conv2d(channels, size, 3, padding=1),
+        )
+
+    def forward(self, h: Tensor) -> Tensor:
+        logits: Tensor = self.layers(h)
+        return logits.mean(dim=(2, 3))
+
+
+def negative_entropy(columns: list[Tensor]) -> Tensor:
+    """Mean of sum p log p in nats over samples and columns; at least the mean of -log(size)."""
+    logs = [logits.log_softmax(dim=1) for logits in columns]
+    return torch.stack([(log.exp() * log).sum(dim=1).mean() for log in logs]).mean()
