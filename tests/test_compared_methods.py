@@ -152,7 +152,7 @@ def test_reversal_turns_the_sign_for_what_lies_before_it_only() -> None:
 def test_compared_methods_train_in_bfloat16_too(name: str) -> None:
     steps = {}
     for precision in ("float32", "bfloat16"):
-        method = METHODS[name](digits(), precision=precision)  # type: ignore[arg-type]
+        method = METHODS[name](digits(), precision=precision)
         batch = images()
         method.prepare(batch.levels, batch.c, batch.y)
         steps[precision] = method.step(batch, no_draw, 1e-3)
