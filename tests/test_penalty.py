@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import io
+import math
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from midebias import FeatureMap, MIPenalty, Tokens
 from midebias.attributes import Categorical, Continuous
+from midebias.balancing import DualAscent
 from midebias.networks import seeded
 from midebias.preconditioning import precondition
 from midebias.protocols import InputError
@@ -331,3 +333,54 @@ def test_preconditioning_leaves_a_constant_representation_alone() -> None:
 def test_preconditioning_out_of_range_is_refused() -> None:
     with pytest.raises(InputError, match="preconditioning"):
         MIPenalty(6, Categorical(2), preconditioning=1.5)
+
+
+def test_under_a_budget_the_weight_grows_until_the_budget_is_met_and_fades_below_it() -> None:
+    budget = DualAscent(0.1, memory=0.0)
+    for _ in range(50):
+        budget.observe(0.5)
+    assert float(budget.multiplier) == pytest.approx(math.exp(50 * 0.02))
+    budget.observe(float("nan"))
+    assert float(budget.multiplier) == pytest.approx(math.exp(50 * 0.02))
+    for _ in range(50):
+        budget.observe(0.1)
+    assert float(budget.multiplier) == pytest.approx(math.exp(50 * 0.02))
+    for _ in range(2000):
+        budget.observe(-0.2)
+    assert float(budget.multiplier) == pytest.approx(budget.lowest)
+
+
+def test_a_budget_is_met_by_descent() -> None:
+    """z may move freely towards what c says, at a reward; the multiplier stops it where the budget lies."""
+    g = generator(8)
+    c = torch.randint(2, (400,), generator=g)
+    noise = torch.randn(400, 2, generator=g)
+    strength = torch.tensor(0.5, requires_grad=True)
+    penalty = MIPenalty(2, Categorical(2), criterion="independence", estimator="gaussian_linear", max_mi=0.05, bank=0)
+    optimizer = torch.optim.SGD([strength], lr=0.02)
+    for _ in range(1000):
+        z = noise + strength * torch.stack([2.0 * c - 1, torch.zeros(400)], dim=1)
+        loss = -0.3 * strength + penalty(z, c)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert penalty.estimates[0] == pytest.approx(0.05, rel=0.1)
+
+
+def test_the_multiplier_is_saved_and_scales_what_a_call_returns() -> None:
+    z, c, y = biased_batch()
+    penalty = MIPenalty(6, Categorical(2), estimator="gaussian_linear", max_mi=0.01, seed=1)
+    for _ in range(20):
+        penalty(z, c, y)
+    assert penalty.multipliers[0] > 1.2
+    other = MIPenalty(6, Categorical(2), estimator="gaussian_linear", max_mi=0.01, seed=1)
+    other.load_state_dict(penalty.state_dict())
+    assert other.multipliers == penalty.multipliers
+    other.eval()
+    assert float(other(z, c, y)) == pytest.approx(other.multipliers[0] * other.estimates[0], rel=1e-5)
+    assert other.multipliers == penalty.multipliers  # a call in evaluation mode does not move it
+
+
+def test_a_budget_that_is_none_is_refused() -> None:
+    with pytest.raises(InputError, match="max_mi"):
+        MIPenalty(6, Categorical(2), max_mi=0.0)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .attributes import Attribute, Continuous
-from .balancing import Balance, GradientBalance
+from .balancing import Balance, DualAscent, GradientBalance
 from .estimators import DonskerVaradhan, GaussianMI, LearnedGaussianMI
 from .marginals import Bank
 from .preconditioning import precondition
@@ -76,6 +76,10 @@ class MIPenalty(nn.Module):
         the paper's. A callable is given (dim, attribute_dim) and returns an estimator module.
     mi_weight : float, default 1.0
         Weight in `backward`. With ``balance="norm"`` it is the ratio of the gradient's lengths.
+    max_mi : float, optional
+        Instead of a weight, a budget in nats for the estimate of each representation: the weight is a multiplier that
+        finds itself (see `DualAscent`), in `backward` on top of ``mi_weight``; a call returns the estimate times its
+        multiplier. ``multipliers`` tells where they stand.
     balance : {"norm", "none"}, default "norm"
         How `backward` combines the gradients; see `GradientBalance`.
     preconditioning : float, optional
@@ -128,6 +132,7 @@ class MIPenalty(nn.Module):
         condition_on: Callable[[Tensor], Tensor] | None = None,
         estimator: EstimatorName | Callable[[int, int], nn.Module] = "gaussian_learned",
         mi_weight: float = 1.0,
+        max_mi: float | None = None,
         balance: Balance = "norm",
         preconditioning: float | None = None,
         critic_steps: int = 10,
@@ -169,6 +174,7 @@ class MIPenalty(nn.Module):
         self.bank = (2048 if trainable else _FILL) if bank is None else bank
         self.banks = nn.ModuleList(Bank(self.bank, w, attribute.dim) for w in widths)
         self.balances = nn.ModuleList(GradientBalance(balance) for _ in widths)
+        self.budgets = nn.ModuleList([] if max_mi is None else (DualAscent(max_mi) for _ in widths))
         self.health = [Health() for _ in widths]
         self.estimates: list[float] = [0.0] * len(widths)
         self._generator = torch.Generator().manual_seed(seed)
@@ -190,7 +196,7 @@ class MIPenalty(nn.Module):
         -------
         Tensor
             Scalar in nats, >= 0, differentiable in z; the sum over representations, whose single estimates
-            stand in ``self.estimates``.
+            stand in ``self.estimates``. Under a budget each is multiplied by its weight.
 
         Raises
         ------
@@ -202,7 +208,7 @@ class MIPenalty(nn.Module):
         total: Tensor | None = None
         for k, h in enumerate(representations):
             summary = Summary(h, self.shapes[k], name=self._name(k))
-            term = self._estimate(k, summary.values, values, groups, present)
+            term = self._weighted(k, self._estimate(k, summary.values, values, groups, present))
             total = term if total is None else total + term
         assert total is not None
         return total
@@ -250,10 +256,21 @@ class MIPenalty(nn.Module):
     def _join(self, k: int, summary: Summary, g_mi: Tensor, reached: list[bool]) -> Callable[[Tensor], Tensor]:
         def hook(g_task: Tensor) -> Tensor:
             reached[k] = True
-            factor = self.balances[k](g_task, summary.gradient_norm(g_mi), self.mi_weight)
+            weight = self.mi_weight * self.multipliers[k]
+            factor = self.balances[k](g_task, summary.gradient_norm(g_mi), weight)
             return summary.add_gradient(g_task, g_mi * factor)
 
         return hook
+
+    @property
+    def multipliers(self) -> tuple[float, ...]:
+        """Where the weight of each representation stands under a budget; 1 without one."""
+        if not self.budgets:
+            return (1.0,) * len(self.shapes)
+        return tuple(float(b.multiplier) for b in self.budgets)  # type: ignore[arg-type]
+
+    def _weighted(self, k: int, term: Tensor) -> Tensor:
+        return term * self.multipliers[k] if self.budgets else term
 
     def _name(self, k: int) -> str:
         return "z" if len(self.shapes) == 1 else f"z[{k}]"
@@ -309,6 +326,10 @@ class MIPenalty(nn.Module):
                 bank.push(h, values, groups)
         value = float(term.detach())
         self.estimates[k] = value
+        if self.budgets and self.training:
+            budget = self.budgets[k]
+            assert isinstance(budget, DualAscent)
+            budget.observe(value)
         if value != value or value in (float("inf"), float("-inf")):
             return self._skip(k, "not_finite", nothing)
         if value <= 0.0:

@@ -141,8 +141,8 @@ def _draw_lines(
             range(len(settings)), values, yerr=spread, color=colour, lw=2.4 if name == "mib" else 1.4, capsize=2
         )
         ends.append((values[-1], name, colour))
-    low, high = axis.get_ylim()
-    gap, at = (high - low) * 0.034, float("inf")
+    axis.set_ylim(0, 1.02)
+    gap, at = 0.034, float("inf")
     for value, name, colour in sorted((e for e in ends if e[0] == e[0]), reverse=True):
         at = min(value, at - gap)
         axis.annotate(
@@ -151,7 +151,8 @@ def _draw_lines(
         )  # fmt: skip
     axis.set_xticks(range(len(settings)), [s.split("=")[-1] for s in settings])
     axis.set_xlim(-0.2, len(settings) + 1.6)
-    axis.set_xlabel(settings[0].split("=")[0])
+    axis.spines["bottom"].set_bounds(-0.2, len(settings) - 1)
+    axis.set_xlabel(settings[0].split("=")[0], x=0.5 * (len(settings) - 0.8) / (len(settings) + 1.8))
     _style(axis, "Accuracy on the unbiased test")
 
 
