@@ -19,6 +19,7 @@ from midebias.methods import (
     BalancedSampling,
     Batch,
     BlindEye,
+    Draw,
     EnD,
     GradientReversal,
     Gray,
@@ -27,6 +28,7 @@ from midebias.methods import (
     Method,
     Plain,
     Problem,
+    StepResult,
 )
 from midebias.methods.adversaries import ColumnClassifiers, Groups, frozen, joint_category, mlp, reverse_gradient
 from midebias.methods.blind_eye import confusion_loss
@@ -37,6 +39,7 @@ from midebias.methods.hsic import hsic
 from midebias.methods.learning_not_to_learn import negative_entropy
 from midebias.networks import Classifier, DigitClassifier, GlobalPoolClassifier, seeded
 from midebias.protocols import InputError
+from midebias.training import TensorData, TrainingRun
 
 from .conftest import generator
 
@@ -433,26 +436,26 @@ def test_group_means_and_the_weight_update_by_hand() -> None:
 
 
 def test_balanced_sampling_draws_each_group_as_often() -> None:
-    """Three groups of 80, 15 and 5 rows in a hundred, each drawn a third of the time."""
+    """Three groups of 80, 15 and 5 rows in a hundred, each seen a third of the time by the training loop."""
     n = 3000
     kind = torch.tensor([0] * 2400 + [1] * 450 + [2] * 150)
     levels = torch.stack([kind % 2, torch.zeros(n, dtype=torch.long)], dim=1)
-    batch = Batch(torch.arange(n).float()[:, None].expand(n, 6), kind // 2, levels, levels.float())
-    method = BalancedSampling(small(), PROBLEM, seed=3)
-    method.prepare(batch.levels, batch.c, batch.y)
-    drawn = method.resample(batch)
-    original = drawn.x[:, 0].long()
-    assert torch.equal(batch.y[original], drawn.y)
-    assert torch.equal(batch.levels[original], drawn.levels)
-    frequency = torch.bincount(kind[original], minlength=3) / n
+    data = TensorData(torch.zeros(n, 3, 2, 2), kind // 2, levels, levels.float())
+    seen: list[Tensor] = []
+
+    class Recorder(BalancedSampling):
+        def step(self, batch: Batch, draw: Draw, lr: float) -> StepResult:
+            seen.append(2 * batch.y + batch.levels[:, 0])
+            return StepResult(0.0, 0)
+
+    for _ in range(2):
+        TrainingRun(Recorder(small(), PROBLEM), data, epochs=1, batch_size=500, seed=3).advance(6)
+    drawn = torch.cat(seen[:6])
+    frequency = torch.bincount(drawn, minlength=3) / n
     assert torch.allclose(frequency, torch.full((3,), 1 / 3), atol=5 * math.sqrt(2 / 9 / n))
-    assert not torch.equal(method.resample(batch).x, drawn.x)
-    again = BalancedSampling(small(), PROBLEM, seed=3)
-    again.prepare(batch.levels, batch.c, batch.y)
-    assert torch.equal(again.resample(batch).x, drawn.x)
+    assert torch.equal(torch.cat(seen[6:]), drawn)
 
 
-@pytest.mark.parametrize("build", [GroupDRO, BalancedSampling])
-def test_methods_with_groups_say_that_they_need_the_training_set(build: type[Method]) -> None:
+def test_group_dro_says_that_it_needs_the_training_set() -> None:
     with pytest.raises(InputError, match="prepare"):
-        build(small(), PROBLEM).step(rows(), no_draw, 1e-3)
+        GroupDRO(small(), PROBLEM).step(rows(), no_draw, 1e-3)

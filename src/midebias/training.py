@@ -107,6 +107,7 @@ class TrainingRun:
         self._window: list[tuple[float, float, tuple[float, ...]]] = []
         self._epoch_started = 0.0
         self._prepared = False
+        self._weights: Tensor | None = None
 
     @property
     def finished(self) -> bool:
@@ -119,6 +120,7 @@ class TrainingRun:
         if not self._prepared:
             self._prepared = True
             self.method.prepare(self.data.levels, self.data.c, self.data.y)
+            self._weights = self.method.sampling_weights(self.data.levels, self.data.y)
         self.method.model.train()
         for _ in range(min(steps, self.last_step - self.done_steps)):
             at = self.done_steps % self.steps_per_epoch
@@ -138,11 +140,17 @@ class TrainingRun:
     def _begin_epoch(self, started: float) -> None:
         self._epoch_started = self.seconds + time.perf_counter() - started
         self._window = []
-        self._order = torch.randperm(len(self.data), generator=self._generator)
+        self._order = self._drawn()
         order = torch.randperm(len(self.data), generator=self._generator)
         self.method.begin_epoch(
             self.data.batch(rows) for rows in order[: self.steps_per_epoch * self.batch_size].split(self.batch_size)
         )
+
+    def _drawn(self) -> Tensor:
+        n = len(self.data)
+        if self._weights is None:
+            return torch.randperm(n, generator=self._generator)
+        return torch.multinomial(self._weights.cpu().double(), n, replacement=True, generator=self._generator)
 
     def _end_epoch(self, now: float) -> None:
         tail = self._window[-max(1, len(self._window) // 10) :]

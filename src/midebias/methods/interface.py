@@ -113,6 +113,10 @@ class Method(ABC):
     def prepare(self, levels: Tensor, c: Tensor, y: Tensor) -> None:  # noqa: B027 - optional
         """Look once at the attribute and label of the whole training set; by default, do not."""
 
+    def sampling_weights(self, levels: Tensor, y: Tensor) -> Tensor | None:
+        """Weights (n,) by which rows are drawn, with replacement; None for every row once an epoch."""
+        return None
+
     def begin_epoch(self, batches: Iterable[Batch]) -> None:  # noqa: B027 - optional
         """What is done before an epoch; by default, nothing."""
 
