@@ -38,7 +38,8 @@ def read_labelled_arrays(path: str | Path, *, seed: int = 0) -> dict[str, dict[s
         When the file cannot be read or an array is missing, not numeric, or of another length; the message names it.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here, because numpy leaves a file open that turns out to be no archive.
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             content = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
         raise DataError(f"{path} cannot be read as .npz without executing it ({error})") from error

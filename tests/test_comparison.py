@@ -1,0 +1,213 @@
+"""The comparison survives being killed, goes on where it was, and marks what others published."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from midebias.benchmarks.comparison import Cell, Comparison, comparison_table, grid, summarize
+from midebias.cli import run
+from midebias.datasets import read_labelled_arrays
+from midebias.methods import METHODS
+from midebias.protocols import DataError, InputError
+
+
+def write_arrays(path: Path, n: int = 640, *, test: bool = True, size: int = 28) -> Path:
+    """Bright rows say the label, the third channel the attribute."""
+    rng = np.random.default_rng(0)
+    content = {}
+    for suffix in ("", "_test") if test else ("",):
+        y = rng.integers(0, 2, n)
+        c = np.where(rng.random(n) < 0.9, y, 1 - y) if not suffix else rng.integers(0, 2, n)
+        x = rng.integers(0, 60, (n, size, size, 3), dtype=np.uint8)
+        x[y == 1, : size // 2] += 150
+        x[:, :, :, 2] += (80 * c[:, None, None]).astype(np.uint8)
+        content |= {"x" + suffix: x, "y" + suffix: y, "c" + suffix: c}
+    np.savez(path, **content)
+    return path
+
+
+def cells(path: Path, methods: tuple[str, ...] = ("plain", "mib"), epochs: int = 1) -> list[Cell]:
+    return grid(str(path), [None], methods, [0], epochs=epochs)
+
+
+def test_a_comparison_of_the_users_own_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = write_arrays(tmp_path / "own.npz")
+    out = tmp_path / "runs"
+    assert (
+        run(
+            [
+                "compare",
+                str(data),
+                "--methods",
+                "plain,balanced",
+                "--seeds",
+                "0",
+                "--epochs",
+                "1",
+                "--output-dir",
+                str(out),
+            ]
+        )
+        == 0
+    )
+    folder = out / "compare-001"
+    document = json.loads((folder / "results.json").read_text())
+    assert [r["method"] for r in document["rows"]] == ["plain", "balanced"]
+    needed = {"dataset", "method", "setting", "seed", "epochs", "train_accuracy", "test_accuracy", "mi",
+              "probe_accuracy", "seconds", "seconds_per_epoch", "peak_memory_mb"}  # fmt: skip
+    assert needed <= set(document["rows"][0])
+    assert document["rows"][0]["dataset"] == "own"
+    assert (folder / "comparison.png").stat().st_size > 10_000
+    assert "balanced" in capsys.readouterr().out
+    before = {p: p.stat().st_mtime_ns for p in (folder / "cells").iterdir()}
+    assert run(["compare", "--resume", str(folder)]) == 0
+    assert {p: p.stat().st_mtime_ns for p in (folder / "cells").iterdir()} == before
+
+
+def test_killed_and_resumed_ends_with_the_same_rows(tmp_path: Path) -> None:
+    data = write_arrays(tmp_path / "own.npz")
+    (tmp_path / "whole").mkdir()
+    whole = Comparison(tmp_path / "whole", cells(data), command="x")
+    rows = [row for _, row in whole.run()]
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    program = (
+        "import sys; from pathlib import Path; from midebias.benchmarks.comparison import Comparison, grid\n"
+        f"cells = grid({str(data)!r}, [None], ('plain', 'mib'), [0], epochs=1)\n"
+        f"list(Comparison(Path({str(killed)!r}), cells, command='x').run())"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program])
+    first = killed / "cells" / f"{whole.cells[0].name}.json"
+    deadline = time.monotonic() + 120
+    while not first.is_file() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    again = Comparison(killed, cells(data), command="x")
+    assert list(again.finished()) == [whole.cells[0].name]
+    resumed = [row for _, row in again.run()]
+    varying = ("seconds", "seconds_per_epoch", "peak_memory_mb")
+    assert [{k: v for k, v in r.items() if k not in varying} for r in resumed] == [
+        {k: v for k, v in r.items() if k not in varying} for r in rows
+    ]
+
+
+def test_a_damaged_or_foreign_cell_is_named(tmp_path: Path) -> None:
+    comparison = Comparison(tmp_path, cells(Path("own.npz")), command="x")
+    path = tmp_path / "cells" / f"{comparison.cells[0].name}.json"
+    path.parent.mkdir()
+    path.write_text('{"cell": ')
+    with pytest.raises(DataError, match="damaged"):
+        comparison.finished()
+    path.write_text(json.dumps({"cell": {"epochs": 9}, "row": {}, "history": []}))
+    with pytest.raises(DataError, match="other settings"):
+        comparison.finished()
+
+
+def test_a_failing_cell_says_why_and_leaves_the_others(tmp_path: Path) -> None:
+    data = write_arrays(tmp_path / "own.npz", n=100)  # fewer than a batch
+    with pytest.raises(DataError, match="batch_size"):
+        list(Comparison(tmp_path, cells(data), command="x").run())
+    assert not list(tmp_path.glob("cells/*"))
+
+
+def test_summary_and_table_mark_the_best_and_the_published() -> None:
+    common = {"dataset": "biased-mnist", "network": "paper", "train_accuracy": 1.0, "probe_accuracy": 0.1, "mi": 0.0,
+              "seconds_per_epoch": 1.0, "peak_memory_mb": 1.0, "epochs": 5, "chance": 0.1}  # fmt: skip
+    rows = [
+        common | {"method": m, "setting": "rho=0.990", "seed": s, "test_accuracy": a}
+        for m, s, a in (("plain", 0, 0.5), ("plain", 1, 0.7), ("mib", 0, 0.9), ("mib", 1, 0.9))
+    ]
+    summary = summarize(rows)
+    assert summary[0]["test_accuracy"] == pytest.approx(0.6)
+    assert summary[0]["test_accuracy_std"] == pytest.approx(0.2 / 2**0.5)
+    published = {"biased-mnist": {"test_accuracy": {"EnD": {"rho=0.990": 0.96}}}}
+    header, lines = comparison_table({"summary": summary, "published": published})
+    assert header == ["method", "rho=0.990"]
+    assert lines == [["plain", "0.600 ± 0.141"], ["mib", "**0.900 ± 0.000**"], ["EnD (published)", "0.960"]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "data set"),
+        (["colored-mnist", "--methods", "magic"], "--methods"),
+        (["colored-mnist", "--seeds", "one"], "--seeds"),
+        (["colored-mnist", "--seeds", "1,1"], "repeat"),
+        (["colored-mnist", "--settings", "low"], "--settings"),
+        (["own.npz", "--settings", "0.1"], "--settings"),
+        (["--resume", "nowhere"], "--resume"),
+    ],
+)
+def test_bad_arguments_end_in_one_sentence(
+    arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["compare", *arguments, "--output-dir", str(tmp_path / "runs")]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_reproduce_covers_every_method_and_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned: list[Cell] = []
+
+    def nothing(self: Comparison) -> list[None]:
+        planned.extend(self.cells)
+        raise DataError("enough")
+
+    monkeypatch.setattr(Comparison, "run", nothing)
+    assert run(["reproduce", "biased-mnist", "--output-dir", str(tmp_path)]) == 2
+    assert len(planned) == 4 * 3 * len(METHODS)
+    planned.clear()
+    assert run(["reproduce", "colored-mnist", "--quick", "--output-dir", str(tmp_path)]) == 2
+    assert len(planned) == len(METHODS)
+    assert {c.limit for c in planned} == {10_000}
+
+
+def test_arrays_without_a_test_part_are_split(tmp_path: Path) -> None:
+    parts = read_labelled_arrays(write_arrays(tmp_path / "a.npz", n=50, test=False), seed=1)
+    assert (len(parts["train"]["y"]), len(parts["test"]["y"])) == (40, 10)
+    assert parts["train"]["x"].shape == (40, 3, 28, 28)
+    assert float(parts["train"]["x"].max()) <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"y": None}, "'y'"),
+        ({"c": np.zeros(3, dtype=int)}, "c must have shape"),
+        ({"y": np.full(20, -1)}, "y must hold"),
+        ({"y": np.full(20, 0.5)}, "y must hold"),
+        ({"x": np.full((20, 4, 4, 3), np.nan)}, "NaN"),
+        ({"x": np.zeros((20, 4), dtype=np.uint8)}, "x must be"),
+        ({"x": np.array([{}] * 20, dtype=object)}, "cannot be read"),
+    ],
+)
+def test_bad_arrays_are_named(change: dict[str, object], said: str, tmp_path: Path) -> None:
+    content = {"x": np.zeros((20, 4, 4, 3), dtype=np.uint8), "y": np.zeros(20, dtype=int), "c": np.zeros(20, dtype=int)}
+    content = {k: v for k, v in (content | change).items() if v is not None}  # type: ignore[assignment]
+    np.savez(tmp_path / "a.npz", **content)
+    with pytest.raises(DataError, match=said):
+        read_labelled_arrays(tmp_path / "a.npz")
+
+
+def test_what_is_no_npz_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.npz").write_bytes(b"PK\x03\x04 not really")
+    for name in ("a.npz", "none.npz"):
+        with pytest.raises(DataError, match=name):
+            read_labelled_arrays(tmp_path / name)
+
+
+def test_a_cell_is_named_after_all_it_varies_in() -> None:
+    names = {c.name for c in grid("colored-mnist", [0.02, 0.03], ["plain", "mib"], [0, 1], epochs=1)}
+    assert len(names) == 8
+    with pytest.raises(InputError, match="repeat"):
+        Comparison(Path(), grid("colored-mnist", [0.02, 0.02], ["plain"], [0], epochs=1), command="x")
