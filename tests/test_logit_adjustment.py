@@ -107,3 +107,32 @@ def test_bad_arguments_are_named() -> None:
         adjustment(torch.zeros(50, 3), c, y)
     with pytest.raises(InputError, match="c holds no row"):
         LogitAdjustment(Categorical(2), 2).fit(torch.full((50,), -1), y)
+
+
+@pytest.mark.parametrize("rebalance", [0.0, 0.5, 1.0])
+def test_what_is_drawn_and_what_is_added_make_up_the_posterior(rebalance: float) -> None:
+    """Among rows drawn by the weights the label follows the posterior that is added."""
+    g = generator(4)
+    y = torch.randint(2, (40_000,), generator=g)
+    c = torch.where(torch.rand(40_000, generator=g) < 0.95, y, 1 - y)
+    adjustment = LogitAdjustment(Categorical(2), 2, floor=0.0, rebalance=rebalance).fit(c, y)
+    weights = adjustment.sampling_weights(c, y)
+    drawn = torch.multinomial(weights, 40_000, replacement=True, generator=g)
+    agreeing = float((y[drawn] == c[drawn]).float().mean())
+    added = adjustment(torch.zeros(2, 2), torch.tensor([0, 1])).exp()
+    torch.testing.assert_close(added.diagonal(), torch.full((2,), agreeing), rtol=0, atol=0.03)
+    expected = 0.95 ** (1 - rebalance) / (0.95 ** (1 - rebalance) + 0.05 ** (1 - rebalance))
+    assert agreeing == pytest.approx(expected, abs=0.02)
+
+
+def test_rows_without_an_attribute_are_drawn_like_the_average() -> None:
+    c, y = shifted()
+    c[:5] = float("nan")
+    weights = LogitAdjustment(Continuous(1), 2, rebalance=0.5).fit(c, y).sampling_weights(c, y)
+    assert torch.allclose(weights[:5], weights[5:].mean())
+    assert torch.equal(LogitAdjustment(Continuous(1), 2).fit(c, y).sampling_weights(c, y), torch.ones(len(y)).double())
+
+
+def test_rebalance_out_of_range_is_refused() -> None:
+    with pytest.raises(InputError, match="rebalance"):
+        LogitAdjustment(Categorical(2), 2, rebalance=1.5)

@@ -36,6 +36,11 @@ class LogitAdjustment(nn.Module):
         The probability the attribute's prediction leaves to a uniform guess, in [0, 1]: the added term is
         :math:`\\log((1 - f)\\hat p + f / n)`. Without a floor, classes whose attributes never overlap are never
         compared in training, and the encoder does not learn to tell them apart.
+    rebalance : float, default 0.0
+        In [0, 1]. For rows drawn with `sampling_weights`, proportional to :math:`\\hat p(y|c)^{-r}`: what the attribute
+        still says about the label among them is :math:`\\hat p(y|c)^{1-r}`, normalised, and that is what is added. At 1
+        nothing is left to add; in between, rows whose label the attribute does not give away are seen often enough
+        without a few of them being all that is seen.
     steps : int, default 1
         Updates of the classifier per call in training mode.
     seed : int, default 0
@@ -53,6 +58,7 @@ class LogitAdjustment(nn.Module):
         *,
         strength: float = 1.0,
         floor: float = 0.1,
+        rebalance: float = 0.0,
         steps: int = 1,
         seed: int = 0,
     ) -> None:
@@ -63,7 +69,9 @@ class LogitAdjustment(nn.Module):
             raise InputError(f"strength must be at least 0, got {strength}")
         if not 0 <= floor <= 1:
             raise InputError(f"floor must lie in [0, 1], got {floor}")
-        self.floor = floor
+        if not 0 <= rebalance <= 1:
+            raise InputError(f"rebalance must lie in [0, 1], got {rebalance}")
+        self.floor, self.rebalance = floor, rebalance
         self.attribute, self.n_classes, self.strength, self.steps = attribute, n_classes, strength, steps
         with seeded(seed):
             self.classifier = nn.Sequential(
@@ -145,7 +153,8 @@ class LogitAdjustment(nn.Module):
         else:
             values, present = self.attribute.encode(c)
         with torch.no_grad():
-            prior = (1 - self.floor) * self._scores(values).softmax(dim=1) + self.floor / self.n_classes
+            left = ((1 - self.rebalance) * self._scores(values)).softmax(dim=1)
+            prior = (1 - self.floor) * left + self.floor / self.n_classes
             added = self.strength * prior.log() * present[:, None]
         return logits + added.to(logits.dtype)
 
@@ -153,6 +162,18 @@ class LogitAdjustment(nn.Module):
     def probabilities(self, c: Tensor) -> Tensor:
         """The classifier's p(y|c), without the floor, of shape (n, n_classes)."""
         return self._scores(self.attribute.encode(c)[0]).softmax(dim=1)
+
+    @torch.no_grad()
+    def sampling_weights(self, c: Tensor, y: Tensor) -> Tensor:
+        r"""Weights :math:`\hat p(y|c)^{-r}` of shape (n,), to draw rows by, after `fit`; their mean where c is missing.
+
+        They go into `torch.utils.data.WeightedRandomSampler`, with replacement. All 1 where ``rebalance`` is 0.
+        """
+        values, present = self._check(c, y)
+        probability = self._scores(values).softmax(dim=1).gather(1, y[:, None].long()).squeeze(1)
+        weights = probability.double().clamp(min=1e-5) ** -self.rebalance
+        known = weights[present]
+        return torch.where(present, weights, known.mean() if len(known) else torch.ones_like(weights[:1]))
 
     def _check(self, c: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         values, present = self.attribute.encode(c)

@@ -27,7 +27,7 @@ _COMMAND = "python -m midebias.benchmarks.colored_mnist_first"
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "plain": ("plain", {}),
     "mib": ("mib", {}),
-    "mib_penalty_only": ("mib", {"adjust": 0.0}),
+    "mib_penalty_only": ("mib", {"adjust": 0.0, "rebalance": 0.0}),
     "mib_adjustment_only": ("mib", {"mi_weight": 0.0}),
 }
 

@@ -21,7 +21,9 @@ __all__ = ["MutualInformation"]
 
 
 class MutualInformation(Method):
-    """Task adjusted by log p(y|c), penalty I(Z;C|Y) at every depth the model shows, one encoder backward.
+    """Task adjusted by what c says of y, penalty I(Z;C|Y) at every depth of the model.
+
+    The gradients of task and penalty go through the encoder in one backward pass.
 
     Parameters
     ----------
@@ -35,6 +37,9 @@ class MutualInformation(Method):
     estimator : str, default "gaussian"
     adjust : float, default 1.0
         Strength of the logit adjustment; 0 leaves the task loss as it is.
+    rebalance : float, default 0.0
+        Rows are drawn by p(y|c) to the power of minus this; see `LogitAdjustment`. Where the attribute nearly always
+        gives the label away, a batch would else hold hardly a row from which I(Z;C|Y) can be seen.
     """
 
     name: ClassVar[str] = "mib"
@@ -51,11 +56,15 @@ class MutualInformation(Method):
         critic_steps: int = 10,
         estimator: str = "gaussian",
         adjust: float = 1.0,
+        rebalance: float = 0.0,
         seed: int = 0,
     ) -> None:
         super().__init__(model, problem, lr=lr, precision=precision, seed=seed)
         attribute = self.problem.attribute
-        self.adjustment = LogitAdjustment(attribute, self.problem.n_classes, strength=adjust, seed=seed)
+        self._weights: Tensor | None = None
+        self.adjustment = LogitAdjustment(
+            attribute, self.problem.n_classes, strength=adjust, rebalance=rebalance, seed=seed
+        )
         self.penalty = MIPenalty(
             model.shapes,
             attribute,
@@ -68,8 +77,13 @@ class MutualInformation(Method):
 
     def prepare(self, levels: Tensor, c: Tensor, y: Tensor) -> None:
         """Fit p(y|c) on the training set's labels and attributes."""
-        if self.adjustment.strength:
+        if self.adjustment.strength or self.adjustment.rebalance:
             self.adjustment.fit(c, y)
+        self._weights = self.adjustment.sampling_weights(c, y) if self.adjustment.rebalance else None
+
+    def sampling_weights(self, levels: Tensor, y: Tensor) -> Tensor | None:
+        """See `Method.sampling_weights`."""
+        return self._weights
 
     def step(self, batch: Batch, draw: Draw, lr: float) -> StepResult:
         """See `Method.step`."""
