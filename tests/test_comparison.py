@@ -169,7 +169,7 @@ def test_reproduce_covers_every_method_and_setting(tmp_path: Path, monkeypatch: 
     planned.clear()
     assert run(["reproduce", "colored-mnist", "--quick", "--output-dir", str(tmp_path)]) == 2
     assert len(planned) == len(METHODS)
-    assert {c.limit for c in planned} == {10_000}
+    assert {c.limit for c in planned} == {6_000}
 
 
 def test_arrays_without_a_test_part_are_split(tmp_path: Path) -> None:
