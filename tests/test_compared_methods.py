@@ -261,7 +261,7 @@ def test_gradient_reversal_moves_the_adversary_down_and_the_encoder_up_the_same_
 
     z = slow.model.encode(batch.x)
     task = nn.functional.cross_entropy(slow.model.head(z), batch.y)
-    bias = slow.adversary.cross_entropy(z, batch.levels)
+    bias = slow.adversary.cross_entropy(z, batch.levels) / 2  # the mean of two columns
     expected = torch.autograd.grad(task - slow.reversal * bias, list(slow.model.parameters()), retain_graph=True)
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(seen, expected, strict=True))
     downhill = torch.autograd.grad(bias, list(slow.adversary.parameters()))
@@ -365,6 +365,15 @@ def test_hsic_tells_dependence_and_bears_equal_rows() -> None:
     assert float(value.detach()) == pytest.approx(0.0, abs=1e-6)
     assert equal.grad is not None
     assert bool(equal.grad.isfinite().all())
+
+
+def test_hsic_weight_rises_in_equal_parts() -> None:
+    ramped, full = HSIC(small(), PROBLEM, weight=8.0, ramp_steps=4), HSIC(small(), PROBLEM, weight=2.0, ramp_steps=1)
+    plain, first, quarter = gradients(Plain(small()), rows()), gradients(ramped, rows()), gradients(full, rows())
+    assert all(torch.allclose(a, b, atol=1e-7) for a, b in zip(first, quarter, strict=True))
+    assert not all(torch.allclose(a, b, atol=1e-4) for a, b in zip(first, plain, strict=True))
+    with pytest.raises(InputError, match="ramp_steps"):
+        HSIC(small(), PROBLEM, ramp_steps=0)
 
 
 def test_club_bound_against_loops_over_all_pairs() -> None:

@@ -20,7 +20,8 @@ class GradientReversal(SingleLoss):
     """An adversary learns the attribute from z; its gradient reaches the encoder with the sign turned.
 
     Domain-adversarial training with the attribute in the domain's place. The reversal weight rises as
-    2 / (1 + exp(-10 p)) - 1 with the progress p from 0 to 1. The adversary's cross-entropy is summed over columns.
+    2 / (1 + exp(-10 p)) - 1 with the progress p from 0 to 1. Cross-entropy is averaged over columns, so
+    that several weigh as much as the paper's one domain label.
 
     Parameters
     ----------
@@ -74,7 +75,7 @@ class GradientReversal(SingleLoss):
     def objective(self, loss: Tensor, depths: tuple[Tensor, ...], logits: Tensor, batch: Batch) -> Tensor:
         """See `SingleLoss.objective`."""
         z = reverse_gradient(depths[-1].float(), self.reversal)
-        return loss + self.adversary.cross_entropy(z, batch.levels)
+        return loss + self.adversary.cross_entropy(z, batch.levels) / len(self.problem.level_sizes)
 
     def step(self, batch: Batch, draw: Draw, lr: float) -> StepResult:
         """See `Method.step`. One backward pass serves the network and the adversary."""

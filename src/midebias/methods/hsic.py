@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..attributes import Categorical
 from ..networks import Classifier
+from ..protocols import InputError
 from .interface import Batch, Precision, Problem, SingleLoss
 
 __all__ = ["HSIC", "hsic", "median_squared_distance"]
@@ -25,8 +26,14 @@ class HSIC(SingleLoss):
     ----------
     model, problem, lr, precision, seed
         See `Method`.
-    weight : float, default 1.0
-        Ours: the paper measures dependence and trains nothing.
+    weight : float, default 10.0
+    ramp_steps : int, default 100
+        Steps over which the weight rises in equal parts; 1 is without. The estimate does not depend on the scale of z,
+        so its gradient is largest while z is still small: at full weight from the first step nothing was learned.
+
+    Notes
+    -----
+    Weight and ramp are ours: the paper measures dependence and trains nothing.
 
     References
     ----------
@@ -42,16 +49,21 @@ class HSIC(SingleLoss):
         *,
         lr: float | None = None,
         precision: Precision = "float32",
-        weight: float = 1.0,
+        weight: float = 10.0,
+        ramp_steps: int = 100,
         seed: int = 0,
     ) -> None:
         super().__init__(model, problem, lr=lr, precision=precision, seed=seed)
-        self.weight = weight
+        if ramp_steps < 1:
+            raise InputError(f"ramp_steps must be at least 1, got {ramp_steps}")
+        self.weight, self.ramp_steps, self.done_steps = weight, ramp_steps, 0
         self.attribute = Categorical(self.problem.level_sizes)
 
     def objective(self, loss: Tensor, depths: tuple[Tensor, ...], logits: Tensor, batch: Batch) -> Tensor:
         """See `SingleLoss.objective`."""
-        return loss + self.weight * hsic(depths[-1].float(), self.attribute.encode(batch.levels)[0])
+        self.done_steps += 1
+        weight = self.weight * min(1.0, self.done_steps / self.ramp_steps)
+        return loss + weight * hsic(depths[-1].float(), self.attribute.encode(batch.levels)[0])
 
 
 def hsic(z: Tensor, codes: Tensor) -> Tensor:
