@@ -81,6 +81,10 @@ def train(
     critic_steps: Annotated[
         int | None, typer.Option(min=0, help="Critic updates per step (K), for estimators with a critic.")
     ] = None,
+    rebalance: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1.0, help="Draw rows by p(y|c) to minus this; 0.5 helps on biased-mnist. mib only."),
+    ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training set.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Seeds the colours, the weights and the order.")] = 0,
     limit: Annotated[int | None, typer.Option(min=512, help="First so many training images only.")] = None,
@@ -91,7 +95,7 @@ def train(
 
     Example: midebias train colored-mnist --variance 0.02 --method mib --epochs 5 --seed 0
     """
-    options = _options(method, mi_weight, criterion, estimator, critic_steps)
+    options = _options(method, mi_weight, criterion, estimator, critic_steps, rebalance)
     if variance is not None and dataset != "colored-mnist":
         raise InputError("--variance applies to colored-mnist only")
     if rho is not None and dataset != "biased-mnist":
@@ -133,12 +137,14 @@ def _options(
     criterion: _Criterion | None,
     estimator: _Estimator | None,
     critic_steps: int | None,
+    rebalance: float | None,
 ) -> dict[str, Any]:
     given: dict[str, Any] = {
         "mi_weight": mi_weight,
         "criterion": None if criterion is None else str(criterion),
         "estimator": None if estimator is None else str(estimator),
         "critic_steps": critic_steps,
+        "rebalance": rebalance,
     }
     given = {k: v for k, v in given.items() if v is not None}
     accepted = signature(METHODS[str(method)]).parameters
