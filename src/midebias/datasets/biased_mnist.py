@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..protocols import InputError
-from .files import read_idx
+from .files import read_digits
 
 __all__ = ["BACKGROUNDS", "BIASED_MNIST_RHOS", "BiasedMNIST"]
 
@@ -84,8 +84,6 @@ class BiasedMNIST(Dataset[tuple[Tensor, int, int]]):
         n_confusing: int = 9,
         backgrounds: ArrayLike | None = None,
     ) -> None:
-        if split not in ("train", "test"):
-            raise InputError(f"split must be 'train' or 'test', got {split!r}")
         self.rho = (0.990 if split == "train" else 0.1) if rho is None else rho
         if not 0 <= self.rho <= 1:
             raise InputError(f"rho must lie in [0, 1], got {rho}")
@@ -96,11 +94,7 @@ class BiasedMNIST(Dataset[tuple[Tensor, int, int]]):
             raise InputError(f"backgrounds must have shape (10, 3), got {colours.shape}")
         if not (colours.min() >= 0 and colours.max() <= 1):
             raise InputError("backgrounds must lie between 0 and 255")
-        prefix = "train" if split == "train" else "t10k"
-        labels = read_idx(f"mnist/{prefix}-labels-idx1-ubyte", root).astype(np.int64)
-        gray = read_idx(f"mnist/{prefix}-images-idx3-ubyte", root)
-        if limit is not None and not 1 <= limit <= len(labels):
-            raise InputError(f"limit must lie between 1 and {len(labels)}, got {limit}")
+        labels, gray = read_digits(root, split, limit)
         rng = np.random.default_rng([seed, 2 if split == "train" else 3])
         other = (labels + rng.integers(1, n_confusing + 1, size=len(labels))) % 10
         classes = np.where(rng.random(len(labels)) < self.rho, labels, other)

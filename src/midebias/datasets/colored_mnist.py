@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..protocols import DataError, InputError
-from .files import read_idx
+from .files import read_digits
 from .pickled_arrays import read_array_dict
 
 __all__ = ["COLORED_MNIST_VARIANCES", "PALETTE", "ColoredMNIST"]
@@ -87,8 +87,6 @@ class ColoredMNIST(Dataset[tuple[Tensor, int, Tensor]]):
         limit: int | None = None,
         palette: ArrayLike | None = None,
     ) -> None:
-        if split not in ("train", "test"):
-            raise InputError(f"split must be 'train' or 'test', got {split!r}")
         if not 0 < variance < float("inf"):
             raise InputError(f"variance must be positive and finite, got {variance}")
         if attribute not in ("levels", "colour"):
@@ -96,16 +94,12 @@ class ColoredMNIST(Dataset[tuple[Tensor, int, Tensor]]):
         means = np.asarray(PALETTE if palette is None else palette, dtype=np.float64) / 255
         if means.shape != (10, 3):
             raise InputError(f"palette must have shape (10, 3), got {means.shape}")
-        prefix = "train" if split == "train" else "t10k"
-        labels = read_idx(f"mnist/{prefix}-labels-idx1-ubyte", root)
-        gray = read_idx(f"mnist/{prefix}-images-idx3-ubyte", root)
+        labels, gray = read_digits(root, split, limit)
         rng = np.random.default_rng([seed, 0 if split == "train" else 1])
-        classes = labels.astype(np.int64) if split == "train" else rng.integers(0, 10, size=len(labels))
+        classes = labels if split == "train" else rng.integers(0, 10, size=len(labels))
         jitter = rng.normal(scale=variance**0.5, size=(len(labels), 3))
         colours = np.clip(means[classes] + jitter, 0.0, 1.0)
         if limit is not None:
-            if not 1 <= limit <= len(labels):
-                raise InputError(f"limit must lie between 1 and {len(labels)}, got {limit}")
             labels, gray, classes, colours = labels[:limit], gray[:limit], classes[:limit], colours[:limit]
         self.variance: float | None = variance
         self._fill(labels, *_colour(gray, colours), torch.from_numpy(classes.copy()))

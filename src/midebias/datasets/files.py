@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..protocols import DataError
+from ..protocols import DataError, InputError
 
-__all__ = ["bundled_files", "read_file", "read_idx"]
+__all__ = ["bundled_files", "read_digits", "read_file", "read_idx"]
 
 _BUNDLED = Path(__file__).parent / "data"
 
@@ -64,3 +64,22 @@ def read_idx(name: str, root: str | Path | None = None) -> NDArray[np.uint8]:
     n_dims = content[3]
     shape = np.frombuffer(content, ">u4", count=n_dims, offset=4)
     return np.frombuffer(bytearray(content), np.uint8, offset=4 + 4 * n_dims).reshape(shape.tolist())
+
+
+def read_digits(
+    root: str | Path | None, split: str, limit: int | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """All labels (n,) and gray images (n, 28, 28) of MNIST's training or test set.
+
+    Raises
+    ------
+    InputError
+        When split is neither "train" nor "test", or limit, which is only checked, not from 1 to n.
+    """
+    if split not in ("train", "test"):
+        raise InputError(f"split must be 'train' or 'test', got {split!r}")
+    prefix = "train" if split == "train" else "t10k"
+    labels = read_idx(f"mnist/{prefix}-labels-idx1-ubyte", root).astype(np.int64)
+    if limit is not None and not 1 <= limit <= len(labels):
+        raise InputError(f"limit must lie between 1 and {len(labels)}, got {limit}")
+    return labels, read_idx(f"mnist/{prefix}-images-idx3-ubyte", root)
