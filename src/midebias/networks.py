@@ -125,8 +125,8 @@ class DigitClassifier(Classifier):
 class GlobalPoolClassifier(Classifier):
     """The network of "Learning Not to Learn" for 28x28 colour digits, as its authors released it.
 
-    Batch norm on the input; conv5x5x32-BN-ReLU, max-pool 3 stride 2; conv3x3x32-BN-ReLU; conv3x3x64 stride 2-BN-ReLU;
-    conv3x3x64-BN-ReLU, whose global average is z; head fc10.
+    Batch norm on the input; conv5x5x32-ReLU, max-pool 3 stride 2; conv3x3x32-ReLU; conv3x3x64 stride 2-ReLU;
+    conv3x3x64-ReLU, whose global average is z; head fc10.
     """
 
     def __init__(self, *, channels: int = 3, n_classes: int = 10) -> None:
@@ -149,6 +149,4 @@ class GlobalPoolClassifier(Classifier):
 
 
 def _conv(inputs: int, outputs: int, size: int, *, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, size, stride=stride, padding=size // 2), nn.BatchNorm2d(outputs), nn.ReLU()
-    )
+    return nn.Sequential(nn.Conv2d(inputs, outputs, size, stride=stride, padding=size // 2), nn.ReLU())
