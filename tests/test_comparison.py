@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from midebias.benchmarks.comparison import Cell, Comparison, comparison_table, grid, summarize
+from midebias.benchmarks.images import load_arrays, run_method
 from midebias.cli import run
 from midebias.datasets import read_labelled_arrays
 from midebias.methods import METHODS
@@ -145,6 +146,11 @@ def test_summary_and_table_mark_the_best_and_the_published() -> None:
         (["colored-mnist", "--seeds", "1,1"], "repeat"),
         (["colored-mnist", "--settings", "low"], "--settings"),
         (["own.npz", "--settings", "0.1"], "--settings"),
+        (["none.npz"], "none.npz"),
+        (["mnist"], "dataset"),
+        (["colored-mnist", "--settings", "0.02,-1"], "variance"),
+        (["biased-mnist", "--settings", "nan"], "rho"),
+        (["colored-mnist", "--seeds=-1"], "--seeds"),
         (["--resume", "nowhere"], "--resume"),
     ],
 )
@@ -199,9 +205,43 @@ def test_bad_arrays_are_named(change: dict[str, object], said: str, tmp_path: Pa
         read_labelled_arrays(tmp_path / "a.npz")
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"y": np.zeros(200, dtype=int)}, "y never varies"),
+        ({"c": np.zeros(200, dtype=int)}, "c never varies"),
+        ({"c_test": np.zeros(200, dtype=int)}, "test images' c never varies"),
+        (
+            {k: np.arange(40).reshape(-1) % 2 for k in ("y_test", "c_test")} | {"x_test": np.zeros((40, 9, 9))},
+            "too few",
+        ),
+    ],
+)
+def test_what_could_not_be_judged_is_refused_before_training(
+    change: dict[str, np.ndarray], said: str, tmp_path: Path
+) -> None:
+    labels = np.arange(200) % 2
+    content: dict[str, np.ndarray] = dict.fromkeys(("y", "c", "y_test", "c_test"), labels)
+    content |= {k: np.zeros((200, 9, 9)) for k in ("x", "x_test")}
+    np.savez(tmp_path / "a.npz", **(content | change))
+    with pytest.raises(DataError, match=said):
+        load_arrays(tmp_path / "a.npz", 0)
+
+
+def test_images_of_another_size_go_through_the_network_that_takes_them(tmp_path: Path) -> None:
+    data = load_arrays(write_arrays(tmp_path / "a.npz", size=16), 0)
+    with pytest.raises(InputError, match="28x28"):
+        run_method("plain", data, epochs=1)
+    assert run_method("mib", data, epochs=1, network="lnl").row["network"] == "lnl"
+
+
 def test_what_is_no_npz_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_bytes(b"PK\x03\x04 not really")
-    for name in ("a.npz", "none.npz"):
+    with open(tmp_path / "single.npz", "wb") as file:
+        np.save(file, np.zeros(3))
+    whole = write_arrays(tmp_path / "whole.npz", n=20).read_bytes()
+    (tmp_path / "short.npz").write_bytes(whole[: len(whole) // 2])
+    for name in ("a.npz", "single.npz", "short.npz", "none.npz"):
         with pytest.raises(DataError, match=name):
             read_labelled_arrays(tmp_path / name)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,16 +17,16 @@ from ..datasets import BiasedMNIST, ColoredMNIST, read_labelled_arrays
 from ..leakage import ProbeResult, probe
 from ..methods import METHODS, Method, Problem
 from ..networks import Classifier, DigitClassifier, GlobalPoolClassifier, seeded
-from ..protocols import InputError
+from ..protocols import DataError, InputError
 from ..training import TensorData, TrainingRun, bfloat16_is_fast, evaluate
 from .results import peak_memory_mb
 
 __all__ = [
-    "NETWORKS",
     "ImageData",
     "Network",
     "Outcome",
     "build_method",
+    "check_setting",
     "load",
     "load_arrays",
     "load_biased_mnist",
@@ -32,10 +34,17 @@ __all__ = [
     "run_method",
 ]
 
-Network = Literal["paper", "lnl"]
-NETWORKS: dict[str, type[DigitClassifier] | type[GlobalPoolClassifier]] = {
-    "paper": DigitClassifier,
-    "lnl": GlobalPoolClassifier,
+
+class Network(StrEnum):
+    """The paper's digit network, and that of Learning Not to Learn, which takes images of any size."""
+
+    paper = "paper"
+    lnl = "lnl"
+
+
+_NETWORKS: dict[str, type[DigitClassifier] | type[GlobalPoolClassifier]] = {
+    Network.paper: DigitClassifier,
+    Network.lnl: GlobalPoolClassifier,
 }
 
 
@@ -96,10 +105,30 @@ def load_arrays(path: str | Path, seed: int, *, limit: int | None = None) -> Ima
     for part, kept in ((train, limit), (test, None)):
         x, y, c = (part[name][:kept] for name in ("x", "y", "c"))
         parts.append(TensorData(x.contiguous(memory_format=torch.channels_last), y, c[:, None], c))
+    # Said before training, which takes long, and not by the probe after it.
+    for name, values in (("y", parts[0].y), ("c", parts[0].c), ("the test images' c", parts[1].c)):
+        if len(torch.unique(values)) < 2:
+            raise DataError(f"{path}: {name} never varies")
+    if len(parts[1]) < 100:
+        raise DataError(f"{path}: {len(parts[1])} test images are too few for a probe, which needs 100")
     n_classes = 1 + max(int(p.y.max()) for p in parts)
     n_attribute = 1 + max(int(p.c.max()) for p in parts)
     problem = Problem(n_classes, Categorical(n_attribute), (n_attribute,))
     return ImageData(Path(path).stem, "as given", problem, parts[0], parts[1], parts[1].c)
+
+
+def check_setting(dataset: str, setting: float | None) -> None:
+    """Raise `InputError` for a data set or a setting that `load` would refuse, before anything is begun."""
+    if dataset == "colored-mnist":
+        if setting is not None and not 0 < setting < math.inf:
+            raise InputError(f"variance of colored-mnist must be positive and finite, got {setting}")
+    elif dataset == "biased-mnist":
+        if setting is not None and not 0 <= setting <= 1:
+            raise InputError(f"rho of biased-mnist must lie in [0, 1], got {setting}")
+    elif not dataset.endswith(".npz"):
+        raise InputError(f"dataset must be colored-mnist, biased-mnist or a file that ends in .npz, got {dataset!r}")
+    elif not Path(dataset).is_file():
+        raise InputError(f"{dataset} does not exist")
 
 
 def load(dataset: str, setting: float | None, seed: int, *, limit: int | None = None) -> ImageData:
@@ -108,15 +137,14 @@ def load(dataset: str, setting: float | None, seed: int, *, limit: int | None = 
     Raises
     ------
     InputError
-        When the name is neither.
+        As `check_setting` does.
     """
+    check_setting(dataset, setting)
     if dataset == "colored-mnist":
         return load_colored_mnist(0.020 if setting is None else setting, seed, limit=limit)
     if dataset == "biased-mnist":
         return load_biased_mnist(0.990 if setting is None else setting, seed, limit=limit)
-    if dataset.endswith(".npz"):
-        return load_arrays(dataset, seed, limit=limit)
-    raise InputError(f"dataset must be colored-mnist, biased-mnist or a file that ends in .npz, got {dataset!r}")
+    return load_arrays(dataset, seed, limit=limit)
 
 
 def build_method(
@@ -134,11 +162,11 @@ def build_method(
     """
     if name not in METHODS:
         raise InputError(f"method must be one of {', '.join(METHODS)}, got {name!r}")
-    if network not in NETWORKS:
-        raise InputError(f"network must be one of {', '.join(NETWORKS)}, got {network!r}")
+    if network not in _NETWORKS:
+        raise InputError(f"network must be one of {', '.join(_NETWORKS)}, got {network!r}")
     n_classes = 10 if problem is None else problem.n_classes
     with seeded(seed):
-        model: Classifier = NETWORKS[network](channels=channels, n_classes=n_classes)
+        model: Classifier = _NETWORKS[network](channels=channels, n_classes=n_classes)
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     precision = "bfloat16" if bfloat16_is_fast() else "float32"
     return METHODS[name](model, problem, precision=precision, seed=seed, **options)  # type: ignore[arg-type]

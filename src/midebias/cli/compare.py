@@ -14,7 +14,7 @@ import typer
 import yaml
 
 from ..benchmarks.comparison import Cell, Comparison, comparison_table, grid
-from ..benchmarks.images import NETWORKS
+from ..benchmarks.images import Network, check_setting
 from ..benchmarks.results import new_run_folder
 from ..datasets import BIASED_MNIST_RHOS, COLORED_MNIST_VARIANCES
 from ..methods import METHODS
@@ -24,8 +24,6 @@ from .console import cells_bar, console, show_plain_table
 
 __all__ = ["compare", "reproduce"]
 
-_Network = StrEnum("_Network", {name: name for name in NETWORKS})  # type: ignore[misc]
-_PAPER = _Network("paper")
 _REFERENCE_STEPS = 400  # an epoch of the recipe costs dozens of ours
 
 _Resume = Annotated[Path | None, typer.Option(help="Run folder to go on with; all other options come from it.")]
@@ -39,7 +37,7 @@ def compare(
     ] = None,
     seeds: Annotated[str, typer.Option(help="Whole numbers joined by commas.")] = "0,1,2",
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training set.")] = 5,
-    network: Annotated[_Network, typer.Option(help="The paper's, or that of Learning Not to Learn.")] = _PAPER,
+    network: Annotated[Network, typer.Option(help="The paper's, or that of Learning Not to Learn.")] = Network.paper,
     limit: Annotated[int | None, typer.Option(min=512, help="First so many training images only.")] = None,
     reference_steps: Annotated[
         int, typer.Option(min=1, help="Steps after which the reference recipe ends.")
@@ -51,26 +49,26 @@ def compare(
 
     Example: midebias compare biased-mnist --methods plain,group_dro,mib --settings 0.995,0.990 --seeds 0,1
     """
-    if resume is None:
-        if dataset is None:
-            raise InputError("name a data set, or a run folder with --resume")
-        cells = grid(
-            dataset,
-            _settings(dataset, settings),
-            _methods(methods),
-            [_number(s, int, "--seeds") for s in seeds.split(",")],
-            epochs=epochs,
-            network=str(network),
-            limit=limit,
-            reference_steps=reference_steps,
-        )
-        command = f"midebias compare {shlex.quote(dataset)} --methods {methods} --seeds {seeds} --epochs {epochs}"
-        command += f" --network {network} --reference-steps {reference_steps}"
-        command += "" if settings is None else f" --settings {settings}"
-        command += "" if limit is None else f" --limit {limit}"
-        _run(None, "compare", cells, command, output_dir)
-    else:
-        _run(resume, "compare", [], "", output_dir)
+    if resume is not None:
+        _run(_resumed(resume))
+        return
+    if dataset is None:
+        raise InputError("name a data set, or a run folder with --resume")
+    cells = grid(
+        dataset,
+        _settings(dataset, settings),
+        _methods(methods),
+        [_number(s, int, "--seeds") for s in seeds.split(",")],
+        epochs=epochs,
+        network=str(network),
+        limit=limit,
+        reference_steps=reference_steps,
+    )
+    command = f"midebias compare {shlex.quote(dataset)} --methods {methods} --seeds {seeds} --epochs {epochs}"
+    command += f" --network {network} --reference-steps {reference_steps}"
+    command += "" if settings is None else f" --settings {settings}"
+    command += "" if limit is None else f" --limit {limit}"
+    _run(_begun("compare", cells, command, output_dir))
 
 
 class _Table(StrEnum):
@@ -83,7 +81,7 @@ def reproduce(
     quick: Annotated[
         bool, typer.Option("--quick", help="One setting, one seed, 6,000 images: minutes, not a day.")
     ] = False,
-    network: Annotated[_Network, typer.Option(help="The paper's, or that of Learning Not to Learn.")] = _PAPER,
+    network: Annotated[Network, typer.Option(help="The paper's, or that of Learning Not to Learn.")] = Network.paper,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training set.")] = 5,
     resume: _Resume = None,
     output_dir: Annotated[Path, typer.Option(help="Where the run folder goes.")] = Path("runs"),
@@ -93,7 +91,7 @@ def reproduce(
     Example: midebias reproduce colored-mnist --quick
     """
     if resume is not None:
-        _run(resume, "reproduce", [], "", output_dir)
+        _run(_resumed(resume))
         return
     if table is None:
         raise InputError("name a table, or a run folder with --resume")
@@ -109,23 +107,33 @@ def reproduce(
         reference_steps=24 if quick else _REFERENCE_STEPS,
     )
     command = f"midebias reproduce {table}{' --quick' if quick else ''} --network {network} --epochs {epochs}"
-    _run(None, f"reproduce-{table}", cells, command, output_dir)
+    _run(_begun(f"reproduce-{table}", cells, command, output_dir))
 
 
-def _run(folder: Path | None, name: str, cells: Sequence[Cell], command: str, output_dir: Path) -> None:
-    if folder is None:
-        # The grid is checked before a folder is made for it.
-        Comparison(output_dir, cells, command=command)
-        folder = new_run_folder(output_dir, name)
-        config: dict[str, Any] = {"command": command, "cells": [asdict(c) for c in cells]}
-        (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
-    else:
-        try:
-            config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-            cells, command = [Cell(**c) for c in config["cells"]], str(config["command"])
-        except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
-            raise DataError(f"--resume {folder} holds no comparison that can go on ({error})") from error
-    comparison = Comparison(folder, cells, command=command)
+def _begun(name: str, cells: Sequence[Cell], command: str, output_dir: Path) -> Comparison:
+    """A comparison in a new run folder, which is made once the cells are known to be sound."""
+    comparison = Comparison(output_dir, cells, command=command)
+    for cell in cells:
+        check_setting(cell.dataset, cell.setting)
+        if cell.seed < 0:
+            raise InputError(f"--seeds must be at least 0, got {cell.seed}")
+    comparison.folder = new_run_folder(output_dir, name)
+    config: dict[str, Any] = {"command": command, "cells": [asdict(c) for c in cells]}
+    (comparison.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    return comparison
+
+
+def _resumed(folder: Path) -> Comparison:
+    try:
+        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        cells, command = [Cell(**c) for c in config["cells"]], str(config["command"])
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise DataError(f"--resume {folder} holds no comparison that can go on ({error})") from error
+    return Comparison(folder, cells, command=command)
+
+
+def _run(comparison: Comparison) -> None:
+    cells, folder = comparison.cells, comparison.folder
     console.print(f"{len(cells)} runs, {len(comparison.finished())} of them done; folder {folder}", soft_wrap=True)
     with cells_bar(len(cells)) as done:
         for cell, row in comparison.run():

@@ -11,7 +11,7 @@ import typer
 import yaml
 from safetensors.torch import save_file
 
-from ..benchmarks.images import NETWORKS, load, run_method
+from ..benchmarks.images import Network, load, run_method
 from ..benchmarks.results import new_run_folder, results_document, write_json, write_metrics
 from ..methods import METHODS
 from ..protocols import InputError
@@ -21,8 +21,7 @@ __all__ = ["train"]
 
 
 _Method = StrEnum("_Method", {name: name for name in METHODS})  # type: ignore[misc]
-_Network = StrEnum("_Network", {name: name for name in NETWORKS})  # type: ignore[misc]
-_OURS, _PAPER = _Method("mib"), _Network("paper")
+_OURS = _Method("mib")
 
 
 class _Criterion(StrEnum):
@@ -70,7 +69,7 @@ def train(
         float | None, typer.Option(help="How often the background is the class's own, 0.990. biased-mnist only.")
     ] = None,
     method: Annotated[_Method, typer.Option(help="mib is our default.")] = _OURS,
-    network: Annotated[_Network, typer.Option(help="The paper's, or that of Learning Not to Learn.")] = _PAPER,
+    network: Annotated[Network, typer.Option(help="The paper's, or that of Learning Not to Learn.")] = Network.paper,
     mi_weight: Annotated[
         float | None, typer.Option(min=0.0, help="Weight of the penalty; default is the method's own.")
     ] = None,
