@@ -12,9 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from midebias.attributes import Continuous
 from midebias.benchmarks.comparison import Cell, Comparison, comparison_table, grid, summarize
-from midebias.benchmarks.images import load_arrays, run_method
+from midebias.benchmarks.image_data import load, load_own, read_palette
+from midebias.benchmarks.images import parse_method, run_method
 from midebias.cli import run
 from midebias.datasets import read_labelled_arrays
 from midebias.methods import METHODS
@@ -109,7 +112,7 @@ def test_a_damaged_or_foreign_cell_is_named(tmp_path: Path) -> None:
     path.write_text('{"cell": ')
     with pytest.raises(DataError, match="damaged"):
         comparison.finished()
-    path.write_text(json.dumps({"cell": {"epochs": 9}, "row": {}, "history": []}))
+    path.write_text(json.dumps({"cell": {"epochs": 9}, "row": {}, "history": [], "trace": []}))
     with pytest.raises(DataError, match="other settings"):
         comparison.finished()
 
@@ -225,11 +228,11 @@ def test_what_could_not_be_judged_is_refused_before_training(
     content |= {k: np.zeros((200, 9, 9)) for k in ("x", "x_test")}
     np.savez(tmp_path / "a.npz", **(content | change))
     with pytest.raises(DataError, match=said):
-        load_arrays(tmp_path / "a.npz", 0)
+        load_own(tmp_path / "a.npz", 0)
 
 
 def test_images_of_another_size_go_through_the_network_that_takes_them(tmp_path: Path) -> None:
-    data = load_arrays(write_arrays(tmp_path / "a.npz", size=16), 0)
+    data = load_own(write_arrays(tmp_path / "a.npz", size=16), 0)
     with pytest.raises(InputError, match="28x28"):
         run_method("plain", data, epochs=1)
     assert run_method("mib", data, epochs=1, network="lnl").row["network"] == "lnl"
@@ -251,3 +254,73 @@ def test_a_cell_is_named_after_all_it_varies_in() -> None:
     assert len(names) == 8
     with pytest.raises(InputError, match="repeat"):
         Comparison(Path(), grid("colored-mnist", [0.02, 0.02], ["plain"], [0], epochs=1), command="x")
+
+
+def test_a_continuous_attribute_of_the_users_own(tmp_path: Path) -> None:
+    path = write_arrays(tmp_path / "a.npz", n=1200)
+    content = dict(np.load(path))
+    for name in ("c", "c_test"):
+        content[name] = content[name] + np.random.default_rng(1).normal(scale=0.1, size=len(content[name]))
+    np.savez(path, **content)
+    data = load_own(path, 0)
+    assert isinstance(data.problem.attribute, Continuous)
+    assert sorted(torch.unique(data.train.levels).tolist()) == list(range(8))
+    assert torch.bincount(data.train.levels[:, 0]).tolist() == [150] * 8
+    row = run_method("mib", data, epochs=1).row
+    assert row["chance"] < 0.5
+    np.savez(path, **(content | {"c_test": np.zeros(1200, dtype=int)}))
+    with pytest.raises(DataError, match="c_test"):
+        load_own(path, 0)
+
+
+def test_a_palette_of_the_users_own(tmp_path: Path) -> None:
+    colours = [(25 * i, 255 - 25 * i, 100) for i in range(10)]
+    path = tmp_path / "palette.txt"
+    path.write_text("\n".join(f"{r}, {g} {b}" for r, g, b in colours) + "\n\n")
+    palette = read_palette(path)
+    assert palette == tuple(colours)
+    data = load("biased-mnist", 1.0, 0, limit=600, palette=palette)
+    corner = (data.train.x[:, :, 0, 0] * 255).round()
+    assert torch.equal(corner, torch.tensor(palette)[data.train.y])
+    arguments = ["compare", "biased-mnist", "--methods", "plain", "--limit", "600", "--seed", "3", "--epochs", "1"]
+    assert run([*arguments, "--palette", str(path), "--output-dir", str(tmp_path)]) == 0
+    folder = tmp_path / "compare-001"
+    assert json.loads((folder / "results.json").read_text())["rows"][0]["seed"] == 3
+    assert run(["compare", "--resume", str(folder)]) == 0  # the palette is compared with that of the finished cell
+    for text in ("1 2 3", "\n".join(["1 2 x"] * 10), "\n".join(["1 2 256"] * 10), "\n".join(["1 2 nan"] * 10)):
+        path.write_text(text)
+        with pytest.raises(DataError, match="palette"):
+            read_palette(path)
+
+
+def test_methods_take_options_by_name() -> None:
+    assert parse_method("mib") == ("mib", {})
+    options = {"mi_weight": 1.0, "critic_steps": 2, "criterion": "independence"}
+    assert parse_method("mib:mi_weight=1:critic_steps=2:criterion=independence") == ("mib", options)
+    for text, said in (("magic", "method"), ("mib:magic=1", "magic"), ("mib:mi_weight=x", "mi_weight")):
+        with pytest.raises(InputError, match=said):
+            parse_method(text)
+
+
+def test_an_option_that_cannot_be_trained_with_is_refused_before_anything_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["compare", "colored-mnist", "--output-dir", str(tmp_path / "runs")]
+    for method, said in (("mib:mi_weight=-1", "mi_weight"), ("mib:criterion=both", "criterion"), ("plain:lr=0", "lr")):
+        assert run([*arguments, "--methods", method]) == 2
+        assert said in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_options_of_a_comparison_from_a_file(tmp_path: Path) -> None:
+    data = write_arrays(tmp_path / "own.npz")
+    file = tmp_path / "options.yaml"
+    file.write_text("methods: mib:mi_weight=1,mib\nseeds: '4'\nepochs: 1\n")
+    assert run(["compare", str(data), "--config", str(file), "--output-dir", str(tmp_path)]) == 0
+    folder = tmp_path / "compare-001"
+    rows = json.loads((folder / "results.json").read_text())["rows"]
+    assert [(r["method"], r["seed"], r["epochs"]) for r in rows] == [("mib:mi_weight=1", 4, 1), ("mib", 4, 1)]
+    assert rows[0]["mi"] != rows[1]["mi"]
+    assert (folder / "training.png").stat().st_size > 10_000
+    columns = (folder / "metrics.csv").read_text().splitlines()[0].split(",")
+    assert {"cell", "step", "loss", "train_accuracy", "mi_1", "mi_3", "weight_1", "weight_3"} <= set(columns)

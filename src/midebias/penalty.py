@@ -177,6 +177,7 @@ class MIPenalty(nn.Module):
         self.budgets = nn.ModuleList([] if max_mi is None else (DualAscent(max_mi) for _ in widths))
         self.health = [Health() for _ in widths]
         self.estimates: list[float] = [0.0] * len(widths)
+        self._factors: list[Tensor | float] = [0.0] * len(widths)
         self._generator = torch.Generator().manual_seed(seed)
         self._warned = False
         critic = [p for p in self.estimators.parameters() if p.requires_grad]
@@ -258,6 +259,7 @@ class MIPenalty(nn.Module):
             reached[k] = True
             weight = self.mi_weight * self.multipliers[k]
             factor = self.balances[k](g_task, summary.gradient_norm(g_mi), weight)
+            self._factors[k] = factor.detach()
             return summary.add_gradient(g_task, g_mi * factor)
 
         return hook
@@ -268,6 +270,11 @@ class MIPenalty(nn.Module):
         if not self.budgets:
             return (1.0,) * len(self.shapes)
         return tuple(float(b.multiplier) for b in self.budgets)  # type: ignore[arg-type]
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """What the gradient of each estimate was multiplied by in the latest `backward`; 0 before the first."""
+        return tuple(float(f) for f in self._factors)
 
     def _weighted(self, k: int, term: Tensor) -> Tensor:
         return term * self.multipliers[k] if self.budgets else term

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["draw_comparison", "draw_poster"]
+__all__ = ["draw_comparison", "draw_poster", "draw_training"]
 
 _COLOURS = {"plain": "#b8473d", "reference": "#8a8f98", "mib": "#1f6f8b"}
 _LABELS = {"plain": "plain training", "reference": "reference recipe", "mib": "midebias"}
@@ -93,6 +93,57 @@ def draw_comparison(path: Path, summary: Sequence[Mapping[str, Any]], published:
         for axis, setting in zip(axes, settings, strict=True):
             _draw_bars(axis, setting, order, summary, {n: v[settings.index(setting)] for n, v in theirs.items()})
     figure.savefig(path)
+
+
+def draw_training(path: Path, traces: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """What training did: a column per run with task loss, mutual information, and the weight that met it.
+
+    Parameters
+    ----------
+    path : Path
+        Where the PNG goes.
+    traces : title -> points
+        With ``step``, ``loss``, ``mi`` and ``weights``; the last two may be empty, and are then not drawn.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib.figure import Figure
+
+    informed = any(point["mi"] for trace in traces.values() for point in trace)
+    weighted = any(point["weights"] for trace in traces.values() for point in trace)
+    kinds = ["loss"] + ["mi"] * informed + ["weights"] * weighted
+    size = (max(5.0, 2.2 * len(traces) + 1.6), 2.1 * len(kinds) + 0.6)
+    figure = Figure(figsize=size, dpi=130, facecolor="white", layout="constrained")
+    axes: Any = figure.subplots(len(kinds), len(traces), sharex="col", sharey="row", squeeze=False)
+    names = {"loss": "task loss", "mi": "estimate, nats", "weights": "weight"}
+    for column, (title, trace) in enumerate(traces.items()):
+        steps = [point["step"] for point in trace]
+        for row, kind in enumerate(kinds):
+            axis = axes[row, column]
+            if kind == "loss":
+                axis.plot(steps, [point["loss"] for point in trace], color=_INK, lw=1.4)
+            else:
+                _draw_depths(axis, steps, [point[kind] for point in trace])
+                if kind == "weights" and any(w > 0 for point in trace for w in point["weights"]):
+                    axis.set_yscale("log")
+            _style(axis, title if row == 0 else "")
+            if column == 0:
+                axis.set_ylabel(names[kind], color=_INK, fontsize=9)
+        axes[-1, column].set_xlabel("step", color=_INK, fontsize=9)
+    if informed:
+        handles, labels = axes[1, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
+    figure.savefig(path)
+
+
+def _draw_depths(axis: Any, steps: Sequence[int], values: Sequence[Sequence[float]]) -> None:
+    shades = ("#9ecae1", "#4292c6", "#08306b")
+    n = len(values[0])
+    for k in range(n):
+        shade = shades[round(k * (len(shades) - 1) / max(1, n - 1))] if n > 1 else shades[-1]
+        name = "z" if k == n - 1 else f"depth {k + 1}"
+        axis.plot(steps, [v[k] for v in values], color=shade, lw=1.4, label=name)
 
 
 def _draw_bars(

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from .methods import Batch, Method
+from .methods import Batch, Method, StepResult
 from .protocols import InputError
 
-__all__ = ["EpochRecord", "TensorData", "TrainingRun", "bfloat16_is_fast", "evaluate"]
+__all__ = ["EpochRecord", "TensorData", "TracePoint", "TrainingRun", "bfloat16_is_fast", "evaluate"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,21 @@ class EpochRecord:
     seconds: float
 
 
+@dataclass(frozen=True)
+class TracePoint:
+    """Means over the steps since the point before: task loss, training accuracy in [0, 1], MI in nats, weights.
+
+    ``mi`` and ``weights`` hold a value per penalised representation; they are empty where a method has none.
+    """
+
+    step: int
+    seconds: float
+    loss: float
+    train_accuracy: float
+    mi: tuple[float, ...]
+    weights: tuple[float, ...]
+
+
 class TrainingRun:
     """A method trained on a data set, advanced a few steps or an epoch at a time.
 
@@ -76,6 +91,12 @@ class TrainingRun:
         Stop after so many steps.
     warmup : int, default 30
         Steps over which the learning rate rises, for methods with a cosine schedule.
+
+    Attributes
+    ----------
+    records : list of EpochRecord
+    trace : list of TracePoint
+        About a hundred over the whole run, one of them at the end of each epoch.
     """
 
     def __init__(
@@ -101,6 +122,8 @@ class TrainingRun:
         self.done_steps = 0
         self.seconds = 0.0
         self.records: list[EpochRecord] = []
+        self.trace: list[TracePoint] = []
+        self._untraced: list[StepResult] = []
         self._generator = torch.Generator().manual_seed(seed)
         self._draws = self._endless(torch.Generator().manual_seed(seed + 7919))
         self._order = torch.empty(0, dtype=torch.long)
@@ -131,10 +154,15 @@ class TrainingRun:
             result = self.method.step(batch, lambda: next(self._draws), self._lr())
             self.done_steps += 1
             self._window.append((result.loss, result.correct / len(batch), result.mi))
+            self._untraced.append(result)
+            now = self.seconds + time.perf_counter() - started
+            ended = at + 1 == self.steps_per_epoch or self.finished
+            if ended or self.done_steps % max(1, self.total_steps // 100) == 0:
+                self._end_window(now)
             if on_step is not None:
                 on_step()
-            if at + 1 == self.steps_per_epoch or self.finished:
-                self._end_epoch(self.seconds + time.perf_counter() - started)
+            if ended:
+                self._end_epoch(now)
         self.seconds += time.perf_counter() - started
 
     def _begin_epoch(self, started: float) -> None:
@@ -152,16 +180,29 @@ class TrainingRun:
             return torch.randperm(n, generator=self._generator)
         return torch.multinomial(self._weights.cpu().double(), n, replacement=True, generator=self._generator)
 
+    def _end_window(self, now: float) -> None:
+        results, self._untraced = self._untraced, []
+        n = len(results)
+        self.trace.append(
+            TracePoint(
+                step=self.done_steps,
+                seconds=now,
+                loss=sum(r.loss for r in results) / n,
+                train_accuracy=sum(r.correct for r in results) / (n * self.batch_size),
+                mi=_means([r.mi for r in results]),
+                weights=_means([r.weights for r in results]),
+            )
+        )
+
     def _end_epoch(self, now: float) -> None:
         tail = self._window[-max(1, len(self._window) // 10) :]
-        mi = tuple(sum(values) / len(tail) for values in zip(*(t[2] for t in tail), strict=True))
         self.records.append(
             EpochRecord(
                 epoch=len(self.records) + 1,
                 steps=self.done_steps,
                 loss=sum(t[0] for t in tail) / len(tail),
                 train_accuracy=sum(t[1] for t in tail) / len(tail),
-                mi=mi,
+                mi=_means([t[2] for t in tail]),
                 seconds=now - self._epoch_started,
             )
         )
@@ -177,6 +218,10 @@ class TrainingRun:
             order = torch.randperm(len(self.data), generator=generator)
             for rows in order[: self.steps_per_epoch * self.batch_size].split(self.batch_size):
                 yield self.data.batch(rows)
+
+
+def _means(values: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
+    return tuple(sum(column) / len(values) for column in zip(*values, strict=True))
 
 
 @torch.no_grad()

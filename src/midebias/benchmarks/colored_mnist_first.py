@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from ..training import TrainingRun
-from .images import build_method, load_colored_mnist, run_method
+from .image_data import load_colored_mnist
+from .images import build_method, run_method
 from .results import results_document, write_json
 
 _LOG = logging.getLogger("midebias.benchmarks")

@@ -14,11 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from ..protocols import DataError, InputError
-from .images import load, run_method
+from .image_data import Palette, load
+from .images import parse_method, run_method
 from .published import PUBLISHED, SOURCES
-from .results import results_document, write_json, write_metrics
+from .results import metrics, results_document, write_json, write_metrics
 
 __all__ = ["Cell", "Comparison", "comparison_table", "grid", "summarize"]
+
+
+_CONTENT = ("row", "history", "trace")
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,10 @@ class Cell:
     ----------
     setting : float or None
         Variance of Colored MNIST, rho of Biased MNIST.
+    method : str
+        A name, with options if any; see `parse_method`.
+    palette, image_size
+        See `load`.
     """
 
     dataset: str
@@ -39,26 +47,39 @@ class Cell:
     network: str = "paper"
     limit: int | None = None
     max_steps: int | None = None
+    palette: Palette | None = None
+    image_size: int | None = None
 
     @property
     def name(self) -> str:
         """File name of the cell, without its ending."""
         setting = "" if self.setting is None else f"-{self.setting:.3f}"
-        return f"{Path(self.dataset).stem}{setting}-{self.network}-{self.method}-seed{self.seed}"
+        method = self.method.replace(":", "-")
+        return f"{Path(self.dataset).stem}{setting}-{self.network}-{method}-seed{self.seed}"
 
     def run(self, on_step: Callable[[], None] | None = None) -> dict[str, Any]:
-        """Train and evaluate: the row, the cell that made it, and the history."""
-        data = load(self.dataset, self.setting, self.seed, limit=self.limit)
+        """Train and evaluate: the row, the cell that made it, and what happened on the way."""
+        data = load(
+            self.dataset,
+            self.setting,
+            self.seed,
+            limit=self.limit,
+            palette=self.palette,
+            image_size=self.image_size,
+        )
+        name, options = parse_method(self.method)
         out = run_method(
-            self.method,
+            name,
             data,
             epochs=self.epochs,
             seed=self.seed,
             network=self.network,
             max_steps=self.max_steps,
+            options=options,
             on_step=on_step,
         )
-        return {"cell": asdict(self), "row": out.row, "history": out.history}
+        row = out.row | {"method": self.method}
+        return {"cell": asdict(self), "row": row, "history": out.history, "trace": out.trace}
 
 
 class Comparison:
@@ -97,10 +118,10 @@ class Comparison:
             try:
                 content = json.loads(path.read_text(encoding="utf-8"))
                 made_by = content["cell"]
-                done[cell.name] = {"row": content["row"], "history": content["history"]}
+                done[cell.name] = {k: content[k] for k in _CONTENT}
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise DataError(f"{path} is damaged ({error}): delete it to run that cell again") from error
-            if made_by != asdict(cell):
+            if made_by != json.loads(json.dumps(asdict(cell))):
                 raise DataError(f"{path} was made with other settings than asked for: use another folder")
         return done
 
@@ -120,6 +141,16 @@ class Comparison:
             yield cell, done[cell.name]["row"]
         self._write(done)
 
+    def traces(self) -> dict[str, list[dict[str, Any]]]:
+        """Training over time of the cells of the first seed that penalise mutual information, by title."""
+        done = self.finished()
+        found = {}
+        for cell in self.cells:
+            content = done.get(cell.name)
+            if content and cell.seed == self.cells[0].seed and any(p["weights"] for p in content["trace"]):
+                found[f"{cell.method}, {content['row']['setting'].replace('=', ' ')}"] = content["trace"]
+        return found
+
     def _run_apart(self, cell: Cell) -> dict[str, Any]:
         """In a process of its own, so that its peak memory is its own."""
         path = self._path(cell)
@@ -129,7 +160,7 @@ class Comparison:
             last = (result.stderr.strip().splitlines() or [f"exit status {result.returncode}"])[-1]
             raise DataError(f"{cell.name} failed: {last}")
         content = json.loads(path.read_text(encoding="utf-8"))
-        return {"row": content["row"], "history": content["history"]}
+        return {k: content[k] for k in _CONTENT}
 
     def _path(self, cell: Cell) -> Path:
         return self.folder / "cells" / f"{cell.name}.json"
@@ -146,13 +177,13 @@ class Comparison:
             published={d: {"source": SOURCES[d], "test_accuracy": PUBLISHED[d]} for d in datasets if d in PUBLISHED},
         )
         write_json(self.folder / "results.json", document)
-        metrics = [
-            {"cell": c.name, **{k: e[k] for k in ("step", "epoch", "seconds", "test_accuracy")}}
+        rows = [
+            {"cell": c.name} | row
             for c in self.cells
             if c.name in done
-            for e in done[c.name]["history"]
+            for row in metrics(done[c.name]["trace"], done[c.name]["history"])
         ]
-        write_metrics(self.folder / "metrics.csv", metrics)
+        write_metrics(self.folder / "metrics.csv", rows)
 
 
 def grid(
@@ -165,10 +196,23 @@ def grid(
     network: str = "paper",
     limit: int | None = None,
     reference_steps: int | None = None,
+    palette: Palette | None = None,
+    image_size: int | None = None,
 ) -> list[Cell]:
     """All combinations. The reference recipe, whose epoch costs many, ends after ``reference_steps`` where given."""
     return [
-        Cell(dataset, setting, method, seed, epochs, network, limit, reference_steps if method == "reference" else None)
+        Cell(
+            dataset,
+            setting,
+            method,
+            seed,
+            epochs,
+            network,
+            limit,
+            max_steps=reference_steps if parse_method(method)[0] == "reference" else None,
+            palette=palette,
+            image_size=image_size,
+        )
         for seed, setting, method in product(seeds, settings, methods)
     ]
 

@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import torch
 from torch import Tensor
 
-from ..attributes import Categorical, Continuous
-from ..datasets import BiasedMNIST, ColoredMNIST, read_labelled_arrays
 from ..leakage import ProbeResult, probe
 from ..methods import METHODS, Method, Problem
 from ..networks import Classifier, DigitClassifier, GlobalPoolClassifier, seeded
-from ..protocols import DataError, InputError
-from ..training import TensorData, TrainingRun, bfloat16_is_fast, evaluate
+from ..protocols import InputError
+from ..training import TrainingRun, bfloat16_is_fast, evaluate
+from .image_data import ImageData
 from .results import peak_memory_mb
 
 __all__ = [
-    "ImageData",
     "Network",
     "Outcome",
     "build_method",
-    "check_setting",
-    "load",
-    "load_arrays",
-    "load_biased_mnist",
-    "load_colored_mnist",
+    "parse_method",
     "run_method",
 ]
 
@@ -42,109 +34,37 @@ class Network(StrEnum):
     lnl = "lnl"
 
 
+_NOT_OPTIONS = ("model", "problem", "precision", "seed", "return")
+
 _NETWORKS: dict[str, type[DigitClassifier] | type[GlobalPoolClassifier]] = {
     Network.paper: DigitClassifier,
     Network.lnl: GlobalPoolClassifier,
 }
 
 
-@dataclass(frozen=True)
-class ImageData:
-    """A biased training set and a test set, in one setting of the data set.
-
-    Attributes
-    ----------
-    dataset, setting : str
-        As they stand in the row.
-    problem : Problem
-    train, test : TensorData
-    attribute_classes : integer Tensor
-        The attribute of the test images as the probe is asked for it.
-    """
-
-    dataset: str
-    setting: str
-    problem: Problem
-    train: TensorData
-    test: TensorData
-    attribute_classes: Tensor
-
-
-def load_colored_mnist(
-    variance: float, seed: int, *, limit: int | None = None, root: str | Path | None = None
-) -> ImageData:
-    """Training set (its first ``limit`` images) and the whole test set; c is the colour."""
-    train = ColoredMNIST(root, "train", variance, seed=seed, limit=limit)
-    test = ColoredMNIST(root, "test", variance, seed=seed)
-    assert test.colour_classes is not None
-    return ImageData(
-        "colored-mnist",
-        f"variance={variance:.3f}",
-        Problem(10, Continuous(3), (8, 8, 8)),
-        TensorData(train.images, train.targets, train.levels, train.colours),
-        TensorData(test.images, test.targets, test.levels, test.colours),
-        test.colour_classes,
-    )
-
-
-def load_biased_mnist(rho: float, seed: int, *, limit: int | None = None, root: str | Path | None = None) -> ImageData:
-    """Training set (its first ``limit`` images) and the whole unbiased test set; c is whose colour it is."""
-    train, test = BiasedMNIST(root, "train", rho, seed=seed, limit=limit), BiasedMNIST(root, "test", seed=seed)
-    parts = (TensorData(d.images, d.targets, d.colour_classes[:, None], d.colour_classes) for d in (train, test))
-    biased, unbiased = parts
-    return ImageData(
-        "biased-mnist", f"rho={rho:.3f}", Problem(10, Categorical(10), (10,)), biased, unbiased, test.colour_classes
-    )
-
-
-def load_arrays(path: str | Path, seed: int, *, limit: int | None = None) -> ImageData:
-    """The user's own ``.npz``: see `read_labelled_arrays`."""
-    arrays = read_labelled_arrays(path, seed=seed)
-    train, test = arrays["train"], arrays["test"]
-    parts = []
-    for part, kept in ((train, limit), (test, None)):
-        x, y, c = (part[name][:kept] for name in ("x", "y", "c"))
-        parts.append(TensorData(x.contiguous(memory_format=torch.channels_last), y, c[:, None], c))
-    # Said before training, which takes long, and not by the probe after it.
-    for name, values in (("y", parts[0].y), ("c", parts[0].c), ("the test images' c", parts[1].c)):
-        if len(torch.unique(values)) < 2:
-            raise DataError(f"{path}: {name} never varies")
-    if len(parts[1]) < 100:
-        raise DataError(f"{path}: {len(parts[1])} test images are too few for a probe, which needs 100")
-    n_classes = 1 + max(int(p.y.max()) for p in parts)
-    n_attribute = 1 + max(int(p.c.max()) for p in parts)
-    problem = Problem(n_classes, Categorical(n_attribute), (n_attribute,))
-    return ImageData(Path(path).stem, "as given", problem, parts[0], parts[1], parts[1].c)
-
-
-def check_setting(dataset: str, setting: float | None) -> None:
-    """Raise `InputError` for a data set or a setting that `load` would refuse, before anything is begun."""
-    if dataset == "colored-mnist":
-        if setting is not None and not 0 < setting < math.inf:
-            raise InputError(f"variance of colored-mnist must be positive and finite, got {setting}")
-    elif dataset == "biased-mnist":
-        if setting is not None and not 0 <= setting <= 1:
-            raise InputError(f"rho of biased-mnist must lie in [0, 1], got {setting}")
-    elif not dataset.endswith(".npz"):
-        raise InputError(f"dataset must be colored-mnist, biased-mnist or a file that ends in .npz, got {dataset!r}")
-    elif not Path(dataset).is_file():
-        raise InputError(f"{dataset} does not exist")
-
-
-def load(dataset: str, setting: float | None, seed: int, *, limit: int | None = None) -> ImageData:
-    """A data set by its name in the command line: "colored-mnist" (setting: variance), "biased-mnist" (rho), or a file.
+def parse_method(text: str) -> tuple[str, dict[str, Any]]:
+    """A method's name and its options, from "mib" or "mib:mi_weight=1:rebalance=0".
 
     Raises
     ------
     InputError
-        As `check_setting` does.
+        When there is no such method, or it has no such option, or not of that kind.
     """
-    check_setting(dataset, setting)
-    if dataset == "colored-mnist":
-        return load_colored_mnist(0.020 if setting is None else setting, seed, limit=limit)
-    if dataset == "biased-mnist":
-        return load_biased_mnist(0.990 if setting is None else setting, seed, limit=limit)
-    return load_arrays(dataset, seed, limit=limit)
+    name, *assignments = text.split(":")
+    if name not in METHODS:
+        raise InputError(f"method must be one of {', '.join(METHODS)}, got {name!r}")
+    kinds = {k: v for k, v in get_type_hints(METHODS[name].__init__).items() if k not in _NOT_OPTIONS}
+    options: dict[str, Any] = {}
+    for assignment in assignments:
+        option, _, value = assignment.partition("=")
+        if option not in kinds:
+            raise InputError(f"{name} has no option {option!r}; it has {', '.join(kinds)}")
+        accepted = get_args(kinds[option]) or (kinds[option],)
+        try:
+            options[option] = float(value) if float in accepted else int(value) if int in accepted else value
+        except ValueError as error:
+            raise InputError(f"option {option} of {name} must be a number, got {value!r}") from error
+    return name, options
 
 
 def build_method(
@@ -174,10 +94,11 @@ def build_method(
 
 @dataclass
 class Outcome:
-    """What came out: the table's row, accuracy over time, and the network's answers to the test images."""
+    """What came out: the table's row, accuracy and training over time, and the network's answers to the test images."""
 
     row: dict[str, Any]
     history: list[dict[str, Any]]
+    trace: list[dict[str, Any]]
     answers: Tensor
     probe: ProbeResult
     method: Method = field(repr=False)
@@ -264,7 +185,7 @@ def run_method(
         "seconds_per_epoch": run.seconds / done,
         "peak_memory_mb": peak_memory_mb(),
     }
-    return Outcome(row, history, logits.argmax(1), result, method)
+    return Outcome(row, history, [asdict(point) for point in run.trace], logits.argmax(1), result, method)
 
 
 def _accuracy(logits: Tensor, y: Tensor) -> float:

@@ -15,7 +15,7 @@ import torch
 
 from .. import __version__
 
-__all__ = ["new_run_folder", "peak_memory_mb", "results_document", "versions", "write_json", "write_metrics"]
+__all__ = ["metrics", "new_run_folder", "peak_memory_mb", "results_document", "versions", "write_json", "write_metrics"]
 
 
 def versions() -> dict[str, str]:
@@ -49,12 +49,24 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
     partial.replace(path)
 
 
+def metrics(trace: Sequence[Mapping[str, Any]], history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Training over time as flat rows, a column per representation, with the test accuracy where there was a test."""
+    tested = {e["step"]: e["test_accuracy"] for e in history}
+    rows = []
+    for point in trace:
+        row = {k: v for k, v in point.items() if k not in ("mi", "weights")}
+        row |= {f"mi_{i}": value for i, value in enumerate(point["mi"], start=1)}
+        row |= {f"weight_{i}": value for i, value in enumerate(point["weights"], start=1)}
+        rows.append(row | {"test_accuracy": tested.get(point["step"], "")})
+    return rows
+
+
 def write_metrics(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows of one shape as csv."""
+    """Write rows as csv; what a row does not have stays empty."""
     if not rows:
         return
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer = csv.DictWriter(file, fieldnames=list(dict.fromkeys(name for row in rows for name in row)))
         writer.writeheader()
         writer.writerows(rows)
 

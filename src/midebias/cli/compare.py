@@ -14,13 +14,15 @@ import typer
 import yaml
 
 from ..benchmarks.comparison import Cell, Comparison, comparison_table, grid
-from ..benchmarks.images import Network, check_setting
+from ..benchmarks.image_data import check_setting, read_palette
+from ..benchmarks.images import Network, build_method, parse_method
 from ..benchmarks.results import new_run_folder
 from ..datasets import BIASED_MNIST_RHOS, COLORED_MNIST_VARIANCES
 from ..methods import METHODS
 from ..protocols import DataError, InputError
-from ..report import draw_comparison
+from ..report import draw_comparison, draw_training
 from .console import cells_bar, console, show_plain_table
+from .options import Config, ImageSize, OutputDir, PaletteFile
 
 __all__ = ["compare", "reproduce"]
 
@@ -30,20 +32,29 @@ _Resume = Annotated[Path | None, typer.Option(help="Run folder to go on with; al
 
 
 def compare(
-    dataset: Annotated[str | None, typer.Argument(help="colored-mnist, biased-mnist, or an .npz with x, y, c.")] = None,
-    methods: Annotated[str, typer.Option(help="Names joined by commas, or 'all'.")] = "plain,mib",
+    dataset: Annotated[
+        str | None,
+        typer.Argument(help="colored-mnist, biased-mnist, an .npz with x, y, c, or a folder of images."),
+    ] = None,
+    config: Config = None,
+    methods: Annotated[
+        str, typer.Option(help="Names joined by commas, or 'all'; options after colons, as in mib:mi_weight=1.")
+    ] = "plain,mib",
     settings: Annotated[
         str | None, typer.Option(help="Variances or rhos joined by commas; default is the data set's hardest.")
     ] = None,
     seeds: Annotated[str, typer.Option(help="Whole numbers joined by commas.")] = "0,1,2",
+    seed: Annotated[int | None, typer.Option(min=0, help="One seed instead of --seeds.")] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training set.")] = 5,
     network: Annotated[Network, typer.Option(help="The paper's, or that of Learning Not to Learn.")] = Network.paper,
     limit: Annotated[int | None, typer.Option(min=512, help="First so many training images only.")] = None,
     reference_steps: Annotated[
         int, typer.Option(min=1, help="Steps after which the reference recipe ends.")
     ] = _REFERENCE_STEPS,
+    palette: PaletteFile = None,
+    image_size: ImageSize = None,
     resume: _Resume = None,
-    output_dir: Annotated[Path, typer.Option(help="Where the run folder goes.")] = Path("runs"),
+    output_dir: OutputDir = Path("runs"),
 ) -> None:
     """Compare methods on one data set: same network, same data, same test; one row per method, setting and seed.
 
@@ -54,6 +65,7 @@ def compare(
         return
     if dataset is None:
         raise InputError("name a data set, or a run folder with --resume")
+    seeds = seeds if seed is None else str(seed)
     cells = grid(
         dataset,
         _settings(dataset, settings),
@@ -63,11 +75,14 @@ def compare(
         network=str(network),
         limit=limit,
         reference_steps=reference_steps,
+        palette=None if palette is None else read_palette(palette),
+        image_size=image_size,
     )
     command = f"midebias compare {shlex.quote(dataset)} --methods {methods} --seeds {seeds} --epochs {epochs}"
     command += f" --network {network} --reference-steps {reference_steps}"
     command += "" if settings is None else f" --settings {settings}"
-    command += "" if limit is None else f" --limit {limit}"
+    for option, value in (("limit", limit), ("palette", palette), ("image-size", image_size)):
+        command += "" if value is None else f" --{option} {shlex.quote(str(value))}"
     _run(_begun("compare", cells, command, output_dir))
 
 
@@ -83,8 +98,11 @@ def reproduce(
     ] = False,
     network: Annotated[Network, typer.Option(help="The paper's, or that of Learning Not to Learn.")] = Network.paper,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training set.")] = 5,
+    seeds: Annotated[str | None, typer.Option(help="Whole numbers joined by commas; default 0,1,2.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="One seed instead of --seeds.")] = None,
+    config: Config = None,
     resume: _Resume = None,
-    output_dir: Annotated[Path, typer.Option(help="Where the run folder goes.")] = Path("runs"),
+    output_dir: OutputDir = Path("runs"),
 ) -> None:
     """Make a table of the paper anew: all methods, all settings, three seeds, published figures beside ours.
 
@@ -95,18 +113,20 @@ def reproduce(
         return
     if table is None:
         raise InputError("name a table, or a run folder with --resume")
+    seeds = str(seed) if seed is not None else seeds or ("0" if quick else "0,1,2")
     every: Sequence[float] = COLORED_MNIST_VARIANCES if table is _Table.colored_mnist else BIASED_MNIST_RHOS
     cells = grid(
         str(table),
         [every[len(every) // 2]] if quick else list(every),
         list(METHODS),
-        [0] if quick else [0, 1, 2],
+        [_number(s, int, "--seeds") for s in seeds.split(",")],
         epochs=epochs,
         network=str(network),
         limit=6_000 if quick else None,
         reference_steps=24 if quick else _REFERENCE_STEPS,
     )
     command = f"midebias reproduce {table}{' --quick' if quick else ''} --network {network} --epochs {epochs}"
+    command += f" --seeds {seeds}"
     _run(_begun(f"reproduce-{table}", cells, command, output_dir))
 
 
@@ -117,6 +137,9 @@ def _begun(name: str, cells: Sequence[Cell], command: str, output_dir: Path) -> 
         check_setting(cell.dataset, cell.setting)
         if cell.seed < 0:
             raise InputError(f"--seeds must be at least 0, got {cell.seed}")
+    for method in dict.fromkeys(cell.method for cell in cells):
+        base, options = parse_method(method)
+        build_method(base, **options)  # refuses values that no network can be trained with
     comparison.folder = new_run_folder(output_dir, name)
     config: dict[str, Any] = {"command": command, "cells": [asdict(c) for c in cells]}
     (comparison.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
@@ -138,6 +161,9 @@ def _run(comparison: Comparison) -> None:
     with cells_bar(len(cells)) as done:
         for cell, row in comparison.run():
             done(f"{cell.name}: test accuracy {row['test_accuracy']:.3f}, {row['seconds']:.0f} s")
+    traces = comparison.traces()
+    if traces:
+        draw_training(folder / "training.png", traces)
     document = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     header, lines = comparison_table(document)
     show_plain_table(header, lines, title="Accuracy on the unbiased test")
@@ -149,13 +175,15 @@ def _run(comparison: Comparison) -> None:
 def _methods(text: str) -> list[str]:
     names = list(METHODS) if text == "all" else text.split(",")
     for name in names:
-        if name not in METHODS:
-            raise InputError(f"--methods must be among {', '.join(METHODS)}, got {name!r}")
+        try:
+            parse_method(name)
+        except InputError as error:
+            raise InputError(f"--methods: {error}") from error
     return names
 
 
 def _settings(dataset: str, text: str | None) -> list[float | None]:
-    if dataset.endswith(".npz"):
+    if dataset not in ("colored-mnist", "biased-mnist"):
         if text is not None:
             raise InputError("--settings applies to colored-mnist and biased-mnist only")
         return [None]

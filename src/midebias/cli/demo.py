@@ -10,10 +10,12 @@ import torch
 import typer
 import yaml
 
-from ..benchmarks.images import ImageData, Outcome, load_colored_mnist, run_method
+from ..benchmarks.image_data import ImageData, load_colored_mnist
+from ..benchmarks.images import Outcome, run_method
 from ..benchmarks.results import new_run_folder, results_document, write_json, write_metrics
 from ..report import draw_poster
 from .console import bars, console, show_table
+from .options import Config, OutputDir
 
 __all__ = ["demo"]
 
@@ -26,7 +28,8 @@ def demo(
     full: Annotated[bool, typer.Option("--full", help="All 60,000 images; takes several times as long.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seeds the colours, the weights and the order.")] = 0,
     variance: Annotated[float, typer.Option(help="Variance of the colour jitter.")] = 0.020,
-    output_dir: Annotated[Path, typer.Option(help="Where the run folder goes.")] = Path("runs"),
+    config: Config = None,
+    output_dir: OutputDir = Path("runs"),
 ) -> None:
     """Show debiasing at work on real digits, offline, in under five minutes on two CPU cores.
 

@@ -11,11 +11,14 @@ import typer
 import yaml
 from safetensors.torch import save_file
 
-from ..benchmarks.images import Network, load, run_method
-from ..benchmarks.results import new_run_folder, results_document, write_json, write_metrics
+from ..benchmarks.image_data import load, read_palette
+from ..benchmarks.images import Network, run_method
+from ..benchmarks.results import metrics, new_run_folder, results_document, write_json, write_metrics
 from ..methods import METHODS
 from ..protocols import InputError
+from ..report import draw_training
 from .console import bars, console, show_table
+from .options import Config, ImageSize, OutputDir, PaletteFile
 
 __all__ = ["train"]
 
@@ -35,33 +38,14 @@ class _Estimator(StrEnum):
     donsker_varadhan = "donsker_varadhan"
 
 
-def _from_file(context: typer.Context, path: Path | None) -> Path | None:
-    """Values of a yaml file become the defaults; options on the command line win."""
-    if path is None:
-        return None
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"--config {path} cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"--config {path} must hold a mapping of options")
-    known = {p.name for p in context.command.params}
-    given = {str(k).replace("-", "_"): v for k, v in content.items() if k != "command"}
-    unknown = sorted(set(given) - known)
-    if unknown:
-        raise InputError(f"--config {path} has unknown options: {', '.join(unknown)}")
-    context.default_map = {**(context.default_map or {}), **{k: v for k, v in given.items() if v is not None}}
-    return path
-
-
 def train(
     dataset: Annotated[
-        str, typer.Argument(help="colored-mnist, biased-mnist, or an .npz with x, y, c (and x_test, y_test, c_test).")
+        str,
+        typer.Argument(
+            help="colored-mnist, biased-mnist, an .npz with x, y, c (x_test, y_test, c_test), or a folder of images."
+        ),
     ],
-    config: Annotated[
-        Path | None,
-        typer.Option(callback=_from_file, is_eager=True, help="YAML file with any of these options."),
-    ] = None,
+    config: Config = None,
     variance: Annotated[
         float | None, typer.Option(help="Variance of the colour jitter, 0.020 if not given. colored-mnist only.")
     ] = None,
@@ -82,13 +66,15 @@ def train(
     ] = None,
     rebalance: Annotated[
         float | None,
-        typer.Option(min=0.0, max=1.0, help="Draw rows by p(y|c) to minus this; 0.5 helps on biased-mnist. mib only."),
+        typer.Option(min=0.0, max=1.0, help="Draw rows by p(y|c) to minus this; default 0.5. mib only."),
     ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training set.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Seeds the colours, the weights and the order.")] = 0,
+    palette: PaletteFile = None,
+    image_size: ImageSize = None,
     limit: Annotated[int | None, typer.Option(min=512, help="First so many training images only.")] = None,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many steps.")] = None,
-    output_dir: Annotated[Path, typer.Option(help="Where the run folder goes.")] = Path("runs"),
+    output_dir: OutputDir = Path("runs"),
 ) -> None:
     """Train one method and report what its representation still knows of the attribute.
 
@@ -99,11 +85,15 @@ def train(
         raise InputError("--variance applies to colored-mnist only")
     if rho is not None and dataset != "biased-mnist":
         raise InputError("--rho applies to biased-mnist only")
-    data = load(dataset, rho if variance is None else variance, seed, limit=limit)
+    colours = None if palette is None else read_palette(palette)
+    data = load(
+        dataset, rho if variance is None else variance, seed, limit=limit, palette=colours, image_size=image_size
+    )
     folder = new_run_folder(output_dir, f"train-{data.dataset}-{method}")
     resolved: dict[str, Any] = {
         "command": "train", "dataset": dataset, "variance": variance, "rho": rho, "method": str(method),
         "network": str(network), **options,
+        "palette": None if palette is None else str(palette), "image_size": image_size,
         "epochs": epochs, "seed": seed, "limit": limit, "max_steps": max_steps,
     }  # fmt: skip
     (folder / "config.yaml").write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
@@ -119,8 +109,8 @@ def train(
         )  # fmt: skip
     weights = {k: v.contiguous() for k, v in outcome.method.model.state_dict().items()}
     save_file(weights, folder / "model.safetensors")
-    keys = ("method", "step", "epoch", "seconds", "test_accuracy")
-    write_metrics(folder / "metrics.csv", [{k: e[k] for k in keys} for e in outcome.history])
+    write_metrics(folder / "metrics.csv", metrics(outcome.trace, outcome.history))
+    draw_training(folder / "training.png", {f"{method}, {data.setting}": outcome.trace})
     command = "midebias train " + " ".join(
         [dataset, *(f"--{k.replace('_', '-')} {v}" for k, v in resolved.items()
                          if k not in ("command", "dataset") and v is not None)]

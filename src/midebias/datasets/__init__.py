@@ -3,6 +3,7 @@
 from .biased_mnist import BIASED_MNIST_RHOS, BiasedMNIST
 from .colored_mnist import COLORED_MNIST_VARIANCES, ColoredMNIST
 from .files import bundled_files, read_file
+from .image_folder import read_image_folder
 from .labelled_arrays import read_labelled_arrays
 
 __all__ = [
@@ -12,5 +13,6 @@ __all__ = [
     "ColoredMNIST",
     "bundled_files",
     "read_file",
+    "read_image_folder",
     "read_labelled_arrays",
 ]

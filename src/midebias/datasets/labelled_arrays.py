@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..protocols import DataError
 
-__all__ = ["read_labelled_arrays"]
+__all__ = ["hold_out", "read_labelled_arrays"]
 
 
 def read_labelled_arrays(path: str | Path, *, seed: int = 0) -> dict[str, dict[str, Tensor]]:
@@ -22,16 +22,17 @@ def read_labelled_arrays(path: str | Path, *, seed: int = 0) -> dict[str, dict[s
     Parameters
     ----------
     path : path
-        Holds ``x`` (n, height, width[, channels]), bytes 0 to 255 or floats, ``y`` and ``c``, whole numbers from 0; and
-        ``x_test``, ``y_test``, ``c_test``, on which the method is judged: best without the bias. Without them a fifth
-        of the images, drawn by ``seed``, is set aside, as biased as the rest.
+        Holds ``x`` (n, height, width[, channels]), bytes 0 to 255 or floats, ``y``, whole numbers from 0, and ``c``,
+        whole numbers from 0 (categories) or floats (a continuous attribute); and ``x_test``, ``y_test``, ``c_test``, on
+        which the method is judged: best without the bias. Without them a fifth of the images, drawn by ``seed``, is set
+        aside, as biased as the rest.
     seed : int, default 0
 
     Returns
     -------
     dict
         ``"train"`` and ``"test"``, each with x (n, channels, height, width) as float32 in the given range (bytes are
-        divided by 255), y and c as integers.
+        divided by 255), y as integers, c as integers or float32.
 
     Raises
     ------
@@ -46,13 +47,21 @@ def read_labelled_arrays(path: str | Path, *, seed: int = 0) -> dict[str, dict[s
         raise DataError(f"{path} cannot be read as .npz without executing it ({error})") from error
     train = _part(content, "", path)
     if "x_test" in content:
-        return {"train": train, "test": _part(content, "_test", path)}
-    n = len(train["y"])
+        test = _part(content, "_test", path)
+        if test["c"].dtype != train["c"].dtype:
+            raise DataError(f"{path}: c and c_test must both hold whole numbers or both floats")
+        return {"train": train, "test": test}
+    return hold_out(train, seed=seed)
+
+
+def hold_out(part: dict[str, Tensor], *, seed: int) -> dict[str, dict[str, Tensor]]:
+    """A fifth of the rows, drawn by ``seed``, as ``"test"`` and the others as ``"train"``."""
+    n = len(part["y"])
     order = torch.from_numpy(np.random.default_rng(seed).permutation(n))
     held = max(1, n // 5)
     return {
-        "train": {name: values[order[held:]] for name, values in train.items()},
-        "test": {name: values[order[:held]] for name, values in train.items()},
+        "train": {name: values[order[held:]] for name, values in part.items()},
+        "test": {name: values[order[:held]] for name, values in part.items()},
     }
 
 
@@ -78,6 +87,11 @@ def _part(content: dict[str, NDArray[np.generic]], suffix: str, path: str | Path
     for name, values in (("y", y), ("c", c)):
         if values.shape != (len(x),):
             raise DataError(f"{path}: {name}{suffix} must have shape ({len(x)},) like x, got {values.shape}")
+        if name == "c" and np.issubdtype(values.dtype, np.floating):
+            if not np.isfinite(values).all():
+                raise DataError(f"{path}: c{suffix} holds NaN or infinity")
+            labels[name] = torch.from_numpy(values.astype(np.float32))
+            continue
         if not np.issubdtype(values.dtype, np.integer) or values.min() < 0:
             raise DataError(f"{path}: {name}{suffix} must hold whole numbers from 0, got {values.dtype}")
         labels[name] = torch.from_numpy(values.astype(np.int64))

@@ -54,11 +54,24 @@ class Batch:
 
 @dataclass(frozen=True)
 class StepResult:
-    """Task loss and MI estimates (nats, one per representation) of a step, and how many answers were right."""
+    """What a step did.
+
+    Attributes
+    ----------
+    loss : float
+        Of the task.
+    correct : int
+        How many answers were right.
+    mi : tuple of float
+        Estimates in nats, one per representation.
+    weights : tuple of float
+        What the gradient of each estimate was multiplied by.
+    """
 
     loss: float
     correct: int
     mi: tuple[float, ...] = ()
+    weights: tuple[float, ...] = ()
 
 
 Draw = Callable[[], Batch]

@@ -37,9 +37,11 @@ class MutualInformation(Method):
     estimator : str, default "gaussian"
     adjust : float, default 1.0
         Strength of the logit adjustment; 0 leaves the task loss as it is.
-    rebalance : float, default 0.0
+    rebalance : float, default 0.5
         Rows are drawn by p(y|c) to the power of minus this; see `LogitAdjustment`. Where the attribute nearly always
-        gives the label away, a batch would else hold hardly a row from which I(Z;C|Y) can be seen.
+        gives the label away, a batch would else hold hardly a row from which I(Z;C|Y) can be seen. The default is the
+        square-root sampling of rare classes (Mahajan et al., ECCV 2018; Kang et al., ICLR 2020), taken over to
+        pairs of label and attribute.
     """
 
     name: ClassVar[str] = "mib"
@@ -56,7 +58,7 @@ class MutualInformation(Method):
         critic_steps: int = 10,
         estimator: str = "gaussian",
         adjust: float = 1.0,
-        rebalance: float = 0.0,
+        rebalance: float = 0.5,
         seed: int = 0,
     ) -> None:
         super().__init__(model, problem, lr=lr, precision=precision, seed=seed)
@@ -98,4 +100,4 @@ class MutualInformation(Method):
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 10.0, error_if_nonfinite=True)
         self.optimizer.step()
         correct = int((logits.argmax(1) == batch.y).sum())
-        return StepResult(float(loss.detach()), correct, tuple(self.penalty.estimates))
+        return StepResult(float(loss.detach()), correct, tuple(self.penalty.estimates), self.penalty.weights)

@@ -1,0 +1,195 @@
+"""Image data sets by their name on the command line: Colored MNIST, Biased MNIST, the user's own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..attributes import Attribute, Categorical, Continuous
+from ..datasets import BiasedMNIST, ColoredMNIST, read_image_folder, read_labelled_arrays
+from ..methods import Problem
+from ..protocols import DataError, InputError
+from ..training import TensorData
+
+__all__ = [
+    "ImageData",
+    "Palette",
+    "check_setting",
+    "load",
+    "load_biased_mnist",
+    "load_colored_mnist",
+    "load_own",
+    "read_palette",
+]
+
+Palette = Sequence[Sequence[float]]
+
+_BINS = 8  # of a continuous attribute, for probes and for methods that classify it
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """A biased training set and a test set, in one setting of the data set.
+
+    Attributes
+    ----------
+    dataset, setting : str
+        As they stand in the row.
+    problem : Problem
+    train, test : TensorData
+    attribute_classes : integer Tensor
+        The attribute of the test images as the probe is asked for it.
+    """
+
+    dataset: str
+    setting: str
+    problem: Problem
+    train: TensorData
+    test: TensorData
+    attribute_classes: Tensor
+
+
+def load_colored_mnist(
+    variance: float,
+    seed: int,
+    *,
+    limit: int | None = None,
+    root: str | Path | None = None,
+    palette: Palette | None = None,
+) -> ImageData:
+    """Training set (its first ``limit`` images) and the whole test set; c is the colour."""
+    train = ColoredMNIST(root, "train", variance, seed=seed, limit=limit, palette=palette)
+    test = ColoredMNIST(root, "test", variance, seed=seed, palette=palette)
+    assert test.colour_classes is not None
+    return ImageData(
+        "colored-mnist",
+        f"variance={variance:.3f}",
+        Problem(10, Continuous(3), (8, 8, 8)),
+        TensorData(train.images, train.targets, train.levels, train.colours),
+        TensorData(test.images, test.targets, test.levels, test.colours),
+        test.colour_classes,
+    )
+
+
+def load_biased_mnist(
+    rho: float,
+    seed: int,
+    *,
+    limit: int | None = None,
+    root: str | Path | None = None,
+    palette: Palette | None = None,
+) -> ImageData:
+    """Training set (its first ``limit`` images) and the whole unbiased test set; c is whose colour it is."""
+    train = BiasedMNIST(root, "train", rho, seed=seed, limit=limit, backgrounds=palette)
+    test = BiasedMNIST(root, "test", seed=seed, backgrounds=palette)
+    parts = (TensorData(d.images, d.targets, d.colour_classes[:, None], d.colour_classes) for d in (train, test))
+    biased, unbiased = parts
+    return ImageData(
+        "biased-mnist", f"rho={rho:.3f}", Problem(10, Categorical(10), (10,)), biased, unbiased, test.colour_classes
+    )
+
+
+def load_own(path: str | Path, seed: int, *, limit: int | None = None, image_size: int | None = None) -> ImageData:
+    """The user's own images: an ``.npz`` (see `read_labelled_arrays`) or a folder (see `read_image_folder`).
+
+    An attribute in floats is continuous; probes, and methods that classify it, are given eight bins of it that hold
+    equally many training images each.
+    """
+    path = Path(path)
+    if path.is_dir():
+        content = read_image_folder(path, image_size=image_size, seed=seed)
+    elif image_size is not None:
+        raise InputError("image_size applies to a folder of images only")
+    else:
+        content = read_labelled_arrays(path, seed=seed)
+    train, test = content["train"], content["test"]
+    # Said before training, which takes long, and not by the probe after it.
+    for name, values in (("y", train["y"]), ("c", train["c"]), ("the test images' c", test["c"])):
+        if len(torch.unique(values)) < 2:
+            raise DataError(f"{path}: {name} never varies")
+    if len(test["y"]) < 100:
+        raise DataError(f"{path}: {len(test['y'])} test images are too few for a probe, which needs 100")
+    attribute: Attribute
+    if train["c"].is_floating_point():
+        inner = torch.quantile(train["c"].double(), torch.linspace(0, 1, _BINS + 1, dtype=torch.float64)[1:-1])
+        levels = {k: torch.bucketize(v["c"].double(), inner.unique()) for k, v in content.items()}
+        attribute, n_levels = Continuous(1), _BINS
+    else:
+        levels = {k: v["c"] for k, v in content.items()}
+        n_levels = 1 + max(int(v.max()) for v in levels.values())
+        attribute = Categorical(n_levels)
+    n_classes = 1 + max(int(part["y"].max()) for part in (train, test))
+    parts = []
+    for name, kept in (("train", limit), ("test", None)):
+        x, y, c = (content[name][k][:kept] for k in ("x", "y", "c"))
+        parts.append(TensorData(x.contiguous(memory_format=torch.channels_last), y, levels[name][:kept, None], c))
+    problem = Problem(n_classes, attribute, (n_levels,))
+    return ImageData(path.stem, "as given", problem, parts[0], parts[1], levels["test"])
+
+
+def read_palette(path: str | Path) -> tuple[tuple[float, float, float], ...]:
+    """Ten colours, a line each: red, green, blue in 0 to 255, joined by commas or blanks.
+
+    Raises
+    ------
+    DataError
+        When the file cannot be read or holds something else.
+    """
+    try:
+        lines = [line.replace(",", " ").split() for line in Path(path).read_text(encoding="utf-8").splitlines()]
+        rows = tuple(tuple(float(part) for part in line) for line in lines if line)
+    except (OSError, ValueError) as error:
+        raise DataError(f"palette {path} cannot be read ({error})") from error
+    if len(rows) != 10 or any(len(row) != 3 or not all(0 <= v <= 255 for v in row) for row in rows):
+        raise DataError(f"palette {path} must hold ten lines of three numbers from 0 to 255")
+    return tuple((row[0], row[1], row[2]) for row in rows)
+
+
+def check_setting(dataset: str, setting: float | None) -> None:
+    """Raise `InputError` for a data set or a setting that `load` would refuse, before anything is begun."""
+    if dataset == "colored-mnist":
+        if setting is not None and not 0 < setting < math.inf:
+            raise InputError(f"variance of colored-mnist must be positive and finite, got {setting}")
+    elif dataset == "biased-mnist":
+        if setting is not None and not 0 <= setting <= 1:
+            raise InputError(f"rho of biased-mnist must lie in [0, 1], got {setting}")
+    elif not (dataset.endswith(".npz") or Path(dataset).is_dir()):
+        raise InputError(
+            f"dataset must be colored-mnist, biased-mnist, a .npz file or a folder of images, got {dataset!r}"
+        )
+    elif not Path(dataset).exists():
+        raise InputError(f"{dataset} does not exist")
+
+
+def load(
+    dataset: str,
+    setting: float | None,
+    seed: int,
+    *,
+    limit: int | None = None,
+    palette: Palette | None = None,
+    image_size: int | None = None,
+) -> ImageData:
+    """A data set by its name in the command line: "colored-mnist" (setting: variance), "biased-mnist" (rho), or a path.
+
+    Raises
+    ------
+    InputError
+        As `check_setting` does; also for a palette or an image size where there is none.
+    """
+    check_setting(dataset, setting)
+    own = dataset not in ("colored-mnist", "biased-mnist")
+    if own and palette is not None:
+        raise InputError("palette applies to colored-mnist and biased-mnist only")
+    if own:
+        return load_own(dataset, seed, limit=limit, image_size=image_size)
+    if image_size is not None:
+        raise InputError("image_size applies to a folder of images only")
+    if dataset == "colored-mnist":
+        return load_colored_mnist(0.020 if setting is None else setting, seed, limit=limit, palette=palette)
+    return load_biased_mnist(0.990 if setting is None else setting, seed, limit=limit, palette=palette)

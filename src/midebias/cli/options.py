@@ -1,0 +1,46 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+
+from ..protocols import InputError
+
+__all__ = ["Config", "ImageSize", "OutputDir", "PaletteFile"]
+
+
+def _from_file(context: typer.Context, path: Path | None) -> Path | None:
+    """Values of a yaml file become the defaults; options on the command line win."""
+    if path is None:
+        return None
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"--config {path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"--config {path} must hold a mapping of options")
+    known = {p.name for p in context.command.params}
+    given = {str(k).replace("-", "_"): v for k, v in content.items() if k != "command"}
+    unknown = sorted(set(given) - known)
+    if unknown:
+        raise InputError(f"--config {path} has unknown options: {', '.join(unknown)}")
+    context.default_map = {**(context.default_map or {}), **{k: v for k, v in given.items() if v is not None}}
+    return path
+
+
+Config = Annotated[
+    Path | None,
+    typer.Option(callback=_from_file, is_eager=True, help="YAML file with any of these options."),
+]
+OutputDir = Annotated[Path, typer.Option(help="Where the run folder goes.")]
+PaletteFile = Annotated[
+    Path | None,
+    typer.Option("--palette", help="Ten lines of red, green, blue in 0 to 255: colours of your own for the digits."),
+]
+ImageSize = Annotated[
+    int | None, typer.Option(min=1, help="Scale images to so many pixels a side. Folders of images only.")
+]
