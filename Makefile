@@ -19,7 +19,7 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 benchmark: $(STAMP)
-	$(BIN)/python -m midebias.benchmarks.colored_mnist_first --output results/colored_mnist_first.json
+	$(BIN)/python -m midebias.benchmarks.cost --output results/cost.json
 
 # torch first and pinned: a CPU build is found for it, where an unpinned torch pulls several GB of CUDA.
 $(STAMP): pyproject.toml constraints.txt

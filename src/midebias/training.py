@@ -96,7 +96,7 @@ class TrainingRun:
     ----------
     records : list of EpochRecord
     trace : list of TracePoint
-        About a hundred over the whole run, one of them at the end of each epoch.
+        About fifty over the whole run, one of them at the end of each epoch.
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class TrainingRun:
             self._untraced.append(result)
             now = self.seconds + time.perf_counter() - started
             ended = at + 1 == self.steps_per_epoch or self.finished
-            if ended or self.done_steps % max(1, self.total_steps // 100) == 0:
+            if ended or self.done_steps % max(1, self.total_steps // 50) == 0:
                 self._end_window(now)
             if on_step is not None:
                 on_step()

@@ -16,6 +16,7 @@ from typing import Any
 from ..protocols import DataError, InputError
 from .image_data import Palette, load
 from .images import parse_method, run_method
+from .process import keep_freed_memory
 from .published import PUBLISHED, SOURCES
 from .results import metrics, results_document, write_json, write_metrics
 
@@ -79,7 +80,13 @@ class Cell:
             on_step=on_step,
         )
         row = out.row | {"method": self.method}
-        return {"cell": asdict(self), "row": row, "history": out.history, "trace": out.trace}
+        trace = [{k: _rounded(v) for k, v in point.items()} for point in out.trace]
+        return {"cell": asdict(self), "row": row, "history": out.history, "trace": trace}
+
+
+def _rounded(value: float | Sequence[float]) -> float | list[float]:
+    """To five digits: traces are for pictures, and there are many."""
+    return float(f"{value:.5g}") if isinstance(value, (int, float)) else [float(f"{v:.5g}") for v in value]
 
 
 class Comparison:
@@ -125,8 +132,13 @@ class Comparison:
                 raise DataError(f"{path} was made with other settings than asked for: use another folder")
         return done
 
-    def run(self) -> Iterator[tuple[Cell, dict[str, Any]]]:
+    def run(self, only: Sequence[str] | None = None) -> Iterator[tuple[Cell, dict[str, Any]]]:
         """Run what is missing, a process per cell; yields each row and keeps ``results.json`` up to date.
+
+        Parameters
+        ----------
+        only : sequence of str, optional
+            Methods to run now; the cells of others are left for another time, or another machine.
 
         Raises
         ------
@@ -135,6 +147,8 @@ class Comparison:
         """
         done = self.finished()
         for cell in self.cells:
+            if only is not None and cell.method not in only:
+                continue
             if cell.name not in done:
                 done[cell.name] = self._run_apart(cell)
                 self._write(done)
@@ -277,6 +291,7 @@ def comparison_table(document: Mapping[str, Any]) -> tuple[list[str], list[list[
 
 def _main() -> None:
     """Run the cell given as JSON and write its file; ends when the process that started it is gone."""
+    keep_freed_memory()
     cell, path = Cell(**json.loads(sys.argv[1])), Path(sys.argv[2])
     parent = os.getppid()
 
@@ -284,7 +299,7 @@ def _main() -> None:
         if os.getppid() != parent:
             sys.exit(1)
 
-    write_json(path, cell.run(end_if_orphaned))
+    write_json(path, cell.run(end_if_orphaned), indent=None)
 
 
 if __name__ == "__main__":

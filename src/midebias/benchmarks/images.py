@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from ..networks import Classifier, DigitClassifier, GlobalPoolClassifier, seeded
 from ..protocols import InputError
 from ..training import TrainingRun, bfloat16_is_fast, evaluate
 from .image_data import ImageData
-from .results import peak_memory_mb
+from .process import peak_memory_mb
 
 __all__ = [
     "Network",
@@ -53,7 +53,8 @@ def parse_method(text: str) -> tuple[str, dict[str, Any]]:
     name, *assignments = text.split(":")
     if name not in METHODS:
         raise InputError(f"method must be one of {', '.join(METHODS)}, got {name!r}")
-    kinds = {k: v for k, v in get_type_hints(METHODS[name].__init__).items() if k not in _NOT_OPTIONS}
+    hints = get_type_hints(METHODS[name].__init__).items()
+    kinds = {k: v for k, v in hints if k not in _NOT_OPTIONS and get_origin(v) is not Sequence}
     options: dict[str, Any] = {}
     for assignment in assignments:
         option, _, value = assignment.partition("=")

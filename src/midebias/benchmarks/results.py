@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import platform
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import torch
 
 from .. import __version__
 
-__all__ = ["metrics", "new_run_folder", "peak_memory_mb", "results_document", "versions", "write_json", "write_metrics"]
+__all__ = ["metrics", "new_run_folder", "results_document", "versions", "write_json", "write_metrics"]
 
 
 def versions() -> dict[str, str]:
@@ -41,11 +40,11 @@ def results_document(command: str, seed: Any, rows: Sequence[Mapping[str, Any]],
     }
 
 
-def write_json(path: Path, document: Mapping[str, Any]) -> None:
+def write_json(path: Path, document: Mapping[str, Any], *, indent: int | None = 1) -> None:
     """Write a whole document or nothing: a reader never sees half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    partial.write_text(json.dumps(document, indent=indent) + "\n", encoding="utf-8")
     partial.replace(path)
 
 
@@ -83,15 +82,3 @@ def new_run_folder(parent: Path, name: str) -> Path:
             number += 1
         else:
             return folder
-
-
-def peak_memory_mb(device: str = "cpu") -> float:
-    """Peak memory of this process in MB: resident on CPU, allocated on CUDA; nan where unknown."""
-    if device.startswith("cuda"):
-        return torch.cuda.max_memory_allocated() / 2**20
-    try:
-        import resource
-    except ImportError:  # Windows
-        return float("nan")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

@@ -28,6 +28,9 @@ __all__ = ["compare", "reproduce"]
 
 _REFERENCE_STEPS = 400  # an epoch of the recipe costs dozens of ours
 
+_Only = Annotated[
+    str | None, typer.Option(help="Run only these of its methods now, and leave the others for another time.")
+]
 _Resume = Annotated[Path | None, typer.Option(help="Run folder to go on with; all other options come from it.")]
 
 
@@ -54,6 +57,7 @@ def compare(
     palette: PaletteFile = None,
     image_size: ImageSize = None,
     resume: _Resume = None,
+    only: _Only = None,
     output_dir: OutputDir = Path("runs"),
 ) -> None:
     """Compare methods on one data set: same network, same data, same test; one row per method, setting and seed.
@@ -61,8 +65,10 @@ def compare(
     Example: midebias compare biased-mnist --methods plain,group_dro,mib --settings 0.995,0.990 --seeds 0,1
     """
     if resume is not None:
-        _run(_resumed(resume))
+        _run(_resumed(resume), only)
         return
+    if only is not None:
+        raise InputError("--only goes with --resume; --methods names those of a new comparison")
     if dataset is None:
         raise InputError("name a data set, or a run folder with --resume")
     seeds = seeds if seed is None else str(seed)
@@ -83,7 +89,7 @@ def compare(
     command += "" if settings is None else f" --settings {settings}"
     for option, value in (("limit", limit), ("palette", palette), ("image-size", image_size)):
         command += "" if value is None else f" --{option} {shlex.quote(str(value))}"
-    _run(_begun("compare", cells, command, output_dir))
+    _run(_begun("compare", cells, command, output_dir), None)
 
 
 class _Table(StrEnum):
@@ -102,6 +108,7 @@ def reproduce(
     seed: Annotated[int | None, typer.Option(min=0, help="One seed instead of --seeds.")] = None,
     config: Config = None,
     resume: _Resume = None,
+    only: _Only = None,
     output_dir: OutputDir = Path("runs"),
 ) -> None:
     """Make a table of the paper anew: all methods, all settings, three seeds, published figures beside ours.
@@ -109,7 +116,7 @@ def reproduce(
     Example: midebias reproduce colored-mnist --quick
     """
     if resume is not None:
-        _run(_resumed(resume))
+        _run(_resumed(resume), only)
         return
     if table is None:
         raise InputError("name a table, or a run folder with --resume")
@@ -127,7 +134,7 @@ def reproduce(
     )
     command = f"midebias reproduce {table}{' --quick' if quick else ''} --network {network} --epochs {epochs}"
     command += f" --seeds {seeds}"
-    _run(_begun(f"reproduce-{table}", cells, command, output_dir))
+    _run(_begun(f"reproduce-{table}", cells, command, output_dir), only)
 
 
 def _begun(name: str, cells: Sequence[Cell], command: str, output_dir: Path) -> Comparison:
@@ -155,11 +162,12 @@ def _resumed(folder: Path) -> Comparison:
     return Comparison(folder, cells, command=command)
 
 
-def _run(comparison: Comparison) -> None:
+def _run(comparison: Comparison, only: str | None) -> None:
     cells, folder = comparison.cells, comparison.folder
     console.print(f"{len(cells)} runs, {len(comparison.finished())} of them done; folder {folder}", soft_wrap=True)
-    with cells_bar(len(cells)) as done:
-        for cell, row in comparison.run():
+    wanted = None if only is None else _methods(only)
+    with cells_bar(sum(wanted is None or c.method in wanted for c in cells)) as done:
+        for cell, row in comparison.run(wanted):
             done(f"{cell.name}: test accuracy {row['test_accuracy']:.3f}, {row['seconds']:.0f} s")
     traces = comparison.traces()
     if traces:
