@@ -324,3 +324,35 @@ def test_options_of_a_comparison_from_a_file(tmp_path: Path) -> None:
     assert (folder / "training.png").stat().st_size > 10_000
     columns = (folder / "metrics.csv").read_text().splitlines()[0].split(",")
     assert {"cell", "step", "loss", "train_accuracy", "mi_1", "mi_3", "weight_1", "weight_3"} <= set(columns)
+
+
+def test_some_methods_now_and_the_others_later(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = write_arrays(tmp_path / "own.npz")
+    comparison = Comparison(tmp_path / "runs", cells(data, ("plain", "mib")), command="x")
+    assert [cell.method for cell, _ in comparison.run(only=["mib"])] == ["mib"]
+    assert [r["method"] for r in json.loads((tmp_path / "runs" / "results.json").read_text())["rows"]] == ["mib"]
+    assert list(comparison.traces()) == ["mib, as given"]
+    assert {cell.method for cell, _ in comparison.run()} == {"plain", "mib"}
+    assert [r["method"] for r in json.loads((tmp_path / "runs" / "results.json").read_text())["rows"]] == [
+        "plain",
+        "mib",
+    ]
+    assert list(comparison.traces()) == ["mib, as given"]
+    assert run(["compare", str(data), "--only", "mib"]) == 2
+    assert "--only" in capsys.readouterr().err
+
+
+def test_several_at_a_time_and_none_left_behind(tmp_path: Path) -> None:
+    data = write_arrays(tmp_path / "own.npz")
+    together = grid(str(data), [None], ("plain", "gray", "balanced"), [0], epochs=1)
+    rows = [row for _, row in Comparison(tmp_path / "runs", together, command="x").run(jobs=2)]
+    assert {r["method"] for r in rows} == {"plain", "gray", "balanced"}
+    written = json.loads((tmp_path / "runs" / "results.json").read_text())["rows"]
+    assert [r["method"] for r in written] == ["plain", "gray", "balanced"]
+    assert sorted(p.suffix for p in (tmp_path / "runs" / "cells").iterdir()) == [".json"] * 3
+    bad = grid(str(tmp_path / "none.npz"), [None], ("plain", "gray"), [0], epochs=1)
+    running = Comparison(tmp_path / "bad", bad, command="x").run(jobs=2)
+    with pytest.raises(DataError, match="failed"):
+        next(running)
+    with pytest.raises(InputError, match="jobs"):
+        list(Comparison(tmp_path, bad, command="x").run(jobs=0))

@@ -183,3 +183,22 @@ def test_bad_settings_are_named() -> None:
         TrainingRun(Plain(model()), data(), epochs=1, batch_size=97)
     with pytest.raises(InputError, match="equally many"):
         TensorData(data().x, data().y[:-1], data().levels, data().c)
+
+
+def test_the_trace_holds_every_step_once() -> None:
+    method = MutualInformation(model())
+    run = TrainingRun(method, data(), epochs=30, batch_size=32)
+    losses = []
+    step = method.step
+    method.step = lambda *given: losses.append(step(*given)) or losses[-1]  # type: ignore[func-returns-value, method-assign]
+    run.advance(7)
+    run.advance(1000)
+    n = run.done_steps
+    assert len(losses) == n == run.trace[-1].step
+    assert [p.step for p in run.trace] == sorted({p.step for p in run.trace})
+    assert {r.steps for r in run.records} <= {p.step for p in run.trace}
+    widths = [b.step - a for a, b in zip([0, *(p.step for p in run.trace)], run.trace, strict=False)]
+    mean = sum(w * p.loss for w, p in zip(widths, run.trace, strict=True)) / n
+    assert mean == pytest.approx(sum(r.loss for r in losses) / n)
+    assert all(len(p.mi) == len(p.weights) == 3 for p in run.trace)
+    assert run.trace[-1].weights[2] > 0

@@ -384,3 +384,21 @@ def test_the_multiplier_is_saved_and_scales_what_a_call_returns() -> None:
 def test_a_budget_that_is_none_is_refused() -> None:
     with pytest.raises(InputError, match="max_mi"):
         MIPenalty(6, Categorical(2), max_mi=0.0)
+
+
+def test_the_weights_are_what_the_gradients_were_multiplied_by() -> None:
+    z = torch.randn(256, 4, generator=generator(0))
+    y, c = torch.arange(256) % 2, torch.arange(256) // 2 % 2
+    z[:, 0] += c
+    target = torch.randn(256, 4, generator=generator(1))
+    for mi_weight in (0.5, 2.0):
+        penalty = MIPenalty(4, Categorical(2), estimator="gaussian_linear", mi_weight=mi_weight)
+        assert penalty.weights == (0.0,)
+        alone = z.clone().requires_grad_()
+        (g_mi,) = torch.autograd.grad(copy.deepcopy(penalty)(alone, c, y), alone)
+        (g_task,) = torch.autograd.grad((alone * target).mean(), alone)
+        joined = z.clone().requires_grad_()
+        penalty.backward((joined * target).mean(), joined, c, y)
+        assert joined.grad is not None
+        assert torch.allclose(joined.grad, g_task + penalty.weights[0] * g_mi, atol=1e-7)
+        assert penalty.weights[0] == pytest.approx(mi_weight * float(g_task.norm() / g_mi.norm()), rel=1e-4)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from midebias.report import draw_poster
+from midebias.report import draw_poster, draw_training
 
 
 @pytest.mark.parametrize("names", [["plain"], ["plain", "reference", "mib"], ["somebody else's"]])
@@ -21,3 +21,13 @@ def test_the_poster_is_drawn_for_any_methods(tmp_path: Path, names: list[str]) -
         title="A title",
     )
     assert path.stat().st_size > 20_000
+
+
+@pytest.mark.parametrize(("depths", "runs"), [(0, 1), (1, 2), (3, 11)])
+def test_training_is_drawn_with_and_without_a_penalty(depths: int, runs: int, tmp_path: Path) -> None:
+    trace = [
+        {"step": s, "loss": 1 / s, "mi": [0.1 - 0.05 * s] * depths, "weights": [2.0 * depths] * depths}
+        for s in (1, 2, 3)
+    ]
+    draw_training(tmp_path / "training.png", {f"run {i}": trace for i in range(runs)})
+    assert (tmp_path / "training.png").stat().st_size > 5_000

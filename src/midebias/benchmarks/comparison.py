@@ -7,11 +7,14 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from ..protocols import DataError, InputError
 from .image_data import Palette, load
@@ -132,27 +135,32 @@ class Comparison:
                 raise DataError(f"{path} was made with other settings than asked for: use another folder")
         return done
 
-    def run(self, only: Sequence[str] | None = None) -> Iterator[tuple[Cell, dict[str, Any]]]:
+    def run(self, only: Sequence[str] | None = None, *, jobs: int = 1) -> Iterator[tuple[Cell, dict[str, Any]]]:
         """Run what is missing, a process per cell; yields each row and keeps ``results.json`` up to date.
 
         Parameters
         ----------
         only : sequence of str, optional
             Methods to run now; the cells of others are left for another time, or another machine.
+        jobs : int, default 1
+            Cells at a time, which share the processor's threads.
 
         Raises
         ------
         DataError
             When a cell fails; what is finished stays.
         """
+        if jobs < 1:
+            raise InputError(f"jobs must be at least 1, got {jobs}")
         done = self.finished()
-        for cell in self.cells:
-            if only is not None and cell.method not in only:
-                continue
-            if cell.name not in done:
-                done[cell.name] = self._run_apart(cell)
-                self._write(done)
-            yield cell, done[cell.name]["row"]
+        wanted = [cell for cell in self.cells if only is None or cell.method in only]
+        for cell in wanted:
+            if cell.name in done:
+                yield cell, done[cell.name]["row"]
+        for cell, content in self._run_apart([cell for cell in wanted if cell.name not in done], jobs):
+            done[cell.name] = content
+            self._write(done)
+            yield cell, content["row"]
         self._write(done)
 
     def traces(self) -> dict[str, list[dict[str, Any]]]:
@@ -165,14 +173,46 @@ class Comparison:
                 found[f"{cell.method}, {content['row']['setting'].replace('=', ' ')}"] = content["trace"]
         return found
 
-    def _run_apart(self, cell: Cell) -> dict[str, Any]:
-        """In a process of its own, so that its peak memory is its own."""
+    def _run_apart(self, cells: Sequence[Cell], jobs: int) -> Iterator[tuple[Cell, dict[str, Any]]]:
+        """Each in a process of its own, so that its peak memory is its own; in the order in which they end."""
+        waiting, running = list(reversed(cells)), dict[subprocess.Popen[str], Cell]()
+        environment = dict(os.environ)
+        if jobs > 1:
+            environment["OMP_NUM_THREADS"] = str(max(1, torch.get_num_threads() // jobs))
+        try:
+            while waiting or running:
+                while waiting and len(running) < jobs:
+                    cell = waiting.pop()
+                    running[self._start(cell, environment)] = cell
+                ended = [process for process in running if process.poll() is not None]
+                for process in ended:
+                    cell = running.pop(process)
+                    yield cell, self._result(cell, process)
+                if not ended:
+                    time.sleep(0.1)
+        finally:
+            for process, cell in running.items():
+                process.kill()
+                process.wait()
+                self._path(cell).with_suffix(".stderr").unlink(missing_ok=True)
+
+    def _start(self, cell: Cell, environment: Mapping[str, str]) -> subprocess.Popen[str]:
         path = self._path(cell)
+        path.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "midebias.benchmarks.comparison", json.dumps(asdict(cell)), str(path)]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
-        if result.returncode or not path.is_file():
-            last = (result.stderr.strip().splitlines() or [f"exit status {result.returncode}"])[-1]
-            raise DataError(f"{cell.name} failed: {last}")
+        # A file, not a pipe: nobody reads along, and a full pipe would stop the process.
+        with path.with_suffix(".stderr").open("w", encoding="utf-8") as errors:
+            return subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, text=True, env=environment
+            )
+
+    def _result(self, cell: Cell, process: subprocess.Popen[str]) -> dict[str, Any]:
+        path = self._path(cell)
+        errors = path.with_suffix(".stderr")
+        said = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        errors.unlink()
+        if process.returncode or not path.is_file():
+            raise DataError(f"{cell.name} failed: {(said or [f'exit status {process.returncode}'])[-1]}")
         content = json.loads(path.read_text(encoding="utf-8"))
         return {k: content[k] for k in _CONTENT}
 

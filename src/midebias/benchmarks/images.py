@@ -185,6 +185,7 @@ def run_method(
         "seconds": run.seconds,
         "seconds_per_epoch": run.seconds / done,
         "peak_memory_mb": peak_memory_mb(),
+        "threads": torch.get_num_threads(),
     }
     return Outcome(row, history, [asdict(point) for point in run.trace], logits.argmax(1), result, method)
 

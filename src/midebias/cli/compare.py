@@ -31,6 +31,9 @@ _REFERENCE_STEPS = 400  # an epoch of the recipe costs dozens of ours
 _Only = Annotated[
     str | None, typer.Option(help="Run only these of its methods now, and leave the others for another time.")
 ]
+_Jobs = Annotated[
+    int, typer.Option(min=1, help="Runs at a time; they share the processor, and so their seconds mean less.")
+]
 _Resume = Annotated[Path | None, typer.Option(help="Run folder to go on with; all other options come from it.")]
 
 
@@ -58,6 +61,7 @@ def compare(
     image_size: ImageSize = None,
     resume: _Resume = None,
     only: _Only = None,
+    jobs: _Jobs = 1,
     output_dir: OutputDir = Path("runs"),
 ) -> None:
     """Compare methods on one data set: same network, same data, same test; one row per method, setting and seed.
@@ -65,7 +69,7 @@ def compare(
     Example: midebias compare biased-mnist --methods plain,group_dro,mib --settings 0.995,0.990 --seeds 0,1
     """
     if resume is not None:
-        _run(_resumed(resume), only)
+        _run(_resumed(resume), only, jobs)
         return
     if only is not None:
         raise InputError("--only goes with --resume; --methods names those of a new comparison")
@@ -89,7 +93,7 @@ def compare(
     command += "" if settings is None else f" --settings {settings}"
     for option, value in (("limit", limit), ("palette", palette), ("image-size", image_size)):
         command += "" if value is None else f" --{option} {shlex.quote(str(value))}"
-    _run(_begun("compare", cells, command, output_dir), None)
+    _run(_begun("compare", cells, command, output_dir), None, jobs)
 
 
 class _Table(StrEnum):
@@ -109,6 +113,7 @@ def reproduce(
     config: Config = None,
     resume: _Resume = None,
     only: _Only = None,
+    jobs: _Jobs = 1,
     output_dir: OutputDir = Path("runs"),
 ) -> None:
     """Make a table of the paper anew: all methods, all settings, three seeds, published figures beside ours.
@@ -116,7 +121,7 @@ def reproduce(
     Example: midebias reproduce colored-mnist --quick
     """
     if resume is not None:
-        _run(_resumed(resume), only)
+        _run(_resumed(resume), only, jobs)
         return
     if table is None:
         raise InputError("name a table, or a run folder with --resume")
@@ -134,7 +139,7 @@ def reproduce(
     )
     command = f"midebias reproduce {table}{' --quick' if quick else ''} --network {network} --epochs {epochs}"
     command += f" --seeds {seeds}"
-    _run(_begun(f"reproduce-{table}", cells, command, output_dir), only)
+    _run(_begun(f"reproduce-{table}", cells, command, output_dir), only, jobs)
 
 
 def _begun(name: str, cells: Sequence[Cell], command: str, output_dir: Path) -> Comparison:
@@ -162,12 +167,12 @@ def _resumed(folder: Path) -> Comparison:
     return Comparison(folder, cells, command=command)
 
 
-def _run(comparison: Comparison, only: str | None) -> None:
+def _run(comparison: Comparison, only: str | None, jobs: int) -> None:
     cells, folder = comparison.cells, comparison.folder
     console.print(f"{len(cells)} runs, {len(comparison.finished())} of them done; folder {folder}", soft_wrap=True)
     wanted = None if only is None else _methods(only)
     with cells_bar(sum(wanted is None or c.method in wanted for c in cells)) as done:
-        for cell, row in comparison.run(wanted):
+        for cell, row in comparison.run(wanted, jobs=jobs):
             done(f"{cell.name}: test accuracy {row['test_accuracy']:.3f}, {row['seconds']:.0f} s")
     traces = comparison.traces()
     if traces:

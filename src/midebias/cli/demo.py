@@ -13,6 +13,7 @@ import yaml
 from ..benchmarks.image_data import ImageData, load_colored_mnist
 from ..benchmarks.images import Outcome, run_method
 from ..benchmarks.results import new_run_folder, results_document, write_json, write_metrics
+from ..methods import METHODS
 from ..report import draw_poster
 from .console import bars, console, show_table
 from .options import Config, OutputDir
@@ -60,7 +61,7 @@ def demo(
     outcomes: dict[str, Outcome] = {}
     with bars() as shown:
         for name, options in plan:
-            steps = options.get("max_steps") or options["epochs"] * (limit // 512)
+            steps = options.get("max_steps") or options["epochs"] * (limit // METHODS[name].batch_size)
             shown.start(name, steps)
             outcomes[name] = run_method(
                 name, data, seed=seed, on_step=shown.step, on_evaluation=shown.evaluation, **options

@@ -95,7 +95,7 @@ class Method(ABC):
     """
 
     name: ClassVar[str]
-    batch_size: ClassVar[int] = 512
+    batch_size: ClassVar[int] = 256
     learning_rate: ClassVar[float] = 3e-3
     cosine: ClassVar[bool] = True
 

@@ -30,7 +30,8 @@ class MutualInformation(Method):
     model, problem, lr, precision, seed
         See `Method`.
     mi_weight : float, default 3.0
-        Length of the penalty's gradient over the task's, at each depth.
+        Length of the penalty's gradient over the task's, at each depth, while the learning rate is at its height. It
+        falls with the learning rate: late in training what a batch still shows of I(Z;C|Y) is mostly chance.
     criterion : {"separation", "independence"}
     critic_steps : int
         Only for estimators with a critic.
@@ -63,6 +64,7 @@ class MutualInformation(Method):
     ) -> None:
         super().__init__(model, problem, lr=lr, precision=precision, seed=seed)
         attribute = self.problem.attribute
+        self.mi_weight = mi_weight
         self._weights: Tensor | None = None
         self.adjustment = LogitAdjustment(
             attribute, self.problem.n_classes, strength=adjust, rebalance=rebalance, seed=seed
@@ -90,6 +92,7 @@ class MutualInformation(Method):
     def step(self, batch: Batch, draw: Draw, lr: float) -> StepResult:
         """See `Method.step`."""
         self.set_lr(lr)
+        self.penalty.mi_weight = self.mi_weight * lr / self.lr
         with self.autocast():
             depths = self.model.depths(batch.x)
             logits = self.model.head(depths[-1])
