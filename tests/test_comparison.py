@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,9 @@ import torch
 
 from midebias.attributes import Continuous
 from midebias.benchmarks.comparison import Cell, Comparison, comparison_table, grid, summarize
-from midebias.benchmarks.image_data import load, load_own, read_palette
+from midebias.benchmarks.image_data import hold_out, load, load_own, read_palette
 from midebias.benchmarks.images import parse_method, run_method
+from midebias.benchmarks.tables import markdown_table
 from midebias.cli import run
 from midebias.datasets import read_labelled_arrays
 from midebias.methods import METHODS
@@ -112,7 +114,8 @@ def test_a_damaged_or_foreign_cell_is_named(tmp_path: Path) -> None:
     path.write_text('{"cell": ')
     with pytest.raises(DataError, match="damaged"):
         comparison.finished()
-    path.write_text(json.dumps({"cell": {"epochs": 9}, "row": {}, "history": [], "trace": []}))
+    other = asdict(comparison.cells[0]) | {"epochs": 9}
+    path.write_text(json.dumps({"cell": other, "row": {}, "history": [], "trace": []}))
     with pytest.raises(DataError, match="other settings"):
         comparison.finished()
 
@@ -356,3 +359,25 @@ def test_several_at_a_time_and_none_left_behind(tmp_path: Path) -> None:
         next(running)
     with pytest.raises(InputError, match="jobs"):
         list(Comparison(tmp_path, bad, command="x").run(jobs=0))
+
+
+def test_held_out_images_are_training_images_and_judged_without_the_test(tmp_path: Path) -> None:
+    data = load("biased-mnist", 0.9, 0, limit=2000)
+    aside = hold_out(data, 0)
+    assert (len(aside.train), len(aside.test)) == (1500, 500)
+    together = torch.cat([aside.train.x, aside.test.x]).flatten(1)
+    assert torch.equal(together.sum(1).sort().values, data.train.x.flatten(1).sum(1).sort().values)
+    assert not torch.equal(aside.test.y, hold_out(data, 1).test.y)
+    row = run_method("plain", aside, epochs=4, network="lnl").row
+    assert row["dataset"] == "biased-mnist-held-out"
+    right = row["test_accuracy"]
+    assert row["reweighted_accuracy"] < right  # plain training reads the colour, and the weights undo it
+    assert row["reweighted_accuracy_stderr"] > 0
+    arguments = ["compare", "biased-mnist", "--methods", "plain", "--limit", "2000", "--seed", "0", "--epochs", "1"]
+    assert run([*arguments, "--held-out", "--batch-size", "100", "--output-dir", str(tmp_path)]) == 0
+    document = json.loads((tmp_path / "compare-001" / "results.json").read_text())
+    assert document["rows"][0]["steps"] == 15
+    assert "published" not in document or not document["published"]
+    assert "--held-out" in document["command"]
+    assert "--batch-size 100" in document["command"]
+    assert "nats" in markdown_table(document)

@@ -20,6 +20,7 @@ __all__ = [
     "ImageData",
     "Palette",
     "check_setting",
+    "hold_out",
     "load",
     "load_biased_mnist",
     "load_colored_mnist",
@@ -44,6 +45,8 @@ class ImageData:
     train, test : TensorData
     attribute_classes : integer Tensor
         The attribute of the test images as the probe is asked for it.
+    held_out : bool
+        Whether the test images are as biased as the training images.
     """
 
     dataset: str
@@ -52,6 +55,7 @@ class ImageData:
     train: TensorData
     test: TensorData
     attribute_classes: Tensor
+    held_out: bool = False
 
 
 def load_colored_mnist(
@@ -130,6 +134,21 @@ def load_own(path: str | Path, seed: int, *, limit: int | None = None, image_siz
         parts.append(TensorData(x.contiguous(memory_format=torch.channels_last), y, levels[name][:kept, None], c))
     problem = Problem(n_classes, attribute, (n_levels,))
     return ImageData(path.stem, "as given", problem, parts[0], parts[1], levels["test"])
+
+
+def hold_out(data: ImageData, seed: int) -> ImageData:
+    """A quarter of the training images, drawn by ``seed``, in place of the test set: to choose settings by.
+
+    They are as biased as the rest, and the images, labels and attribute of the test set are not used at all.
+    """
+    n = len(data.train)
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    parts = []
+    for rows in (order[n // 4 :], order[: n // 4]):
+        batch = data.train.batch(rows)
+        parts.append(TensorData(batch.x, batch.y, batch.levels, batch.c))
+    name = f"{data.dataset}-held-out"
+    return ImageData(name, data.setting, data.problem, parts[0], parts[1], parts[1].levels[:, 0], held_out=True)
 
 
 def read_palette(path: str | Path) -> tuple[tuple[float, float, float], ...]:

@@ -10,7 +10,9 @@ from typing import Any, get_args, get_origin, get_type_hints
 import torch
 from torch import Tensor
 
+from ..estimation import estimate_mi
 from ..leakage import ProbeResult, probe
+from ..logit_adjustment import LogitAdjustment
 from ..methods import METHODS, Method, Problem
 from ..networks import Classifier, DigitClassifier, GlobalPoolClassifier, seeded
 from ..protocols import InputError
@@ -112,6 +114,7 @@ def run_method(
     epochs: int,
     seed: int = 0,
     network: str = "paper",
+    batch_size: int | None = None,
     max_steps: int | None = None,
     evaluate_every: int | None = None,
     options: Mapping[str, Any] | None = None,
@@ -127,6 +130,8 @@ def run_method(
     data : ImageData
     epochs, max_steps : int
         Length of the run; ``max_steps`` ends it early.
+    batch_size : int, optional
+        Default is the method's own.
     network : {"paper", "lnl"}
     evaluate_every : int, optional
         Steps between test evaluations; default once an epoch. Nothing is chosen by them: the last network counts.
@@ -144,7 +149,7 @@ def run_method(
     method = build_method(name, data.problem, seed=seed, network=network, channels=channels, **dict(options or {}))
     if network == "paper" and data.train.x.shape[2:] != (28, 28):
         raise InputError(f"network 'paper' takes 28x28 images, got {tuple(data.train.x.shape[2:])}; use 'lnl'")
-    run = TrainingRun(method, data.train, epochs=epochs, seed=seed, max_steps=max_steps)
+    run = TrainingRun(method, data.train, epochs=epochs, batch_size=batch_size, seed=seed, max_steps=max_steps)
     test = data.test
     history: list[dict[str, Any]] = []
     while not run.finished:
@@ -187,7 +192,32 @@ def run_method(
         "peak_memory_mb": peak_memory_mb(),
         "threads": torch.get_num_threads(),
     }
+    if data.held_out:
+        row |= _on_biased_images(z, logits, data, seed)
     return Outcome(row, history, [asdict(point) for point in run.trace], logits.argmax(1), result, method)
+
+
+def _on_biased_images(z: Tensor, logits: Tensor, data: ImageData, seed: int) -> dict[str, float]:
+    """What can be said from biased images of the accuracy without the bias, and of what leaks beside the label.
+
+    Images are weighted by 1 / p(y|c), which makes the label independent of the attribute, as far as the bias leaves
+    such images at all. Weights are truncated at the root of n times their mean (Ionides, "Truncated importance
+    sampling", 2008).
+    """
+    test, problem = data.test, data.problem
+    unbiased = LogitAdjustment(problem.attribute, problem.n_classes, rebalance=1.0, seed=seed)
+    weights = unbiased.fit(data.train.c, data.train.y).sampling_weights(test.c, test.y)
+    weights = weights.clamp(max=float(weights.mean()) * len(weights) ** 0.5)
+    weights /= weights.sum()
+    right = (logits.argmax(1) == test.y).double()
+    accuracy = float((weights * right).sum())
+    mi = estimate_mi(z, test.c, attribute=problem.attribute, condition_on=test.y, random_state=seed)
+    return {
+        "reweighted_accuracy": accuracy,
+        "reweighted_accuracy_stderr": float((weights * (right - accuracy)).square().sum().sqrt()),
+        "conditional_mi": mi.value,
+        "conditional_mi_stderr": mi.stderr,
+    }
 
 
 def _accuracy(logits: Tensor, y: Tensor) -> float:

@@ -42,7 +42,8 @@ def markdown_table(document: Mapping[str, Any]) -> str:
     if "recipe" in document:
         return _cost(document)
     settings = {entry["setting"] for entry in document["summary"]}
-    body = _one_setting(document) if len(settings) == 1 else _accuracies(document)
+    held_out = "reweighted_accuracy" in document["summary"][0]
+    body = _one_setting(document) if len(settings) == 1 and not held_out else _accuracies(document)
     return body + "\n" + _made_by(document)
 
 
