@@ -206,7 +206,7 @@ def test_the_trace_holds_every_step_once() -> None:
 
 @pytest.mark.parametrize(("fade", "expected"), [(0.0, 3.0), (1.0, 1.5), (2.0, 0.75)])
 def test_the_weight_fades_with_the_learning_rate(fade: float, expected: float) -> None:
-    method = MutualInformation(model(), mi_weight=3.0, fade=fade)
+    method = MutualInformation(model(), mi_weight=3.0, fade=fade, adjust=0.0, rebalance=0.0)
     full = data().batch(torch.arange(64))
     method.step(full, lambda: full, method.lr / 2)
     assert method.penalty.mi_weight == pytest.approx(expected)
