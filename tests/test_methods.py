@@ -202,13 +202,3 @@ def test_the_trace_holds_every_step_once() -> None:
     assert mean == pytest.approx(sum(r.loss for r in losses) / n)
     assert all(len(p.mi) == len(p.weights) == 3 for p in run.trace)
     assert run.trace[-1].weights[2] > 0
-
-
-@pytest.mark.parametrize(("fade", "expected"), [(0.0, 3.0), (1.0, 1.5), (2.0, 0.75)])
-def test_the_weight_fades_with_the_learning_rate(fade: float, expected: float) -> None:
-    method = MutualInformation(model(), mi_weight=3.0, fade=fade, adjust=0.0, rebalance=0.0)
-    full = data().batch(torch.arange(64))
-    method.step(full, lambda: full, method.lr / 2)
-    assert method.penalty.mi_weight == pytest.approx(expected)
-    with pytest.raises(InputError, match="fade"):
-        MutualInformation(model(), fade=-1.0)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..logit_adjustment import LogitAdjustment
 from ..networks import Classifier
 from ..penalty import MIPenalty
-from ..protocols import Criterion, InputError
+from ..protocols import Criterion
 from .interface import Batch, Draw, Method, Precision, Problem, StepResult
 
 __all__ = ["MutualInformation"]
@@ -30,10 +30,7 @@ class MutualInformation(Method):
     model, problem, lr, precision, seed
         See `Method`.
     mi_weight : float, default 3.0
-        Length of the penalty's gradient over the task's, at each depth, while the learning rate is at its height.
-    fade : float, default 1.0
-        The weight falls as this power of the learning rate: late in training what a batch still shows of I(Z;C|Y) is
-        mostly chance. 0 keeps it constant.
+        Length of the penalty's gradient over the task's, at each depth.
     criterion : {"separation", "independence"}
     critic_steps : int
         Only for estimators with a critic.
@@ -62,14 +59,10 @@ class MutualInformation(Method):
         estimator: str = "gaussian",
         adjust: float = 1.0,
         rebalance: float = 0.5,
-        fade: float = 1.0,
         seed: int = 0,
     ) -> None:
         super().__init__(model, problem, lr=lr, precision=precision, seed=seed)
         attribute = self.problem.attribute
-        if not 0 <= fade < float("inf"):
-            raise InputError(f"fade must be at least 0 and finite, got {fade}")
-        self.mi_weight, self.fade = mi_weight, fade
         self._weights: Tensor | None = None
         self.adjustment = LogitAdjustment(
             attribute, self.problem.n_classes, strength=adjust, rebalance=rebalance, seed=seed
@@ -97,7 +90,6 @@ class MutualInformation(Method):
     def step(self, batch: Batch, draw: Draw, lr: float) -> StepResult:
         """See `Method.step`."""
         self.set_lr(lr)
-        self.penalty.mi_weight = self.mi_weight * (lr / self.lr) ** self.fade
         with self.autocast():
             depths = self.model.depths(batch.x)
             logits = self.model.head(depths[-1])
