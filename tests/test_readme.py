@@ -7,16 +7,26 @@ from pathlib import Path
 import pytest
 import torch
 
-from midebias.benchmarks.tables import accuracy_table, fill
+from midebias.benchmarks.image_data import load_own
+from midebias.benchmarks.tables import fill
+from midebias.cli import app
 from midebias.protocols import DataError
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_tables_are_those_of_the_results() -> None:
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_the_tables_are_those_of_the_results(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert fill(text, ROOT) == text, "run: python -m midebias.benchmarks.tables"
+
+
+def test_there_are_tables() -> None:
     assert len(re.findall(r"<!-- results/", README)) >= 2
-    assert fill(README, ROOT) == README, "run: python -m midebias.benchmarks.tables"
 
 
 def test_a_marker_without_a_file_is_named(tmp_path: Path) -> None:
@@ -25,12 +35,21 @@ def test_a_marker_without_a_file_is_named(tmp_path: Path) -> None:
 
 
 def test_summaries_are_means_of_their_rows() -> None:
-    for path in (ROOT / "results").glob("*.json"):
-        document = json.loads(path.read_text(encoding="utf-8"))
-        for method, summary in document["summary"].items():
-            accuracies = [r["test_accuracy"] for r in document["rows"] if r["method"] == method]
-            assert sum(accuracies) / len(accuracies) == pytest.approx(summary["test_accuracy"])
-        assert accuracy_table(document).count("\n|") == len(document["summary"]) + 1
+    documents = [json.loads(path.read_text(encoding="utf-8")) for path in (ROOT / "results").glob("*/results.json")]
+    assert documents
+    for document in documents:
+        for entry in document["summary"]:
+            same = [r for r in document["rows"] if all(r[k] == entry[k] for k in ("dataset", "setting", "method"))]
+            assert len(same) == entry["seeds"]
+            mean = sum(r["test_accuracy"] for r in same) / len(same)
+            assert mean == pytest.approx(entry["test_accuracy"])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_commands_that_are_shown_exist(page: Path) -> None:
+    known = {c.name or getattr(c.callback, "__name__", "") for c in app.registered_commands}
+    for verb in re.findall(r"^midebias (\w+)", page.read_text(encoding="utf-8"), re.MULTILINE):
+        assert verb in known, verb
 
 
 def test_the_one_line_runs_as_it_stands() -> None:
@@ -44,7 +63,17 @@ def test_the_one_line_runs_as_it_stands() -> None:
     assert torch.isfinite(names["loss"])  # type: ignore[call-overload]
 
 
-def test_linked_files_exist() -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_linked_files_exist(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
         if not target.startswith("http"):
-            assert (ROOT / target).is_file(), target
+            assert (page.parent / target).is_file(), target
+
+
+def test_the_arrays_of_the_docs_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "own-data.md").read_text("utf-8"), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "own-data.md", "exec"), {})
+    data = load_own("scanner.npz", 0)
+    assert data.problem.n_classes == 2
+    assert len(data.train) + len(data.test) == 1200

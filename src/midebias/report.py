@@ -124,10 +124,13 @@ def draw_training(path: Path, traces: Mapping[str, Sequence[Mapping[str, Any]]])
             if kind == "loss":
                 axis.plot(steps, [point["loss"] for point in trace], color=_INK, lw=1.4)
             else:
-                _draw_depths(axis, steps, [point[kind] for point in trace])
+                # A weight of zero, nothing having been descended on, is a gap: there is no place for it on the scale.
+                gap = float("nan")
+                values = [[v or gap if kind == "weights" else v for v in point[kind]] for point in trace]
+                _draw_depths(axis, steps, values)
                 if kind == "weights" and any(w > 0 for point in trace for w in point["weights"]):
                     axis.set_yscale("log")
-            _style(axis, title if row == 0 else "")
+            _style(axis, title if row == 0 else "", size=10)
             if column == 0:
                 axis.set_ylabel(names[kind], color=_INK, fontsize=9)
         axes[-1, column].set_xlabel("step", color=_INK, fontsize=9)
@@ -273,7 +276,7 @@ def _draw_leakage(axis: Any, names: Sequence[str], rows: Mapping[str, Mapping[st
     _style(axis, "What the representation still knows of colour")
 
 
-def _style(axis: Any, title: str) -> None:
-    axis.set_title(title, loc="left", fontsize=12, fontweight="bold", color=_INK, pad=10)
+def _style(axis: Any, title: str, *, size: int = 12) -> None:
+    axis.set_title(title, loc="left", fontsize=size, fontweight="bold", color=_INK, pad=10)
     axis.spines[["top", "right"]].set_visible(False)
     axis.tick_params(colors=_INK, labelsize=9)

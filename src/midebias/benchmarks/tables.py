@@ -1,4 +1,4 @@
-"""Tables of the README, written from ``results/``: ``python -m midebias.benchmarks.tables``.
+"""Tables of the README and of ``docs/``, written from ``results/``: ``python -m midebias.benchmarks.tables``.
 
 A table stands between ``<!-- results/NAME.json -->`` and ``<!-- end -->``; everything between is replaced.
 """
@@ -126,11 +126,12 @@ def fill(text: str, root: Path) -> str:
 
 
 def main() -> None:
-    """Rewrite the tables of the README in the current folder."""
+    """Rewrite the tables of the README and of ``docs/`` in the current folder."""
     readme = Path("README.md")
     if not readme.is_file():
         sys.exit("README.md is not here: run this at the root of the repository")
-    readme.write_text(fill(readme.read_text(encoding="utf-8"), Path()), encoding="utf-8")
+    for page in (readme, *Path("docs").glob("*.md")):
+        page.write_text(fill(page.read_text(encoding="utf-8"), Path()), encoding="utf-8")
 
 
 if __name__ == "__main__":
