@@ -20,6 +20,9 @@ lint: $(STAMP)
 
 benchmark: $(STAMP)
 	$(BIN)/python -m midebias.benchmarks.cost --output results/cost.json
+	$(BIN)/midebias reproduce --resume results/colored-mnist
+	$(BIN)/midebias reproduce --resume results/biased-mnist
+	$(BIN)/python -m midebias.benchmarks.tables
 
 # torch first and pinned: a CPU build is found for it, where an unpinned torch pulls several GB of CUDA.
 $(STAMP): pyproject.toml constraints.txt
