@@ -381,3 +381,21 @@ def test_held_out_images_are_training_images_and_judged_without_the_test(tmp_pat
     assert "--held-out" in document["command"]
     assert "--batch-size 100" in document["command"]
     assert "nats" in markdown_table(document)
+
+
+def test_the_ceiling_is_trained_without_the_bias(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for dataset, setting in (("colored-mnist", 0.02), ("biased-mnist", 1.0)):
+        biased, unbiased = (load(dataset, setting, 0, limit=2000, unbiased=u) for u in (False, True))
+        assert unbiased.setting == biased.setting
+        assert torch.equal(unbiased.train.y, biased.train.y)
+        assert torch.equal(unbiased.test.x, biased.test.x)
+        explained = []
+        for part in (biased.train, unbiased.train):
+            colour = part.x.flatten(2).amax(2) if dataset == "colored-mnist" else part.x[:, :, 0, 0]
+            means = torch.stack([colour[part.y == k].mean(0) for k in range(10)])
+            explained.append(float(means.var(0).sum() / colour.var(0).sum()))
+        assert explained[0] > 0.5
+        assert explained[1] < 0.05
+    own = write_arrays(tmp_path / "own.npz")
+    assert run(["compare", str(own), "--methods", "ceiling", "--output-dir", str(tmp_path)]) == 2
+    assert "ceiling" in capsys.readouterr().err

@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 __all__ = ["draw_comparison", "draw_poster", "draw_training"]
 
 _COLOURS = {"plain": "#b8473d", "reference": "#8a8f98", "mib": "#1f6f8b"}
-_LABELS = {"plain": "plain training", "reference": "reference recipe", "mib": "midebias"}
+_LABELS = {
+    "ceiling": "ceiling (no bias)",
+    "plain": "plain training",
+    "reference": "reference recipe",
+    "mib": "midebias",
+}
 _INK = "#22262b"
 
 

@@ -23,9 +23,10 @@ from .process import keep_freed_memory
 from .published import PUBLISHED, SOURCES
 from .results import metrics, results_document, write_json, write_metrics
 
-__all__ = ["Cell", "Comparison", "comparison_table", "grid", "summarize"]
+__all__ = ["CEILING", "Cell", "Comparison", "comparison_table", "grid", "summarize"]
 
 
+CEILING = "ceiling"
 _CONTENT = ("row", "history", "trace")
 _SUMMARIZED = (
     "test_accuracy",
@@ -48,7 +49,7 @@ class Cell:
     setting : float or None
         Variance of Colored MNIST, rho of Biased MNIST.
     method : str
-        A name, with options if any; see `parse_method`.
+        A name, with options if any; see `parse_method`. Or "ceiling": plain training without the bias.
     palette, image_size
         See `load`.
     held_out : bool
@@ -86,10 +87,11 @@ class Cell:
             limit=self.limit,
             palette=self.palette,
             image_size=self.image_size,
+            unbiased=self.method == CEILING,
         )
         if self.held_out:
             data = hold_out(data, self.seed)
-        name, options = parse_method(self.method)
+        name, options = parse_method("plain" if self.method == CEILING else self.method)
         out = run_method(
             name,
             data,
@@ -284,7 +286,7 @@ def grid(
             epochs,
             network,
             limit,
-            max_steps=reference_steps if parse_method(method)[0] == "reference" else None,
+            max_steps=reference_steps if method.split(":")[0] == "reference" else None,
             palette=palette,
             image_size=image_size,
             held_out=held_out,

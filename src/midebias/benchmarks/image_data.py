@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -65,9 +65,10 @@ def load_colored_mnist(
     limit: int | None = None,
     root: str | Path | None = None,
     palette: Palette | None = None,
+    unbiased: bool = False,
 ) -> ImageData:
     """Training set (its first ``limit`` images) and the whole test set; c is the colour."""
-    train = ColoredMNIST(root, "train", variance, seed=seed, limit=limit, palette=palette)
+    train = ColoredMNIST(root, "train", variance, seed=seed, limit=limit, palette=palette, unbiased=unbiased)
     test = ColoredMNIST(root, "test", variance, seed=seed, palette=palette)
     assert test.colour_classes is not None
     return ImageData(
@@ -193,8 +194,11 @@ def load(
     limit: int | None = None,
     palette: Palette | None = None,
     image_size: int | None = None,
+    unbiased: bool = False,
 ) -> ImageData:
     """A data set by its name in the command line: "colored-mnist" (setting: variance), "biased-mnist" (rho), or a path.
+
+    With ``unbiased`` the training images have colours that say nothing about the digit, as those of the test.
 
     Raises
     ------
@@ -205,10 +209,18 @@ def load(
     own = dataset not in ("colored-mnist", "biased-mnist")
     if own and palette is not None:
         raise InputError("palette applies to colored-mnist and biased-mnist only")
+    if own and unbiased:
+        raise InputError(
+            f"{dataset} cannot be made without its bias: the ceiling is for colored-mnist and biased-mnist"
+        )
     if own:
         return load_own(dataset, seed, limit=limit, image_size=image_size)
     if image_size is not None:
         raise InputError("image_size applies to a folder of images only")
     if dataset == "colored-mnist":
-        return load_colored_mnist(0.020 if setting is None else setting, seed, limit=limit, palette=palette)
-    return load_biased_mnist(0.990 if setting is None else setting, seed, limit=limit, palette=palette)
+        variance = 0.020 if setting is None else setting
+        return load_colored_mnist(variance, seed, limit=limit, palette=palette, unbiased=unbiased)
+    rho = 0.990 if setting is None else setting
+    if not unbiased:
+        return load_biased_mnist(rho, seed, limit=limit, palette=palette)
+    return replace(load_biased_mnist(0.1, seed, limit=limit, palette=palette), setting=f"rho={rho:.3f}")

@@ -19,6 +19,7 @@ __all__ = ["fill", "markdown_table"]
 
 _NAMES = {
     "plain": "plain training",
+    "ceiling": "plain training without the bias: the ceiling",
     "mib": "**midebias**",
     "mib:adjust=0:rebalance=0": "penalty alone",
     "mib:rebalance=0": "penalty and logit adjustment",

@@ -58,6 +58,8 @@ class ColoredMNIST(Dataset[tuple[Tensor, int, Tensor]]):
         First so many images only.
     palette : array of shape (10, 3), optional
         Mean colours in 0 to 255; default is the protocol's.
+    unbiased : bool, optional
+        Whether the mean colour is that of a digit drawn uniformly. Default is as the protocol has it: in the test only.
 
     Attributes
     ----------
@@ -86,6 +88,7 @@ class ColoredMNIST(Dataset[tuple[Tensor, int, Tensor]]):
         attribute: Literal["levels", "colour"] = "levels",
         limit: int | None = None,
         palette: ArrayLike | None = None,
+        unbiased: bool | None = None,
     ) -> None:
         if not 0 < variance < float("inf"):
             raise InputError(f"variance must be positive and finite, got {variance}")
@@ -96,7 +99,8 @@ class ColoredMNIST(Dataset[tuple[Tensor, int, Tensor]]):
             raise InputError(f"palette must have shape (10, 3), got {means.shape}")
         labels, gray = read_digits(root, split, limit)
         rng = np.random.default_rng([seed, 0 if split == "train" else 1])
-        classes = labels if split == "train" else rng.integers(0, 10, size=len(labels))
+        biased = split == "train" if unbiased is None else not unbiased
+        classes = labels if biased else rng.integers(0, 10, size=len(labels))
         jitter = rng.normal(scale=variance**0.5, size=(len(labels), 3))
         colours = np.clip(means[classes] + jitter, 0.0, 1.0)
         if limit is not None:
