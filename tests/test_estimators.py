@@ -219,3 +219,27 @@ def test_estimate_mi_is_reproducible_and_checks_its_arguments() -> None:
         estimate_mi(z, c[:-1])
     with pytest.raises(InputError, match="estimator"):
         estimate_mi(z, c, estimator="guess")  # type: ignore[arg-type]
+
+
+def test_several_representations_together_are_as_one_by_one() -> None:
+    groups = torch.arange(300) % 3
+    c = torch.randn(300, 2, generator=generator(0))
+    first = torch.randn(300, 5, generator=generator(1)) + c[:, :1]
+    second = torch.randn(300, 9, generator=generator(2)) * 3
+    second[:, 0] += c[:, 1].abs()
+    constant = torch.zeros(300, 4)
+    options = {"features": "random", "n_features": 16, "ridge": 1e-2, "attribute_degree": 2}
+    for inside in (None, groups):
+        leaves = [z.clone().requires_grad_() for z in (first, second, constant)]
+        together = GaussianMI(**options, seed=4).several(leaves, c, inside)
+        together.sum().backward()
+        alone = GaussianMI(**options, seed=4)
+        for k, z in enumerate((first, second, constant)):
+            leaf = z.clone().requires_grad_()
+            value = alone(leaf, c, inside)
+            value.backward()
+            assert together[k].item() == pytest.approx(value.item(), abs=1e-5)
+            assert torch.allclose(leaves[k].grad, leaf.grad, atol=1e-6)  # type: ignore[arg-type]
+        assert together[2].item() == 0.0
+    with pytest.raises(InputError, match="random"):
+        GaussianMI().several([first], c)

@@ -402,3 +402,21 @@ def test_the_weights_are_what_the_gradients_were_multiplied_by() -> None:
         assert joined.grad is not None
         assert torch.allclose(joined.grad, g_task + penalty.weights[0] * g_mi, atol=1e-7)
         assert penalty.weights[0] == pytest.approx(mi_weight * float(g_task.norm() / g_mi.norm()), rel=1e-4)
+
+
+def test_penalty_estimates_several_depths_as_each_alone() -> None:
+    """Together or apart only the random features differ: the means over many draws agree."""
+    c, y = torch.arange(512) % 2, torch.arange(512) // 2 % 4
+    z = [torch.randn(512, d, generator=generator(d)) for d in (3, 6)]
+    z[0][:, 0] += c
+    z[1][:, 1] += 0.5 * c
+    both = MIPenalty((3, 6), Categorical(2), estimator="gaussian")
+    each = [MIPenalty(d, Categorical(2), estimator="gaussian", seed=1) for d in (3, 6)]
+    sums = [0.0, 0.0, 0.0, 0.0]
+    for _ in range(50):
+        both(z, c, y)
+        for k in (0, 1):
+            sums[k] += both.estimates[k] / 50
+            sums[2 + k] += each[k](z[k], c, y).item() / 50
+    assert sums[:2] == pytest.approx(sums[2:], abs=0.02)
+    assert sums[0] > sums[1] > 0.01

@@ -69,8 +69,8 @@ def gaussian_information(z: Tensor, c: Tensor, groups: Tensor | None, *, ridge: 
 
     Parameters
     ----------
-    z : Tensor of shape (n, p)
-        Features of the representation.
+    z : Tensor of shape (n, p) or (m, n, p)
+        Features of the representation, or of m representations.
     c : Tensor of shape (n, q)
         Features of the attribute, centred within groups.
     groups : integer Tensor of shape (n,) or None
@@ -81,42 +81,47 @@ def gaussian_information(z: Tensor, c: Tensor, groups: Tensor | None, *, ridge: 
     Returns
     -------
     Tensor
-        Scalar. The expected excess counts as a constant in its gradient. Zero, without a gradient, when either
-        side does not vary within any group.
+        Scalar, or of shape (m,). The expected excess counts as a constant in its gradient. Zero, without a gradient,
+        when either side does not vary within any group.
 
     Raises
     ------
     TooFewSamples
         When the samples are too few for the number of features.
     """
-    magnitude = float(z.detach().square().mean())
-    z, n_groups = center_within(z, groups)
+    several = z if z.ndim == 3 else z[None]
+    m, n, p = several.shape
+    nothing = several.sum(dim=(1, 2)) * 0.0
+    magnitude = several.detach().square().mean(dim=(1, 2)).double()
+    flat, n_groups = center_within(several.transpose(0, 1).reshape(n, m * p), groups)
+    centred = flat.reshape(n, m, p).transpose(0, 1)
     white = _whiten(c)
-    n, p, q = len(z), z.shape[1], white.shape[1]
-    dof = n - n_groups
-    if q == 0 or dof < 1:
-        return z.sum() * 0.0
-    covariance = (z.T @ z / n).double()
-    scale = covariance.diagonal().mean()
-    if not float(scale.detach()) > 1e-11 * magnitude:  # below this, variance is rounding error
-        return z.sum() * 0.0
-    ridge_at = (ridge + 1e-10) * scale
-    effective = float(p)
+    q, dof = white.shape[1], n - n_groups
+    covariance = (centred.transpose(1, 2) @ centred / n).double()
+    scale = covariance.diagonal(dim1=1, dim2=2).mean(dim=1)
+    varies = scale.detach() > 1e-11 * magnitude  # below this, variance is rounding error
+    if q == 0 or dof < 1 or not bool(varies.any()):
+        return nothing if z.ndim == 3 else nothing[0]
+    ridge_at = (ridge + 1e-10) * torch.where(varies, scale, 1.0)
+    effective = [float(p)] * m
     if ridge > 0 or p >= dof:
         spectrum = torch.linalg.eigvalsh(covariance.detach()).clamp(min=0)
-        effective = float((spectrum / (spectrum + ridge_at.detach())).sum())
-    if effective + q + 2 > dof:
+        effective = (spectrum / (spectrum + ridge_at.detach()[:, None])).sum(dim=1).tolist()
+    most = max(e for e, there in zip(effective, varies.tolist(), strict=True) if there)
+    if most + q + 2 > dof:
         raise TooFewSamples(
             f"z: {n} samples in {n_groups} groups are too few for {p} features against {q} of c: "
             "use a bigger batch, a bank, fewer features or a larger ridge"
         )
     eye = torch.eye(p, dtype=covariance.dtype, device=covariance.device)
-    factor = torch.linalg.cholesky(covariance + ridge_at * eye)
-    cross = (z.T @ white / n).double()
+    factor = torch.linalg.cholesky(covariance + ridge_at[:, None, None] * eye)
+    cross = (centred.transpose(1, 2) @ white / n).double()
     r = torch.linalg.solve_triangular(factor, cross, upper=False)
-    inner = torch.eye(q, dtype=r.dtype, device=r.device) * (1 + 1e-9) - r.T @ r
+    inner = torch.eye(q, dtype=r.dtype, device=r.device) * (1 + 1e-9) - r.transpose(1, 2) @ r
     plug_in = -0.5 * torch.linalg.slogdet(inner).logabsdet
-    return (plug_in - wilks_bias(effective, q, dof)).to(z.dtype)
+    excess = plug_in.new_tensor([wilks_bias(e, q, dof) for e in effective])
+    value = torch.where(varies, (plug_in - excess).to(z.dtype), nothing)
+    return value if z.ndim == 3 else value[0]
 
 
 def check_encoded(z: Tensor, c: Tensor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -170,6 +171,7 @@ class MIPenalty(nn.Module):
         for each in self.estimators:
             if not isinstance(each, Estimator):
                 raise InputError(f"estimator must build estimator modules, got {type(each).__name__}")
+        self._alike = len(widths) > 1 and estimator == "gaussian"
         trainable = any(p.requires_grad for p in self.estimators.parameters())
         self.bank = (2048 if trainable else _FILL) if bank is None else bank
         self.banks = nn.ModuleList(Bank(self.bank, w, attribute.dim) for w in widths)
@@ -206,13 +208,9 @@ class MIPenalty(nn.Module):
         """
         representations = [z] if isinstance(z, Tensor) else list(z)
         values, groups, present = self._inputs(representations, c, y)
-        total: Tensor | None = None
-        for k, h in enumerate(representations):
-            summary = Summary(h, self.shapes[k], name=self._name(k))
-            term = self._weighted(k, self._estimate(k, summary.values, values, groups, present))
-            total = term if total is None else total + term
-        assert total is not None
-        return total
+        summaries = [Summary(h, self.shapes[k], name=self._name(k)).values for k, h in enumerate(representations)]
+        terms = self._estimates(summaries, values, groups, present)
+        return torch.stack([self._weighted(k, term) for k, term in enumerate(terms)]).sum()
 
     def backward(self, task_loss: Tensor, z: Tensor | Sequence[Tensor], c: Tensor, y: Tensor | None = None) -> Tensor:
         """Backpropagate task and penalty with one pass through the encoder.
@@ -233,26 +231,24 @@ class MIPenalty(nn.Module):
         """
         representations = [z] if isinstance(z, Tensor) else list(z)
         values, groups, present = self._inputs(representations, c, y)
-        total = task_loss.new_zeros((), dtype=torch.float32)
+        if not all(h.requires_grad for h in representations):
+            raise InputError("z needs a gradient: pass the encoder's output itself, not detached")
+        summaries = [Summary(h.detach(), self.shapes[k], name=self._name(k)) for k, h in enumerate(representations)]
+        leaves = [summary.values.detach().requires_grad_() for summary in summaries]
+        with torch.enable_grad():
+            total = torch.stack(self._estimates(leaves, values, groups, present)).sum()
+            gradients = torch.autograd.grad(total, leaves)
         handles, reached = [], [False] * len(representations)
         try:
             for k, h in enumerate(representations):
-                if not h.requires_grad:
-                    raise InputError("z needs a gradient: pass the encoder's output itself, not detached")
-                summary = Summary(h.detach(), self.shapes[k], name=self._name(k))
-                leaf = summary.values.detach().requires_grad_()
-                with torch.enable_grad():
-                    term = self._estimate(k, leaf, values, groups, present)
-                    (g_mi,) = torch.autograd.grad(term, leaf)
-                total += term.detach()
-                handles.append(h.register_hook(self._join(k, summary, g_mi, reached)))
+                handles.append(h.register_hook(self._join(k, summaries[k], gradients[k], reached)))
             task_loss.backward()
         finally:
             for handle in handles:
                 handle.remove()
         if not all(reached):
             raise InputError(f"task_loss does not depend on z[{reached.index(False)}]: nothing to balance against")
-        return total
+        return total.detach()
 
     def _join(self, k: int, summary: Summary, g_mi: Tensor, reached: list[bool]) -> Callable[[Tensor], Tensor]:
         def hook(g_task: Tensor) -> Tensor:
@@ -304,7 +300,22 @@ class MIPenalty(nn.Module):
             groups = groups.long()
         return values, groups, present
 
-    def _estimate(self, k: int, h: Tensor, values: Tensor, groups: Tensor | None, present: Tensor) -> Tensor:
+    def _estimates(
+        self, representations: list[Tensor], values: Tensor, groups: Tensor | None, present: Tensor
+    ) -> list[Tensor]:
+        """One for each representation; closed forms on random features together, where nothing keeps them apart."""
+        ready: Sequence[Tensor | None] = [None] * len(representations)
+        together = self._alike and not self.preconditioning and len(values) >= _FILL and bool(present.all())
+        if together and len({h.dtype for h in representations}) == 1:
+            first = self.estimators[0]
+            assert isinstance(first, GaussianMI)
+            with contextlib.suppress(TooFewSamples):  # then each is asked, and says so itself
+                ready = first.several(representations, values, groups).unbind()
+        return [self._estimate(k, h, values, groups, present, ready[k]) for k, h in enumerate(representations)]
+
+    def _estimate(
+        self, k: int, h: Tensor, values: Tensor, groups: Tensor | None, present: Tensor, ready: Tensor | None
+    ) -> Tensor:
         health = self.health[k]
         estimator: Any = self.estimators[k]
         nothing = h.sum() * 0.0
@@ -325,7 +336,8 @@ class MIPenalty(nn.Module):
                 self._train_critic(estimator, *(bank.rows() if known else (h.detach(), values, groups)))
             if estimator.trainable and int(estimator.updates) < max(1, self.critic_warmup):
                 return self._skip(k, "untrained", nothing)
-            term = self._filled(estimator, bank, precondition(h, groups, self.preconditioning), values, groups)
+            shaped = precondition(h, groups, self.preconditioning)
+            term = self._filled(estimator, bank, shaped, values, groups) if ready is None else ready
         except TooFewSamples:
             return self._skip(k, "too_few", nothing)
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -108,17 +109,33 @@ class GaussianMI(nn.Module):
         Returns zero, without a gradient, when c does not vary within any group. Raises `InputError` when
         there are too few samples for the number of features.
         """
+        self._check(z, c, groups)
+        z = self._lift(z)
+        return gaussian_information(z, self._features_of(c.to(z.dtype), groups), groups, ridge=self.ridge)
+
+    def several(self, representations: Sequence[Tensor], c: Tensor, groups: Tensor | None = None) -> Tensor:
+        """Estimates (m,) of m representations of the same samples, as by `forward` but together, which is faster.
+
+        For random features, of which every representation has equally many. Raises `InputError` for linear ones.
+        """
+        if self.features != "random":
+            raise InputError("several representations can be estimated together with features='random' only")
+        for z in representations:
+            self._check(z, c, groups)
+        features = torch.stack([self._lift(z) for z in representations])
+        return gaussian_information(features, self._features_of(c.to(features.dtype), groups), groups, ridge=self.ridge)
+
+    def _check(self, z: Tensor, c: Tensor, groups: Tensor | None) -> None:
         check_representation(z)
         check_groups(groups, len(z))
         check_encoded(z, c)
-        z = self._lift(z.float() if z.dtype in (torch.float16, torch.bfloat16) else z)
-        c = c.to(z.dtype)
+
+    def _features_of(self, c: Tensor, groups: Tensor | None) -> Tensor:
         c, _ = center_within(with_products(c) if self.attribute_degree == 2 else c, groups)
-        if self.group_signs:
-            c = random_signs(c, groups, self._generator)
-        return gaussian_information(z, c, groups, ridge=self.ridge)
+        return random_signs(c, groups, self._generator) if self.group_signs else c
 
     def _lift(self, z: Tensor) -> Tensor:
+        z = z.float() if z.dtype in (torch.float16, torch.bfloat16) else z
         if self.features == "linear":
             if self.projection is None:
                 return z
