@@ -52,10 +52,10 @@ def against_the_recipe(data: ImageData, *, epochs: int, steps: int, target: floa
     theirs: list[float] = []
     accuracy = 0.0
     while not ours.finished and accuracy < target:
-        ours.advance(ours.steps_per_epoch // 4)
+        ours.advance(max(1, ours.steps_per_epoch // 4))
         accuracy = float((evaluate(ours.method, data.test.x)[1].argmax(1) == data.test.y).float().mean())
         _LOG.info("%d steps, %.0f s: %.3f", ours.done_steps, ours.seconds, accuracy)
-        for _ in range(max(1, steps // 4)):
+        for _ in range(max(1, steps // 4) if not reference.finished else 0):
             started = time.perf_counter()
             reference.advance(1)
             theirs.append(time.perf_counter() - started)
@@ -80,7 +80,9 @@ def against_the_recipe(data: ImageData, *, epochs: int, steps: int, target: floa
 
 def _critic_steps(run: TrainingRun) -> float:
     """Seconds a step of the epoch that the recipe's critic has to itself; a dozen of them are made."""
-    batches = [run.data.batch(rows) for rows in torch.arange(12 * run.batch_size).split(run.batch_size)]
+    batches = [
+        run.data.batch(rows) for rows in torch.arange(min(12 * run.batch_size, len(run.data))).split(run.batch_size)
+    ]
     started = time.perf_counter()
     run.method.begin_epoch(batches)
     run.method.begin_epoch = lambda batches: None  # type: ignore[method-assign]  # from here on, steps alone are timed

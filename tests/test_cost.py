@@ -1,0 +1,63 @@
+"""The cost benchmark reckons what it says, on a few images."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from midebias.benchmarks.cost import against_the_recipe, over_plain
+from midebias.benchmarks.image_data import ImageData, load_colored_mnist
+from midebias.benchmarks.process import peak_memory_mb
+from midebias.benchmarks.tables import markdown_table
+from midebias.protocols import InputError
+from midebias.training import TensorData
+
+
+@pytest.fixture(scope="module")
+def data() -> ImageData:
+    whole = load_colored_mnist(0.02, 0, limit=768)
+    few = TensorData(*(t[:200] for t in (whole.test.x, whole.test.y, whole.test.levels, whole.test.c)))
+    return replace(whole, test=few)
+
+
+def test_cost_over_plain(data: ImageData) -> None:
+    plain, ours = over_plain(data.train, ["mib"], epochs=1)
+    assert (plain["method"], ours["method"]) == ("plain", "mib")
+    assert plain["over_plain"] == 1.0
+    assert ours["over_plain"] == pytest.approx(ours["seconds_per_epoch"] / plain["seconds_per_epoch"])
+
+
+def test_time_until_a_target_against_the_recipe(data: ImageData) -> None:
+    found = against_the_recipe(data, epochs=1, steps=2, target=0.01)
+    assert found["reached"] >= 0.01
+    epochs, seconds = found["our_epochs"], found["our_seconds"]
+    assert found["reference_over_ours_same_epochs"] == pytest.approx(
+        found["reference_seconds_per_epoch"] * epochs / seconds
+    )
+    assert found["reference_over_ours_per_epoch"] > 1
+    row = {"method": "mib", "seconds_per_epoch": 3.0, "over_plain": 1.06}
+    table = markdown_table({"rows": [row], "recipe": found, "seed": [0], "command": "made by"})
+    assert "**1.06** times plain" in table
+    assert "made by" in table
+    with pytest.raises(InputError, match="not reached"):
+        against_the_recipe(data, epochs=1, steps=2, target=1.1)
+
+
+def test_freed_memory_is_kept_in_a_process_of_its_own() -> None:
+    program = (
+        "import torch, resource\n"
+        "from midebias.benchmarks.process import keep_freed_memory\n"
+        "kept = keep_freed_memory()\n"
+        "for _ in range(30): torch.zeros(2**24)\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "for _ in range(30): torch.zeros(2**24)\n"
+        "print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)\n"
+    )
+    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    if out[0] == "False":
+        pytest.skip("the C library takes no such options")
+    assert int(out[1]) < 2000  # one anew is 16,384 pages; before it is at rest, a few are
+    assert peak_memory_mb() > 50
