@@ -100,6 +100,8 @@ class Cell:
             network=self.network,
             batch_size=self.batch_size,
             max_steps=self.max_steps,
+            # Where testing takes longer than an epoch, one test at the end.
+            evaluate_every=None if len(data.train) >= len(data.test) else sys.maxsize,
             options=options,
             on_step=on_step,
         )
