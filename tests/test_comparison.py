@@ -171,16 +171,16 @@ def test_bad_arguments_end_in_one_sentence(
 def test_reproduce_covers_every_method_and_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     planned: list[Cell] = []
 
-    def nothing(self: Comparison) -> list[None]:
+    def nothing(self: Comparison, only: object = None, *, jobs: int = 1) -> list[None]:
         planned.extend(self.cells)
         raise DataError("enough")
 
     monkeypatch.setattr(Comparison, "run", nothing)
     assert run(["reproduce", "biased-mnist", "--output-dir", str(tmp_path)]) == 2
-    assert len(planned) == 4 * 3 * len(METHODS)
+    assert len(planned) == 4 * 3 * len(METHODS) + 1  # and the ceiling
     planned.clear()
     assert run(["reproduce", "colored-mnist", "--quick", "--output-dir", str(tmp_path)]) == 2
-    assert len(planned) == len(METHODS)
+    assert len(planned) == len(METHODS) + 1
     assert {c.limit for c in planned} == {6_000}
 
 
