@@ -17,11 +17,11 @@ import torch
 
 from midebias.attributes import Continuous
 from midebias.benchmarks.comparison import Cell, Comparison, comparison_table, grid, summarize
-from midebias.benchmarks.image_data import hold_out, load, load_own, read_palette
+from midebias.benchmarks.image_data import hold_out, load, load_own
 from midebias.benchmarks.images import parse_method, run_method
 from midebias.benchmarks.tables import markdown_table
 from midebias.cli import run
-from midebias.datasets import read_labelled_arrays
+from midebias.datasets import ColoredMNIST, read_labelled_arrays, read_palette
 from midebias.methods import METHODS
 from midebias.protocols import DataError, InputError
 
@@ -294,6 +294,9 @@ def test_a_palette_of_the_users_own(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(DataError, match="palette"):
             read_palette(path)
+    for wrong in (np.full((10, 3), 256), np.full((10, 3), np.nan), np.zeros((9, 3))):
+        with pytest.raises(InputError, match="palette"):
+            ColoredMNIST(limit=600, palette=wrong)
 
 
 def test_methods_take_options_by_name() -> None:
@@ -309,9 +312,17 @@ def test_an_option_that_cannot_be_trained_with_is_refused_before_anything_is_wri
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["compare", "colored-mnist", "--output-dir", str(tmp_path / "runs")]
-    for method, said in (("mib:mi_weight=-1", "mi_weight"), ("mib:criterion=both", "criterion"), ("plain:lr=0", "lr")):
+    wrong = {"mib:mi_weight=-1": "mi_weight", "mib:mi_weight=nan": "mi_weight", "mib:adjust=inf": "strength",
+             "mib:criterion=both": "criterion", "plain:lr=0": "lr"}  # fmt: skip
+    for method, said in wrong.items():
         assert run([*arguments, "--methods", method]) == 2
         assert said in capsys.readouterr().err
+    own = str(write_arrays(tmp_path / "own.npz"))
+    palette = tmp_path / "palette.txt"
+    palette.write_text("\n".join(["1 2 3"] * 10))
+    for option in (["--palette", str(palette)], ["--image-size", "9"], ["--methods", "ceiling"]):
+        assert run(["compare", own, *option, *arguments[2:]]) == 2
+        assert option[0].strip("-").replace("-", "_") in capsys.readouterr().err.replace("ceiling", "methods")
     assert not (tmp_path / "runs").exists()
 
 
@@ -357,6 +368,7 @@ def test_several_at_a_time_and_none_left_behind(tmp_path: Path) -> None:
     running = Comparison(tmp_path / "bad", bad, command="x").run(jobs=2)
     with pytest.raises(DataError, match="failed"):
         next(running)
+    assert not list((tmp_path / "bad" / "cells").iterdir())
     with pytest.raises(InputError, match="jobs"):
         list(Comparison(tmp_path, bad, command="x").run(jobs=0))
 

@@ -90,6 +90,7 @@ def test_sizes_must_agree_or_be_given(tmp_path: Path) -> None:
         ("file,y,c\nimages/0.png,1\n", "line 2"),
         ("file,y,c\nimages/0.png,1,1\nimages/1.png,,1\n", "line 3"),
         ("file,y,c,split\nimages/0.png,1,1,valid\n", "split"),
+        ("file,y,c\nimages/0.png,1,0.5\nimages/1.png,1,nan\n", "c holds NaN"),
         ("file,y,c\n", "no training images"),
         ("file,y,c,split\nimages/0.png,1,1,test\n", "no training images"),
     ],

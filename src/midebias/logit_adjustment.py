@@ -8,6 +8,7 @@ At prediction the logits are used alone.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -65,8 +66,8 @@ class LogitAdjustment(nn.Module):
         super().__init__()
         if n_classes < 2:
             raise InputError(f"n_classes must be at least 2, got {n_classes}")
-        if strength < 0:
-            raise InputError(f"strength must be at least 0, got {strength}")
+        if not 0 <= strength < math.inf:
+            raise InputError(f"strength must be at least 0 and finite, got {strength}")
         if not 0 <= floor <= 1:
             raise InputError(f"floor must lie in [0, 1], got {floor}")
         if not 0 <= rebalance <= 1:

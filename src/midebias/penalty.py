@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from .attributes import Attribute, Continuous
 from .balancing import Balance, DualAscent, GradientBalance
 from .estimators import DonskerVaradhan, GaussianMI, LearnedGaussianMI
+from .health import Health
 from .marginals import Bank
 from .preconditioning import precondition
 from .protocols import Criterion, Estimator, InputError, TooFewSamples, check_groups
@@ -24,32 +25,6 @@ __all__ = ["FeatureMap", "Health", "MIPenalty", "Tokens"]
 EstimatorName = Literal["gaussian_learned", "gaussian", "gaussian_linear", "donsker_varadhan"]
 
 _FILL = 64  # pairs a closed form is computed from, at least, where the bank holds them
-
-
-@dataclass
-class Health:
-    """What happened to the estimates of one representation; nothing is skipped without being counted.
-
-    Attributes
-    ----------
-    used : int
-        Estimates descended on.
-    negative, untrained, not_finite, too_few : int
-        Estimates not descended on: at or below zero (nothing left to remove, or a critic that lags), from a
-        critic without enough updates, NaN or infinite, or from too few samples with the attribute present.
-    missing : int
-        Samples left out because their attribute is missing.
-    streak : int
-        Consecutive estimates not descended on.
-    """
-
-    used: int = 0
-    negative: int = 0
-    untrained: int = 0
-    not_finite: int = 0
-    too_few: int = 0
-    missing: int = 0
-    streak: int = field(default=0, repr=False)
 
 
 class MIPenalty(nn.Module):
@@ -150,9 +125,9 @@ class MIPenalty(nn.Module):
             raise InputError("condition_on goes with criterion='separation': 'independence' conditions on nothing")
         if not isinstance(attribute, Attribute):
             raise InputError(f"attribute must be Categorical, Continuous or Attributes, got {attribute!r}")
-        if mi_weight < 0:
-            raise InputError(f"mi_weight must be at least 0, got {mi_weight}")
-        if critic_steps < 0 or critic_warmup < 0 or critic_lr <= 0:
+        if not 0 <= mi_weight < math.inf:
+            raise InputError(f"mi_weight must be at least 0 and finite, got {mi_weight}")
+        if critic_steps < 0 or critic_warmup < 0 or not critic_lr > 0:
             raise InputError("critic_steps and critic_warmup must be >= 0 and critic_lr > 0")
         if preconditioning is None:
             preconditioning = 1 / 3 if estimator == "gaussian_learned" else 0.0

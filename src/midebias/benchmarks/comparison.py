@@ -345,7 +345,7 @@ def comparison_table(document: Mapping[str, Any]) -> tuple[list[str], list[list[
             if entry["seeds"] > 1:
                 text += f" ± {entry[column + '_std']:.3f}"
             if "conditional_mi" in entry:
-                text += f", {entry['conditional_mi']:.2f} nats"
+                text += f", {round(entry['conditional_mi'], 2) + 0.0:.2f} nats"  # 0.00, and not -0.00
             line.append(f"**{text}**" if entry[column] == best[setting] else text)
         lines.append(line)
     for published in document.get("published", {}).values():

@@ -104,7 +104,7 @@ def main() -> None:
     rows = over_plain(data.train, arguments.methods, epochs=arguments.epochs)
     for row in rows:
         _LOG.info("%s", row)
-    target = PUBLISHED["colored-mnist"]["LNL"][f"variance={0.020:.3f}"]
+    target = PUBLISHED["colored-mnist"]["LNL"]["variance=0.020"]
     recipe = against_the_recipe(data, epochs=5, steps=arguments.reference_steps, target=target)
     _LOG.info("%s", recipe)
     command = (

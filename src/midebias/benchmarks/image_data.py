@@ -25,7 +25,6 @@ __all__ = [
     "load_biased_mnist",
     "load_colored_mnist",
     "load_own",
-    "read_palette",
 ]
 
 Palette = Sequence[Sequence[float]]
@@ -152,38 +151,32 @@ def hold_out(data: ImageData, seed: int) -> ImageData:
     return ImageData(name, data.setting, data.problem, parts[0], parts[1], parts[1].levels[:, 0], held_out=True)
 
 
-def read_palette(path: str | Path) -> tuple[tuple[float, float, float], ...]:
-    """Ten colours, a line each: red, green, blue in 0 to 255, joined by commas or blanks.
-
-    Raises
-    ------
-    DataError
-        When the file cannot be read or holds something else.
-    """
-    try:
-        lines = [line.replace(",", " ").split() for line in Path(path).read_text(encoding="utf-8").splitlines()]
-        rows = tuple(tuple(float(part) for part in line) for line in lines if line)
-    except (OSError, ValueError) as error:
-        raise DataError(f"palette {path} cannot be read ({error})") from error
-    if len(rows) != 10 or any(len(row) != 3 or not all(0 <= v <= 255 for v in row) for row in rows):
-        raise DataError(f"palette {path} must hold ten lines of three numbers from 0 to 255")
-    return tuple((row[0], row[1], row[2]) for row in rows)
-
-
-def check_setting(dataset: str, setting: float | None) -> None:
+def check_setting(
+    dataset: str,
+    setting: float | None,
+    *,
+    palette: Palette | None = None,
+    image_size: int | None = None,
+    unbiased: bool = False,
+) -> None:
     """Raise `InputError` for a data set or a setting that `load` would refuse, before anything is begun."""
-    if dataset == "colored-mnist":
-        if setting is not None and not 0 < setting < math.inf:
-            raise InputError(f"variance of colored-mnist must be positive and finite, got {setting}")
-    elif dataset == "biased-mnist":
-        if setting is not None and not 0 <= setting <= 1:
-            raise InputError(f"rho of biased-mnist must lie in [0, 1], got {setting}")
-    elif not (dataset.endswith(".npz") or Path(dataset).is_dir()):
+    made = dataset in ("colored-mnist", "biased-mnist")
+    if not made and not (dataset.endswith(".npz") or Path(dataset).is_dir()):
         raise InputError(
             f"dataset must be colored-mnist, biased-mnist, a .npz file or a folder of images, got {dataset!r}"
         )
-    elif not Path(dataset).exists():
+    if not made and not Path(dataset).exists():
         raise InputError(f"{dataset} does not exist")
+    if palette is not None and not made:
+        raise InputError("palette applies to colored-mnist and biased-mnist only")
+    if unbiased and not made:
+        raise InputError(f"ceiling: {dataset} cannot be made without its bias, as colored-mnist and biased-mnist can")
+    if image_size is not None and not Path(dataset).is_dir():
+        raise InputError("image_size applies to a folder of images only")
+    if dataset == "colored-mnist" and setting is not None and not 0 < setting < math.inf:
+        raise InputError(f"variance of colored-mnist must be positive and finite, got {setting}")
+    if dataset == "biased-mnist" and setting is not None and not 0 <= setting <= 1:
+        raise InputError(f"rho of biased-mnist must lie in [0, 1], got {setting}")
 
 
 def load(
@@ -203,20 +196,11 @@ def load(
     Raises
     ------
     InputError
-        As `check_setting` does; also for a palette or an image size where there is none.
+        As `check_setting` does.
     """
-    check_setting(dataset, setting)
-    own = dataset not in ("colored-mnist", "biased-mnist")
-    if own and palette is not None:
-        raise InputError("palette applies to colored-mnist and biased-mnist only")
-    if own and unbiased:
-        raise InputError(
-            f"{dataset} cannot be made without its bias: the ceiling is for colored-mnist and biased-mnist"
-        )
-    if own:
+    check_setting(dataset, setting, palette=palette, image_size=image_size, unbiased=unbiased)
+    if dataset not in ("colored-mnist", "biased-mnist"):
         return load_own(dataset, seed, limit=limit, image_size=image_size)
-    if image_size is not None:
-        raise InputError("image_size applies to a folder of images only")
     if dataset == "colored-mnist":
         variance = 0.020 if setting is None else setting
         return load_colored_mnist(variance, seed, limit=limit, palette=palette, unbiased=unbiased)

@@ -54,10 +54,12 @@ def _one_setting(document: Mapping[str, Any]) -> str:
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for entry in document["summary"]:
-        test = f"{entry['test_accuracy']:.3f} ± {entry['test_accuracy_std']:.3f}"
+        test = f"{entry['test_accuracy']:.3f}"
+        if entry["seeds"] > 1:
+            test += f" ± {entry['test_accuracy_std']:.3f} (lowest {entry['test_accuracy_min']:.3f})"
         lines.append(
             f"| {_name(entry['method'])} | {entry['train_accuracy']:.3f} | "
-            f"{test} (lowest {entry['test_accuracy_min']:.3f}) | "
+            f"{test} | "
             f"{entry['mi']:.2f} | {entry['probe_accuracy']:.2f} | {entry['chance']:.2f} |"
         )
     return "\n".join(lines) + "\n"
@@ -72,16 +74,25 @@ def _accuracies(document: Mapping[str, Any]) -> str:
 
 
 def _made_by(document: Mapping[str, Any]) -> str:
-    seeds: dict[int, list[str]] = {}
+    runs: dict[str, dict[tuple[int, ...], list[str]]] = {}
     for entry in document["summary"]:
-        name = _name(entry["method"]).strip("*")
-        if name not in seeds.setdefault(entry["seeds"], []):
-            seeds[entry["seeds"]].append(name)
-    said = "; ".join(f"{n} seed{'s' if n > 1 else ''}: {', '.join(names)}" for n, names in sorted(seeds.items()))
+        mine = {r["seed"] for r in document["rows"] if all(r[k] == entry[k] for k in ("method", "setting", "network"))}
+        by_seeds = runs.setdefault(_name(entry["method"]).strip("*"), {})
+        by_seeds.setdefault(tuple(sorted(mine)), []).append(entry["setting"].split("=")[-1])
+    # Methods that were run alike are said together; settings are named where a method's differ.
+    alike: dict[str, list[str]] = {}
+    for name, by_seeds in runs.items():
+        parts = [
+            ", ".join(map(str, seeds)) + (f" at {', '.join(settings)}" if len(by_seeds) > 1 else "")
+            for seeds, settings in by_seeds.items()
+        ]
+        alike.setdefault("; ".join(parts), []).append(name)
+    said = ". ".join(f"Seeds of {', '.join(names)}: {seeds}" for seeds, names in alike.items())
     epochs = max(entry["epochs"] for entry in document["summary"])
     sources = [f" Published: {p['source']}." for p in document.get("published", {}).values()]
     return (
-        f"{epochs:g} epochs, mean ± standard deviation over seeds ({said}).{''.join(sources)} `{document['command']}`\n"
+        f"{epochs:g} epochs, mean ± standard deviation over seeds, no ± where there is one. {said}.{''.join(sources)} "
+        f"`{document['command']}`\n"
     )
 
 
@@ -100,7 +111,8 @@ def _cost(document: Mapping[str, Any]) -> str:
         "for an epoch"
     )
     seeds = ", ".join(str(s) for s in document["seed"])
-    lines += ["", f"In turns of a few steps, in one run, seed {seeds}: `{document['command']}`"]
+    threads = document["versions"]["threads"]
+    lines += ["", f"In turns of a few steps, in one run, {threads} threads, seed {seeds}: `{document['command']}`"]
     return "\n".join(lines) + "\n"
 
 

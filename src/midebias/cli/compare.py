@@ -14,10 +14,10 @@ import typer
 import yaml
 
 from ..benchmarks.comparison import CEILING, Cell, Comparison, comparison_table, grid
-from ..benchmarks.image_data import check_setting, read_palette
+from ..benchmarks.image_data import check_setting
 from ..benchmarks.images import Network, build_method, parse_method
 from ..benchmarks.results import new_run_folder
-from ..datasets import BIASED_MNIST_RHOS, COLORED_MNIST_VARIANCES
+from ..datasets import BIASED_MNIST_RHOS, COLORED_MNIST_VARIANCES, read_palette
 from ..methods import METHODS
 from ..protocols import DataError, InputError
 from ..report import draw_comparison, draw_training
@@ -169,9 +169,8 @@ def _begun(name: str, cells: Sequence[Cell], command: str, output_dir: Path) -> 
     """A comparison in a new run folder, which is made once the cells are known to be sound."""
     comparison = Comparison(output_dir, cells, command=command)
     for cell in cells:
-        check_setting(cell.dataset, cell.setting)
-        if cell.method == CEILING and cell.setting is None:
-            raise InputError(f"--methods: {CEILING} is for colored-mnist and biased-mnist, got {cell.dataset}")
+        unbiased = cell.method == CEILING
+        check_setting(cell.dataset, cell.setting, palette=cell.palette, image_size=cell.image_size, unbiased=unbiased)
         if cell.seed < 0:
             raise InputError(f"--seeds must be at least 0, got {cell.seed}")
     for method in dict.fromkeys(cell.method for cell in cells if cell.method != CEILING):

@@ -11,9 +11,10 @@ import typer
 import yaml
 from safetensors.torch import save_file
 
-from ..benchmarks.image_data import load, read_palette
+from ..benchmarks.image_data import load
 from ..benchmarks.images import Network, run_method
 from ..benchmarks.results import metrics, new_run_folder, results_document, write_json, write_metrics
+from ..datasets import read_palette
 from ..methods import METHODS
 from ..protocols import InputError
 from ..report import draw_training

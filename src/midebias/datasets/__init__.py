@@ -5,6 +5,7 @@ from .colored_mnist import COLORED_MNIST_VARIANCES, ColoredMNIST
 from .files import bundled_files, read_file
 from .image_folder import read_image_folder
 from .labelled_arrays import read_labelled_arrays
+from .palette import read_palette
 
 __all__ = [
     "BIASED_MNIST_RHOS",
@@ -15,4 +16,5 @@ __all__ = [
     "read_file",
     "read_image_folder",
     "read_labelled_arrays",
+    "read_palette",
 ]

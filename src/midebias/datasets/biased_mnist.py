@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from ..protocols import InputError
 from .files import read_digits
+from .palette import as_colours
 
 __all__ = ["BACKGROUNDS", "BIASED_MNIST_RHOS", "BiasedMNIST"]
 
@@ -89,11 +90,7 @@ class BiasedMNIST(Dataset[tuple[Tensor, int, int]]):
             raise InputError(f"rho must lie in [0, 1], got {rho}")
         if not 1 <= n_confusing <= 9:
             raise InputError(f"n_confusing must lie between 1 and 9, got {n_confusing}")
-        colours = np.asarray(BACKGROUNDS if backgrounds is None else backgrounds, dtype=np.float64) / 255
-        if colours.shape != (10, 3):
-            raise InputError(f"backgrounds must have shape (10, 3), got {colours.shape}")
-        if not (colours.min() >= 0 and colours.max() <= 1):
-            raise InputError("backgrounds must lie between 0 and 255")
+        colours = as_colours(BACKGROUNDS if backgrounds is None else backgrounds, name="backgrounds")
         labels, gray = read_digits(root, split, limit)
         rng = np.random.default_rng([seed, 2 if split == "train" else 3])
         other = (labels + rng.integers(1, n_confusing + 1, size=len(labels))) % 10

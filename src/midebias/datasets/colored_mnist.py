@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from ..protocols import DataError, InputError
 from .files import read_digits
+from .palette import as_colours
 from .pickled_arrays import read_array_dict
 
 __all__ = ["COLORED_MNIST_VARIANCES", "PALETTE", "ColoredMNIST"]
@@ -94,9 +95,7 @@ class ColoredMNIST(Dataset[tuple[Tensor, int, Tensor]]):
             raise InputError(f"variance must be positive and finite, got {variance}")
         if attribute not in ("levels", "colour"):
             raise InputError(f"attribute must be 'levels' or 'colour', got {attribute!r}")
-        means = np.asarray(PALETTE if palette is None else palette, dtype=np.float64) / 255
-        if means.shape != (10, 3):
-            raise InputError(f"palette must have shape (10, 3), got {means.shape}")
+        means = as_colours(PALETTE if palette is None else palette)
         labels, gray = read_digits(root, split, limit)
         rng = np.random.default_rng([seed, 0 if split == "train" else 1])
         biased = split == "train" if unbiased is None else not unbiased

@@ -69,7 +69,7 @@ def read_image_folder(
     if not any(e.split == "train" for e in entries):
         raise DataError(f"{folder} holds no training images: neither labels.csv nor image files in [train/]Y/C/")
     attribute = [e.c for e in entries]
-    numbers = _continuous(attribute)
+    numbers = _continuous(attribute, table if table.is_file() else folder)
     labels = {
         "y": _numbered([e.y for e in entries]),
         "c": _numbered(attribute) if numbers is None else numbers,
@@ -117,12 +117,16 @@ def _numbered(names: Sequence[str]) -> Tensor:
     return torch.tensor([order[name] for name in names])
 
 
-def _continuous(names: Sequence[str]) -> Tensor | None:
+def _continuous(names: Sequence[str], source: Path) -> Tensor | None:
     try:
         values = torch.tensor([float(name) for name in names])
     except ValueError:
         return None
-    return values if any("." in name for name in names) and bool(torch.isfinite(values).all()) else None
+    if not any("." in name for name in names):
+        return None
+    if not bool(torch.isfinite(values).all()):
+        raise DataError(f"{source}: c holds NaN or infinity among its numbers")
+    return values
 
 
 def _decoded(files: Sequence[Path], image_size: int | None) -> Tensor:

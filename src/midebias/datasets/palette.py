@@ -1,0 +1,46 @@
+"""Colours of the ten digits, given as an array or read from a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..protocols import DataError, InputError
+
+__all__ = ["as_colours", "read_palette"]
+
+
+def as_colours(palette: ArrayLike, *, name: str = "palette") -> NDArray[np.float64]:
+    """Ten colours given in 0 to 255, as an array (10, 3) in [0, 1].
+
+    Raises
+    ------
+    InputError
+        When it has another shape or values outside 0 to 255; the message calls it ``name``.
+    """
+    colours = np.asarray(palette, dtype=np.float64) / 255
+    if colours.shape != (10, 3):
+        raise InputError(f"{name} must have shape (10, 3), got {colours.shape}")
+    if not (colours.min() >= 0 and colours.max() <= 1):
+        raise InputError(f"{name} must lie between 0 and 255")
+    return colours
+
+
+def read_palette(path: str | Path) -> tuple[tuple[float, float, float], ...]:
+    """Ten colours, a line each: red, green, blue in 0 to 255, joined by commas or blanks.
+
+    Raises
+    ------
+    DataError
+        When the file cannot be read or holds something else.
+    """
+    try:
+        lines = [line.replace(",", " ").split() for line in Path(path).read_text(encoding="utf-8").splitlines()]
+        rows = tuple(tuple(float(part) for part in line) for line in lines if line)
+    except (OSError, ValueError) as error:
+        raise DataError(f"palette {path} cannot be read ({error})") from error
+    if len(rows) != 10 or any(len(row) != 3 or not all(0 <= v <= 255 for v in row) for row in rows):
+        raise DataError(f"palette {path} must hold ten lines of three numbers from 0 to 255")
+    return tuple((row[0], row[1], row[2]) for row in rows)
