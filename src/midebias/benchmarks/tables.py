@@ -44,8 +44,9 @@ def markdown_table(document: Mapping[str, Any]) -> str:
         return _cost(document)
     settings = {entry["setting"] for entry in document["summary"]}
     held_out = "reweighted_accuracy" in document["summary"][0]
-    body = _one_setting(document) if len(settings) == 1 and not held_out else _accuracies(document)
-    return body + "\n" + _made_by(document)
+    if len(settings) == 1 and not held_out:
+        return _one_setting(document) + "\n" + _made_by(document, published=False)
+    return _accuracies(document) + "\n" + _made_by(document, published=True)
 
 
 def _one_setting(document: Mapping[str, Any]) -> str:
@@ -73,7 +74,7 @@ def _accuracies(document: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _made_by(document: Mapping[str, Any]) -> str:
+def _made_by(document: Mapping[str, Any], *, published: bool) -> str:
     runs: dict[str, dict[tuple[int, ...], list[str]]] = {}
     for entry in document["summary"]:
         mine = {r["seed"] for r in document["rows"] if all(r[k] == entry[k] for k in ("method", "setting", "network"))}
@@ -89,7 +90,7 @@ def _made_by(document: Mapping[str, Any]) -> str:
         alike.setdefault("; ".join(parts), []).append(name)
     said = ". ".join(f"Seeds of {', '.join(names)}: {seeds}" for seeds, names in alike.items())
     epochs = max(entry["epochs"] for entry in document["summary"])
-    sources = [f" Published: {p['source']}." for p in document.get("published", {}).values()]
+    sources = [f" Published: {p['source']}." for p in document.get("published", {}).values() if published]
     return (
         f"{epochs:g} epochs, mean ± standard deviation over seeds, no ± where there is one. {said}.{''.join(sources)} "
         f"`{document['command']}`\n"
