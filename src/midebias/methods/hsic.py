@@ -26,14 +26,15 @@ class HSIC(SingleLoss):
     ----------
     model, problem, lr, precision, seed
         See `Method`.
-    weight : float, default 10.0
+    weight : float, default 3.0
     ramp_steps : int, default 100
         Steps over which the weight rises in equal parts; 1 is without. The estimate does not depend on the scale of z,
         so its gradient is largest while z is still small: at full weight from the first step nothing was learned.
 
     Notes
     -----
-    Weight and ramp are ours: the paper measures dependence and trains nothing.
+    Weight and ramp are ours: the paper measures dependence and trains nothing. On held-out biased digits a weight of 3 did
+    better than 1, and at 10 nothing was learned (`midebias compare colored-mnist --held-out --limit 20000 --epochs 3`).
 
     References
     ----------
@@ -49,7 +50,7 @@ class HSIC(SingleLoss):
         *,
         lr: float | None = None,
         precision: Precision = "float32",
-        weight: float = 10.0,
+        weight: float = 3.0,
         ramp_steps: int = 100,
         seed: int = 0,
     ) -> None:
