@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from midebias.cli import run
 from midebias.networks import DigitClassifier, seeded
+from midebias.protocols import DataError
 
 QUICK = ["train", "colored-mnist", "--limit", "600", "--epochs", "1"]
 ROW = {
@@ -155,3 +156,18 @@ def test_demo_ends_with_table_picture_and_results(
     for row in rows:
         assert set(row) >= ROW
         assert f"{row['test_accuracy']:.3f}" in out
+
+
+def test_doctor_says_what_a_report_needs(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(["doctor"]) == 0
+    said = capsys.readouterr().out
+    assert torch.__version__ in said
+    assert "[cli]" in said
+    assert "whole" in said
+
+    def damaged(name: str) -> bytes:
+        raise DataError(f"{name} is damaged")
+
+    monkeypatch.setattr(sys.modules["midebias.cli.doctor"], "read_file", damaged)  # the function has its name
+    assert run(["doctor"]) == 1
+    assert "is damaged" in capsys.readouterr().out

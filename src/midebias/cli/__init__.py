@@ -12,6 +12,7 @@ from ..protocols import DataError, InputError
 from .compare import compare, reproduce
 from .data import data
 from .demo import demo
+from .doctor import doctor
 from .train import train
 
 __all__ = ["app", "run"]
@@ -29,6 +30,7 @@ app.command()(train)
 app.command()(compare)
 app.command()(reproduce)
 app.command()(data)
+app.command()(doctor)
 
 
 def _version(value: bool) -> None:

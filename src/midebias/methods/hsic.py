@@ -33,8 +33,8 @@ class HSIC(SingleLoss):
 
     Notes
     -----
-    Weight and ramp are ours: the paper measures dependence and trains nothing. On held-out biased digits a weight of 3 did
-    better than 1, and at 10 nothing was learned (`midebias compare colored-mnist --held-out --limit 20000 --epochs 3`).
+    Weight and ramp are ours: the paper measures dependence and trains nothing. On held-out biased digits a weight of 3
+    did better than 1, and at 10 nothing was learned (`midebias compare colored-mnist --held-out --limit 20000`).
 
     References
     ----------

@@ -1,0 +1,75 @@
+"""``midebias doctor``: what a bug report needs."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+from collections import defaultdict
+
+import torch
+import typer
+
+from .. import __version__
+from ..datasets import bundled_files, read_file
+from ..protocols import DataError
+from ..training import bfloat16_is_fast
+from .console import console
+
+__all__ = ["doctor"]
+
+
+def doctor() -> None:
+    """Print versions, hardware, optional packages and the state of the data; exit with 1 where data is damaged.
+
+    Example: midebias doctor
+    """
+    facts = {
+        "midebias": __version__,
+        "python": f"{platform.python_version()} ({platform.python_implementation()})",
+        "platform": platform.platform(),
+        "torch": torch.__version__,
+        "threads": f"{torch.get_num_threads()} of {os.cpu_count()} processors",
+        "accelerator": _accelerator(),
+        "bfloat16": "native" if bfloat16_is_fast("cuda" if torch.cuda.is_available() else "cpu") else "emulated",
+    }
+    for name, value in facts.items():
+        console.print(f"{name:<12} {value}", soft_wrap=True)
+    for extra, packages in _extras().items():
+        states = ", ".join(f"{p} {_version(p) or 'missing'}" for p in packages)
+        console.print(f"{f'[{extra}]':<12} {states}", soft_wrap=True, markup=False)
+    damaged = []
+    for name in bundled_files():
+        try:
+            read_file(name)
+        except DataError as error:
+            damaged.append(str(error))
+    for line in damaged:
+        console.print(f"{'data':<12} {line}", soft_wrap=True)
+    if damaged:
+        raise typer.Exit(1)
+    console.print(f"{'data':<12} {len(bundled_files())} files, whole")
+
+
+def _accelerator() -> str:
+    if torch.cuda.is_available():
+        return ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+    return "MPS" if torch.backends.mps.is_available() else "none"
+
+
+def _extras() -> dict[str, list[str]]:
+    """The optional packages by the extra that installs them, as the installed metadata say."""
+    extras: dict[str, list[str]] = defaultdict(list)
+    for requirement in importlib.metadata.requires("midebias") or []:
+        found = re.match(r"""([A-Za-z0-9._-]+).*;.*extra\s*==\s*['"]([\w-]+)['"]""", requirement)
+        if found and found[2] != "dev" and found[1] != "midebias":
+            extras[found[2]].append(found[1])
+    return extras
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
