@@ -4,12 +4,12 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint benchmark clean
+.PHONY: demo test lint docs benchmark clean
 
 demo: $(STAMP)
 	$(BIN)/midebias demo
 
-test: $(STAMP) lint
+test: $(STAMP) lint docs
 	$(BIN)/pytest -n 2 -p no:cacheprovider tests src/midebias
 
 lint: $(STAMP)
@@ -17,6 +17,9 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(STAMP)
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/site
 
 benchmark: $(STAMP)
 	$(BIN)/python -m midebias.benchmarks.cost --output results/cost.json
