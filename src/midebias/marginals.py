@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .distributed import Pool, Ranks
 from .protocols import InputError
 
 __all__ = ["Bank", "center_within", "permutation", "permutation_within"]
@@ -38,11 +39,20 @@ def permutation_within(groups: Tensor, generator: torch.Generator) -> Tensor:
     return perm
 
 
-def center_within(values: Tensor, groups: Tensor | None) -> tuple[Tensor, int]:
+def center_within(values: Tensor, groups: Tensor | None, pool: Pool | None = None) -> tuple[Tensor, int]:
     """Subtract each group's mean. Returns the centred (n, d) values and the number of groups seen.
 
-    A group with one member becomes zero: it says nothing about dependence within groups.
+    A group with one member becomes zero: it says nothing about dependence within groups. With a ``pool``, values are
+    this rank's rows, and means and groups those of all ranks'.
     """
+    if pool is not None:
+        # Means count as constants: moments of centred values do not change with them to first order.
+        known = values.detach()
+        if groups is None:
+            return values - pool.mean(known), 1
+        onehot = torch.nn.functional.one_hot(groups, pool.n_groups).to(values.dtype)
+        sums, counts = pool.total(onehot.T @ known, onehot.sum(dim=0))
+        return values - onehot @ (sums / counts.clamp(min=1)[:, None]), int((counts > 0).sum())
     if groups is None:
         return values - values.mean(dim=0), 1
     size = int(groups.max()) + 1
@@ -74,6 +84,7 @@ class Bank(nn.Module):
         if size < 0:
             raise InputError(f"bank must be at least 0, got {size}")
         self.size = size
+        self.scattered = -1  # rows of the latest batch, where every rank holds those of its own
         self.register_buffer("z", torch.zeros(size, dim))
         self.register_buffer("c", torch.zeros(size, attribute_dim))
         self.register_buffer("groups", torch.zeros(size, dtype=torch.long))
@@ -92,6 +103,17 @@ class Bank(nn.Module):
         self.groups[index] = 0 if groups is None else groups[rows].to(self.groups.dtype)
         self.cursor.fill_((int(self.cursor) + len(z)) % self.size)
         self.filled.fill_(min(self.size, int(self.filled) + len(z)))
+
+    @torch.no_grad()
+    def collect(self, ranks: Ranks) -> None:
+        """Where every rank has pushed rows of its own, push those of all, rank after rank: the same bank everywhere."""
+        if self.scattered < 0:
+            return
+        mine = min(self.scattered, self.size)
+        self.scattered = -1
+        counts = [told[0] for told in ranks.told(mine)]
+        latest = (int(self.cursor) - mine + torch.arange(mine, device=self.z.device)) % self.size
+        self.push(*(ranks.gathered(values[latest], counts) for values in (self.z, self.c, self.groups)))
 
     def rows(self, newest: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """All rows kept, or the ``newest`` so many: z (m, dim), c (m, attribute_dim), groups (m,)."""
