@@ -6,6 +6,7 @@ from .files import bundled_files, read_file
 from .image_folder import read_image_folder
 from .labelled_arrays import read_labelled_arrays
 from .palette import read_palette
+from .tabular import fetch_adult, fetch_german
 
 __all__ = [
     "BIASED_MNIST_RHOS",
@@ -13,6 +14,8 @@ __all__ = [
     "BiasedMNIST",
     "ColoredMNIST",
     "bundled_files",
+    "fetch_adult",
+    "fetch_german",
     "read_file",
     "read_image_folder",
     "read_labelled_arrays",
