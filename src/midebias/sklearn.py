@@ -34,7 +34,9 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
 
+from .attributes import Attribute
 from .networks import seeded
+from .penalty import MIPenalty
 from .protocols import Criterion, InputError
 from .tabular_attributes import encode_sensitive, sensitive_columns_of
 from .tabular_preprocessing import Column, TablePreprocessor, columns_of_frame, is_frame, typed_column
@@ -43,18 +45,20 @@ from .training import EpochRecord
 
 __all__ = ["MIDebiasClassifier", "MIDebiasRegressor", "MIDebiasTransformer"]
 
+Groups = Callable[[torch.Tensor], torch.Tensor]
+
 _LEAST_ROWS = 5
 _PARAMETERS = """
     Parameters
     ----------
     criterion : {"independence", "separation"}
         What is minimised: I(Z;C), demographic parity's form, or I(Z;C|Y), that of equalized odds.
-    mi_weight : float, default 5.0
+    mi_weight : float, default 3.0
         How much a nat of dependence counts against the task loss.
     max_mi : float, optional
         A budget in nats instead: a fifth of the rows is held aside, the representation's leakage is measured there
         after each epoch, and the weight is moved by dual ascent until the budget is met. See ``held_out_mi_``.
-    decision_weight : float, default 1.0
+    decision_weight : float, default 5.0
         What the dependence of the decision counts beside that of the representation; see `TabularPenalty`.
     sensitive_columns : str, int or sequence of them, optional
         Columns of X that are the attributes: taken out of X in fit, and ignored in prediction, where they may be
@@ -72,7 +76,7 @@ _PARAMETERS = """
     estimator : str or callable, default "gaussian"
         How the representation's information is estimated; see `MIPenalty`.
     epochs : int, optional
-        Passes over the rows. Default 20, or more where 20 passes are fewer than 300 steps.
+        Passes over the rows. Default 20, or more where 20 passes are fewer than 60 steps.
     batch_size : int, default 2048
         Bigger batches see smaller leaks. A table of no more rows is trained whole, in double precision.
     learning_rate : float, default 0.003
@@ -98,7 +102,7 @@ _PARAMETERS = """
         ``encoder`` and ``head``, in double precision.
     attribute_ : Attribute or None
     mi_ : tuple of float
-        Last training estimates in nats: of the representation, and of the decision.
+        Last training estimates in nats: of the decision, and of the representation.
     held_out_mi_ : float or None
         Under a budget: leakage of the representation on the rows held aside, in nats.
     mi_weight_ : float
@@ -120,7 +124,7 @@ _PARAMETERS = """
     """
 
 
-class _MIDebias(ClassNamePrefixFeaturesOutMixin, BaseEstimator):  # type: ignore[misc]
+class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """What the three estimators share. Subclasses say what y is."""
 
     _default_criterion: ClassVar[Criterion] = "separation"
@@ -129,9 +133,9 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, BaseEstimator):  # type: ignore
         self,
         *,
         criterion: Criterion = "separation",
-        mi_weight: float = 5.0,
+        mi_weight: float = 3.0,
         max_mi: float | None = None,
-        decision_weight: float = 1.0,
+        decision_weight: float = 5.0,
         sensitive_columns: str | int | Sequence[str | int] | None = None,
         hidden_layer_sizes: Sequence[int] = (256, 64),
         dim: int | None = None,
@@ -191,7 +195,7 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, BaseEstimator):  # type: ignore
             raise InputError(f"X has n_samples={n} rows; at least {_LEAST_ROWS} are needed")
         sensitive = self._sensitive(columns, sensitive, sensitive_features, n)
         weights = None if sample_weight is None else self._weights(sample_weight, n)
-        task, target, groups, n_outputs, n_groups = self._target(y, n, again, weights)
+        task, target, groups_of, n_outputs, n_groups = self._target(y, n, again, weights)
         kept = np.arange(n)
         if weights is not None and not weights.all():
             kept = np.flatnonzero(weights)
@@ -222,20 +226,15 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, BaseEstimator):  # type: ignore
             x,
             target[torch.from_numpy(kept)],
             c,
-            None if groups is None or c is None else groups[torch.from_numpy(kept)],
             None if weights is None else torch.from_numpy(weights),
         )
         self.attribute_ = attribute
         penalty = None
         if attribute is not None and (self.mi_weight > 0 or self.max_mi is not None):
-            penalty = TabularPenalty(
-                self.network_.dim, n_outputs, attribute, criterion=self.criterion, task=task, n_groups=n_groups,
-                decision_weight=self.decision_weight, estimator=self.estimator, seed=seed,
-                # Closed forms of that many pairs need no older ones beside them.
-                bank=0 if self.estimator == "gaussian" and min(self.batch_size, len(x)) >= 256 else None,
-            )  # fmt: skip
+            penalty = self._penalty(n_outputs, attribute, task, n_groups, groups_of, len(x), seed)
         run = Fit(
-            self.network_, penalty, task=task, attribute=attribute, epochs=self.epochs, batch_size=self.batch_size,
+            self.network_, penalty, task=task, attribute=attribute, groups_of=groups_of,
+            epochs=self.epochs, batch_size=self.batch_size,
             learning_rate=self.learning_rate, weight_decay=self.weight_decay, mi_weight=self.mi_weight,
             max_mi=self.max_mi, early_stopping=self.early_stopping, validation_fraction=self.validation_fraction,
             patience=self.n_iter_no_change, seed=seed,
@@ -243,9 +242,32 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, BaseEstimator):  # type: ignore
         self.history_ = run.records
         run.run(rows, self._told)
         self.n_iter_ = len(run.records)
-        self.mi_ = () if penalty is None else penalty.estimates
+        self.mi_ = () if penalty is None else tuple(penalty.estimates)
         self.held_out_mi_ = run.leakage
         self.mi_weight_ = self.mi_weight * (float(run.budget.multiplier) if run.budget else 1.0)
+
+    def _penalty(
+        self,
+        n_outputs: int,
+        attribute: Attribute,
+        task: Task,
+        n_groups: int,
+        groups_of: Groups | None,
+        n: int,
+        seed: int,
+    ) -> TabularPenalty | MIPenalty:
+        # Closed forms of that many pairs need no older ones beside them.
+        bank = 0 if self.estimator == "gaussian" and min(self.batch_size, n) >= 256 else None
+        mapped = groups_of if task == "regression" else None
+        if self.decision_weight == 0 or task == "reconstruction":
+            return MIPenalty(
+                self.network_.dim, attribute, criterion=self.criterion, condition_on=mapped,
+                estimator=self.estimator, bank=bank, seed=seed,
+            )  # fmt: skip
+        return TabularPenalty(
+            self.network_.dim, n_outputs, attribute, criterion=self.criterion, task=task, n_groups=n_groups,
+            groups_of=mapped, decision_weight=self.decision_weight, estimator=self.estimator, bank=bank, seed=seed,
+        )  # fmt: skip
 
     def _told(self, record: EpochRecord) -> bool:
         answers = [callback(self, record) for callback in self.callbacks or ()]  # every one is told
@@ -376,8 +398,8 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, BaseEstimator):  # type: ignore
 
     def _target(
         self, y: Any, n: int, again: bool, weights: NDArray[np.float64] | None
-    ) -> tuple[Task, torch.Tensor, torch.Tensor | None, int, int]:
-        """Task, y as a tensor, groups of separation, number of outputs, number of groups."""
+    ) -> tuple[Task, torch.Tensor, Groups | None, int, int]:
+        """Task, y as a tensor, y -> the groups of separation, number of outputs, number of groups."""
         raise NotImplementedError
 
     def _check_parameters(self) -> None:
@@ -424,7 +446,7 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, BaseEstimator):  # type: ignore
         return tags
 
 
-class MIDebiasClassifier(ClassifierMixin, TransformerMixin, _MIDebias):  # type: ignore[misc]
+class MIDebiasClassifier(ClassifierMixin, _MIDebias):  # type: ignore[misc]
     """A classifier whose representation and decisions carry little about ``sensitive_features``."""
 
     def fit(
@@ -468,7 +490,7 @@ class MIDebiasClassifier(ClassifierMixin, TransformerMixin, _MIDebias):  # type:
 
     def _target(
         self, y: Any, n: int, again: bool, weights: NDArray[np.float64] | None
-    ) -> tuple[Task, torch.Tensor, torch.Tensor | None, int, int]:
+    ) -> tuple[Task, torch.Tensor, Groups | None, int, int]:
         codes, classes = _labels(y, n)
         if again:
             if not np.array_equal(classes, self.classes_[np.isin(self.classes_, classes)]):
@@ -480,14 +502,14 @@ class MIDebiasClassifier(ClassifierMixin, TransformerMixin, _MIDebias):  # type:
             raise InputError(f"y holds one class only ({classes[0]!r}); a classifier needs two")
         k = len(self.classes_)
         target = torch.from_numpy(codes.astype(np.int64))
-        return "classification", target, target if self.criterion == "separation" else None, k, k
+        return "classification", target, _itself if self.criterion == "separation" else None, k, k
 
     def _check_kept(self, target: torch.Tensor, kept: NDArray[Any]) -> None:
         if len(torch.unique(target[torch.from_numpy(kept)])) < 2:
             raise InputError("y holds one class only among the rows of positive sample_weight; a classifier needs two")
 
 
-class MIDebiasRegressor(RegressorMixin, TransformerMixin, _MIDebias):  # type: ignore[misc]
+class MIDebiasRegressor(RegressorMixin, _MIDebias):  # type: ignore[misc]
     """A regressor, of one or several outputs, whose representation carries little about ``sensitive_features``."""
 
     def __init__(
@@ -495,9 +517,9 @@ class MIDebiasRegressor(RegressorMixin, TransformerMixin, _MIDebias):  # type: i
         *,
         criterion: Criterion = "independence",
         n_bins: int = 5,
-        mi_weight: float = 5.0,
+        mi_weight: float = 3.0,
         max_mi: float | None = None,
-        decision_weight: float = 1.0,
+        decision_weight: float = 5.0,
         sensitive_columns: str | int | Sequence[str | int] | None = None,
         hidden_layer_sizes: Sequence[int] = (256, 64),
         dim: int | None = None,
@@ -544,7 +566,7 @@ class MIDebiasRegressor(RegressorMixin, TransformerMixin, _MIDebias):  # type: i
 
     def _target(
         self, y: Any, n: int, again: bool, weights: NDArray[np.float64] | None
-    ) -> tuple[Task, torch.Tensor, torch.Tensor | None, int, int]:
+    ) -> tuple[Task, torch.Tensor, Groups | None, int, int]:
         values, several = _numbers(y, n)
         if not again:
             self._center, self._scale = _moments(values, weights)
@@ -552,7 +574,7 @@ class MIDebiasRegressor(RegressorMixin, TransformerMixin, _MIDebias):  # type: i
         elif several != self._several or values.shape[1] != len(self._center):
             raise InputError(f"warm_start: y has another shape than in the first fit, {values.shape}")
         target = torch.from_numpy((values - self._center) / self._scale)
-        groups = _bins(values, self.n_bins) if self.criterion == "separation" else None
+        groups = _bins(target, self.n_bins) if self.criterion == "separation" else None
         return "regression", target, groups, values.shape[1], self.n_bins
 
     def __sklearn_tags__(self) -> Any:
@@ -561,7 +583,7 @@ class MIDebiasRegressor(RegressorMixin, TransformerMixin, _MIDebias):  # type: i
         return tags
 
 
-class MIDebiasTransformer(TransformerMixin, _MIDebias):  # type: ignore[misc]
+class MIDebiasTransformer(_MIDebias):
     """A transformer whose output carries little about ``sensitive_features``."""
 
     def __init__(
@@ -569,9 +591,9 @@ class MIDebiasTransformer(TransformerMixin, _MIDebias):  # type: ignore[misc]
         *,
         criterion: Criterion = "independence",
         n_bins: int = 5,
-        mi_weight: float = 5.0,
+        mi_weight: float = 3.0,
         max_mi: float | None = None,
-        decision_weight: float = 1.0,
+        decision_weight: float = 5.0,
         sensitive_columns: str | int | Sequence[str | int] | None = None,
         hidden_layer_sizes: Sequence[int] = (256, 64),
         dim: int | None = None,
@@ -613,7 +635,7 @@ class MIDebiasTransformer(TransformerMixin, _MIDebias):  # type: ignore[misc]
 
     def _target(
         self, y: Any, n: int, again: bool, weights: NDArray[np.float64] | None
-    ) -> tuple[Task, torch.Tensor, torch.Tensor | None, int, int]:
+    ) -> tuple[Task, torch.Tensor, Groups | None, int, int]:
         if y is None:
             if self.criterion == "separation":
                 raise InputError("criterion='separation' needs y; use 'independence' to go without")
@@ -624,11 +646,11 @@ class MIDebiasTransformer(TransformerMixin, _MIDebias):  # type: ignore[misc]
             values, _ = _numbers(y, n)
             center, scale = _moments(values, weights)
             target = torch.from_numpy((values - center) / scale)
-            return "regression", target, _bins(values, self.n_bins) if separate else None, values.shape[1], self.n_bins
+            return "regression", target, _bins(target, self.n_bins) if separate else None, values.shape[1], self.n_bins
         codes, classes = _labels(y, n)
         target = torch.from_numpy(codes.astype(np.int64))
         k = max(2, len(classes))
-        return "classification", target, target if separate else None, k, k
+        return "classification", target, _itself if separate else None, k, k
 
 
 for _estimator in (MIDebiasClassifier, MIDebiasRegressor, MIDebiasTransformer):
@@ -676,10 +698,18 @@ def _moments(
     return center, np.where(spread > 0, spread, 1.0)
 
 
-def _bins(values: NDArray[np.float64], n_bins: int) -> torch.Tensor:
-    """Quantile bins of the first output, on which separation is conditioned."""
+def _itself(y: torch.Tensor) -> torch.Tensor:
+    return y
+
+
+def _bins(target: torch.Tensor, n_bins: int) -> Groups:
+    """y -> its quantile bin by the first output, on which separation is conditioned."""
     if n_bins < 2:
-        raise InputError(f"n_bins must be at least 2, got {n_bins}")
-    first = values[:, 0]
-    edges = np.unique(np.quantile(first, np.linspace(0, 1, n_bins + 1)[1:-1]))
-    return torch.from_numpy(np.searchsorted(edges, first, side="right").astype(np.int64))
+        raise InputError(f"n_bins must be at least 2, got {n_bins!r}")
+    inner = torch.linspace(0, 1, n_bins + 1, dtype=torch.float64)[1:-1]
+    edges = torch.from_numpy(np.quantile(target[:, 0].numpy(), inner.numpy()))
+
+    def groups(y: torch.Tensor) -> torch.Tensor:
+        return torch.bucketize(y[:, 0].double().contiguous(), edges, right=True)
+
+    return groups

@@ -55,7 +55,7 @@ def columns_of_frame(X: Any, *, name: str = "X") -> list[Column]:
         dtype = series.dtype
         if dtype.is_numeric() or dtype == nw.Boolean:
             if series.null_count() or dtype == nw.Boolean:
-                raw: Any = [np.nan if v is None or v != v else float(v) for v in series.to_list()]
+                raw: Any = [np.nan if _is_missing(v) else float(v) for v in series.to_list()]
             else:
                 raw = series.to_numpy()
             columns.append(Column(title, _finite(np.array(raw, dtype=np.float64), title)))

@@ -17,9 +17,10 @@ from .estimators import DiscreteMI, GaussianMI
 from .networks import seeded
 from .penalty import MIPenalty
 from .protocols import Criterion, InputError
-from .training import EpochRecord
+from .training import EpochRecord, train_step
+from .training_step import StepResult
 
-__all__ = ["Fit", "TabularNetwork", "TabularPenalty", "TabularRows", "Task", "measured_leakage", "train_step"]
+__all__ = ["Fit", "TabularNetwork", "TabularPenalty", "TabularRows", "Task", "measured_leakage", "task_loss"]
 
 Task = Literal["classification", "regression", "reconstruction"]
 
@@ -49,12 +50,11 @@ class TabularNetwork(nn.Module):
 
 @dataclass(frozen=True)
 class TabularRows:
-    """Rows as tensors: x (n, p), y (n,) or (n, k), c (n, width) or None, groups (n,) or None, weights (n,) or None."""
+    """Rows as tensors: x (n, p), y (n,) or (n, k), c (n, width) or None, weights (n,) or None."""
 
     x: Tensor
     y: Tensor
     c: Tensor | None = None
-    groups: Tensor | None = None
     weights: Tensor | None = None
 
     def __len__(self) -> int:
@@ -80,6 +80,8 @@ class TabularPenalty(nn.Module):
         Only the first two decide anything.
     n_groups : int
         Labels that separation conditions on.
+    groups_of : callable, optional
+        y -> those labels, where y itself does not hold them.
     decision_weight : float
     temperature : float
         Outputs are divided by it.
@@ -98,6 +100,7 @@ class TabularPenalty(nn.Module):
         criterion: Criterion,
         task: Task,
         n_groups: int = 1,
+        groups_of: Callable[[Tensor], Tensor] | None = None,
         decision_weight: float = 1.0,
         temperature: float = 0.3,
         estimator: Any = "gaussian",
@@ -105,9 +108,11 @@ class TabularPenalty(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.temperature, self.classifies = temperature, task == "classification"
-        self.decision_weight = 0.0 if task == "reconstruction" else decision_weight
-        self.representation = MIPenalty(dim, attribute, criterion=criterion, estimator=estimator, bank=bank, seed=seed)
+        self.temperature, self.classifies, self.decision_weight = temperature, task == "classification", decision_weight
+        self.shapes = (n_outputs, dim)
+        self.representation = MIPenalty(
+            dim, attribute, criterion=criterion, condition_on=groups_of, estimator=estimator, bank=bank, seed=seed
+        )
         degree: Literal[1, 2] = 1 if isinstance(attribute, Categorical) else 2
 
         def of_decision(width: int, attribute_dim: int) -> nn.Module:
@@ -119,59 +124,41 @@ class TabularPenalty(nn.Module):
                 features="random", n_features=16, attribute_degree=degree, group_signs=True, ridge=1e-2, seed=seed
             )
 
-        self.decision = (
-            MIPenalty(n_outputs, attribute, criterion=criterion, estimator=of_decision, bank=bank, seed=seed)
-            if self.decision_weight
-            else None
+        self.decision = MIPenalty(
+            n_outputs,
+            attribute,
+            criterion=criterion,
+            condition_on=groups_of,
+            estimator=of_decision,
+            bank=bank,
+            seed=seed,
         )
 
-    def forward(self, z: Tensor, outputs: Tensor, c: Tensor, groups: Tensor | None) -> Tensor:
-        """Weighted sum in nats, differentiable in z and outputs."""
-        total: Tensor = self.representation(z, c, groups)
-        if self.decision is None:
-            return total
+    def forward(self, representations: Sequence[Tensor], c: Tensor, y: Tensor | None = None) -> Tensor:
+        """Weighted sum in nats, differentiable; ``representations`` are the outputs (n, n_outputs) and z (n, dim)."""
+        outputs, z = representations
         decided = (outputs / self.temperature).softmax(dim=1) if self.classifies else outputs
-        return total + self.decision_weight * self.decision(decided, c, groups)
+        total: Tensor = self.representation(z, c, y)
+        return total + self.decision_weight * self.decision(decided, c, y)
 
     @property
-    def estimates(self) -> tuple[float, ...]:
-        """Latest estimates in nats, of the representation and of the decision."""
-        if self.decision is None:
-            return tuple(self.representation.estimates)
-        return (*self.representation.estimates, *self.decision.estimates)
+    def estimates(self) -> list[float]:
+        """Latest estimates in nats, of the decision and of the representation."""
+        return [*self.decision.estimates, *self.representation.estimates]
+
+    @property
+    def multipliers(self) -> tuple[float, float]:
+        """What each estimate counts beside the other."""
+        return self.decision_weight, 1.0
 
 
-def train_step(
-    network: TabularNetwork,
-    penalty: TabularPenalty | None,
-    optimizer: torch.optim.Optimizer,
-    rows: TabularRows,
-    *,
-    task: Task,
-    mi_weight: float,
-) -> tuple[Tensor, Tensor]:
-    """One step of ``optimizer`` on task loss + ``mi_weight`` · penalty; returns the task loss and outputs, detached."""
-    z, outputs = network(rows.x)
-    loss = task_loss(outputs, rows, task)
-    total = loss
-    if penalty is not None and rows.c is not None:
-        total = loss + mi_weight * penalty(z, outputs, rows.c, rows.groups)
-    optimizer.zero_grad()
-    total.backward()
-    nn.utils.clip_grad_norm_(network.parameters(), 10.0, error_if_nonfinite=True)
-    optimizer.step()
-    return loss.detach(), outputs.detach()
-
-
-def task_loss(outputs: Tensor, rows: TabularRows, task: Task) -> Tensor:
-    """Cross-entropy, or mean squared error over outputs; the mean over rows is weighted."""
+def task_loss(outputs: Tensor, y: Tensor, weights: Tensor | None, task: Task) -> Tensor:
+    """Cross-entropy, or squared error meaned over outputs; the mean over rows is weighted."""
     if task == "classification":
-        losses = nn.functional.cross_entropy(outputs, rows.y, reduction="none")
+        losses = nn.functional.cross_entropy(outputs, y, reduction="none")
     else:
-        losses = (outputs - rows.y).square().mean(dim=1)
-    if rows.weights is None:
-        return losses.mean()
-    return (losses * rows.weights).sum() / rows.weights.sum()
+        losses = (outputs - y).square().mean(dim=1)
+    return losses.mean() if weights is None else (losses * weights).sum() / weights.sum()
 
 
 @torch.no_grad()
@@ -200,11 +187,14 @@ class Fit:
     Parameters
     ----------
     network : TabularNetwork
-    penalty : TabularPenalty or None
+    penalty : TabularPenalty, MIPenalty or None
+        The latter penalises z alone.
     task : Task
     attribute : Attribute or None
+    groups_of : callable or None
+        y -> labels within which the leakage is measured under a budget.
     epochs : int or None
-        None is 20, or more where 20 passes are fewer than 300 steps.
+        None is 20, or more where 20 passes are fewer than 60 steps.
     mi_weight : float
     max_mi : float or None
         Budget in nats. A fifth of the rows is then held aside, the leakage measured there once an epoch, and the
@@ -217,10 +207,11 @@ class Fit:
     def __init__(
         self,
         network: TabularNetwork,
-        penalty: TabularPenalty | None,
+        penalty: TabularPenalty | MIPenalty | None,
         *,
         task: Task,
         attribute: Attribute | None,
+        groups_of: Callable[[Tensor], Tensor] | None,
         epochs: int | None,
         batch_size: int,
         learning_rate: float,
@@ -233,6 +224,7 @@ class Fit:
         seed: int,
     ) -> None:
         self.network, self.penalty, self.task, self.attribute = network, penalty, task, attribute
+        self.groups_of = groups_of
         self.epochs, self.batch_size, self.learning_rate = epochs, batch_size, learning_rate
         self.mi_weight, self.early_stopping, self.patience = mi_weight, early_stopping, patience
         self.validation_fraction, self.weight_decay, self.seed = validation_fraction, weight_decay, seed
@@ -253,7 +245,7 @@ class Fit:
             held, rows = rows[order[:n_held]], rows[order[n_held:]]
         whole = len(rows) <= self.batch_size
         per_epoch = max(1, len(rows) // self.batch_size)
-        epochs = max(20, math.ceil(300 / per_epoch)) if self.epochs is None else self.epochs
+        epochs = max(20, math.ceil(60 / per_epoch)) if self.epochs is None else self.epochs
         # Small tables are cheap, and in double precision a weight of two is two rows.
         dtype = torch.float64 if whole else torch.float32
         rows = _cast(rows, dtype)
@@ -294,20 +286,17 @@ class Fit:
                 for group in optimizer.param_groups:
                     group["lr"] = self.learning_rate * max(floor, rate)
                 weight = self.mi_weight * (float(self.budget.multiplier) if self.budget else min(1.0, done / 0.3))
-                task, outputs = train_step(
-                    self.network, self.penalty, optimizer, batch, task=self.task, mi_weight=weight
-                )
+                result = self._step(optimizer, batch, weight)
                 step += 1
-                loss += float(task) / per_epoch
-                if self.task == "classification":
-                    hits += float((outputs.argmax(1) == batch.y).double().mean()) / per_epoch
+                loss += result.loss / per_epoch
+                hits += result.correct / (len(batch) * per_epoch)
             settled = held is not None and self.budget is not None and self._observe(held, epoch, epochs)
             record = EpochRecord(
                 epoch=len(self.records) + 1,
                 steps=step,
                 loss=loss,
                 train_accuracy=hits if self.task == "classification" else math.nan,
-                mi=() if self.penalty is None else self.penalty.estimates,
+                mi=result.mi,
                 seconds=time.perf_counter() - started,
             )
             self.records.append(record)
@@ -324,6 +313,26 @@ class Fit:
         if best_state is not None:
             self.network.load_state_dict(best_state)
 
+    def _step(self, optimizer: torch.optim.Optimizer, batch: TabularRows, weight: float) -> StepResult:
+        network, penalty = self.network, self.penalty if batch.c is not None else None
+
+        def with_outputs(x: Tensor) -> tuple[Tensor, Tensor]:
+            z, outputs = network(x)
+            return outputs, z
+
+        return train_step(
+            with_outputs if isinstance(penalty, TabularPenalty) else network.encoder,
+            network.head,
+            penalty,  # type: ignore[arg-type]  # what is asked of a penalty, it answers
+            optimizer,
+            batch.x,
+            batch.y,
+            batch.c,  # type: ignore[arg-type]  # None goes with no penalty
+            task_loss=lambda outputs, y: task_loss(outputs, y, batch.weights, self.task),
+            mi_weight=weight,
+            max_grad_norm=10.0,
+        )
+
     @torch.no_grad()
     def _observe(self, held: TabularRows, epoch: int, epochs: int) -> bool:
         """Measure the leakage, move the weight; True when the budget is met, or was never needed, after the epochs."""
@@ -333,28 +342,32 @@ class Fit:
         self.network.eval()
         z, _ = self.network(held.x)
         self.network.train()
-        self.leakage = measured_leakage(z, held.c, self.attribute, held.groups, seed=self.seed + epoch)
+        self.leakage = measured_leakage(z, held.c, self.attribute, self._groups(held), seed=self.seed + epoch)
         self.budget.observe(self.leakage)
         inactive = self.leakage < self.budget.max_mi and float(self.budget.multiplier) <= self.budget.lowest * 1.01
         near = abs(self.leakage - self.budget.max_mi) <= min(0.005, 0.25 * self.budget.max_mi)
         return epoch + 1 >= epochs and (near or inactive)
 
+    def _groups(self, rows: TabularRows) -> Tensor | None:
+        return None if self.groups_of is None else self.groups_of(rows.y)
+
     @torch.no_grad()
     def _objective(self, held: TabularRows) -> float:
         self.network.eval()
         z, outputs = self.network(held.x)
-        value = task_loss(outputs, held, self.task)
+        value = task_loss(outputs, held.y, held.weights, self.task)
         if self.penalty is not None and held.c is not None:
             self.penalty.eval()
-            value = value + self.mi_weight * self.penalty(z, outputs, held.c, held.groups)
+            penalised = (outputs, z) if isinstance(self.penalty, TabularPenalty) else z
+            value = value + self.mi_weight * self.penalty(penalised, held.c, held.y)
             self.penalty.train()
         self.network.train()
         return float(value)
 
 
 def _cast(rows: TabularRows, dtype: torch.dtype) -> TabularRows:
-    def to(v: Tensor | None) -> Tensor | None:
-        return v.to(dtype) if v is not None and v.is_floating_point() else v
+    def to(v: Tensor) -> Tensor:
+        return v.to(dtype) if v.is_floating_point() else v
 
-    c = rows.c  # the attribute's encoding is single precision
-    return TabularRows(rows.x.to(dtype), to(rows.y), c, rows.groups, to(rows.weights))  # type: ignore[arg-type]
+    # c stays as it is: an attribute encodes in single precision.
+    return TabularRows(to(rows.x), to(rows.y), rows.c, None if rows.weights is None else to(rows.weights))

@@ -145,7 +145,8 @@ def reproduce(
     if table is _Table.fairness or (resume is not None and _is_fairness(resume)):
         from .fairness import reproduce_fairness  # needs the benchmark extra
 
-        runs = [_number(s, int, "--seeds") for s in (str(seed) if seed is not None else seeds or "0,1,2").split(",")]
+        chosen = str(seed) if seed is not None else seeds or ("0" if quick else "0,1,2")
+        runs = [_number(s, int, "--seeds") for s in chosen.split(",")]
         reproduce_fairness(seeds=runs, quick=quick, only=only, resume=resume, output_dir=output_dir)
         return
     if resume is not None:

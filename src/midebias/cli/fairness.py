@@ -40,10 +40,10 @@ def reproduce_fairness(
     write_json(folder / "results.json", document)
     draw_front(folder / "front.png", document["summary"])
     lines = [
-        [e["dataset"], e["attribute"], e["method"], e["setting"], *(_text(e, n) for n in _SHOWN)]
+        [f"{e['dataset']}, {e['attribute']}", e["method"], e["setting"], *(_text(e, n) for n in _SHOWN)]
         for e in document["summary"]
     ]
-    header = ["data", "attribute", "method", "setting", "accuracy", "parity\ndifference", "odds\ndifference", "probe"]
+    header = ["data", "method", "setting", "accuracy", "parity", "odds", "probe"]
     show_plain_table(header, lines, title="Means on the test rows")
     console.print(f"picture  {folder / 'front.png'}", soft_wrap=True)
     console.print(f"results  {folder / 'results.json'}", soft_wrap=True)
