@@ -53,13 +53,14 @@ _PARAMETERS = """
     ----------
     criterion : {"independence", "separation"}
         What is minimised: I(Z;C), demographic parity's form, or I(Z;C|Y), that of equalized odds.
-    mi_weight : float, default 3.0
+    mi_weight : float, default 2.0
         How much a nat of dependence counts against the task loss.
     max_mi : float, optional
         A budget in nats instead: a fifth of the rows is held aside, the representation's leakage is measured there
         after each epoch, and the weight is moved by dual ascent until the budget is met. See ``held_out_mi_``.
     decision_weight : float, default 5.0
-        What the dependence of the decision counts beside that of the representation; see `TabularPenalty`.
+        Of classifiers: what the dependence of the decision counts beside that of the representation; see
+        `TabularPenalty`.
     sensitive_columns : str, int or sequence of them, optional
         Columns of X that are the attributes: taken out of X in fit, and ignored in prediction, where they may be
         missing. So no metadata routing is needed in a `Pipeline` or `GridSearchCV`.
@@ -133,7 +134,7 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         self,
         *,
         criterion: Criterion = "separation",
-        mi_weight: float = 3.0,
+        mi_weight: float = 2.0,
         max_mi: float | None = None,
         decision_weight: float = 5.0,
         sensitive_columns: str | int | Sequence[str | int] | None = None,
@@ -259,14 +260,14 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         # Closed forms of that many pairs need no older ones beside them.
         bank = 0 if self.estimator == "gaussian" and min(self.batch_size, n) >= 256 else None
         mapped = groups_of if task == "regression" else None
-        if self.decision_weight == 0 or task == "reconstruction":
+        if self.decision_weight == 0 or task != "classification":
             return MIPenalty(
                 self.network_.dim, attribute, criterion=self.criterion, condition_on=mapped,
                 estimator=self.estimator, bank=bank, seed=seed,
             )  # fmt: skip
         return TabularPenalty(
-            self.network_.dim, n_outputs, attribute, criterion=self.criterion, task=task, n_groups=n_groups,
-            groups_of=mapped, decision_weight=self.decision_weight, estimator=self.estimator, bank=bank, seed=seed,
+            self.network_.dim, n_outputs, attribute, criterion=self.criterion, n_groups=n_groups,
+            decision_weight=self.decision_weight, estimator=self.estimator, bank=bank, seed=seed,
         )  # fmt: skip
 
     def _told(self, record: EpochRecord) -> bool:
@@ -517,9 +518,8 @@ class MIDebiasRegressor(RegressorMixin, _MIDebias):  # type: ignore[misc]
         *,
         criterion: Criterion = "independence",
         n_bins: int = 5,
-        mi_weight: float = 3.0,
+        mi_weight: float = 2.0,
         max_mi: float | None = None,
-        decision_weight: float = 5.0,
         sensitive_columns: str | int | Sequence[str | int] | None = None,
         hidden_layer_sizes: Sequence[int] = (256, 64),
         dim: int | None = None,
@@ -539,7 +539,7 @@ class MIDebiasRegressor(RegressorMixin, _MIDebias):  # type: ignore[misc]
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         super().__init__(
-            criterion=criterion, mi_weight=mi_weight, max_mi=max_mi, decision_weight=decision_weight,
+            criterion=criterion, mi_weight=mi_weight, max_mi=max_mi,
             sensitive_columns=sensitive_columns, hidden_layer_sizes=hidden_layer_sizes, dim=dim, module=module,
             preprocess=preprocess, estimator=estimator, epochs=epochs, batch_size=batch_size,
             learning_rate=learning_rate, weight_decay=weight_decay, early_stopping=early_stopping,
@@ -591,7 +591,7 @@ class MIDebiasTransformer(_MIDebias):
         *,
         criterion: Criterion = "independence",
         n_bins: int = 5,
-        mi_weight: float = 3.0,
+        mi_weight: float = 2.0,
         max_mi: float | None = None,
         decision_weight: float = 5.0,
         sensitive_columns: str | int | Sequence[str | int] | None = None,
@@ -673,6 +673,8 @@ def _labels(y: Any, n: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """Codes (n,) and the classes they stand for."""
     _refuse_missing(y)
     labels = column_or_1d(y, warn=True)
+    if labels.dtype.kind == "f" and np.isinf(labels).any():
+        raise InputError("Input y contains infinity")
     check_classification_targets(labels)
     if len(labels) != n:
         raise InputError(f"y has {len(labels)} rows, X has {n}: inconsistent numbers of samples")

@@ -307,7 +307,7 @@ def run_cell(cell: FairCell) -> dict[str, Any]:
 
 # -- the table -------------------------------------------------------------------------------------------------
 
-_WEIGHTS = (0.3, 1.0, 2.0, 3.0)  # of ours; the last is the default
+_WEIGHTS = (2.0, 0.3, 3.0)  # of ours; the first is the default
 
 
 def fair_cells(
@@ -330,11 +330,10 @@ def _settings(dataset: str, quick: bool) -> Iterator[tuple[str, str, dict[str, A
     yield "logistic_regression", "", {}
     yield "mlp", "", {"mi_weight": 0.0}
     for criterion in ("independence", "separation"):
-        for weight in _WEIGHTS[-1:] if quick else _WEIGHTS:
+        for weight in _WEIGHTS[:1] if quick else _WEIGHTS:
             yield "midebias", f"{criterion}, mi_weight={weight:g}", {"criterion": criterion, "mi_weight": weight}
         yield "threshold_optimizer", criterion, {"criterion": criterion}
-        for eps in (0.01,) if quick else (0.01, 0.03):
-            yield "exponentiated_gradient", f"{criterion}, eps={eps:g}", {"criterion": criterion, "eps": eps}
+        yield "exponentiated_gradient", f"{criterion}, eps=0.01", {"criterion": criterion, "eps": 0.01}
         for alpha in (1.0,) if quick else (0.3, 3.0):
             yield "adversarial", f"{criterion}, alpha={alpha:g}", {"criterion": criterion, "alpha": alpha}
     for alpha in (1.0,) if quick else (0.5, 1.0):
