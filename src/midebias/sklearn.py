@@ -48,19 +48,23 @@ __all__ = ["MIDebiasClassifier", "MIDebiasRegressor", "MIDebiasTransformer"]
 Groups = Callable[[torch.Tensor], torch.Tensor]
 
 _LEAST_ROWS = 5
+_MI_WEIGHTS = {"independence": 2.5, "separation": 3.0}
+_DECISION_WEIGHTS = {"independence": 2.0, "separation": 5.0}
 _PARAMETERS = """
     Parameters
     ----------
     criterion : {"independence", "separation"}
         What is minimised: I(Z;C), demographic parity's form, or I(Z;C|Y), that of equalized odds.
-    mi_weight : float, default 2.0
-        How much a nat of dependence counts against the task loss.
+    mi_weight : float, optional
+        How much a nat of dependence counts against the task loss. Default 2.5 for independence, 3 for
+        separation.
     max_mi : float, optional
         A budget in nats instead: a fifth of the rows is held aside, the representation's leakage is measured there
         after each epoch, and the weight is moved by dual ascent until the budget is met. See ``held_out_mi_``.
-    decision_weight : float, default 5.0
+    decision_weight : float, optional
         Of classifiers: what the dependence of the decision counts beside that of the representation; see
-        `TabularPenalty`.
+        `TabularPenalty`. Default 2 for independence, 5 for separation. Not used under a budget, which no decision made
+        from z can exceed.
     sensitive_columns : str, int or sequence of them, optional
         Columns of X that are the attributes: taken out of X in fit, and ignored in prediction, where they may be
         missing. So no metadata routing is needed in a `Pipeline` or `GridSearchCV`.
@@ -134,9 +138,9 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         self,
         *,
         criterion: Criterion = "separation",
-        mi_weight: float = 2.0,
+        mi_weight: float | None = None,
         max_mi: float | None = None,
-        decision_weight: float = 5.0,
+        decision_weight: float | None = None,
         sensitive_columns: str | int | Sequence[str | int] | None = None,
         hidden_layer_sizes: Sequence[int] = (256, 64),
         dim: int | None = None,
@@ -204,7 +208,8 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             columns, sensitive = [[Column(c.name, c.values[kept]) for c in part] for part in (columns, sensitive)]
             self._check_kept(target, kept)
         c, attribute = encode_sensitive(sensitive) if sensitive else (None, None)
-        if attribute is None and (self.mi_weight > 0 or self.max_mi is not None):
+        mi_weight = _MI_WEIGHTS[self.criterion] if self.mi_weight is None else self.mi_weight
+        if attribute is None and mi_weight > 0:
             warnings.warn(
                 f"{type(self).__name__}.fit was given neither sensitive_features nor sensitive_columns: "
                 "it trains plainly, without a penalty",
@@ -231,12 +236,12 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         )
         self.attribute_ = attribute
         penalty = None
-        if attribute is not None and (self.mi_weight > 0 or self.max_mi is not None):
+        if attribute is not None and mi_weight > 0:
             penalty = self._penalty(n_outputs, attribute, task, n_groups, groups_of, len(x), seed)
         run = Fit(
             self.network_, penalty, task=task, attribute=attribute, groups_of=groups_of,
             epochs=self.epochs, batch_size=self.batch_size,
-            learning_rate=self.learning_rate, weight_decay=self.weight_decay, mi_weight=self.mi_weight,
+            learning_rate=self.learning_rate, weight_decay=self.weight_decay, mi_weight=mi_weight,
             max_mi=self.max_mi, early_stopping=self.early_stopping, validation_fraction=self.validation_fraction,
             patience=self.n_iter_no_change, seed=seed,
         )  # fmt: skip
@@ -245,7 +250,7 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         self.n_iter_ = len(run.records)
         self.mi_ = () if penalty is None else tuple(penalty.estimates)
         self.held_out_mi_ = run.leakage
-        self.mi_weight_ = self.mi_weight * (float(run.budget.multiplier) if run.budget else 1.0)
+        self.mi_weight_ = mi_weight * (float(run.budget.multiplier) if run.budget else 1.0)
 
     def _penalty(
         self,
@@ -260,14 +265,16 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         # Closed forms of that many pairs need no older ones beside them.
         bank = 0 if self.estimator == "gaussian" and min(self.batch_size, n) >= 256 else None
         mapped = groups_of if task == "regression" else None
-        if self.decision_weight == 0 or task != "classification":
+        # A budget is for z; what is decided from z cannot tell more (the data processing inequality).
+        weight = _DECISION_WEIGHTS[self.criterion] if self.decision_weight is None else self.decision_weight
+        if weight == 0 or self.max_mi is not None or task != "classification":
             return MIPenalty(
                 self.network_.dim, attribute, criterion=self.criterion, condition_on=mapped,
                 estimator=self.estimator, bank=bank, seed=seed,
             )  # fmt: skip
         return TabularPenalty(
             self.network_.dim, n_outputs, attribute, criterion=self.criterion, n_groups=n_groups,
-            decision_weight=self.decision_weight, estimator=self.estimator, bank=bank, seed=seed,
+            decision_weight=weight, estimator=self.estimator, bank=bank, seed=seed,
         )  # fmt: skip
 
     def _told(self, record: EpochRecord) -> bool:
@@ -408,6 +415,8 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             raise InputError(f"criterion must be 'independence' or 'separation', got {self.criterion!r}")
         for name in ("mi_weight", "decision_weight", "weight_decay", "learning_rate"):
             value: Any = getattr(self, name)
+            if value is None and name in ("mi_weight", "decision_weight"):
+                continue
             if not isinstance(value, Real) or not 0 <= float(value) < math.inf:
                 raise InputError(f"{name} must be a number >= 0, got {value!r}")
         budget: Any = self.max_mi
@@ -518,7 +527,7 @@ class MIDebiasRegressor(RegressorMixin, _MIDebias):  # type: ignore[misc]
         *,
         criterion: Criterion = "independence",
         n_bins: int = 5,
-        mi_weight: float = 2.0,
+        mi_weight: float | None = None,
         max_mi: float | None = None,
         sensitive_columns: str | int | Sequence[str | int] | None = None,
         hidden_layer_sizes: Sequence[int] = (256, 64),
@@ -591,9 +600,9 @@ class MIDebiasTransformer(_MIDebias):
         *,
         criterion: Criterion = "independence",
         n_bins: int = 5,
-        mi_weight: float = 2.0,
+        mi_weight: float | None = None,
         max_mi: float | None = None,
-        decision_weight: float = 5.0,
+        decision_weight: float | None = None,
         sensitive_columns: str | int | Sequence[str | int] | None = None,
         hidden_layer_sizes: Sequence[int] = (256, 64),
         dim: int | None = None,

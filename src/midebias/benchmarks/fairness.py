@@ -307,7 +307,10 @@ def run_cell(cell: FairCell) -> dict[str, Any]:
 
 # -- the table -------------------------------------------------------------------------------------------------
 
-_WEIGHTS = (2.0, 0.3, 3.0)  # of ours; the first is the default
+_OURS = {  # mi_weight and decision_weight; the first pair is the default
+    "independence": [(2.5, 2.0), (0.3, 5.0), (3.0, 5.0)],
+    "separation": [(3.0, 5.0), (3.0, 10.0)],
+}
 
 
 def fair_cells(
@@ -329,9 +332,10 @@ def fair_cells(
 def _settings(dataset: str, quick: bool) -> Iterator[tuple[str, str, dict[str, Any]]]:
     yield "logistic_regression", "", {}
     yield "mlp", "", {"mi_weight": 0.0}
-    for criterion in ("independence", "separation"):
-        for weight in _WEIGHTS[:1] if quick else _WEIGHTS:
-            yield "midebias", f"{criterion}, mi_weight={weight:g}", {"criterion": criterion, "mi_weight": weight}
+    for criterion, weights in _OURS.items():
+        for mi_weight, decision_weight in weights[:1] if quick else weights:
+            options = {"criterion": criterion, "mi_weight": mi_weight, "decision_weight": decision_weight}
+            yield "midebias", f"{criterion}, mi_weight={mi_weight:g}, decision_weight={decision_weight:g}", options
         yield "threshold_optimizer", criterion, {"criterion": criterion}
         yield "exponentiated_gradient", f"{criterion}, eps=0.01", {"criterion": criterion, "eps": 0.01}
         for alpha in (1.0,) if quick else (0.3, 3.0):
