@@ -42,6 +42,10 @@ def markdown_table(document: Mapping[str, Any]) -> str:
     """Markdown of a ``results.json``: of the cost, or of a comparison (one setting: with leakage; several: without)."""
     if "recipe" in document:
         return _cost(document)
+    if document.get("table") == "fairness":
+        from .fairness import fairness_markdown  # needs the benchmark extra
+
+        return fairness_markdown(document)
     settings = {entry["setting"] for entry in document["summary"]}
     held_out = "reweighted_accuracy" in document["summary"][0]
     if len(settings) == 1 and not held_out:

@@ -122,6 +122,7 @@ class _Table(StrEnum):
     colored_mnist = "colored-mnist"
     biased_mnist = "biased-mnist"
     imdb = "imdb"
+    fairness = "fairness"
 
 
 def reproduce(
@@ -172,6 +173,13 @@ def reproduce(
         return
     if root is not None:
         raise InputError("--root applies to imdb only")
+    if table is _Table.fairness or (resume is not None and _is_fairness(resume)):
+        from .fairness import reproduce_fairness  # needs the benchmark extra
+
+        chosen = str(seed) if seed is not None else seeds or ("0" if quick else "0,1,2")
+        runs = [_number(s, int, "--seeds") for s in chosen.split(",")]
+        reproduce_fairness(seeds=runs, quick=quick, only=only, resume=resume, output_dir=output_dir)
+        return
     if resume is not None:
         _run(_resumed(resume), only, jobs)
         return
@@ -194,6 +202,13 @@ def reproduce(
     command = f"midebias reproduce {table}{' --quick' if quick else ''} --network {network} --epochs {epochs}"
     command += f" --seeds {seeds}"
     _run(_begun(f"reproduce-{table}", cells, command, output_dir), only, jobs)
+
+
+def _is_fairness(folder: Path) -> bool:
+    try:
+        return yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")).get("table") == "fairness"
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError):
+        return False
 
 
 def _begun(name: str, cells: Sequence[Cell], command: str, output_dir: Path) -> Comparison:

@@ -21,6 +21,7 @@ from ..protocols import DataError, InputError
 from ..report import draw_training
 from .console import bars, console, show_table
 from .options import Config, ImageSize, OutputDir, PaletteFile
+from .table import is_table, train_table
 
 __all__ = ["train"]
 
@@ -46,7 +47,7 @@ def train(
     dataset: Annotated[
         str | None,
         typer.Argument(
-            help="colored-mnist, biased-mnist, an .npz with x, y, c (x_test, y_test, c_test), or a folder of images."
+            help="colored-mnist, biased-mnist, an .npz with x, y, c, a folder of images, or a table (.csv, .parquet)."
         ),
     ] = None,
     config: Config = None,
@@ -72,7 +73,9 @@ def train(
         float | None,
         typer.Option(min=0.0, max=1.0, help="Draw rows by p(y|c) to minus this; default 0.5. mib only."),
     ] = None,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training set.")] = 5,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the training set; 5, or 20 and more of a table.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seeds the colours, the weights and the order.")] = 0,
     palette: PaletteFile = None,
     image_size: ImageSize = None,
@@ -83,6 +86,13 @@ def train(
     ] = 30.0,
     resume: Annotated[
         Path | None, typer.Option(help="Run folder of a stopped training to go on with; all options come from it.")
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="Column that is predicted. Tables only.")] = None,
+    attribute: Annotated[
+        str | None, typer.Option(help="Columns that must not be learned, joined by commas. Tables only.")
+    ] = None,
+    max_mi: Annotated[
+        float | None, typer.Option(help="Budget in nats: how much may leak; the weight finds itself. Tables only.")
     ] = None,
     output_dir: OutputDir = Path("runs"),
 ) -> None:
@@ -97,6 +107,16 @@ def train(
         return
     if dataset is None:
         raise InputError("name a data set, or a run folder with --resume")
+    if is_table(dataset):
+        train_table(
+            Path(dataset), label=label, attribute=attribute, criterion="separation" if criterion is None else
+            str(criterion), mi_weight=mi_weight, max_mi=max_mi, epochs=epochs, seed=seed, output_dir=output_dir,  # type: ignore[arg-type]
+        )  # fmt: skip
+        return
+    for option, value in (("label", label), ("attribute", attribute), ("max-mi", max_mi)):
+        if value is not None:
+            raise InputError(f"--{option} applies to tables (.csv, .parquet) only")
+    epochs = 5 if epochs is None else epochs
     options = _options(method, mi_weight, criterion, estimator, critic_steps, rebalance)
     if variance is not None and dataset != "colored-mnist":
         raise InputError("--variance applies to colored-mnist only")

@@ -7,6 +7,7 @@ from .image_folder import read_image_folder
 from .imdb_faces import IMDBFaces
 from .labelled_arrays import read_labelled_arrays
 from .palette import read_palette
+from .tabular import fetch_adult, fetch_german
 
 __all__ = [
     "BIASED_MNIST_RHOS",
@@ -15,6 +16,8 @@ __all__ = [
     "ColoredMNIST",
     "IMDBFaces",
     "bundled_files",
+    "fetch_adult",
+    "fetch_german",
     "read_file",
     "read_image_folder",
     "read_labelled_arrays",

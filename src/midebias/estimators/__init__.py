@@ -12,8 +12,9 @@ Each is called with ``(z, c, groups=None)``: z of shape (n, dim), c the encoded 
 0.5
 """
 
+from .discrete import DiscreteMI
 from .donsker_varadhan import DonskerVaradhan
 from .gaussian import GaussianMI
 from .learned_gaussian import LearnedGaussianMI
 
-__all__ = ["DonskerVaradhan", "GaussianMI", "LearnedGaussianMI"]
+__all__ = ["DiscreteMI", "DonskerVaradhan", "GaussianMI", "LearnedGaussianMI"]

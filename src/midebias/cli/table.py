@@ -1,0 +1,156 @@
+"""``midebias train table.csv --label income --attribute sex``: a classifier from a table, into a run folder."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors.torch import save_file
+
+from ..benchmarks.results import new_run_folder, results_document, write_json, write_metrics
+from ..protocols import Criterion, DataError, InputError
+from .console import console, show_plain_table
+
+__all__ = ["is_table", "train_table"]
+
+_SUFFIXES = (".csv", ".parquet")
+
+
+def is_table(dataset: str) -> bool:
+    """Whether the argument names a table by its suffix."""
+    return Path(dataset).suffix.lower() in _SUFFIXES
+
+
+def train_table(
+    path: Path,
+    *,
+    label: str | None,
+    attribute: str | None,
+    criterion: Criterion,
+    mi_weight: float | None,
+    max_mi: float | None,
+    epochs: int | None,
+    seed: int,
+    output_dir: Path,
+) -> None:
+    """Train on three quarters of the rows, test on the rest, and leave model, predictions and figures behind.
+
+    Raises
+    ------
+    InputError, DataError
+        Options that do not go together, columns that are not there, or a file that cannot be read.
+    """
+    if label is None or attribute is None:
+        raise InputError("a table needs --label and --attribute, names of columns")
+    frame = _read(path)
+    attributes = attribute.split(",")
+    for option, name in (("--label", label), *(("--attribute", a) for a in attributes)):
+        if name not in frame.columns:
+            raise InputError(f"{option}: {path} has no column {name!r}; it has {', '.join(map(str, frame.columns))}")
+    if label in attributes:
+        raise InputError(f"--label and --attribute name the same column {label!r}")
+    from sklearn.model_selection import train_test_split
+
+    from ..sklearn import MIDebiasClassifier
+
+    missing = int(frame[label].isna().sum())
+    if missing:
+        raise DataError(f"{path}: column {label!r} is missing in {missing} rows; leave those out")
+    if len(frame) < 20:
+        raise DataError(f"{path} has {len(frame)} rows; at least 20 are needed to train and to test")
+    if frame[label].nunique() > 100:
+        raise DataError(f"{path}: column {label!r} has {frame[label].nunique():,} values; a label has 100 at most")
+    counts = frame[label].value_counts()
+    if len(counts) < 2:
+        raise DataError(f"{path}: column {label!r} has one value only, {counts.index[0]!r}")
+    train, test = train_test_split(
+        frame, test_size=0.25, random_state=seed, stratify=frame[label] if counts.min() >= 2 else None
+    )
+    options: dict[str, Any] = {"criterion": criterion, "max_mi": max_mi, "epochs": epochs, "random_state": seed}
+    options |= {} if mi_weight is None else {"mi_weight": mi_weight}
+    model = MIDebiasClassifier(sensitive_columns=attributes, **options)
+    model.fit(train.drop(columns=label), train[label].to_numpy())
+    folder = new_run_folder(output_dir, f"train-{path.stem}")
+    command = f"midebias train {path} --label {label} --attribute {attribute} --criterion {criterion} --seed {seed}"
+    for option, value in (("mi-weight", mi_weight), ("max-mi", max_mi), ("epochs", epochs)):
+        command += "" if value is None else f" --{option} {value}"
+    config = {"command": "train", "dataset": str(path), "label": label, "attribute": attribute, **options}
+    config["seed"] = config.pop("random_state")
+    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    decided = model.predict(test.drop(columns=label))
+    rows = [_row(path, name, seed, test, label, decided, model) for name in attributes]
+    save_file({k: v.contiguous() for k, v in model.network_.state_dict().items()}, folder / "model.safetensors")
+    write_metrics(
+        folder / "metrics.csv",
+        [
+            {"epoch": r.epoch, "step": r.steps, "loss": r.loss, "train_accuracy": r.train_accuracy}
+            | {f"mi_{i}": v for i, v in enumerate(r.mi, start=1)}
+            for r in model.history_
+        ],
+    )
+    test.assign(prediction=decided).to_csv(folder / "predictions.csv", index=False)
+    write_json(folder / "results.json", results_document(command, seed, rows))
+    header = ["attribute", "accuracy", "parity", "odds", "I(Z;C), nats"]
+    shown = ("accuracy", "demographic_parity_difference", "equalized_odds_difference", "mi")
+    lines = [[r["attribute"], *("" if r[k] is None else f"{r[k]:.3f}" for k in shown)] for r in rows]
+    show_plain_table(header, lines, title=f"{path.name}: {len(test):,} rows not trained on")
+    console.print(f"run folder  {folder}", soft_wrap=True)
+
+
+def _row(path: Path, attribute: str, seed: int, test: Any, label: str, decided: Any, model: Any) -> dict[str, Any]:
+    from sklearn.metrics import accuracy_score, balanced_accuracy_score
+
+    from ..attributes import Categorical
+    from ..tabular_attributes import encode_sensitive, sensitive_columns_of
+    from ..tabular_training import measured_leakage
+
+    truth = test[label].to_numpy()
+    c, kind = encode_sensitive(sensitive_columns_of(test[attribute], len(test)))
+    z = torch.from_numpy(model.transform(test.drop(columns=label)))
+    row: dict[str, Any] = {
+        "dataset": path.name, "attribute": attribute, "method": "midebias", "seed": seed, "epochs": model.n_iter_,
+        "accuracy": float(accuracy_score(truth, decided)),
+        "balanced_accuracy": float(balanced_accuracy_score(truth, decided)),
+        "demographic_parity_difference": None, "equalized_odds_difference": None,
+        "mi": measured_leakage(z, c, kind, None), "mi_weight": model.mi_weight_,
+        "seconds": sum(r.seconds for r in model.history_),
+    }  # fmt: skip
+    if isinstance(kind, Categorical) and len(model.classes_) == 2:
+        row |= _disparities(truth, decided, test[attribute], model.classes_[1])
+    return row
+
+
+def _disparities(truth: Any, decided: Any, attribute: Any, positive: Any) -> dict[str, float]:
+    """fairlearn's two differences, of the rows whose attribute is known; nothing where fairlearn is not installed."""
+    try:
+        from fairlearn.metrics import demographic_parity_difference, equalized_odds_difference
+    except ModuleNotFoundError:
+        return {}
+    known = attribute.notna().to_numpy()
+    given = {"sensitive_features": attribute[known].astype(str).to_numpy()}
+    pair = (truth[known] == positive).astype(int), (decided[known] == positive).astype(int)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a group without one of the labels
+        return {
+            "demographic_parity_difference": float(demographic_parity_difference(*pair, **given)),
+            "equalized_odds_difference": float(equalized_odds_difference(*pair, **given)),
+        }
+
+
+def _read(path: Path) -> Any:
+    try:
+        import pandas as pd
+    except ModuleNotFoundError as error:
+        raise InputError(f"{error.name} is not installed; pip install 'midebias[tabular]'") from None
+    if not path.is_file():
+        raise DataError(f"{path} does not exist")
+    try:
+        frame = pd.read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
+    except Exception as error:  # whatever the readers raise of a damaged file
+        raise DataError(f"{path} cannot be read as a table: {str(error).splitlines()[0]}") from error
+    if frame.empty:
+        raise DataError(f"{path} has no rows")
+    return frame

@@ -1,0 +1,199 @@
+"""Tables as numbers: columns of any kind, with missing values, through scikit-learn's own parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .protocols import InputError
+
+__all__ = ["Column", "TablePreprocessor", "columns_of_frame", "is_frame", "typed_column"]
+
+_MISSING = "(missing)"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name, and float64 values (missing is NaN) or text (missing is None)."""
+
+    name: str
+    values: NDArray[Any]
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether the values are numbers."""
+        return self.values.dtype != object
+
+
+def is_frame(X: Any) -> bool:
+    """Whether X is an eager data frame or a series (pandas, polars, pyarrow and whatever else narwhals reads)."""
+    import narwhals as nw
+
+    native: Any = nw.from_native(X, eager_only=True, allow_series=True, pass_through=True)
+    return isinstance(native, (nw.DataFrame, nw.Series))
+
+
+def columns_of_frame(X: Any, *, name: str = "X") -> list[Column]:
+    """Columns of a data frame or series; booleans count as numbers.
+
+    Raises
+    ------
+    InputError
+        A column of dates or of lists, numbers mixed with text, or infinity; the message names the column.
+    """
+    import narwhals as nw
+
+    frame: Any = nw.from_native(X, eager_only=True, allow_series=True)
+    several = [frame] if isinstance(frame, nw.Series) else [frame[:, j] for j in range(frame.shape[1])]
+    columns = []
+    for j, series in enumerate(several):
+        title = str(series.name) if series.name is not None else f"{name}[{j}]"
+        dtype = series.dtype
+        if dtype.is_numeric() or dtype == nw.Boolean:
+            if series.null_count() or dtype == nw.Boolean:
+                raw: Any = [np.nan if _is_missing(v) else float(v) for v in series.to_list()]
+            else:
+                raw = series.to_numpy()
+            columns.append(Column(title, _finite(np.array(raw, dtype=np.float64), title)))
+        elif dtype in (nw.String, nw.Categorical, nw.Enum, nw.Object, nw.Unknown):
+            columns.append(typed_column(series.to_list(), title))
+        else:
+            raise InputError(f"column {title!r} holds {dtype}: make numbers or categories of it first")
+    return columns
+
+
+def typed_column(values: Sequence[Any] | NDArray[Any], name: str) -> Column:
+    """A column of Python objects: numbers if all of them are, else text.
+
+    Raises
+    ------
+    InputError
+        Numbers mixed with text, which is as likely a typing error as a category, or infinity.
+    """
+    cells = [None if _is_missing(v) else v for v in values]
+    present = [v for v in cells if v is not None]
+    numbers = [isinstance(v, (int, float, np.number, np.bool_)) for v in present]
+    if all(numbers):
+        return Column(name, _finite(np.array([np.nan if v is None else float(v) for v in cells], np.float64), name))
+    if any(numbers):
+        odd = present[numbers.index(False)]
+        raise InputError(f"column {name!r} mixes numbers and text ({odd!r}): make it one or the other")
+    out = np.empty(len(cells), dtype=object)
+    out[:] = [None if v is None else str(v) for v in cells]
+    return Column(name, out)
+
+
+def _is_missing(value: Any) -> bool:
+    # NaN, NaT and the NA of pandas are the values that do not equal themselves, or say so of the comparison.
+    if value is None:
+        return True
+    try:
+        return bool(value != value)
+    except (TypeError, ValueError):
+        return type(value).__name__ == "NAType"
+
+
+def _finite(values: NDArray[np.float64], name: str) -> NDArray[np.float64]:
+    infinite = np.isinf(values)
+    if infinite.any():
+        row = int(infinite.argmax())
+        raise InputError(f"column {name!r} holds infinity (row {row}): use NaN where a value is missing")
+    return values
+
+
+class TablePreprocessor:
+    """Numbers: standardised, compressed beyond a standard deviation, NaN to the mean with a column that says so.
+
+    Categories: one-hot, missing is one more; those not seen in `fit` are all zeros.
+    Numbers go through `StandardScaler`, arcsinh (linear near zero, logarithmic in the tails, so that one huge value
+    does not drown a column) and `SimpleImputer`; categories through `OneHotEncoder`.
+
+    Parameters
+    ----------
+    max_categories : int, default 1000
+        A text column with more is most likely an identifier, and refused.
+    """
+
+    def __init__(self, *, max_categories: int = 1000) -> None:
+        self.max_categories = max_categories
+
+    def fit_transform(self, columns: Sequence[Column], weights: NDArray[np.float64] | None) -> NDArray[np.float64]:
+        """Learn from columns (n rows each), weighted, and return their matrix (n, width)."""
+        from sklearn.impute import SimpleImputer
+        from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+        self._kinds = [column.is_numeric for column in columns]
+        for column in columns:
+            if not column.is_numeric:
+                found = len(set(column.values.tolist()))
+                if found > self.max_categories:
+                    raise InputError(
+                        f"column {column.name!r} has {found:,} categories, more than max_categories="
+                        f"{self.max_categories:,}: leave identifiers out, or raise max_categories"
+                    )
+        numbers, texts = self._split(columns)
+        parts = []
+        if numbers is not None:
+            self._scaler = StandardScaler().fit(numbers, sample_weight=weights)
+            self._imputer = SimpleImputer(
+                strategy="constant", fill_value=0.0, add_indicator=True, keep_empty_features=True
+            ).fit(numbers)
+            parts.append(self._numeric(numbers))
+        if texts is not None:
+            self._encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False).fit(texts)
+            parts.append(self._encoder.transform(texts))
+        return np.hstack(parts)
+
+    def transform(self, columns: Sequence[Column]) -> NDArray[np.float64]:
+        """The matrix (n, width) of columns like those of `fit_transform`.
+
+        Raises
+        ------
+        InputError
+            Text in a column that held numbers.
+        """
+        numbers, texts = self._split(columns)
+        parts = [] if numbers is None else [self._numeric(numbers)]
+        if texts is not None:
+            parts.append(self._encoder.transform(texts))
+        return np.hstack(parts)
+
+    def _split(self, columns: Sequence[Column]) -> tuple[NDArray[np.float64] | None, NDArray[Any] | None]:
+        numbers, texts = [], []
+        for column, numeric in zip(columns, self._kinds, strict=True):
+            if numeric:
+                numbers.append(_as_numbers(column))
+            else:
+                texts.append(_as_text(column))
+        return (
+            np.column_stack(numbers) if numbers else None,
+            np.column_stack(texts) if texts else None,
+        )
+
+    def _numeric(self, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+        with np.errstate(over="ignore"):
+            scaled = np.arcsinh(self._scaler.transform(numbers))
+        filled: NDArray[np.float64] = self._imputer.transform(scaled)
+        return filled
+
+
+def _as_numbers(column: Column) -> NDArray[np.float64]:
+    if column.is_numeric:
+        return column.values
+    for row, value in enumerate(column.values):
+        if value is not None:
+            raise InputError(f"column {column.name!r} held numbers in fit and now holds text ({value!r}, row {row})")
+    return np.full(len(column.values), np.nan)
+
+
+def _as_text(column: Column) -> NDArray[Any]:
+    out = np.empty(len(column.values), dtype=object)
+    if column.is_numeric:
+        out[:] = [_MISSING if v != v else f"{v:g}" for v in column.values]
+    else:
+        out[:] = [_MISSING if v is None else v for v in column.values]
+    return out

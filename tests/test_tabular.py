@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+
+from midebias.attributes import Attributes, Categorical, Continuous
+from midebias.datasets import fetch_adult, fetch_german
+from midebias.estimators import DiscreteMI
+from midebias.protocols import DataError, InputError
+from midebias.tabular_attributes import encode_sensitive, sensitive_columns_of
+from midebias.tabular_preprocessing import TablePreprocessor, columns_of_frame, typed_column
+
+from .conftest import generator
+
+
+def test_adult_has_the_official_rows_columns_and_rates() -> None:
+    train, test = fetch_adult(), fetch_adult(split="test")
+    assert train.data.shape == (32561, 13)
+    assert test.data.shape == (16281, 13)
+    assert train.target.sum() == 7841
+    assert test.target.sum() == 3846
+    assert train.sensitive_features["sex"].value_counts().to_dict() == {"Male": 21790, "Female": 10771}
+    assert "sex" not in train.data
+    assert train.data["workclass"].isna().sum() == 1836  # the file's question marks
+    assert train.data["age"].iloc[0] == 39
+    assert train.target.dtype.kind == "i"
+
+
+def test_all_of_adult_is_train_then_test() -> None:
+    everything, test = fetch_adult(split="all"), fetch_adult(split="test")
+    assert len(everything.data) == 48842
+    tail = everything.data.iloc[32561:].reset_index(drop=True)
+    assert (tail["fnlwgt"] == test.data["fnlwgt"]).all()
+    assert (everything.target.iloc[32561:].to_numpy() == test.target.to_numpy()).all()
+
+
+def test_attributes_leave_the_data_unless_asked_to_stay() -> None:
+    both = fetch_adult(split="test", attribute=("sex", "race"))
+    assert list(both.sensitive_features) == ["sex", "race"]
+    assert not {"sex", "race"} & set(both.data)
+    assert both.feature_names == list(both.data)
+    assert "sex" in fetch_adult(split="test", include_attribute=True).data
+    arrays = fetch_adult(split="test", as_frame=False)
+    assert isinstance(arrays.data, np.ndarray)
+    assert arrays.data.shape == (16281, 13)
+    assert arrays.sensitive_features.shape == (16281, 1)
+
+
+def test_german_reads_age_and_sex_from_their_columns() -> None:
+    german = fetch_german()
+    assert german.data.shape == (1000, 19)
+    assert german.target.sum() == 700
+    assert "age" not in german.data
+    assert (german.sensitive_features["age"] == "over 25").sum() == 810
+    sex = fetch_german(attribute="sex", include_attribute=True)
+    women = sex.sensitive_features["sex"] == "female"
+    assert women.sum() == 310
+    assert set(sex.data["personal_status"][women]) <= {"A92", "A95"}
+    assert "personal_status" not in fetch_german(attribute="sex").data
+
+
+def test_what_cannot_be_fetched_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"split must be 'train', 'test' or 'all', got 'valid'"):
+        fetch_adult(split="valid")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"attribute must be of .*'sex'.* got 'height'"):
+        fetch_adult(split="test", attribute="height")
+    with pytest.raises(DataError, match=r"adult\.data not found"):
+        fetch_adult(root=tmp_path)
+    (tmp_path / "german.data").write_text("A11 6\n")
+    with pytest.raises(DataError, match="SHA-256"):
+        fetch_german(root=tmp_path)
+
+
+FRAME = pd.DataFrame(
+    {
+        "number": [1.0, np.nan, 3.0, 4.0, 1e6],
+        "flag": [True, False, True, True, False],
+        "text": pd.Categorical(["a", "b", None, "a", "b"]),
+        "whole": pd.array([1, 2, None, 4, 5], dtype="Int64"),
+    }
+)
+
+
+def test_frames_of_both_libraries_become_one_matrix() -> None:
+    matrix = TablePreprocessor().fit_transform(columns_of_frame(FRAME), None)
+    other = TablePreprocessor().fit_transform(columns_of_frame(pl.from_pandas(FRAME)), None)
+    np.testing.assert_array_equal(matrix, other)
+    # Three numeric columns, two that say where a number is missing, three categories with the missing one.
+    assert matrix.shape == (5, 8)
+    assert np.isfinite(matrix).all()
+    assert matrix[2, -3:].tolist() == [1.0, 0.0, 0.0]
+
+
+def test_categories_never_seen_are_zeros_and_numbers_are_compressed() -> None:
+    preprocessor = TablePreprocessor()
+    preprocessor.fit_transform(columns_of_frame(FRAME), None)
+    new = FRAME.assign(text=["z"] * 5, number=[1e300] * 5)
+    matrix = preprocessor.transform(columns_of_frame(new))
+    assert (matrix[:, -3:] == 0).all()
+    assert (matrix[:, 0] < 1000).all()
+
+
+def test_weights_of_rows_are_repetitions() -> None:
+    rng = np.random.default_rng(0)
+    columns = [typed_column(rng.normal(size=6).tolist(), "x")]
+    weights = np.array([1, 2, 3, 1, 1, 2])
+    repeated = [typed_column(columns[0].values.repeat(weights).tolist(), "x")]
+    weighted = TablePreprocessor().fit_transform(columns, weights.astype(float))
+    np.testing.assert_allclose(
+        weighted.repeat(weights, axis=0), TablePreprocessor().fit_transform(repeated, None), rtol=1e-12
+    )
+
+
+def test_columns_that_cannot_be_read_are_named() -> None:
+    with pytest.raises(InputError, match=r"column 'age' mixes numbers and text \('old'\)"):
+        typed_column([1.0, "old", 3.0], "age")
+    with pytest.raises(InputError, match=r"column 'x' holds infinity \(row 1\)"):
+        columns_of_frame(pd.DataFrame({"x": [1.0, np.inf]}))
+    with pytest.raises(InputError, match="column 'when' holds Datetime"):
+        columns_of_frame(pd.DataFrame({"when": pd.to_datetime(["2020-01-01"])}))
+    names = pd.DataFrame({"id": [f"p{i}" for i in range(10_000)]})
+    with pytest.raises(InputError, match="column 'id' has 10,000 categories, more than max_categories=1,000"):
+        TablePreprocessor().fit_transform(columns_of_frame(names), None)
+    preprocessor = TablePreprocessor()
+    preprocessor.fit_transform(columns_of_frame(pd.DataFrame({"age": [1.0, 2.0]})), None)
+    with pytest.raises(InputError, match=r"column 'age' held numbers in fit and now holds text \('two', row 1\)"):
+        preprocessor.transform(columns_of_frame(pd.DataFrame({"age": [None, "two"]})))
+
+
+def test_attributes_are_read_as_what_they_are() -> None:
+    n = 60
+    given = {
+        "sex": ["f", "m", None] * 20,
+        "age": np.linspace(20, 60, n),
+        "months": np.arange(n) % 12,
+        "flag": np.arange(n) % 2 == 0,
+    }
+    c, attribute = encode_sensitive(sensitive_columns_of(given, n))
+    assert isinstance(attribute, Attributes)
+    kinds = [type(p) for p in attribute.parts]
+    assert kinds == [Categorical, Continuous, Categorical, Categorical]
+    values, present = attribute.encode(c)
+    assert values.shape == (n, 2 + 1 + 12 + 2)
+    assert present.tolist() == [True, True, False] * 20
+    assert float(c[:, 1].mean()) == pytest.approx(0, abs=1e-5)
+    two, both = encode_sensitive(sensitive_columns_of(np.array([[0, 1], [1, 1], [1, 0]]), 3))
+    assert isinstance(both, Categorical)
+    assert both.sizes == (2, 2)
+    assert two.shape == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["a", "a", "a"], r"attribute 'sensitive_features\[0\]' has one value only \(a\)"),
+        ([None, None, None], "is missing in every row"),
+        (["a", "b"], "sensitive_features has 2 rows, X has 3"),
+        ([1.5, float("inf"), 2.0], "infinity"),
+        (np.zeros((3, 2, 2)), r"must have shape \(n,\) or \(n, k\)"),
+    ],
+)
+def test_attributes_that_cannot_be_used_are_named(given: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        encode_sensitive(sensitive_columns_of(given, 3))
+
+
+def test_an_attribute_of_10000_categories_is_refused() -> None:
+    with pytest.raises(InputError, match="attribute 'id' has 10,000 categories, more than 256"):
+        encode_sensitive(sensitive_columns_of(pd.Series([f"p{i}" for i in range(10_000)], name="id"), 10_000))
+
+
+def test_discrete_information_is_that_of_the_joint_table() -> None:
+    joint = torch.tensor([[0.3, 0.1], [0.2, 0.4]], dtype=torch.float64)  # c by decision
+    n = 1000
+    cells = [(c, y) for c in (0, 1) for y in (0, 1) for _ in range(round(n * float(joint[c, y])))]
+    c, y = (torch.tensor(v) for v in zip(*cells, strict=True))
+    p, onehot = (torch.nn.functional.one_hot(v, 2).double() for v in (y, c))
+    outer = joint.sum(1, keepdim=True) * joint.sum(0, keepdim=True)
+    truth = float((joint * (joint / outer).log()).sum())
+    assert float(DiscreteMI(2, [2], balanced=False)(p, onehot)) == pytest.approx(truth, rel=1e-6)
+
+
+def test_balanced_information_does_not_depend_on_how_many_there_are() -> None:
+    estimator = DiscreteMI(2, [2], memory=0)
+    p = torch.tensor([[0.9, 0.1], [0.2, 0.8]])
+    few, many = torch.tensor([0, 1]), torch.tensor([0] * 99 + [1])
+    values = [float(estimator(p[c], torch.nn.functional.one_hot(c, 2).float())) for c in (few, many)]
+    assert values[0] == pytest.approx(values[1], rel=1e-5)
+
+
+def test_information_given_a_group_is_blind_to_what_the_group_explains() -> None:
+    y = torch.tensor([0, 0, 1, 1] * 8)
+    c = torch.tensor([0, 0, 0, 1] * 8)  # depends on y
+    p = torch.stack([0.9 - 0.8 * y, 0.1 + 0.8 * y], dim=1)  # depends on y alone
+    onehot = torch.nn.functional.one_hot(c, 2).float()
+    estimator = DiscreteMI(2, [2], n_groups=2, memory=0)
+    assert float(estimator(p, onehot, y)) == pytest.approx(0, abs=1e-6)
+    assert float(estimator(p, onehot)) > 0.05
+
+
+def test_the_kept_sums_have_the_gradient_of_the_batch_in_expectation() -> None:
+    # A batch that is seen again and again: kept sums are its own, and so is the gradient.
+    p = torch.rand(64, 2, generator=generator(0)).softmax(1).double().requires_grad_()
+    onehot = torch.nn.functional.one_hot(torch.randint(2, (64,), generator=generator(1)), 2).double()
+    plain, kept = DiscreteMI(2, [2], memory=0), DiscreteMI(2, [2], memory=0.9)
+    for _ in range(400):
+        value = kept(p, onehot)
+    (a,) = torch.autograd.grad(plain(p, onehot), p)
+    (b,) = torch.autograd.grad(value, p)
+    torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-9)
+    kept.eval()
+    before = kept.sums.clone()
+    kept(p, onehot)
+    assert torch.equal(before, kept.sums)
+
+
+def test_discrete_information_names_bad_input() -> None:
+    onehot = torch.eye(2)
+    with pytest.raises(InputError, match="z must hold probabilities"):
+        DiscreteMI(2, [2])(torch.tensor([[2.0, -1.0], [0.5, 0.5]]), onehot)
+    with pytest.raises(InputError, match="c must be one-hot"):
+        DiscreteMI(2, [3])(torch.full((2, 2), 0.5), onehot)
+    with pytest.raises(InputError, match="y holds label 1 but n_groups is 1"):
+        DiscreteMI(2, [2])(torch.full((2, 2), 0.5), onehot, torch.tensor([0, 1]))
