@@ -22,6 +22,7 @@ from ..methods import METHODS
 from ..protocols import DataError, InputError
 from ..report import draw_comparison, draw_training
 from .console import cells_bar, console, show_plain_table
+from .estimators import reproduce_estimators, resume_estimators
 from .faces import reproduce_faces
 from .options import Config, ImageSize, OutputDir, PaletteFile
 
@@ -123,6 +124,7 @@ class _Table(StrEnum):
     biased_mnist = "biased-mnist"
     imdb = "imdb"
     fairness = "fairness"
+    estimators = "estimators"
 
 
 def reproduce(
@@ -149,7 +151,9 @@ def reproduce(
     jobs: _Jobs = 1,
     output_dir: OutputDir = Path("runs"),
 ) -> None:
-    """Make a table of the paper anew: all methods, all settings, three seeds, published figures beside ours.
+    """Make a table anew: all methods, all settings, three seeds, published figures beside ours.
+
+    'estimators' is that of `estimate_mi` beside known mutual information; --only names some of its tasks.
 
     imdb trains plain, the reference recipe and ours on EB1 and EB2 of the faces in --root, also needed to --resume.
 
@@ -180,12 +184,16 @@ def reproduce(
         runs = [_number(s, int, "--seeds") for s in chosen.split(",")]
         reproduce_fairness(seeds=runs, quick=quick, only=only, resume=resume, output_dir=output_dir)
         return
-    if resume is not None:
+    if resume is not None and not resume_estimators(resume, only, jobs):
         _run(_resumed(resume), only, jobs)
+    if resume is not None:
         return
     if table is None:
         raise InputError("name a table, or a run folder with --resume")
     seeds = str(seed) if seed is not None else seeds or ("0" if quick else "0,1,2")
+    if table is _Table.estimators:
+        reproduce_estimators([_number(s, int, "--seeds") for s in seeds.split(",")], quick, only, jobs, output_dir)
+        return
     every: Sequence[float] = COLORED_MNIST_VARIANCES if table is _Table.colored_mnist else BIASED_MNIST_RHOS
     cells = grid(
         str(table),
