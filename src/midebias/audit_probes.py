@@ -18,7 +18,7 @@ Rows = NDArray[np.intp]
 
 _PRIOR_SHARE = 0.005  # of the prior mixed into every prediction: bounds what one row can cost
 _NEIGHBOURS = (10, 30, 100)
-_REFERENCE_ROWS = 20_000  # that neighbours are searched among
+_REFERENCE_ROWS = 6_000  # that neighbours are searched among
 _TREE_ROWS, _MLP_ROWS = 20_000, 20_000
 _QUADRATIC_DIM = 512  # beyond, leading principal components: products are quadratic in the dimension
 
@@ -43,6 +43,7 @@ class Split:
 
     def __init__(self, z: Floats, fit: Rows, aside: Rows, held: Rows, *, seed: int) -> None:
         self.fit, self.aside, self.held, self.seed = fit, aside, held, seed
+        self._parts: dict[bytes, Split] = {}
         known = z[fit]
         mean, std = known.mean(axis=0, dtype=np.float64), known.std(axis=0, dtype=np.float64)
         # Columns that hardly vary are kept small; beyond eight deviations a value says only that it is far out.
@@ -51,10 +52,15 @@ class Split:
 
     def within(self, chosen: NDArray[np.bool_]) -> Split:
         """The same split, of some rows only."""
-        part = object.__new__(Split)
-        part.z, part.seed = self.z, self.seed
-        part.fit, part.aside, part.held = (rows[chosen[rows]] for rows in (self.fit, self.aside, self.held))
-        return part
+        if bool(chosen.all()):
+            return self
+        key = chosen.tobytes()
+        if key not in self._parts:  # several attributes ask for the same classes: what a part has found, it keeps
+            part = object.__new__(Split)
+            part.z, part.seed, part._parts = self.z, self.seed, {}
+            part.fit, part.aside, part.held = (rows[chosen[rows]] for rows in (self.fit, self.aside, self.held))
+            self._parts[key] = part
+        return self._parts[key]
 
     @cached_property
     def components(self) -> Floats:
@@ -107,10 +113,6 @@ def _tempered(ratio: Floats, factor: float, log_prior: Floats) -> Floats:
     scaled = factor * ratio
     top = scaled.max(axis=1, keepdims=True)
     return scaled - top - np.log(np.exp(scaled - top) @ np.exp(log_prior))[:, None]
-
-
-def _known(split: Split, labels: Labels, limit: int | None = None) -> Rows:
-    return split.fit[:limit]
 
 
 def _best(candidates: Mapping[Any, tuple[Floats, Floats]], truth: NDArray[Any]) -> tuple[Floats, Floats]:
@@ -237,7 +239,7 @@ def _trees(split: Split, labels: Labels) -> tuple[Floats, Floats]:
     y, truth = labels.codes[fit], labels.codes[split.aside]
     if len(np.unique(y)) < 2:
         return _constant(split, labels)
-    rounds = 60 if labels.k == 2 else max(12, 90 // labels.k)
+    rounds = 50 if labels.k == 2 else max(10, 60 // labels.k)
     model = HistGradientBoostingClassifier(
         learning_rate=0.1 if labels.k == 2 else 0.2,
         max_iter=rounds,
@@ -249,20 +251,14 @@ def _trees(split: Split, labels: Labels) -> tuple[Floats, Floats]:
         random_state=split.seed,
     )
     model.fit(split.z[fit], y)
-    rows = np.arange(len(truth))
-    gains = []
-    for q in model.staged_predict_proba(split.z[split.aside]):
-        gains.append(float(np.log(_columns(q, model.classes_, labels.k)[rows, truth] + 1e-6).mean()))
-    best = int(np.argmax(gains))
-    aside = _spread(model, split.z[split.aside], labels.k)
-    for i, q in enumerate(model.staged_predict_proba(split.z[split.aside])):
-        if i == best:
-            aside = _columns(q, model.classes_, labels.k)
-            break
-    for i, q in enumerate(model.staged_predict_proba(split.z[split.held])):
-        if i == best:
-            return aside, _columns(q, model.classes_, labels.k)
-    raise AssertionError("unreachable")
+    rows, best, kept = np.arange(len(truth)), -np.inf, _constant(split, labels)
+    stages = (model.staged_predict_proba(split.z[part]) for part in (split.aside, split.held))
+    for stage in zip(*stages, strict=True):
+        aside, held = (_columns(q, model.classes_, labels.k) for q in stage)
+        gain = float(np.log(aside[rows, truth] + 1e-6).mean())
+        if gain > best:
+            best, kept = gain, (aside, held)
+    return kept
 
 
 def _mlp(split: Split, labels: Labels) -> tuple[Floats, Floats]:

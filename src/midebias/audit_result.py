@@ -144,9 +144,12 @@ class AuditResult:
         """Smallest p-value of independence, adjusted for all tests."""
         return min(s.p_adjusted for s in self.summary)
 
-    def exceeds(self, max_leakage: float) -> bool:
-        """Whether some attribute leaks, and more than ``max_leakage`` nats: zero allows nothing that can be shown."""
-        return any(s.leaks and s.leakage > max_leakage for s in self.summary)
+    def exceeds(self, max_leakage: float, *, condition: str | None = None) -> bool:
+        """Whether some attribute leaks, and more than ``max_leakage`` nats: zero allows nothing that can be shown.
+
+        ``condition`` looks at "overall" or "within classes" only.
+        """
+        return any(s.leaks and s.leakage > max_leakage for s in self.summary if condition in (None, s.condition))
 
     @property
     def verdict(self) -> str:

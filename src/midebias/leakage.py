@@ -341,7 +341,7 @@ def _questions(attribute: Column, y: Column | None, warnings: list[str]) -> Iter
             f"{unseen:,} rows are in classes in which {attribute.name} hardly varies, or with fewer than "
             f"{_FEWEST_IN_CLASS} rows: not audited within classes"
         )
-    if len(masks) > 1:
+    if masks:
         yield _Question(attribute, "within classes", tuple(masks.values()))
     for name, mask in masks.items():
         yield _Question(attribute, f"y = {name}", (mask,))
@@ -417,7 +417,7 @@ def _answered(
 
 def _judged(name: str, whole: Split, mask: NDArray[np.bool_], codes: NDArray[np.int64]) -> tuple[Any, ...]:
     """Nats saved, answers right and recalled by held-out row, and the deviation from what permutations give."""
-    split = whole if bool(mask.all()) else whole.within(mask)
+    split = whole.within(mask)
     # A category that is not there while fitting cannot be told; it is one that only the held-out rows have.
     present, compact = np.unique(codes[mask], return_inverse=True)
     local = np.full(len(codes), -1)

@@ -9,6 +9,7 @@ import typer
 
 from .. import __version__
 from ..protocols import DataError, InputError
+from .audit import audit
 from .compare import compare, reproduce
 from .data import data
 from .demo import demo
@@ -28,6 +29,7 @@ app.command()(demo)
 app.command()(train)
 app.command()(compare)
 app.command()(reproduce)
+app.command()(audit)
 app.command()(data)
 
 
@@ -47,7 +49,7 @@ def _top(
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run the command line and return its exit status: 0 done, 2 bad arguments or data, 130 interrupted."""
+    """Run the command line and return its exit status: 0 done, 1 a threshold not met, 2 bad arguments or data, 130 interrupted."""
     try:
         status = app(arguments, standalone_mode=False)
     except (InputError, DataError) as error:
