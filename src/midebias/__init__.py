@@ -13,8 +13,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .leakage import audit as audit
     from .estimation import estimate_mi as estimate_mi
+    from .leakage import audit as audit
     from .logit_adjustment import LogitAdjustment as LogitAdjustment
     from .penalty import FeatureMap as FeatureMap
     from .penalty import MIPenalty as MIPenalty

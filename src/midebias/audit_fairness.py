@@ -34,8 +34,8 @@ def group_metrics(
     Returns
     -------
     groups : list of dict
-        ``attribute``, ``group``, ``n``, ``small``, ``accuracy`` with ``low`` and ``high`` (95%, Wilson), and for two classes
-        ``selection_rate``, ``true_positive_rate``, ``false_positive_rate`` of the second class.
+        ``attribute``, ``group``, ``n``, ``small``, ``accuracy`` with ``low`` and ``high`` (95%, Wilson), and for two
+        classes ``selection_rate``, ``true_positive_rate``, ``false_positive_rate`` of the second class.
     differences : list of dict
         For each attribute ``demographic_parity_difference``, ``equalized_odds_difference``, ``accuracy_difference`` and
         ``worst_group_accuracy``; for more than two classes the largest over the classes, each against the rest.
@@ -68,10 +68,10 @@ def group_metrics(
         frame = fair.MetricFrame(metrics=functions, y_true=truth, y_pred=answers, sensitive_features=sensitive)
         for group, found in frame.by_group.iterrows():
             n = int(found["n"])
-            low, high = wilson_interval(found["right"], n)
+            low, high = wilson_interval(float(found["right"]), n)
             entry = {
-                "attribute": name, "group": str(group), "n": n, "small": n < SMALL_GROUP, "accuracy": found["right"] / n,
-                "low": low, "high": high,
+                "attribute": name, "group": str(group), "n": n, "small": n < SMALL_GROUP,
+                "accuracy": float(found["right"] / n), "low": low, "high": high,
             }  # fmt: skip
             rates = {k: float(found[k]) for k in functions if k not in ("n", "right")}
             # Without a row of that class the rate is not known, and not zero.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -143,10 +144,7 @@ def _binned(array: NDArray[Any], present: NDArray[np.bool_], name: str, n_bins: 
     edges = np.unique(np.quantile(numbers[present], np.linspace(0, 1, n_bins + 1)))
     codes = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, len(edges) - 2)
     last = len(edges) - 2
-    names = [
-        f"{_number(a)} to {'' if i == last else 'below '}{_number(b)}"
-        for i, (a, b) in enumerate(zip(edges[:-1], edges[1:], strict=True))
-    ]
+    names = [f"{_number(a)} to {'' if i == last else 'below '}{_number(b)}" for i, (a, b) in enumerate(pairwise(edges))]
     return _column(name, np.where(present, codes, -1).astype(np.int64), names, True, array, name)
 
 

@@ -80,7 +80,9 @@ class Split:
         among = self.fit[:_REFERENCE_ROWS]
         k = min(max(_NEIGHBOURS), len(among))
         search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(self.z[among])
-        aside, held = (among[search.kneighbors(self.z[rows], return_distance=False)] for rows in (self.aside, self.held))
+        aside, held = (
+            among[search.kneighbors(self.z[rows], return_distance=False)] for rows in (self.aside, self.held)
+        )
         return aside, held
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -242,7 +242,7 @@ class AuditResult:
         views = {"principal components": centred @ axes[:2].T}
         if z.shape[1] > 2 and len(z) >= 100:
             reduced = centred @ axes[: min(30, len(axes))].T
-            embedding = TSNE(2, init="pca", perplexity=30, random_state=0, max_iter=500, n_jobs=1)
+            embedding = TSNE(2, init="pca", perplexity=30, random_state=0, max_iter=350, n_jobs=1)
             views = {"neighbourhoods (t-SNE)": embedding.fit_transform(reduced), **views}
         return {
             "n": len(z),
@@ -252,19 +252,24 @@ class AuditResult:
 
     def __str__(self) -> str:
         lines = [self.verdict, ""]
-        rows = [("attribute", "condition", "leakage, nats", "95% interval", "of H", "best probe", "balanced", "chance", "p")]
+        rows = [
+            ("attribute", "condition", "leakage, nats", "95% interval", "of H", "best probe", "balanced", "chance", "p")
+        ]
         for s in self.summary:
             p = "< 0.001" if s.p_adjusted < 0.001 else f"{s.p_adjusted:.3f}"
             rows.append(
                 (
-                    s.attribute, s.condition, f"{s.leakage + 0.0:.4f}", f"{s.low:.4f} to {s.high:.4f}", f"{s.entropy:.3f}",
-                    s.probe, f"{s.balanced_accuracy:.3f}", f"{s.balanced_chance:.3f}", p + ("  leaks" if s.leaks else ""),
+                    s.attribute, s.condition, f"{s.leakage + 0.0:.4f}", f"{s.low:.4f} to {s.high:.4f}",
+                    f"{s.entropy:.3f}", s.probe, f"{s.balanced_accuracy:.3f}", f"{s.balanced_chance:.3f}",
+                    p + ("  leaks" if s.leaks else ""),
                 )
             )  # fmt: skip
         lines += _aligned(rows)
         if self.differences:
             lines += ["", "Predictions, largest differences between groups:"]
-            table = [("attribute", "demographic parity", "equalized odds", "accuracy", "worst group's accuracy")]
+            table: list[tuple[str, ...]] = [
+                ("attribute", "demographic parity", "equalized odds", "accuracy", "worst group's accuracy")
+            ]
             for d in self.differences:
                 keys = ("demographic_parity_difference", "equalized_odds_difference", "accuracy_difference")
                 table.append((d["attribute"], *(f"{d[k]:.3f}" for k in keys), f"{d['worst_group_accuracy']:.3f}"))
@@ -279,6 +284,6 @@ def _unit(points: NDArray[Any]) -> NDArray[Any]:
     return np.clip((points - low) / np.where(high > low, high - low, 1), 0, 1)
 
 
-def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
     widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
     return ["  ".join(cell.ljust(w) for cell, w in zip(r, widths, strict=True)).rstrip() for r in rows]

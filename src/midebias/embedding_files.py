@@ -54,8 +54,8 @@ def read_embeddings(
         ``.h5ad`` (needs anndata): ``X``; columns come from ``obs``.
     named : sequence of str
     columns : sequence of str, optional
-        What the representation is instead: names or patterns such as ``z_*`` of columns, the name of an array, or of a key
-        of ``obsm``.
+        What the representation is instead: names or patterns such as ``z_*`` of columns, the name of an array, or a
+        key of ``obsm``.
     table : path, optional
         A table in the same order of rows, where the named columns are taken from.
 

@@ -9,7 +9,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from . import __version__
 from .protocols import InputError
 
 __all__ = ["write_html_report"]
@@ -79,7 +78,7 @@ def _page(title: str, content: Mapping[str, Any]) -> str:
 <main>
 <h1>{escape(title)}</h1>
 {body}
-<footer>midebias {__version__}. All information is in nats. Figures are what these probes found on held-out rows;
+<footer>Made by midebias. All information is in nats. Figures are what these probes found on held-out rows;
 somebody with more data or another probe may find more.</footer>
 </main>
 <script type="application/json" id="content">{data}</script>
@@ -120,21 +119,21 @@ def _leakage(content: Mapping[str, Any]) -> str:
         marked.append(bool(s["leaks"]))
     probes = [
         [
-            r["attribute"], r["condition"], r["probe"], f"{r['n']:,}", f"{r['balanced_accuracy']:.3f}", f"{r['mi']:.4f}",
-            f"{r['low']:.4f} to {r['high']:.4f}", f"{r['p_adjusted']:.3g}",
+            r["attribute"], r["condition"], r["probe"], f"{r['n']:,}", f"{r['balanced_accuracy']:.3f}",
+            f"{r['mi']:.4f}", f"{r['low']:.4f} to {r['high']:.4f}", f"{r['p_adjusted']:.3g}",
         ]
         for r in content["leakage"]["rows"]
     ]  # fmt: skip
     names = ["attribute", "rows", "probe", "n", "balanced accuracy", "nats", "95% interval", "p"]
     return (
         "<section><h2>What does the representation tell?</h2>"
-        "<p>The largest held-out lower estimate over all probes. <em>Overall</em> is I(Z;C); <em>within classes</em> is "
-        "I(Z;C|Y), what is told beyond the label. p: how likely so much is by chance, allowing for all tests made.</p>"
+        "<p>The largest held-out lower estimate over all probes. <em>Overall</em> is I(Z;C); <em>within "
+        "classes</em> is I(Z;C|Y), beyond the label. p: how likely so much is by chance, over all tests.</p>"
         + _table(header, lines, left=2, marked=marked, label="Leakage by attribute")
         + "<h2>Which probe reads it, against chance?</h2>"
         + _figure(
             "leakage-figure",
-            "Fresh probes, each judged on rows it was not fitted on; bars are 95% intervals. Red diamonds: not by chance.",
+            "Fresh probes, each judged on rows it was not fitted on; bars are 95% intervals. Red: not by chance.",
             _table(names, probes, left=3, label="Every probe"),
         )
         + "</section>"
@@ -145,8 +144,8 @@ def _map(content: Mapping[str, Any]) -> str:
     if "map" not in content:
         return ""
     caption = (
-        f"{content['map']['n']:,} rows, drawn at random. Where colours part, the representation tells them apart; where they "
-        "mix here, it may still tell them apart in other directions: the probes decide. Press a name to see it alone."
+        f"{content['map']['n']:,} rows, drawn at random. Where colours part, the representation tells them apart; "
+        "where they mix here, it may still do so in other directions: the probes decide. Press a name to see it alone."
     )
     return (
         "<section><h2>What does it look like?</h2>"
@@ -208,8 +207,8 @@ def _front(content: Mapping[str, Any]) -> str:
     front = content["front"]
     lines = [
         [
-            p["label"] + (" (chosen)" if p.get("chosen") else ""), _pm(p["x"], p.get("x_err")), _pm(p["y"], p.get("y_err")),
-            "yes" if p.get("front") else "",
+            p["label"] + (" (chosen)" if p.get("chosen") else ""), _pm(p["x"], p.get("x_err")),
+            _pm(p["y"], p.get("y_err")), "yes" if p.get("front") else "",
         ]
         for p in front["points"]
     ]  # fmt: skip
@@ -239,7 +238,8 @@ def _comparison(content: Mapping[str, Any]) -> str:
     return (
         "<section><h2>How do the methods compare?</h2>"
         + _figure(
-            "comparison-figure", "Accuracy on the test, and what a probe still reads from z in nats. Bars: one standard deviation.",
+            "comparison-figure",
+            "Accuracy on the test, and what a probe still reads from z in nats. Bars: one standard deviation.",
             _table(header, lines, left=2, label="Every method"),
         )
         + "</section>"
@@ -292,6 +292,6 @@ def _table(
         rows.append(f"<tr{' class=leaks' if i < len(marked) and marked[i] else ''}>{cells}</tr>")
     body = "".join(rows)
     return (
-        f'<div class="wide" tabindex="0" role="region" aria-label="{escape(label)}"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
+        f'<div class="wide" tabindex="0" role="region" aria-label="{escape(label)}"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -14,19 +14,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .audit_input import Column, as_attributes, as_column, as_representation, check_size, names_of
-from .audit_probes import PROBES, Labels, Split, calibrated_scores
-from .audit_result import AttributeLeakage, AuditResult, Finding
-from .audit_statistics import Deviation, combined_p_value, holm, normal_quantile, permutation_deviation
+from .audit_probes import PROBES
+from .audit_questions import answered, questions_about, summarized
+from .audit_result import AuditResult
+from .audit_statistics import holm
 from .networks import seeded
 from .protocols import InputError, MIEstimate, check_groups, check_representation
 
 __all__ = ["ProbeResult", "audit", "probe"]
 
 _FEWEST_ROWS = 100
-_FEWEST_IN_CLASS = 200
-_MOST_CLASSES = 20
 _MANY_ROWS = 20_000  # beyond, three folds instead of five
-_SAMPLE = 1_500  # rows on the map
+_SAMPLE = 1_200  # rows on the map
 
 
 @dataclass(frozen=True)
@@ -166,16 +165,16 @@ def audit(
 ) -> AuditResult:
     """What a frozen representation, whoever trained it, still tells about attributes.
 
-    Fresh probes are cross-fitted: each is fitted on some rows, tuned on others, and judged on rows that neither saw. The
-    leakage is the largest held-out lower estimate of I(Z;C) over the probes; with ``y`` also of I(Z;C|Y), and
-    within each class. Independence is tested by permuting c among held-out rows, which is valid however a probe was fitted.
+    Fresh probes are cross-fitted: each is fitted on some rows, tuned on others, and judged on rows that neither saw.
+    The leakage is the largest held-out lower estimate of I(Z;C) over the probes; with ``y`` also of I(Z;C|Y), and
+    within each class. Independence is tested by permuting c among held-out rows: valid however a probe was fitted.
 
     Parameters
     ----------
     z : array, tensor or frame of shape (n, dim)
     c : array of shape (n,) or (n, attributes), mapping of names to arrays, or frame
-        Words and numbers; a number of more than 20 values is cut into ``n_bins`` bins of equally many rows, which can only
-        lose information. NaN, None and negative category numbers are missing; those rows are left out of that attribute.
+        Words and numbers; a number of more than 20 values is cut into ``n_bins`` bins of equally many rows, which can
+        only lose information. NaN, None and negative category numbers are missing: left out of that attribute.
     y : array of shape (n,), optional
         The task's label.
     predictions : array of shape (n,) or (n, classes), optional
@@ -183,7 +182,7 @@ def audit(
         fairness metrics on all rows; needs ``y``.
     probes : sequence of {"linear", "quadratic", "nearest neighbours", "boosted trees", "mlp"}
     alpha : float, default 0.05
-        How often a representation that tells nothing may be called leaking, over all attributes, classes and probes together.
+        How often a representation that tells nothing may be called leaking, over all attributes, classes and probes.
     max_rows : int, default 50000
         Probes see so many rows, drawn at random.
     n_bins : int, default 5
@@ -204,8 +203,8 @@ def audit(
 
     References
     ----------
-    Barber and Agakov, "The IM algorithm", NeurIPS 2003, for the bound; Bayle et al., "Cross-validation confidence intervals
-    for test error", NeurIPS 2020, for its interval; `audit_statistics` for the tests.
+    Barber and Agakov, "The IM algorithm", NeurIPS 2003, for the bound; Bayle et al., "Cross-validation confidence
+    intervals for test error", NeurIPS 2020, for its interval; `audit_statistics` for the tests.
 
     Examples
     --------
@@ -234,7 +233,7 @@ def audit(
         groups, differences = group_metrics(label, _answers(predictions, label), attributes)
         small = sum(g["small"] for g in groups)
         if small:
-            warnings.append(f"{small} of {len(groups)} groups hold fewer than {SMALL_GROUP} rows: their rates are uncertain")
+            warnings.append(f"{small} of {len(groups)} groups hold fewer than {SMALL_GROUP} rows: uncertain rates")
 
     generator = np.random.default_rng(random_state)
     rows = np.arange(n)
@@ -245,14 +244,14 @@ def audit(
     attributes = tuple(a.take(rows) for a in attributes)
     label = None if label is None else label.take(rows)
     folds = n_folds or (3 if len(rows) > _MANY_ROWS else 5)
-    questions = [q for a in attributes for q in _questions(a, label, warnings)]
-    parts = _answered(seen, questions, probes, folds, generator, random_state, on_step)
+    questions = [q for a in attributes for q in questions_about(a, label, warnings)]
+    parts = answered(seen, questions, probes, folds, generator, random_state, on_step)
     p_values = [p.p_value for p in parts]
     findings = [p.finding(adjusted) for p, adjusted in zip(parts, holm(p_values), strict=True)]
     summary = []
     for i, question in enumerate(questions):
         mine = findings[i * len(probes) : (i + 1) * len(probes)]
-        summary.append(_summarized(question, mine, alpha))
+        summary.append(summarized(question, mine, alpha))
     drawn = generator.permutation(len(rows))[:_SAMPLE]
     sample = {
         "z": seen[drawn],
@@ -267,7 +266,13 @@ def audit(
         "random_state": random_state, "tests": len(parts),
     }  # fmt: skip
     return AuditResult(
-        tuple(summary), tuple(findings), tuple(groups), tuple(differences), tuple(dict.fromkeys(warnings)), settings, sample
+        tuple(summary),
+        tuple(findings),
+        tuple(groups),
+        tuple(differences),
+        tuple(dict.fromkeys(warnings)),
+        settings,
+        sample,
     )
 
 
@@ -295,7 +300,7 @@ def _answers(predictions: Any, y: Column) -> NDArray[np.int64]:
         raise InputError("predictions need a y of classes; a y of more than 20 values is none")
     if values.ndim == 2:
         if values.shape[1] != len(y.names):
-            raise InputError(f"predictions must have a column for each of {len(y.names)} classes, got {values.shape[1]}")
+            raise InputError(f"predictions must have {len(y.names)} columns, one per class, got {values.shape[1]}")
         return values.argmax(axis=1)
     if values.dtype.kind == "f" and len(y.names) == 2 and len(np.unique(values)) > 2:
         if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
@@ -307,143 +312,3 @@ def _answers(predictions: Any, y: Column) -> NDArray[np.int64]:
     if unknown and not any(n.startswith("other (") for n in y.names):
         raise InputError(f"predictions hold {unknown[0]!r}, which y never is; y is {', '.join(y.names[:6])}")
     return np.array([place.get(name, len(place)) for name in names])
-
-
-@dataclass(frozen=True)
-class _Question:
-    """An attribute in one condition: the strata that c is told apart in, each a mask over the rows."""
-
-    attribute: Column
-    condition: str
-    strata: tuple[NDArray[np.bool_], ...]
-
-
-def _questions(attribute: Column, y: Column | None, warnings: list[str]) -> Iterator[_Question]:
-    present = attribute.codes >= 0
-    smallest = int(np.bincount(attribute.codes[present]).min())
-    if smallest < 30:
-        warnings.append(f"the rarest category of {attribute.name} has {smallest} rows: what leaks about it may go unseen")
-    yield _Question(attribute, "overall", (present,))
-    if y is None:
-        return
-    masks, unseen = {}, 0
-    for code, name in enumerate(y.names):
-        mask = present & (y.codes == code)
-        counts = np.sort(np.bincount(attribute.codes[mask], minlength=1))
-        # c has to vary within a class for anything to be told apart there.
-        enough = mask.sum() >= _FEWEST_IN_CLASS and mask.sum() - counts[-1] >= 20
-        if enough and len(masks) < _MOST_CLASSES:
-            masks[name] = mask
-        else:
-            unseen += int(mask.sum())
-    if unseen:
-        warnings.append(
-            f"{unseen:,} rows are in classes in which {attribute.name} hardly varies, or with fewer than "
-            f"{_FEWEST_IN_CLASS} rows: not audited within classes"
-        )
-    if masks:
-        yield _Question(attribute, "within classes", tuple(masks.values()))
-    for name, mask in masks.items():
-        yield _Question(attribute, f"y = {name}", (mask,))
-
-
-@dataclass(frozen=True)
-class _Part:
-    """What one probe found for one question, on all held-out rows."""
-
-    question: _Question
-    probe: str
-    saved: NDArray[np.float64]
-    right: NDArray[np.bool_]
-    recalled: NDArray[np.bool_]
-    codes: NDArray[np.int64]
-    chance: float
-    p_value: float
-
-    def finding(self, p_adjusted: float) -> Finding:
-        n = len(self.saved)
-        mi, stderr = float(self.saved.mean()), float(self.saved.std(ddof=1)) / math.sqrt(n)
-        counts = np.bincount(self.codes)
-        known = counts > 0
-        recall = np.bincount(self.codes, weights=self.recalled)[known] / counts[known]
-        balanced = float(recall.mean())
-        half = 1.96 * math.sqrt(float((recall * (1 - recall) / counts[known]).sum())) / len(recall)
-        return Finding(
-            self.question.attribute.name, self.question.condition, self.probe, n, float(self.right.mean()), balanced,
-            self.chance, 1 / len(recall), max(0.0, balanced - half), min(1.0, balanced + half), mi, stderr,
-            mi - 1.96 * stderr, mi + 1.96 * stderr, self.p_value, p_adjusted,
-        )  # fmt: skip
-
-
-def _answered(
-    z: NDArray[np.float32],
-    questions: Sequence[_Question],
-    probes: Sequence[str],
-    n_folds: int,
-    generator: np.random.Generator,
-    seed: int,
-    on_step: Callable[[float], None] | None,
-) -> list[_Part]:
-    """Every question put to every probe, in the order of both."""
-    held = np.array_split(generator.permutation(len(z)), n_folds)
-    found: dict[tuple[int, str], list[tuple[Any, ...]]] = {}
-    for k in range(n_folds):
-        rest = generator.permutation(np.concatenate([rows for i, rows in enumerate(held) if i != k]))
-        whole = Split(z, rest[len(rest) // 5 :], rest[: len(rest) // 5], held[k], seed=seed + k)
-        # A class is asked for itself and as one of the strata: fitted once.
-        known: dict[tuple[int, str], tuple[Any, ...]] = {}
-        for i, question in enumerate(questions):
-            for probe_name in probes:
-                answers = []
-                for mask in question.strata:
-                    key = (id(question.attribute), probe_name + str(id(mask)))
-                    if key not in known:
-                        known[key] = _judged(probe_name, whole, mask, question.attribute.codes)
-                    answers.append(known[key])
-                found.setdefault((i, probe_name), []).append(tuple(zip(*answers, strict=True)))
-            if on_step is not None:
-                on_step((k * len(questions) + i + 1) / (n_folds * len(questions)))
-    parts = []
-    for i, question in enumerate(questions):
-        codes = [question.attribute.codes[m] for m in question.strata]
-        chance = sum(np.bincount(c).max() for c in codes) / sum(len(c) for c in codes)
-        for name in probes:
-            folds = found[i, name]
-            joined = [np.concatenate([part for fold in folds for part in fold[j]]) for j in range(4)]
-            p = combined_p_value([sum(fold[4], Deviation(0.0, 0.0)).p_value for fold in folds])
-            parts.append(_Part(question, name, joined[0], joined[1], joined[2], joined[3], float(chance), p))
-    return parts
-
-
-def _judged(name: str, whole: Split, mask: NDArray[np.bool_], codes: NDArray[np.int64]) -> tuple[Any, ...]:
-    """Nats saved, answers right and recalled by held-out row, and the deviation from what permutations give."""
-    split = whole.within(mask)
-    # A category that is not there while fitting cannot be told; it is one that only the held-out rows have.
-    present, compact = np.unique(codes[mask], return_inverse=True)
-    local = np.full(len(codes), -1)
-    local[mask] = compact
-    truth = local[split.held]
-    rows = np.arange(len(truth))
-    raw, ratio, _ = calibrated_scores(name, split, Labels(local, len(present)))
-    share = np.log(np.bincount(local[split.fit], minlength=len(present)) + 0.5)
-    right, recalled = (raw + share).argmax(axis=1) == truth, raw.argmax(axis=1) == truth
-    return ratio[rows, truth].astype(np.float64), right, recalled, codes[split.held], permutation_deviation(raw, truth)
-
-
-def _summarized(question: _Question, findings: Sequence[Finding], alpha: float) -> AttributeLeakage:
-    best = max(findings, key=lambda f: f.mi)
-    reader = max(findings, key=lambda f: f.balanced_accuracy)
-    # The largest of several: their intervals are widened to hold together.
-    half = normal_quantile(1 - 0.025 / len(findings)) * best.stderr
-    entropy = total = 0.0
-    for mask in question.strata:
-        counts = np.bincount(question.attribute.codes[mask]).astype(float)
-        p = counts[counts > 0] / counts.sum()
-        entropy -= counts.sum() * float((p * np.log(p)).sum())
-        total += counts.sum()
-    p_adjusted = min(f.p_adjusted for f in findings)
-    return AttributeLeakage(
-        question.attribute.name, question.condition, best.probe, best.mi, best.mi - half, best.mi + half, entropy / total,
-        p_adjusted, p_adjusted < alpha, reader.balanced_accuracy, reader.balanced_chance,
-        int((question.attribute.codes < 0).sum()),
-    )  # fmt: skip

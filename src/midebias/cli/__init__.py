@@ -49,7 +49,7 @@ def _top(
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run the command line and return its exit status: 0 done, 1 a threshold not met, 2 bad arguments or data, 130 interrupted."""
+    """Run the command line and return its exit status: 0 done, 1 threshold not met, 2 bad input, 130 interrupted."""
     try:
         status = app(arguments, standalone_mode=False)
     except (InputError, DataError) as error:

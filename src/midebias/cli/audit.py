@@ -87,7 +87,9 @@ def audit(
         "probes": probes, "max_rows": max_rows, "seed": seed,
     }  # fmt: skip
     default = {"criterion": "any", "probes": ",".join(PROBES), "max_rows": 50_000, "seed": 0}
-    shown = [f"--{k.replace('_', '-')} {shlex.quote(str(v))}" for k, v in options.items() if v not in (None, default.get(k))]
+    shown = [
+        f"--{k.replace('_', '-')} {shlex.quote(str(v))}" for k, v in options.items() if v not in (None, default.get(k))
+    ]
     command = " ".join(["midebias audit", shlex.quote(str(file)), *shown])
     with share_bar("audit") as step:
         result = run_audit(
@@ -101,14 +103,16 @@ def audit(
             on_step=step,
         )
     folder = new_run_folder(output_dir, "audit")
-    resolved = {"command": "audit", "file": str(file), **options}
+    resolved = {"command": "audit", "file": str(file), **options, "attribute": names}
     (folder / "config.yaml").write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
     content = result.to_dict()
     del content["schema"]
     write_json(folder / "results.json", results_document(command, seed, content.pop("rows"), **content))
     result.to_html(folder / "report.html", title=f"Leakage audit of {file.name}", command=command)
     console.print(str(result), soft_wrap=True, markup=False)
-    console.print(f"\nreport   {folder / 'report.html'}\nresults  {folder / 'results.json'}", soft_wrap=True, markup=False)
+    console.print(
+        f"\nreport   {folder / 'report.html'}\nresults  {folder / 'results.json'}", soft_wrap=True, markup=False
+    )
     if max_leakage is not None and result.exceeds(max_leakage, condition=_CONDITIONS[criterion]):
         console.print(f"Leakage exceeds --max-leakage {max_leakage:g} nats.", soft_wrap=True)
         raise typer.Exit(1)
