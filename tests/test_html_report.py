@@ -34,7 +34,8 @@ def content() -> dict[str, Any]:
         for s in ("rho=0.99", "rho=0.9") for m, a in (("mib", 0.9), (NASTY, 0.4))
     ]  # fmt: skip
     points = [
-        {"label": f"weight {w}", "x": 1 / (1 + w), "x_err": 0.02, "y": 0.1 * w, "y_err": 0.0, "front": w != 2, "chosen": w == 1}
+        {"label": f"weight {w}", "x": 1 / (1 + w), "x_err": 0.02, "y": 0.1 * w, "y_err": 0.0, "front": w != 2,
+         "chosen": w == 1}
         for w in range(4)
     ]  # fmt: skip
     front = {"points": points, "x_label": "leakage, nats", "y_label": "task loss", "rule": "the one"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 __all__ = ["compared", "trained"]
@@ -11,7 +12,7 @@ _STREAK = 3  # estimates in a row at or below zero before it is said
 
 
 def trained(traces: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
-    """Training curves of runs by title, from points with ``step``, ``loss``, ``mi``, ``weights``, ``train_accuracy``."""
+    """Training curves of runs by title, from points with ``step``, ``loss`` and ``mi``."""
     runs = []
     for name, points in traces.items():
         if not points:
@@ -36,7 +37,7 @@ def _alarms(points: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[d
             if streak == _STREAK:
                 text = f"the estimate of {name} stays at or below zero: nothing left, or an estimator that lags"
                 alarms.append({"step": point["step"], "text": text})
-    for before, point in zip(points, points[1:], strict=False):
+    for before, point in pairwise(points):
         if point["loss"] > 2 * before["loss"] + 0.5:
             alarms.append({"step": point["step"], "text": "the task loss more than doubled"})
     return sorted(alarms, key=lambda a: a["step"])

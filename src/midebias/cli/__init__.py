@@ -13,6 +13,7 @@ from .audit import audit
 from .compare import compare, reproduce
 from .data import data
 from .demo import demo
+from .sweep import sweep
 from .train import train
 
 __all__ = ["app", "run"]
@@ -29,6 +30,7 @@ app.command()(demo)
 app.command()(train)
 app.command()(compare)
 app.command()(reproduce)
+app.command()(sweep)
 app.command()(audit)
 app.command()(data)
 

@@ -125,7 +125,8 @@ def train(
         f"{row['probe_accuracy']:.3f}, chance {row['chance']:.3f}: at least {row['mi']:.2f} nats."
     )
     content = {
-        "verdict": {"text": verdict, "status": "note"}, "training": trained({f"{method}, {data.setting}": outcome.trace}),
+        "verdict": {"text": verdict, "status": "note"},
+        "training": trained({f"{method}, {data.setting}": outcome.trace}),
         "settings": resolved, "command": command,
     }  # fmt: skip
     write_html_report(folder / "report.html", title=f"{method} on {data.dataset}, {data.setting}", content=content)
