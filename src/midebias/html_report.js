@@ -269,13 +269,17 @@
       yAxis(svg, y, nice(y0, y1, 5), left, right, y_label);
       const line = points.filter((p) => p.front).sort((a, b) => a.x - b.x);
       node("path", { d: line.map((p, i) => `${i ? "L" : "M"}${x(p.x).toFixed(1)} ${y(p.y).toFixed(1)}`).join(""), fill: "none", stroke: SOFT, "stroke-width": 1.5, "stroke-dasharray": "4 4" }, undefined, svg);
-      for (const p of points) {
+      const taken = [];
+      // The chosen one is named first: a name that would lie on another is left to the table.
+      for (const p of [...points].sort((a, b) => Boolean(b.chosen) - Boolean(a.chosen))) {
         const colour = p.chosen ? RED : p.front ? BLUE : "#8b95a0", group = node("g", { "data-mark": "setting" }, undefined, svg);
         tip(group, `${p.label}: ${x_label} ${text(p.x)}, ${y_label} ${text(p.y)}`);
         if (p.x_err) node("line", { x1: x(p.x - p.x_err), x2: x(p.x + p.x_err), y1: y(p.y), y2: y(p.y), stroke: colour, "stroke-width": 1.3 }, undefined, group);
         if (p.y_err) node("line", { x1: x(p.x), x2: x(p.x), y1: y(p.y - p.y_err), y2: y(p.y + p.y_err), stroke: colour, "stroke-width": 1.3 }, undefined, group);
         group.append(marker(p.chosen ? "diamond" : p.front ? "circle" : "ring", x(p.x), y(p.y), p.chosen ? 8 : 5, colour));
-        if (p.front || p.chosen) {
+        const free = taken.every(([a, b]) => Math.abs(a - x(p.x)) > 95 || Math.abs(b - y(p.y)) > 15);
+        if ((p.front || p.chosen) && free) {
+          taken.push([x(p.x), y(p.y)]);
           const end = x(p.x) > right - 110;
           const label = node("text", { x: x(p.x) + (end ? -10 : 10), y: y(p.y) - 9, "font-size": 12, "text-anchor": end ? "end" : "start", "font-weight": p.chosen ? 700 : 400 }, p.chosen ? `${p.label}, chosen` : p.label, group);
           label.style.fill = colour;

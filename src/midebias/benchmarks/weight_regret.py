@@ -60,7 +60,8 @@ def _main() -> None:
                 {
                     "dataset": given.dataset, "setting": setting, "seed": given.seed, "weight": weight,
                     "loss": out.row["reweighted_loss"], "loss_stderr": out.row["reweighted_loss_stderr"],
-                    "reweighted_accuracy": out.row["reweighted_accuracy"], "held_out_accuracy": out.row["test_accuracy"],
+                    "reweighted_accuracy": out.row["reweighted_accuracy"],
+                    "held_out_accuracy": out.row["test_accuracy"],
                     "leakage": out.row["conditional_mi"], "seconds": out.row["seconds"],
                     "unbiased_accuracy": float((logits.argmax(1) == data.test.y).double().mean()),
                 }
