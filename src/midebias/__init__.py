@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .estimation import estimate_mi as estimate_mi
+    from .leakage import audit as audit
     from .logit_adjustment import LogitAdjustment as LogitAdjustment
     from .penalty import FeatureMap as FeatureMap
     from .penalty import MIPenalty as MIPenalty
@@ -26,9 +27,10 @@ _EXPORTS = {
     "LogitAdjustment": "logit_adjustment",
     "MIPenalty": "penalty",
     "Tokens": "penalty",
+    "audit": "leakage",
     "estimate_mi": "estimation",
 }
-__all__ = ["FeatureMap", "LogitAdjustment", "MIPenalty", "Tokens", "__version__", "estimate_mi"]
+__all__ = ["FeatureMap", "LogitAdjustment", "MIPenalty", "Tokens", "__version__", "audit", "estimate_mi"]
 
 
 def __getattr__(name: str) -> Any:

@@ -263,6 +263,8 @@ def _on_biased_images(z: Tensor, logits: Tensor, data: ImageData, seed: int) -> 
     weights /= weights.sum()
     right = (logits.argmax(1) == test.y).double()
     accuracy = float((weights * right).sum())
+    losses = torch.nn.functional.cross_entropy(logits.double(), test.y, reduction="none")
+    loss = float((weights * losses).sum())
     mi = estimate_mi(
         z,
         test.c,
@@ -275,6 +277,8 @@ def _on_biased_images(z: Tensor, logits: Tensor, data: ImageData, seed: int) -> 
     return {
         "reweighted_accuracy": accuracy,
         "reweighted_accuracy_stderr": float((weights * (right - accuracy)).square().sum().sqrt()),
+        "reweighted_loss": loss,
+        "reweighted_loss_stderr": float((weights * (losses - loss)).square().sum().sqrt()),
         "conditional_mi": mi.value,
         "conditional_mi_stderr": mi.stderr,
     }

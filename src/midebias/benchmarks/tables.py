@@ -46,6 +46,10 @@ def markdown_table(document: Mapping[str, Any]) -> str:
         from .fairness import fairness_markdown  # needs the benchmark extra
 
         return fairness_markdown(document)
+    if "called_leaking" in document["summary"][0]:
+        return _planted(document)
+    if "regret" in document["summary"][0]:
+        return _regret(document)
     settings = {entry["setting"] for entry in document["summary"]}
     held_out = "reweighted_accuracy" in document["summary"][0]
     if len(settings) == 1 and not held_out:
@@ -119,6 +123,43 @@ def _cost(document: Mapping[str, Any]) -> str:
     threads = document["versions"]["threads"]
     lines += ["", f"In turns of a few steps, in one run, {threads} threads, seed {seeds}: `{document['command']}`"]
     return "\n".join(lines) + "\n"
+
+
+_PLANTED = {
+    "one class": "linear, in one class of two only",
+    "3 of 512": "linear, in 3 dimensions",
+    "clean": "nothing",
+    "clean, with y": "nothing, audited within classes too",
+}
+
+
+def _planted(document: Mapping[str, Any]) -> str:
+    lines = [
+        "| planted | nats | rows | dimensions | called leaking | leakage found, nats |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for e in document["summary"]:
+        called = f"{round(e['called_leaking'] * e['draws'])} of {e['draws']}"
+        found = f"{e['leakage']:.4f} ± {e['leakage_std']:.4f}"
+        kind = _PLANTED.get(e["kind"], e["kind"])
+        lines.append(f"| {kind} | {e['nats']:g} | {e['n']:,} | {e['dim']} | {called} | {found} |")
+    seeds = document["seed"]
+    return "\n".join(lines) + (
+        f"\n\nMean ± standard deviation over seeds {seeds[0]} to {seeds[-1]}. `{document['command']}`\n"
+    )
+
+
+def _regret(document: Mapping[str, Any]) -> str:
+    lines = [
+        "| data set | setting | weights tried | chosen | best in hindsight | unbiased accuracy | of the best | regret |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    lines += [
+        f"| {e['dataset']} | {e['setting']:g} | {e['weights']} | {e['chosen']:g} | {e['best']:g} | {e['accuracy']:.3f} | "
+        f"{e['best_accuracy']:.3f} | {e['regret']:.3f} |"
+        for e in document["summary"]
+    ]
+    return "\n".join(lines) + f"\n\nSeed {document['seed']}, no spread. `{document['command']}`\n"
 
 
 def _name(method: str) -> str:

@@ -9,10 +9,12 @@ import typer
 
 from .. import __version__
 from ..protocols import DataError, InputError
+from .audit import audit
 from .compare import compare, reproduce
 from .data import data
 from .demo import demo
 from .doctor import doctor
+from .sweep import sweep
 from .train import train
 
 __all__ = ["app", "run"]
@@ -29,6 +31,8 @@ app.command()(demo)
 app.command()(train)
 app.command()(compare)
 app.command()(reproduce)
+app.command()(sweep)
+app.command()(audit)
 app.command()(data)
 app.command()(doctor)
 
@@ -49,7 +53,7 @@ def _top(
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run the command line and return its exit status: 0 done, 2 bad arguments or data, 130 interrupted."""
+    """Run the command line and return its exit status: 0 done, 1 threshold not met, 2 bad input, 130 interrupted."""
     try:
         status = app(arguments, standalone_mode=False)
     except (InputError, DataError) as error:

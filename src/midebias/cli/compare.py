@@ -18,9 +18,11 @@ from ..benchmarks.image_data import check_setting
 from ..benchmarks.images import Network, build_method, parse_method
 from ..benchmarks.results import new_run_folder
 from ..datasets import BIASED_MNIST_RHOS, COLORED_MNIST_VARIANCES, read_palette
+from ..html_report import write_html_report
 from ..methods import METHODS
 from ..protocols import DataError, InputError
 from ..report import draw_comparison, draw_training
+from ..run_pages import compared, trained
 from .console import cells_bar, console, show_plain_table
 from .estimators import reproduce_estimators, resume_estimators
 from .faces import reproduce_faces
@@ -259,7 +261,16 @@ def _run(comparison: Comparison, only: str | None, jobs: int) -> None:
     header, lines = comparison_table(document)
     show_plain_table(header, lines, title=_TITLES[comparison.cells[0].held_out])
     draw_comparison(folder / "comparison.png", document["summary"], document["published"])
+    rows = compared(document["summary"])
+    best = max(rows, key=lambda r: r["accuracy"])
+    verdict = f"{best['method']} is the most accurate: {best['accuracy']:.3f} on {best['setting']}."
+    content = {
+        "verdict": {"text": verdict, "status": "note"}, "comparison": rows, "training": trained(traces),
+        "settings": {"seeds": document["seed"], **document["versions"]}, "command": document["command"],
+    }  # fmt: skip
+    write_html_report(folder / "report.html", title="Comparison of methods", content=content)
     console.print(f"picture  {folder / 'comparison.png'}", soft_wrap=True)
+    console.print(f"report   {folder / 'report.html'}", soft_wrap=True)
     console.print(f"results  {folder / 'results.json'}", soft_wrap=True)
 
 

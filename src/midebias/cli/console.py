@@ -19,7 +19,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["Bars", "bars", "cells_bar", "console", "show_plain_table", "show_table"]
+__all__ = ["Bars", "bars", "cells_bar", "console", "share_bar", "show_plain_table", "show_table"]
 
 console = Console(highlight=False)
 
@@ -78,6 +78,15 @@ def cells_bar(total: int) -> Iterator[Callable[[str], None]]:
             progress.advance(task)
 
         yield done
+
+
+@contextmanager
+def share_bar(name: str) -> Iterator[Callable[[float], None]]:
+    """Progress of one long thing: call with the share that is done."""
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        task = progress.add_task(name, total=1.0)
+        yield lambda share: progress.update(task, completed=share)
 
 
 _COLUMNS = {

@@ -16,9 +16,11 @@ from ..benchmarks.images import Network, run_method
 from ..benchmarks.results import metrics, new_run_folder, results_document, write_json, write_metrics
 from ..checkpoints import write_atomically
 from ..datasets import read_palette
+from ..html_report import write_html_report
 from ..methods import METHODS
 from ..protocols import DataError, InputError
 from ..report import draw_training
+from ..run_pages import trained
 from .console import bars, console, show_table
 from .options import Config, ImageSize, OutputDir, PaletteFile
 from .table import is_table, train_table
@@ -170,6 +172,17 @@ def _run(resolved: dict[str, Any], *, folder: Path | None = None, output_dir: Pa
                          if k not in ("command", "dataset", "checkpoint_every") and v is not None)]
     )  # fmt: skip
     write_json(folder / "results.json", results_document(command, seed, [outcome.row], history=outcome.history))
+    row = outcome.row
+    verdict = (
+        f"{method} reaches {row['test_accuracy']:.3f} on the test; a fresh probe reads the attribute with accuracy "
+        f"{row['probe_accuracy']:.3f}, chance {row['chance']:.3f}: at least {row['mi']:.2f} nats."
+    )
+    content = {
+        "verdict": {"text": verdict, "status": "note"},
+        "training": trained({f"{method}, {data.setting}": outcome.trace}),
+        "settings": resolved, "command": command,
+    }  # fmt: skip
+    write_html_report(folder / "report.html", title=f"{method} on {data.dataset}, {data.setting}", content=content)
     (folder / _CHECKPOINT).unlink(missing_ok=True)
     show_table([outcome.row], title=f"{data.dataset}, {data.setting}")
     console.print(f"run folder  {folder}", soft_wrap=True)

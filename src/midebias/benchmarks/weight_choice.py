@@ -1,0 +1,69 @@
+"""Which weight of the penalty to take, from held-out data as biased as the training data and nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["RULE", "WeightTrial", "choose", "on_front"]
+
+RULE = (
+    "Chosen: the weight with the lowest task loss on held-out training images, weighted so that the attribute says "
+    "nothing about the label; of those within a quarter of its standard error, the one with the least leakage. "
+    "No unbiased data is used."
+)
+_TOLERANCE = 0.25  # of a standard error: trials share held-out rows, so their difference is surer than either
+
+
+@dataclass(frozen=True)
+class WeightTrial:
+    """What one weight came to on held-out biased data.
+
+    Attributes
+    ----------
+    weight : float
+    loss, loss_stderr : float
+        Task loss in nats, rows weighted by 1 / p(y|c), mean over seeds.
+    leakage, leakage_stderr : float
+        Held-out estimate of I(Z;C|Y), in nats.
+    """
+
+    weight: float
+    loss: float
+    loss_stderr: float
+    leakage: float
+    leakage_stderr: float
+
+    @property
+    def finite(self) -> bool:
+        """Whether training did not break down."""
+        return math.isfinite(self.loss) and math.isfinite(self.leakage)
+
+
+def on_front(trials: Sequence[WeightTrial]) -> list[bool]:
+    """Which of them no other beats in one figure without losing in the other."""
+    return [
+        t.finite
+        and not any(
+            o.finite and o.loss <= t.loss and o.leakage <= t.leakage and (o.loss < t.loss or o.leakage < t.leakage)
+            for o in trials
+        )
+        for t in trials
+    ]
+
+
+def choose(trials: Sequence[WeightTrial]) -> int:
+    """Index of the trial that `RULE` takes.
+
+    Raises
+    ------
+    ValueError
+        When no trial is finite.
+    """
+    finite = [i for i, t in enumerate(trials) if t.finite]
+    if not finite:
+        raise ValueError("no trial has a finite loss and leakage")
+    best = min((trials[i] for i in finite), key=lambda t: t.loss)
+    close = [i for i in finite if trials[i].loss <= best.loss + _TOLERANCE * best.loss_stderr]
+    return min(close, key=lambda i: (trials[i].leakage, -trials[i].weight))

@@ -1,0 +1,200 @@
+"""``midebias sweep``: many weights of the penalty, judged on held-out biased data, and one of them chosen."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+import yaml
+
+from ..benchmarks.image_data import check_setting, hold_out, load
+from ..benchmarks.images import Network, run_method
+from ..benchmarks.results import new_run_folder, results_document, write_json
+from ..benchmarks.weight_choice import RULE, WeightTrial, choose, on_front
+from ..html_report import write_html_report
+from ..protocols import DataError, InputError
+from .console import cells_bar, console, show_plain_table
+from .options import Config, ImageSize, OutputDir
+
+__all__ = ["sweep"]
+
+_LOW, _HIGH = 0.03, 30.0
+_COLUMNS = ("reweighted_loss", "reweighted_loss_stderr", "conditional_mi", "conditional_mi_stderr")
+
+
+def sweep(
+    dataset: Annotated[
+        str | None, typer.Argument(help="colored-mnist, biased-mnist, an .npz with x, y, c, or a folder of images.")
+    ] = None,
+    setting: Annotated[float | None, typer.Option(help="Variance of colored-mnist, rho of biased-mnist.")] = None,
+    weights: Annotated[str, typer.Option(help="Weights to begin with, by commas.")] = "0.1,1,3,10",
+    trials: Annotated[
+        int, typer.Option(min=1, help="How many weights in all; the rest is proposed by the sampler.")
+    ] = 8,
+    seeds: Annotated[str, typer.Option(help="Each weight is trained from each of these; by commas.")] = "0",
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training set.")] = 5,
+    network: Annotated[Network, typer.Option(help="The paper's, or that of Learning Not to Learn.")] = Network.paper,
+    limit: Annotated[int | None, typer.Option(min=1024, help="First so many training images only.")] = None,
+    image_size: ImageSize = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(help="Journal file or database URL that several machines share; default is in the run folder."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seeds the sampler.")] = 0,
+    resume: Annotated[Path | None, typer.Option(help="Run folder to go on with; options come from it.")] = None,
+    config: Config = None,
+    output_dir: OutputDir = Path("runs"),
+) -> None:
+    """Try many weights of the penalty; show what less leakage costs, and choose one on held-out biased data.
+
+    Trials are kept as they end: an interrupted sweep goes on with --resume; machines share trials by --storage.
+
+    Example: midebias sweep colored-mnist --setting 0.02 --limit 20000 --trials 8
+    """
+    options: dict[str, Any] = {
+        "dataset": dataset, "setting": setting, "weights": weights, "trials": trials, "seeds": seeds, "epochs": epochs,
+        "network": str(network), "limit": limit, "image_size": image_size, "storage": storage, "seed": seed,
+    }  # fmt: skip
+    if resume is not None:
+        options = _resumed(resume, options)
+    if options["dataset"] is None:
+        raise InputError("name a data set, or a run folder with --resume")
+    given, run_seeds = _numbers(options["weights"], float, "--weights"), _numbers(options["seeds"], int, "--seeds")
+    if any(not _LOW <= w <= _HIGH for w in given):
+        raise InputError(f"--weights must lie between {_LOW} and {_HIGH}, got {options['weights']}")
+    check_setting(options["dataset"], options["setting"], image_size=options["image_size"])
+    optuna = _optuna()
+    folder = new_run_folder(output_dir, "sweep") if resume is None else resume
+    shown = {k: v for k, v in options.items() if k != "dataset" and v is not None}
+    command = f"midebias sweep {shlex.quote(options['dataset'])} "
+    command += " ".join(f"--{k.replace('_', '-')} {shlex.quote(str(v))}" for k, v in shown.items())
+    text = yaml.safe_dump({"command": "sweep", **options}, sort_keys=False)
+    (folder / "config.yaml").write_text(text, encoding="utf-8")
+    study = _study(optuna, options["storage"] or str(folder / "journal.log"), options["seed"])
+    if not study.trials:
+        for weight in given:
+            study.enqueue_trial({"mi_weight": weight}, skip_if_exists=True)
+    complete = optuna.trial.TrialState.COMPLETE
+    left = options["trials"] - len(study.get_trials(states=(complete,)))
+    console.print(f"{options['trials']} weights, {max(0, left)} of them to run; folder {folder}", soft_wrap=True)
+    with cells_bar(max(0, left)) as done:
+        for _ in range(left):
+            trial = study.ask()
+            weight = trial.suggest_float("mi_weight", _LOW, _HIGH, log=True)
+            try:
+                found = _tried(options, weight, run_seeds)
+            except BaseException:
+                study.tell(trial, state=optuna.trial.TrialState.FAIL)
+                study.enqueue_trial({"mi_weight": weight})
+                raise
+            trial.set_user_attr("found", asdict(found))
+            study.tell(trial, [found.loss, max(0.0, found.leakage)])
+            done(f"weight {weight:.3g}: held-out loss {found.loss:.3f}, leakage {found.leakage:.3f} nats")
+    results = [WeightTrial(**t.user_attrs["found"]) for t in study.get_trials(states=(complete,))]
+    _report(folder, command, sorted(results, key=lambda t: t.weight), options)
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ModuleNotFoundError:
+        raise InputError("sweep: optuna is not installed; pip install 'midebias[sweep]'") from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
+
+
+def _study(optuna: Any, storage: str, seed: int) -> Any:
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    try:
+        shared = storage if "://" in storage else JournalStorage(JournalFileBackend(storage))
+        return optuna.create_study(
+            study_name="midebias-sweep", storage=shared, directions=["minimize", "minimize"], load_if_exists=True,
+            sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=4),
+        )  # fmt: skip
+    except Exception as error:  # databases fail in ways of their own
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise DataError(f"--storage {storage} cannot be used: {first}") from error
+
+
+def _tried(options: dict[str, Any], weight: float, seeds: Sequence[int]) -> WeightTrial:
+    rows = []
+    for seed in seeds:
+        data = load(
+            options["dataset"], options["setting"], seed, limit=options["limit"], image_size=options["image_size"]
+        )
+        held = hold_out(data, seed)
+        outcome = run_method(
+            "mib", held, epochs=options["epochs"], seed=seed, network=options["network"], evaluate_every=2**62,
+            options={"mi_weight": weight},
+        )  # fmt: skip
+        rows.append(outcome.row)
+    loss, loss_stderr, leakage, leakage_stderr = (np.array([r[c] for r in rows], dtype=float) for c in _COLUMNS)
+    # Between seeds where there are several, within the held-out rows where there is one.
+    spread = [float(v.std(ddof=1) / len(v) ** 0.5) if len(v) > 1 else None for v in (loss, leakage)]
+    return WeightTrial(
+        weight,
+        float(loss.mean()),
+        float(loss_stderr[0]) if spread[0] is None else spread[0],
+        float(leakage.mean()),
+        float(leakage_stderr[0]) if spread[1] is None else spread[1],
+    )
+
+
+def _report(folder: Path, command: str, trials: Sequence[WeightTrial], options: dict[str, Any]) -> None:
+    chosen, front = choose(trials), on_front(trials)
+    best = trials[chosen]
+    rows = [asdict(t) | {"front": f, "chosen": i == chosen} for i, (t, f) in enumerate(zip(trials, front, strict=True))]
+    document = results_document(command, options["seed"], rows, rule=RULE, mi_weight=best.weight)
+    write_json(folder / "results.json", document)
+    points = [
+        {
+            "label": f"weight {t.weight:.3g}", "x": t.leakage, "x_err": t.leakage_stderr, "y": t.loss,
+            "y_err": t.loss_stderr, "front": f, "chosen": i == chosen,
+        }
+        for i, (t, f) in enumerate(zip(trials, front, strict=True)) if t.finite
+    ]  # fmt: skip
+    verdict = (
+        f"Weight {best.weight:.3g}: held-out task loss {best.loss:.3f}, leakage I(Z;C|Y) {best.leakage:.3f} nats, "
+        f"of {len(trials)} weights tried."
+    )
+    content = {
+        "verdict": {"text": verdict, "status": "note"},
+        "front": {
+            "points": points, "x_label": "leakage I(Z;C|Y), nats", "y_label": "held-out task loss", "rule": RULE,
+        },
+        "settings": options, "command": command,
+    }  # fmt: skip
+    write_html_report(folder / "report.html", title=f"Weights on {options['dataset']}", content=content)
+    lines = [
+        [
+            f"{t.weight:.3g}", f"{t.loss:.3f} ± {t.loss_stderr:.3f}", f"{t.leakage:.3f} ± {t.leakage_stderr:.3f}",
+            "front" if f else "", "chosen" if i == chosen else "",
+        ]
+        for i, (t, f) in enumerate(zip(trials, front, strict=True))
+    ]  # fmt: skip
+    show_plain_table(["weight", "held-out loss", "leakage, nats", "", " "], lines, title="Weights")
+    console.print(RULE, soft_wrap=True)
+    console.print(f"report   {folder / 'report.html'}", soft_wrap=True)
+    console.print(f"results  {folder / 'results.json'}", soft_wrap=True)
+
+
+def _resumed(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
+    try:
+        kept = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        return {k: kept[k] for k in options}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise DataError(f"--resume {folder} holds no sweep that can go on ({error})") from error
+
+
+def _numbers(text: str, kind: type[Any], option: str) -> list[Any]:
+    try:
+        return [kind(part) for part in str(text).split(",")]
+    except ValueError as error:
+        raise InputError(f"{option} must be numbers joined by commas, got {text!r}") from error
