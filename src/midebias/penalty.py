@@ -187,12 +187,21 @@ class MIPenalty(nn.Module):
         terms = self._estimates(summaries, values, groups, present)
         return torch.stack([self._weighted(k, term) for k, term in enumerate(terms)]).sum()
 
-    def backward(self, task_loss: Tensor, z: Tensor | Sequence[Tensor], c: Tensor, y: Tensor | None = None) -> Tensor:
+    def backward(
+        self,
+        task_loss: Tensor,
+        z: Tensor | Sequence[Tensor],
+        c: Tensor,
+        y: Tensor | None = None,
+        *,
+        scale: float = 1.0,
+    ) -> Tensor:
         """Backpropagate task and penalty with one pass through the encoder.
 
         Where the gradient of ``task_loss`` arrives at z on its way to the encoder, the gradient of the
         estimate joins it (see `GradientBalance`). Call ``optimizer.step()`` afterwards, as after
-        ``loss.backward()``.
+        ``loss.backward()``. ``scale`` multiplies the weight: where k batches make one step, whose task losses come
+        divided by k, a penalty with ``balance="none"`` needs 1 / k; a balanced one follows the task's.
 
         Returns
         -------
@@ -216,7 +225,7 @@ class MIPenalty(nn.Module):
         handles, reached = [], [False] * len(representations)
         try:
             for k, h in enumerate(representations):
-                handles.append(h.register_hook(self._join(k, summaries[k], gradients[k], reached)))
+                handles.append(h.register_hook(self._join(k, summaries[k], gradients[k], reached, scale)))
             task_loss.backward()
         finally:
             for handle in handles:
@@ -225,10 +234,12 @@ class MIPenalty(nn.Module):
             raise InputError(f"task_loss does not depend on z[{reached.index(False)}]: nothing to balance against")
         return total.detach()
 
-    def _join(self, k: int, summary: Summary, g_mi: Tensor, reached: list[bool]) -> Callable[[Tensor], Tensor]:
+    def _join(
+        self, k: int, summary: Summary, g_mi: Tensor, reached: list[bool], scale: float
+    ) -> Callable[[Tensor], Tensor]:
         def hook(g_task: Tensor) -> Tensor:
             reached[k] = True
-            weight = self.mi_weight * self.multipliers[k]
+            weight = scale * self.mi_weight * self.multipliers[k]
             factor = self.balances[k](g_task, summary.gradient_norm(g_mi), weight)
             self._factors[k] = factor.detach()
             return summary.add_gradient(g_task, g_mi * factor)

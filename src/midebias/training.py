@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .methods import Batch, Method, StepResult
+from .methods import Batch, Method
 from .protocols import InputError
+from .training_step import StepResult, train_step
 
-__all__ = ["EpochRecord", "TensorData", "TracePoint", "TrainingRun", "bfloat16_is_fast", "evaluate"]
+__all__ = ["EpochRecord", "TensorData", "TracePoint", "TrainingRun", "bfloat16_is_fast", "evaluate", "train_step"]
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..attributes import Attribute, Continuous
 from ..networks import Classifier
 from ..protocols import InputError
+from ..training_step import StepResult
 
 __all__ = ["Batch", "Draw", "Method", "Precision", "Problem", "SingleLoss", "StepResult"]
 
@@ -50,28 +51,6 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.y)
-
-
-@dataclass(frozen=True)
-class StepResult:
-    """What a step did.
-
-    Attributes
-    ----------
-    loss : float
-        Of the task.
-    correct : int
-        How many answers were right.
-    mi : tuple of float
-        Estimates in nats, one per representation.
-    weights : tuple of float
-        What the gradient of each estimate was multiplied by.
-    """
-
-    loss: float
-    correct: int
-    mi: tuple[float, ...] = ()
-    weights: tuple[float, ...] = ()
 
 
 Draw = Callable[[], Batch]

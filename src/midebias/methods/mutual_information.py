@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..logit_adjustment import LogitAdjustment
 from ..networks import Classifier
 from ..penalty import MIPenalty
 from ..protocols import Criterion
-from .interface import Batch, Draw, Method, Precision, Problem, StepResult
+from ..training_step import StepResult, train_step
+from .interface import Batch, Draw, Method, Precision, Problem
 
 __all__ = ["MutualInformation"]
 
@@ -90,14 +90,16 @@ class MutualInformation(Method):
     def step(self, batch: Batch, draw: Draw, lr: float) -> StepResult:
         """See `Method.step`."""
         self.set_lr(lr)
-        with self.autocast():
-            depths = self.model.depths(batch.x)
-            logits = self.model.head(depths[-1])
-        logits = logits.float()
-        loss = nn.functional.cross_entropy(self.adjustment(logits, batch.c), batch.y)
-        self.optimizer.zero_grad()
-        self.penalty.backward(loss, depths, batch.c, batch.y)
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 10.0, error_if_nonfinite=True)
-        self.optimizer.step()
-        correct = int((logits.argmax(1) == batch.y).sum())
-        return StepResult(float(loss.detach()), correct, tuple(self.penalty.estimates), self.penalty.weights)
+        return train_step(
+            self.model.depths,
+            self.model.head,
+            self.penalty,
+            self.optimizer,
+            batch.x,
+            batch.y,
+            batch.c,
+            combine="balanced",
+            adjustment=self.adjustment,
+            autocast=self.autocast(),
+            max_grad_norm=10.0,
+        )
