@@ -400,6 +400,8 @@ class MIPenalty(nn.Module):
             "generator": self._generator.get_state(),
             "optimizer": None if self._optimizer is None else self._optimizer.state_dict(),
             "health": [vars(h).copy() for h in self.health],
+            "estimates": list(self.estimates),
+            "warned": self._warned,
         }
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
@@ -408,6 +410,8 @@ class MIPenalty(nn.Module):
         if self._optimizer is not None and state["optimizer"] is not None:
             self._optimizer.load_state_dict(state["optimizer"])
         self.health = [Health(**h) for h in state["health"]]
+        self.estimates = list(state.get("estimates", self.estimates))
+        self._warned = bool(state.get("warned", self._warned))
 
 
 def _builder(name: str, attribute: Attribute, n_groups: int, seed: int) -> Callable[[int, int], nn.Module]:

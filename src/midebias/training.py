@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -14,7 +15,41 @@ from .methods import Batch, Method
 from .protocols import InputError
 from .training_step import StepResult, train_step
 
-__all__ = ["EpochRecord", "TensorData", "TracePoint", "TrainingRun", "bfloat16_is_fast", "evaluate", "train_step"]
+__all__ = [
+    "EpochRecord",
+    "TensorData",
+    "TracePoint",
+    "TrainingData",
+    "TrainingRun",
+    "bfloat16_is_fast",
+    "evaluate",
+    "train_step",
+]
+
+
+class TrainingData(Protocol):
+    """A training set: labels y (n,), the attribute both ways (see `Batch`), and batches by their rows."""
+
+    @property
+    def y(self) -> Tensor:
+        """Labels (n,)."""
+        ...
+
+    @property
+    def levels(self) -> Tensor:
+        """The attribute as categories (n, k)."""
+        ...
+
+    @property
+    def c(self) -> Tensor:
+        """The attribute as it is, (n,) or (n, width)."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def batch(self, rows: Tensor) -> Batch:
+        """Rows as a batch."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -82,7 +117,9 @@ class TrainingRun:
     Parameters
     ----------
     method : Method
-    data : TensorData
+    data : TrainingData
+        `TensorData`, or anything that gives batches by their rows. Where it has a method ``expect(rows)``, that is told
+        which rows come next, so that they can be read meanwhile.
     epochs : int
     batch_size : int, optional
         Default is the method's own.
@@ -103,7 +140,7 @@ class TrainingRun:
     def __init__(
         self,
         method: Method,
-        data: TensorData,
+        data: TrainingData,
         *,
         epochs: int,
         batch_size: int | None = None,
@@ -126,7 +163,7 @@ class TrainingRun:
         self.trace: list[TracePoint] = []
         self._untraced: list[StepResult] = []
         self._generator = torch.Generator().manual_seed(seed)
-        self._draws = self._endless(torch.Generator().manual_seed(seed + 7919))
+        self._draws = _Draws(data, self.steps_per_epoch * self.batch_size, self.batch_size, seed + 7919)
         self._order = torch.empty(0, dtype=torch.long)
         self._window: list[tuple[float, float, tuple[float, ...]]] = []
         self._epoch_started = 0.0
@@ -141,18 +178,17 @@ class TrainingRun:
     def advance(self, steps: int, *, on_step: Callable[[], None] | None = None) -> None:
         """Do up to ``steps`` steps. Time spent here adds to ``seconds``; an ended epoch adds to ``records``."""
         started = time.perf_counter()
-        if not self._prepared:
-            self._prepared = True
-            self.method.prepare(self.data.levels, self.data.c, self.data.y)
-            self._weights = self.method.sampling_weights(self.data.levels, self.data.y)
+        self._prepare()
+        expect = getattr(self.data, "expect", None)
         self.method.model.train()
         for _ in range(min(steps, self.last_step - self.done_steps)):
             at = self.done_steps % self.steps_per_epoch
             if at == 0:
                 self._begin_epoch(started)
-            rows = self._order[at * self.batch_size : (at + 1) * self.batch_size]
-            batch = self.data.batch(rows)
-            result = self.method.step(batch, lambda: next(self._draws), self._lr())
+            batch = self.data.batch(self._rows(at))
+            if expect is not None and at + 1 < self.steps_per_epoch:
+                expect(self._rows(at + 1))
+            result = self.method.step(batch, self._draws.batch, self._lr())
             self.done_steps += 1
             self._window.append((result.loss, result.correct / len(batch), result.mi))
             self._untraced.append(result)
@@ -165,6 +201,54 @@ class TrainingRun:
             if ended:
                 self._end_epoch(now)
         self.seconds += time.perf_counter() - started
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a run needs to go on, between two calls of `advance` or in its ``on_step``."""
+        return {
+            "steps": (self.batch_size, self.steps_per_epoch, self.total_steps),
+            "done_steps": self.done_steps,
+            "seconds": self.seconds,
+            "records": [asdict(r) for r in self.records],
+            "trace": [asdict(t) for t in self.trace],
+            "untraced": [asdict(r) for r in self._untraced],
+            "window": list(self._window),
+            "epoch_started": self._epoch_started,
+            "order": self._order,
+            "generator": self._generator.get_state(),
+            "draws": self._draws.state_dict(),
+            "method": self.method.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` saved, in a run made with the same arguments on the same data.
+
+        Raises
+        ------
+        InputError
+            When the state is that of another method, network, data set or length.
+        """
+        mine = (self.batch_size, self.steps_per_epoch, self.total_steps)
+        if tuple(state["steps"]) != mine:
+            raise InputError(f"the state is that of another run: batch size and steps {state['steps']}, not {mine}")
+        self._prepare()
+        self.method.load_state_dict(state["method"])
+        self.done_steps, self.seconds = int(state["done_steps"]), float(state["seconds"])
+        self.records = [EpochRecord(**r) for r in state["records"]]
+        self.trace = [TracePoint(**t) for t in state["trace"]]
+        self._untraced = [StepResult(**r) for r in state["untraced"]]
+        self._window = list(state["window"])
+        self._epoch_started, self._order = float(state["epoch_started"]), state["order"]
+        self._generator.set_state(state["generator"])
+        self._draws.load_state_dict(state["draws"])
+
+    def _prepare(self) -> None:
+        if not self._prepared:
+            self._prepared = True
+            self.method.prepare(self.data.levels, self.data.c, self.data.y)
+            self._weights = self.method.sampling_weights(self.data.levels, self.data.y)
+
+    def _rows(self, at: int) -> Tensor:
+        return self._order[at * self.batch_size : (at + 1) * self.batch_size]
 
     def _begin_epoch(self, started: float) -> None:
         self._epoch_started = self.seconds + time.perf_counter() - started
@@ -214,11 +298,30 @@ class TrainingRun:
         rise = min(1.0, (self.done_steps + 1) / self.warmup)
         return self.method.lr * rise * 0.5 * (1 + math.cos(math.pi * self.done_steps / self.total_steps))
 
-    def _endless(self, generator: torch.Generator) -> Iterator[Batch]:
-        while True:
-            order = torch.randperm(len(self.data), generator=generator)
-            for rows in order[: self.steps_per_epoch * self.batch_size].split(self.batch_size):
-                yield self.data.batch(rows)
+
+class _Draws:
+    """Further training batches, without end, in a seeded order of their own."""
+
+    def __init__(self, data: TrainingData, rows_per_pass: int, batch_size: int, seed: int) -> None:
+        self._data, self._rows_per_pass, self._batch_size = data, rows_per_pass, batch_size
+        self._generator = torch.Generator().manual_seed(seed)
+        self._order, self._at = torch.empty(0, dtype=torch.long), 0
+
+    def batch(self) -> Batch:
+        """The next one."""
+        if self._at >= len(self._order):
+            self._order = torch.randperm(len(self._data), generator=self._generator)[: self._rows_per_pass]
+            self._at = 0
+        rows = self._order[self._at : self._at + self._batch_size]
+        self._at += self._batch_size
+        return self._data.batch(rows)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"generator": self._generator.get_state(), "order": self._order, "at": self._at}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._generator.set_state(state["generator"])
+        self._order, self._at = state["order"], int(state["at"])
 
 
 def _means(values: Sequence[tuple[float, ...]]) -> tuple[float, ...]:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor
 
+from ..checkpoints import read_checkpoint, write_checkpoint
 from ..estimation import estimate_mi
 from ..leakage import ProbeResult, probe
 from ..logit_adjustment import LogitAdjustment
 from ..methods import METHODS, Method, Problem
 from ..networks import Classifier, DigitClassifier, GlobalPoolClassifier, seeded
-from ..protocols import InputError
+from ..protocols import DataError, InputError
 from ..training import TrainingRun, bfloat16_is_fast, evaluate
 from .image_data import ImageData
-from .process import peak_memory_mb
+from .process import Interruptions, peak_memory_mb
 
 __all__ = [
     "Network",
@@ -120,6 +123,8 @@ def run_method(
     options: Mapping[str, Any] | None = None,
     on_step: Callable[[], None] | None = None,
     on_evaluation: Callable[[Mapping[str, Any]], None] | None = None,
+    checkpoint: Path | None = None,
+    checkpoint_every: float = 30.0,
 ) -> Outcome:
     """Train, test without the bias, and probe what is left of the attribute.
 
@@ -137,6 +142,11 @@ def run_method(
         Steps between test evaluations; default once an epoch. Nothing is chosen by them: the last network counts.
     options : mapping
         Passed to the method.
+    checkpoint : path, optional
+        Where the run's state is kept; if it is there, the run goes on from it, and ends with the same weights as one
+        that was never stopped. On Ctrl-C the state is saved between two steps, then KeyboardInterrupt raised.
+    checkpoint_every : float, default 30
+        Seconds between checkpoints; 0 for one after every step.
 
     Returns
     -------
@@ -152,8 +162,14 @@ def run_method(
     run = TrainingRun(method, data.train, epochs=epochs, batch_size=batch_size, seed=seed, max_steps=max_steps)
     test = data.test
     history: list[dict[str, Any]] = []
-    while not run.finished:
-        run.advance(evaluate_every or run.steps_per_epoch, on_step=on_step)
+    kept = None if checkpoint is None else _Checkpoint(checkpoint, run, history, every=checkpoint_every)
+    every = evaluate_every or run.steps_per_epoch
+    while not run.finished or not history or history[-1]["step"] < run.done_steps:
+        due = (history[-1]["step"] if history else 0) + every
+        if kept is None:
+            run.advance(due - run.done_steps, on_step=on_step)
+        else:
+            kept.advance(due - run.done_steps, on_step=on_step)
         z, logits = evaluate(method, test.x)
         entry: dict[str, Any] = {
             "method": name,
@@ -168,6 +184,7 @@ def run_method(
         history.append(entry)
         if on_evaluation is not None:
             on_evaluation(entry)
+    z, logits = evaluate(method, test.x)
     _, train_logits = evaluate(method, data.train.x[:10_000])
     result = probe(z, data.attribute_classes, random_state=seed)
     done = run.done_steps / run.steps_per_epoch
@@ -195,6 +212,41 @@ def run_method(
     if data.held_out:
         row |= _on_biased_images(z, logits, data, seed)
     return Outcome(row, history, [asdict(point) for point in run.trace], logits.argmax(1), result, method)
+
+
+class _Checkpoint:
+    """A run's state in a file: read where it is there, written now and then, and on Ctrl-C."""
+
+    def __init__(self, path: Path, run: TrainingRun, history: list[dict[str, Any]], *, every: float) -> None:
+        self._path, self._run, self._history, self._every = path, run, history, every
+        if path.exists():
+            state = read_checkpoint(path)
+            try:
+                run.load_state_dict(state["run"])
+                history += state["history"]
+            except (KeyError, TypeError) as error:
+                raise DataError(f"{path} is no checkpoint of a training run") from error
+            except InputError as error:
+                raise DataError(f"{path} does not fit this run: {error}") from error
+        self._saved = time.monotonic()
+
+    def advance(self, steps: int, *, on_step: Callable[[], None] | None) -> None:
+        """As `TrainingRun.advance`; a signal is obeyed between two steps."""
+        with Interruptions() as interruptions:
+            for _ in range(steps):
+                if self._run.finished:
+                    break
+                self._run.advance(1)
+                if on_step is not None:
+                    on_step()
+                if interruptions.noted or time.monotonic() - self._saved >= self._every:
+                    self._save()
+                if interruptions.noted:
+                    raise KeyboardInterrupt
+
+    def _save(self) -> None:
+        write_checkpoint(self._path, {"run": self._run.state_dict(), "history": self._history})
+        self._saved = time.monotonic()
 
 
 def _on_biased_images(z: Tensor, logits: Tensor, data: ImageData, seed: int) -> dict[str, float]:

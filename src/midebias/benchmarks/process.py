@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import signal
 import sys
+import threading
+from types import FrameType
+from typing import Any
 
 import torch
 
-__all__ = ["keep_freed_memory", "peak_memory_mb"]
+__all__ = ["Interruptions", "keep_freed_memory", "peak_memory_mb"]
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8  # names of glibc's mallopt
 
@@ -40,3 +44,32 @@ def peak_memory_mb(device: str = "cpu") -> float:
         return float("nan")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+class Interruptions:
+    """Context in which Ctrl-C and SIGTERM are noted, to be obeyed between two steps; the second time at once.
+
+    Outside the main thread, which alone is told of signals, it does nothing.
+
+    Attributes
+    ----------
+    noted : bool
+    """
+
+    def __init__(self) -> None:
+        self.noted = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Interruptions:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.noted:
+            raise KeyboardInterrupt
+        self.noted = True

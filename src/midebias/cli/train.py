@@ -9,14 +9,15 @@ from typing import Annotated, Any
 
 import typer
 import yaml
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from ..benchmarks.image_data import load
 from ..benchmarks.images import Network, run_method
 from ..benchmarks.results import metrics, new_run_folder, results_document, write_json, write_metrics
+from ..checkpoints import write_atomically
 from ..datasets import read_palette
 from ..methods import METHODS
-from ..protocols import InputError
+from ..protocols import DataError, InputError
 from ..report import draw_training
 from .console import bars, console, show_table
 from .options import Config, ImageSize, OutputDir, PaletteFile
@@ -26,6 +27,8 @@ __all__ = ["train"]
 
 _Method = StrEnum("_Method", {name: name for name in METHODS})  # type: ignore[misc]
 _OURS = _Method("mib")
+_CHECKPOINT = "checkpoint.safetensors"
+_METHOD_OPTIONS = ("mi_weight", "criterion", "estimator", "critic_steps", "rebalance")
 
 
 class _Criterion(StrEnum):
@@ -41,11 +44,11 @@ class _Estimator(StrEnum):
 
 def train(
     dataset: Annotated[
-        str,
+        str | None,
         typer.Argument(
             help="colored-mnist, biased-mnist, an .npz with x, y, c (x_test, y_test, c_test), or a folder of images."
         ),
-    ],
+    ] = None,
     config: Config = None,
     variance: Annotated[
         float | None, typer.Option(help="Variance of the colour jitter, 0.020 if not given. colored-mnist only.")
@@ -75,50 +78,96 @@ def train(
     image_size: ImageSize = None,
     limit: Annotated[int | None, typer.Option(min=512, help="First so many training images only.")] = None,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many steps.")] = None,
+    checkpoint_every: Annotated[
+        float, typer.Option(min=0.0, help="Seconds between checkpoints in the run folder; 0: after every step.")
+    ] = 30.0,
+    resume: Annotated[
+        Path | None, typer.Option(help="Run folder of a stopped training to go on with; all options come from it.")
+    ] = None,
     output_dir: OutputDir = Path("runs"),
 ) -> None:
     """Train one method and report what its representation still knows of the attribute.
 
+    Ctrl-C saves the state; --resume goes on from it, or from the last checkpoint of a run that was killed.
+
     Example: midebias train colored-mnist --variance 0.02 --method mib --epochs 5 --seed 0
     """
+    if resume is not None:
+        _run(_resumed(resume), folder=resume)
+        return
+    if dataset is None:
+        raise InputError("name a data set, or a run folder with --resume")
     options = _options(method, mi_weight, criterion, estimator, critic_steps, rebalance)
     if variance is not None and dataset != "colored-mnist":
         raise InputError("--variance applies to colored-mnist only")
     if rho is not None and dataset != "biased-mnist":
         raise InputError("--rho applies to biased-mnist only")
-    colours = None if palette is None else read_palette(palette)
-    data = load(
-        dataset, rho if variance is None else variance, seed, limit=limit, palette=colours, image_size=image_size
-    )
-    folder = new_run_folder(output_dir, f"train-{data.dataset}-{method}")
     resolved: dict[str, Any] = {
         "command": "train", "dataset": dataset, "variance": variance, "rho": rho, "method": str(method),
         "network": str(network), **options,
         "palette": None if palette is None else str(palette), "image_size": image_size,
-        "epochs": epochs, "seed": seed, "limit": limit, "max_steps": max_steps,
+        "epochs": epochs, "seed": seed, "limit": limit, "max_steps": max_steps, "checkpoint_every": checkpoint_every,
     }  # fmt: skip
-    (folder / "config.yaml").write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
+    _run(resolved, output_dir=output_dir)
+
+
+def _run(resolved: dict[str, Any], *, folder: Path | None = None, output_dir: Path = Path("runs")) -> None:
+    """Train as resolved, into a new run folder or on in one that is there."""
+    method, seed, epochs, max_steps = (resolved[k] for k in ("method", "seed", "epochs", "max_steps"))
+    data = load(
+        resolved["dataset"],
+        resolved["rho"] if resolved["variance"] is None else resolved["variance"],
+        seed,
+        limit=resolved["limit"],
+        palette=None if resolved["palette"] is None else read_palette(Path(resolved["palette"])),
+        image_size=resolved["image_size"],
+    )
+    if folder is None:
+        folder = new_run_folder(output_dir, f"train-{data.dataset}-{method}")
+        (folder / "config.yaml").write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
+    elif (folder / "results.json").exists():
+        console.print(f"{folder} is finished: nothing to do", soft_wrap=True)
+        return
     console.print(
-        f"{method} on {data.dataset}, {data.setting}, {len(data.train):,} images, seed {seed}", soft_wrap=True
+        f"{method} on {data.dataset}, {data.setting}, {len(data.train):,} images, seed {seed}; run folder {folder}",
+        soft_wrap=True,
     )
     with bars() as shown:
-        steps = epochs * (len(data.train) // METHODS[str(method)].batch_size)
-        shown.start(str(method), min(steps, max_steps or steps))
+        steps = epochs * (len(data.train) // METHODS[method].batch_size)
+        shown.start(method, min(steps, max_steps or steps))
         outcome = run_method(
-            str(method), data, epochs=epochs, seed=seed, network=str(network), max_steps=max_steps, options=options,
+            method, data, epochs=epochs, seed=seed, network=resolved["network"], max_steps=max_steps,
+            options={k: resolved[k] for k in _METHOD_OPTIONS if k in resolved},
             on_step=shown.step, on_evaluation=shown.evaluation,
+            checkpoint=folder / _CHECKPOINT, checkpoint_every=resolved["checkpoint_every"],
         )  # fmt: skip
     weights = {k: v.contiguous() for k, v in outcome.method.model.state_dict().items()}
-    save_file(weights, folder / "model.safetensors")
+    write_atomically(folder / "model.safetensors", save(weights))
     write_metrics(folder / "metrics.csv", metrics(outcome.trace, outcome.history))
     draw_training(folder / "training.png", {f"{method}, {data.setting}": outcome.trace})
     command = "midebias train " + " ".join(
-        [dataset, *(f"--{k.replace('_', '-')} {v}" for k, v in resolved.items()
-                         if k not in ("command", "dataset") and v is not None)]
+        [resolved["dataset"], *(f"--{k.replace('_', '-')} {v}" for k, v in resolved.items()
+                         if k not in ("command", "dataset", "checkpoint_every") and v is not None)]
     )  # fmt: skip
     write_json(folder / "results.json", results_document(command, seed, [outcome.row], history=outcome.history))
+    (folder / _CHECKPOINT).unlink(missing_ok=True)
     show_table([outcome.row], title=f"{data.dataset}, {data.setting}")
     console.print(f"run folder  {folder}", soft_wrap=True)
+
+
+def _resumed(folder: Path) -> dict[str, Any]:
+    """The resolved options of a run folder."""
+    try:
+        resolved = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DataError(f"--resume {folder} holds no training that can go on ({error})") from error
+    needed = {"dataset", "variance", "rho", "method", "network", "palette", "image_size", "epochs", "seed", "limit",
+              "max_steps", "checkpoint_every"}  # fmt: skip
+    if not isinstance(resolved, dict) or resolved.get("command") != "train" or not needed <= set(resolved):
+        raise DataError(f"--resume {folder} holds no training that can go on: config.yaml is that of something else")
+    if resolved["method"] not in METHODS:
+        raise DataError(f"--resume {folder}: config.yaml names the method {resolved['method']!r}, which is none")
+    return resolved
 
 
 def _options(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from ..training_step import StepResult
 __all__ = ["Batch", "Draw", "Method", "Precision", "Problem", "SingleLoss", "StepResult"]
 
 Precision = Literal["float32", "bfloat16"]
+_PLAIN = (Tensor, bool, int, float)
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,40 @@ class Method(ABC):
             z = self.model.depths(x)[-1]
             logits = self.model.head(z)
         return z.float(), logits.float()
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resumed run needs: modules, optimisers, generators, and whatever numbers a step changes."""
+        state: dict[str, Any] = {}
+        for name, value in vars(self).items():
+            if isinstance(value, (nn.Module, torch.optim.Optimizer)):
+                state[name] = value.state_dict()
+            elif isinstance(value, torch.Generator):
+                state[name] = value.get_state()
+            elif isinstance(value, _PLAIN) or (isinstance(value, tuple) and all(isinstance(v, _PLAIN) for v in value)):
+                state[name] = value
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` saved, in a method made with the same arguments and prepared with the same data.
+
+        Raises
+        ------
+        InputError
+            When the state is that of another method or network.
+        """
+        if not set(self.state_dict()) <= set(state) or not all(hasattr(self, name) for name in state):
+            raise InputError(f"the state is that of another method than {self.name}")
+        for name, value in state.items():
+            mine = getattr(self, name)
+            try:
+                if isinstance(mine, (nn.Module, torch.optim.Optimizer)):
+                    mine.load_state_dict(value)
+                elif isinstance(mine, torch.Generator):
+                    mine.set_state(value)
+                else:
+                    setattr(self, name, value)
+            except (RuntimeError, ValueError, KeyError) as error:
+                raise InputError(f"{name} of the state does not fit this {self.name}: {error}") from error
 
     def set_lr(self, lr: float) -> None:
         """Set the learning rate of the optimiser."""

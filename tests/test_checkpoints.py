@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from midebias.benchmarks.image_data import ImageData, load_own
+from midebias.benchmarks.images import build_method
+from midebias.checkpoints import read_checkpoint, write_checkpoint
+from midebias.cli import run
+from midebias.methods import METHODS
+from midebias.protocols import DataError, InputError
+from midebias.training import TrainingRun
+
+OPTIONS = [
+    "--network", "lnl", "--epochs", "8", "--estimator", "donsker_varadhan", "--critic-steps", "2",
+    "--checkpoint-every", "0",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images of twelve pixels a side: what is tested does not hang on their size."""
+    rng = np.random.default_rng(0)
+    y, c = rng.integers(0, 3, 600), rng.integers(0, 3, 600)
+    x = rng.random((600, 12, 12, 3), dtype=np.float32)
+    x[:, :, :, 0] += y[:, None, None]
+    x[:, :, :, 1] += c[:, None, None]
+    path = tmp_path_factory.mktemp("data") / "small.npz"
+    np.savez(path, x=x, y=y, c=c)
+    return path
+
+
+@pytest.fixture(scope="module")
+def data(small: Path) -> ImageData:
+    return load_own(small, 0)
+
+
+def begun(method: str, data: ImageData) -> TrainingRun:
+    options = {"critic_steps": 1} if method == "reference" else {}
+    built = build_method(method, data.problem, seed=1, network="lnl", **options)
+    return TrainingRun(built, data.train, epochs=2, batch_size=100, seed=1)
+
+
+def assert_same(a: Any, b: Any, where: str = "state") -> None:
+    assert type(a) is type(b), where
+    if isinstance(a, torch.Tensor):
+        assert a.dtype == b.dtype, where
+        assert torch.equal(a, b), where
+    elif isinstance(a, dict):
+        assert list(a) == list(b), where
+        for key in a:
+            if key not in ("seconds", "epoch_started"):
+                assert_same(a[key], b[key], f"{where}.{key}")
+    elif isinstance(a, (list, tuple)):
+        assert len(a) == len(b), where
+        for i, (v, w) in enumerate(zip(a, b, strict=True)):
+            assert_same(v, w, f"{where}[{i}]")
+    else:
+        assert a == b, where
+
+
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+    state = {
+        "float": 0.1, "inf": float("inf"), "none": None, "text": "Zürich", 3: [True, (1, 2.5)], "empty": {},
+        "tensors": [torch.arange(3), torch.ones(2, 3, dtype=torch.bfloat16), torch.tensor(1.5), torch.empty(0, 4)],
+        "images": torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(0)).to(
+            memory_format=torch.channels_last
+        ),
+    }  # fmt: skip
+    write_checkpoint(tmp_path / "a", state)
+    back = read_checkpoint(tmp_path / "a")
+    assert_same(back, state)
+    assert back["images"].stride() == state["images"].stride()
+
+
+def test_what_cannot_be_held_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"state\.hook holds a builtin_function_or_method"):
+        write_checkpoint(tmp_path / "a", {"hook": print})
+    assert not list(tmp_path.iterdir())
+
+
+def test_damage_is_said_and_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    write_checkpoint(path, {"w": torch.arange(1000)})
+    content = path.read_bytes()
+    for damaged in (content[:-1], content[:40], b"", content[:-9] + b"x" + content[-8:], b"\x80\x04N." * 20):
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match="state"):
+            read_checkpoint(path)
+    with pytest.raises(DataError, match="does not exist"):
+        read_checkpoint(tmp_path / "nowhere")
+
+
+def test_a_full_disk_leaves_the_checkpoint_before_it_intact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "state"
+    write_checkpoint(path, {"step": 1})
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DataError, match="No space left on device"):
+        write_checkpoint(path, {"step": 2})
+    assert read_checkpoint(path) == {"step": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_a_stopped_run_ends_like_one_that_was_not(method: str, data: ImageData, tmp_path: Path) -> None:
+    undisturbed = begun(method, data)
+    undisturbed.advance(8)
+    stopped = begun(method, data)
+    stopped.advance(5)
+    write_checkpoint(tmp_path / "state", stopped.state_dict())
+    resumed = begun(method, data)
+    resumed.load_state_dict(read_checkpoint(tmp_path / "state"))
+    resumed.advance(8)
+    assert resumed.finished
+    for times in (*resumed.records, *undisturbed.records, *resumed.trace, *undisturbed.trace):
+        object.__setattr__(times, "seconds", 0.0)
+    assert_same(resumed.state_dict(), undisturbed.state_dict())
+
+
+def test_a_state_of_another_run_is_refused(data: ImageData) -> None:
+    state = begun("plain", data).state_dict()
+    with pytest.raises(InputError, match="another method"):
+        begun("mib", data).load_state_dict(state)
+    with pytest.raises(InputError, match="another run"):
+        TrainingRun(
+            build_method("plain", data.problem, network="lnl"), data.train, epochs=3, batch_size=100
+        ).load_state_dict(state)
+
+
+def midebias(*arguments: str | Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "midebias", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def the_folder(parent: Path, process: subprocess.Popen[str]) -> Path:
+    """The run folder, once it holds a checkpoint."""
+    while process.poll() is None:
+        found = [*parent.glob("*/checkpoint.safetensors")]
+        if found:
+            return found[0].parent
+        time.sleep(0.01)
+    raise AssertionError(process.communicate()[1])
+
+
+def test_a_killed_training_ends_with_the_weights_of_an_undisturbed_one(small: Path, tmp_path: Path) -> None:
+    assert run(["train", str(small), *OPTIONS, "--output-dir", str(tmp_path / "undisturbed")]) == 0
+    (undisturbed,) = (tmp_path / "undisturbed").iterdir()
+    process = midebias("train", str(small), *OPTIONS, "--output-dir", tmp_path / "killed")
+    folder = the_folder(tmp_path / "killed", process)
+    process.kill()
+    process.communicate()
+    assert run(["train", "--resume", str(folder)]) == 0
+    ours, theirs = (load_file(f / "model.safetensors") for f in (folder, undisturbed))
+    assert_same(dict(sorted(ours.items())), dict(sorted(theirs.items())))
+    assert not (folder / "checkpoint.safetensors").exists()
+    assert run(["train", "--resume", str(folder)]) == 0  # nothing to do
+
+
+def test_control_c_saves_the_state_and_exits_130(small: Path, tmp_path: Path) -> None:
+    process = midebias(
+        "train", str(small), *OPTIONS, "--checkpoint-every", "0.3", "--epochs", "9999", "--output-dir", tmp_path
+    )
+    folder = the_folder(tmp_path, process)
+    before = read_checkpoint(folder / "checkpoint.safetensors")["run"]["done_steps"]
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.strip() == "midebias: interrupted"
+    assert read_checkpoint(folder / "checkpoint.safetensors")["run"]["done_steps"] > before
+
+
+def test_a_resume_that_cannot_be_says_why(small: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", "--resume", str(tmp_path)]) == 2
+    assert "config.yaml" in capfd.readouterr().err
+    assert run(["train"]) == 2
+    assert "--resume" in capfd.readouterr().err
+    assert run(["train", str(small), *OPTIONS, "--max-steps", "1", "--output-dir", str(tmp_path / "run")]) == 0
+    (folder,) = (tmp_path / "run").iterdir()
+    (folder / "results.json").unlink()
+    (folder / "checkpoint.safetensors").write_bytes(b"half a file")
+    assert run(["train", "--resume", str(folder)]) == 2
+    assert "checkpoint.safetensors is truncated or damaged" in capfd.readouterr().err
