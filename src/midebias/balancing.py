@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from .distributed import Ranks
 from .protocols import InputError
 
 __all__ = ["Balance", "DualAscent", "GradientBalance"]
@@ -44,7 +45,7 @@ class GradientBalance(nn.Module):
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
 
     @torch.no_grad()
-    def forward(self, g_task: Tensor, mi_length: Tensor, weight: float) -> Tensor:
+    def forward(self, g_task: Tensor, mi_length: Tensor, weight: float, ranks: Ranks | None = None) -> Tensor:
         """Factor for g_mi.
 
         Parameters
@@ -54,12 +55,16 @@ class GradientBalance(nn.Module):
         mi_length : scalar Tensor
             Length of g_mi there.
         weight : float
+        ranks : Ranks, optional
+            Then both are of this rank's rows, and lengths are taken over all ranks'.
         """
         if self.mode == "none":
             return torch.full_like(mi_length, weight)
         # bfloat16 has the range of float32 and is summed in it; float16 is not safe to square.
         wide = g_task.float() if g_task.dtype == torch.float16 else g_task
         norm = torch.linalg.vector_norm(wide).float()
+        if ranks is not None:
+            norm, mi_length = ranks.lengths(norm, mi_length.float())
         first = self.steps == 0
         step = torch.where(first, 1.0, 1 - self.memory)
         usable = torch.isfinite(norm)

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from .distributed import Pool
 from .marginals import center_within
 from .protocols import InputError, TooFewSamples
 
@@ -31,14 +32,18 @@ def wilks_bias(p: float, q: int, dof: int) -> float:
     return float(0.5 * (torch.digamma((dof - j) / 2) - torch.digamma((dof - p - j) / 2)).sum())
 
 
-def with_products(c: Tensor) -> Tensor:
-    """Columns of c, standardised, with their squares and products: (n, q + q(q+1)/2)."""
-    c = (c - c.mean(0)) / c.std(0).clamp(min=1e-12)
+def with_products(c: Tensor, pool: Pool | None = None) -> Tensor:
+    """Columns of c, standardised (over all ranks, with a pool), with squares and products: (n, q + q(q+1)/2)."""
+    if pool is None:
+        c = (c - c.mean(0)) / c.std(0).clamp(min=1e-12)
+    else:
+        c = c - pool.mean(c)
+        c = c / (pool.total(c.square().sum(0))[0] / max(1, pool.n - 1)).sqrt().clamp(min=1e-12)
     i, j = torch.triu_indices(c.shape[1], c.shape[1], device=c.device)
     return torch.cat([c, c[:, i] * c[:, j]], dim=1)
 
 
-def random_signs(c: Tensor, groups: Tensor | None, generator: torch.Generator) -> Tensor:
+def random_signs(c: Tensor, groups: Tensor | None, generator: torch.Generator, pool: Pool | None = None) -> Tensor:
     """c beside c times one random sign per group: (n, 2q), for c centred within groups.
 
     Pooled over groups, dependences of opposite sign cancel: an encoder can say ``c`` in one class and ``not c``
@@ -46,7 +51,8 @@ def random_signs(c: Tensor, groups: Tensor | None, generator: torch.Generator) -
     """
     if groups is None:
         return c
-    signs = torch.randint(2, (int(groups.max()) + 1,), generator=generator).mul_(2).sub_(1)
+    n_groups = int(groups.max()) + 1 if pool is None else pool.n_groups
+    signs = torch.randint(2, (n_groups,), generator=generator).mul_(2).sub_(1)
     return torch.cat([c, c * signs.to(c)[groups][:, None]], dim=1)
 
 
@@ -64,7 +70,9 @@ def affordable(values: Tensor, generator: torch.Generator, *, most: int) -> Tens
     return values @ directions.to(values)
 
 
-def gaussian_information(z: Tensor, c: Tensor, groups: Tensor | None, *, ridge: float) -> Tensor:
+def gaussian_information(
+    z: Tensor, c: Tensor, groups: Tensor | None, *, ridge: float, pool: Pool | None = None
+) -> Tensor:
     r""":math:`-\tfrac12\log\det(I - R R^\top)` less its expected excess, in nats; differentiable in z.
 
     Parameters
@@ -77,6 +85,9 @@ def gaussian_information(z: Tensor, c: Tensor, groups: Tensor | None, *, ridge: 
         z is centred within groups and covariances are pooled over them.
     ridge : float
         Added to the covariance of z's features, in units of their mean variance.
+    pool : Pool, optional
+        Then z, c and groups are this rank's rows, and means and covariances those of all ranks' together; nothing but
+        sums over rows is communicated.
 
     Returns
     -------
@@ -92,12 +103,19 @@ def gaussian_information(z: Tensor, c: Tensor, groups: Tensor | None, *, ridge: 
     several = z if z.ndim == 3 else z[None]
     m, n, p = several.shape
     nothing = several.sum(dim=(1, 2)) * 0.0
-    magnitude = several.detach().square().mean(dim=(1, 2)).double()
-    flat, n_groups = center_within(several.transpose(0, 1).reshape(n, m * p), groups)
+    if pool is None:
+        magnitude = several.detach().square().mean(dim=(1, 2)).double()
+    else:
+        magnitude = (pool.total(several.detach().square().sum(dim=(1, 2)))[0] / (pool.n * p)).double()
+    flat, n_groups = center_within(several.transpose(0, 1).reshape(n, m * p), groups, pool)
     centred = flat.reshape(n, m, p).transpose(0, 1)
-    white = _whiten(c)
+    white = _whiten(c, pool)
+    n = n if pool is None else pool.n
     q, dof = white.shape[1], n - n_groups
-    covariance = (centred.transpose(1, 2) @ centred / n).double()
+    moments = [centred.transpose(1, 2) @ centred / n, centred.transpose(1, 2) @ white / n]
+    if pool is not None:
+        moments = pool.total(*moments)
+    covariance, cross = (moment.double() for moment in moments)
     scale = covariance.diagonal(dim1=1, dim2=2).mean(dim=1)
     varies = scale.detach() > 1e-11 * magnitude  # below this, variance is rounding error
     if q == 0 or dof < 1 or not bool(varies.any()):
@@ -115,7 +133,6 @@ def gaussian_information(z: Tensor, c: Tensor, groups: Tensor | None, *, ridge: 
         )
     eye = torch.eye(p, dtype=covariance.dtype, device=covariance.device)
     factor = torch.linalg.cholesky(covariance + ridge_at[:, None, None] * eye)
-    cross = (centred.transpose(1, 2) @ white / n).double()
     r = torch.linalg.solve_triangular(factor, cross, upper=False)
     inner = torch.eye(q, dtype=r.dtype, device=r.device) * (1 + 1e-9) - r.transpose(1, 2) @ r
     plug_in = -0.5 * torch.linalg.slogdet(inner).logabsdet
@@ -131,8 +148,10 @@ def check_encoded(z: Tensor, c: Tensor) -> None:
 
 
 @torch.no_grad()
-def _whiten(c: Tensor) -> Tensor:
+def _whiten(c: Tensor, pool: Pool | None = None) -> Tensor:
     """Rotate centred c to uncorrelated unit columns, without directions that do not vary."""
+    if pool is not None:
+        return _whiten_pooled(c, pool)
     scale = c.square().mean(0).sqrt()
     c = c[:, scale > 1e-6 * scale.max().clamp(min=1e-30)]
     if c.shape[1] == 0:
@@ -141,3 +160,16 @@ def _whiten(c: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh((c.T @ c / len(c)).double())
     keep = values > 1e-5 * values.max()
     return c @ (vectors[:, keep] / values[keep].sqrt()).to(c.dtype)
+
+
+def _whiten_pooled(c: Tensor, pool: Pool) -> Tensor:
+    """As `_whiten`, from one sum over all ranks: columns are scaled after it."""
+    gram = pool.total((c.T @ c).double())[0] / pool.n
+    scale = gram.diagonal().sqrt()
+    varies = scale > 1e-6 * scale.max().clamp(min=1e-30)
+    c, scale, gram = c[:, varies], scale[varies], gram[varies][:, varies]
+    if c.shape[1] == 0:
+        return c
+    values, vectors = torch.linalg.eigh(gram / scale / scale[:, None])
+    keep = values > 1e-5 * values.max()
+    return (c / scale.to(c.dtype)) @ (vectors[:, keep] / values[keep].sqrt()).to(c.dtype)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from .attributes import Attribute
+from .distributed import world
 from .networks import seeded
 from .protocols import InputError, check_groups
 
@@ -147,10 +148,14 @@ class LogitAdjustment(nn.Module):
             if y is None:
                 raise InputError("y is needed while LogitAdjustment learns; call fit(c, y) first to go without")
             values, present = self._check(c, y)
+            known, known_y, ranks = values[present], y[present], world()
+            if ranks is not None:  # every rank learns from the rows of all
+                counts = [told[0] for told in ranks.told(len(known))]
+                known, known_y = ranks.gathered(known, counts), ranks.gathered(known_y, counts)
             if not bool((self.scale > 0).any()):
-                self._set_scale(values[present])
-            for _ in range(self.steps if bool(present.any()) else 0):
-                self._update(self._optimizer, values[present], y[present])
+                self._set_scale(known)
+            for _ in range(self.steps if len(known) else 0):
+                self._update(self._optimizer, known, known_y)
         else:
             values, present = self.attribute.encode(c)
         with torch.no_grad():

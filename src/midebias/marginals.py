@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .distributed import Pool, Ranks
 from .protocols import InputError
 
 __all__ = ["Bank", "center_within", "permutation", "permutation_within"]
@@ -38,11 +39,18 @@ def permutation_within(groups: Tensor, generator: torch.Generator) -> Tensor:
     return perm
 
 
-def center_within(values: Tensor, groups: Tensor | None) -> tuple[Tensor, int]:
+def center_within(values: Tensor, groups: Tensor | None, pool: Pool | None = None) -> tuple[Tensor, int]:
     """Subtract each group's mean. Returns the centred (n, d) values and the number of groups seen.
 
-    A group with one member becomes zero: it says nothing about dependence within groups.
+    A group with one member becomes zero: it says nothing about dependence within groups. With a ``pool``, values are
+    this rank's rows, and means and groups those of all ranks'.
     """
+    if pool is not None:
+        if groups is None:
+            return values - pool.mean(values), 1
+        onehot = torch.nn.functional.one_hot(groups, pool.n_groups).to(values.dtype)
+        sums, counts = pool.total(onehot.T @ values, onehot.sum(dim=0))
+        return values - onehot @ (sums / counts.clamp(min=1)[:, None]), int((counts > 0).sum())
     if groups is None:
         return values - values.mean(dim=0), 1
     size = int(groups.max()) + 1
@@ -74,6 +82,7 @@ class Bank(nn.Module):
         if size < 0:
             raise InputError(f"bank must be at least 0, got {size}")
         self.size = size
+        self.scattered = False  # whether every rank holds rows of its own
         self.register_buffer("z", torch.zeros(size, dim))
         self.register_buffer("c", torch.zeros(size, attribute_dim))
         self.register_buffer("groups", torch.zeros(size, dtype=torch.long))
@@ -92,6 +101,19 @@ class Bank(nn.Module):
         self.groups[index] = 0 if groups is None else groups[rows].to(self.groups.dtype)
         self.cursor.fill_((int(self.cursor) + len(z)) % self.size)
         self.filled.fill_(min(self.size, int(self.filled) + len(z)))
+
+    @torch.no_grad()
+    def collect(self, ranks: Ranks) -> None:
+        """Where every rank has pushed rows of its own, replace them by the newest of all ranks, the same everywhere."""
+        if not self.scattered:
+            return
+        self.scattered = False
+        each = min(-(-self.size // ranks.size), *(told[0] for told in ranks.told(int(self.filled))))
+        mine = self.rows(each)
+        # Newest of each rank first, then the second newest of each, ...; pushed from the oldest on.
+        columns = [ranks.gathered(values[:each], [each] * ranks.size) for values in mine]
+        order = torch.arange(each * ranks.size).reshape(ranks.size, each).T.flatten().flip(0)
+        self.push(*(values[order.to(values.device)] for values in columns))
 
     def rows(self, newest: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """All rows kept, or the ``newest`` so many: z (m, dim), c (m, attribute_dim), groups (m,)."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from .attributes import Attribute, Continuous
 from .balancing import Balance, DualAscent, GradientBalance
+from .distributed import Pool, Ranks, Traffic, world
 from .estimators import DonskerVaradhan, GaussianMI, LearnedGaussianMI
 from .health import Health
 from .marginals import Bank
@@ -72,6 +73,11 @@ class MIPenalty(nn.Module):
         makes it swing.
     n_groups : int, default 64
         Largest number of labels a critic can be conditioned on. Closed forms have no limit.
+    process_group : {"world", None} or ProcessGroup, default "world"
+        Whose rows one estimate is made of, in training mode: with "world" those of all processes, where
+        torch.distributed is initialised, so that marginals, bank and moments are those of the global batch; None keeps
+        to this process's rows. All ranks of the group then call the penalty in step, with as many rows as each has,
+        even none.
     seed : int, default 0
 
     Notes
@@ -116,9 +122,12 @@ class MIPenalty(nn.Module):
         critic_lr: float = 3e-3,
         bank: int | None = None,
         n_groups: int = 64,
+        process_group: Any = "world",
         seed: int = 0,
     ) -> None:
         super().__init__()
+        if isinstance(process_group, str) and process_group != "world":
+            raise InputError(f"process_group must be 'world', None or a ProcessGroup, got {process_group!r}")
         if criterion not in ("separation", "independence"):
             raise InputError(f"criterion must be 'separation' or 'independence', got {criterion!r}")
         if condition_on is not None and criterion == "independence":
@@ -157,6 +166,8 @@ class MIPenalty(nn.Module):
         self._factors: list[Tensor | float] = [0.0] * len(widths)
         self._generator = torch.Generator().manual_seed(seed)
         self._warned = False
+        self.process_group = process_group
+        self._group: Ranks | None = None
         critic = [p for p in self.estimators.parameters() if p.requires_grad]
         self._optimizer = torch.optim.Adam(critic, lr=critic_lr, fused=True) if critic else None
 
@@ -240,7 +251,7 @@ class MIPenalty(nn.Module):
         def hook(g_task: Tensor) -> Tensor:
             reached[k] = True
             weight = scale * self.mi_weight * self.multipliers[k]
-            factor = self.balances[k](g_task, summary.gradient_norm(g_mi), weight)
+            factor = self.balances[k](g_task, summary.gradient_norm(g_mi), weight, self._ranks())
             self._factors[k] = factor.detach()
             return summary.add_gradient(g_task, g_mi * factor)
 
@@ -290,17 +301,71 @@ class MIPenalty(nn.Module):
         self, representations: list[Tensor], values: Tensor, groups: Tensor | None, present: Tensor
     ) -> list[Tensor]:
         """One for each representation; closed forms on random features together, where nothing keeps them apart."""
+        pool: Pool | None = None
+        ranks = self._ranks()
+        if ranks is not None:
+            representations, values, groups, present, pool = self._global_batch(
+                ranks, representations, values, groups, present
+            )
         ready: Sequence[Tensor | None] = [None] * len(representations)
-        together = self._alike and not self.preconditioning and len(values) >= _FILL and bool(present.all())
+        n = len(values) if pool is None else pool.n
+        together = self._alike and not self.preconditioning and n >= _FILL and bool(present.all())
         if together and len({h.dtype for h in representations}) == 1:
             first = self.estimators[0]
             assert isinstance(first, GaussianMI)
             with contextlib.suppress(TooFewSamples):  # then each is asked, and says so itself
-                ready = first.several(representations, values, groups).unbind()
-        return [self._estimate(k, h, values, groups, present, ready[k]) for k, h in enumerate(representations)]
+                ready = first.several(representations, values, groups, pool=pool).unbind()
+        return [self._estimate(k, h, values, groups, present, ready[k], pool) for k, h in enumerate(representations)]
+
+    def _ranks(self) -> Ranks | None:
+        """Whose rows are pooled; None where only this process's are."""
+        if not self.training or self.process_group is None:
+            return None
+        if isinstance(self.process_group, str):
+            return world()
+        if self._group is None:
+            self._group = Ranks(self.process_group)
+        return self._group
+
+    @property
+    def traffic(self) -> Traffic:
+        """What was communicated for estimates so far; by all penalties together, where they share the group."""
+        ranks = world() if isinstance(self.process_group, str) else self._group
+        return Traffic() if ranks is None else ranks.traffic
+
+    def _global_batch(
+        self, ranks: Ranks, representations: list[Tensor], values: Tensor, groups: Tensor | None, present: Tensor
+    ) -> tuple[list[Tensor], Tensor, Tensor | None, Tensor, Pool | None]:
+        """The rows with c present, of all ranks; or this rank's, with a pool, where sums over rows are enough."""
+        missing = int((~present).sum())
+        if missing:
+            representations, values = [h[present] for h in representations], values[present]
+            groups = None if groups is None else groups[present]
+        highest = int(groups.max()) + 1 if groups is not None and len(groups) else 0
+        told = ranks.told(len(values), highest, missing)
+        counts = [t[0] for t in told]
+        for health in self.health:
+            health.missing += sum(t[2] for t in told)
+        summable = all(getattr(e, "pools_moments", False) for e in self.estimators) and not self.preconditioning
+        if summable and sum(counts) >= _FILL:
+            present = torch.ones(len(values), dtype=torch.bool, device=values.device)
+            return representations, values, groups, present, Pool(ranks, sum(counts), max(t[1] for t in told))
+        for bank in self.banks:
+            bank.collect(ranks)  # type: ignore[operator]
+        representations = [ranks.rows(h, counts) for h in representations]
+        values = ranks.rows(values, counts)
+        groups = None if groups is None else ranks.rows(groups, counts)
+        return representations, values, groups, torch.ones(len(values), dtype=torch.bool, device=values.device), None
 
     def _estimate(
-        self, k: int, h: Tensor, values: Tensor, groups: Tensor | None, present: Tensor, ready: Tensor | None
+        self,
+        k: int,
+        h: Tensor,
+        values: Tensor,
+        groups: Tensor | None,
+        present: Tensor,
+        ready: Tensor | None,
+        pool: Pool | None = None,
     ) -> Tensor:
         health = self.health[k]
         estimator: Any = self.estimators[k]
@@ -313,7 +378,7 @@ class MIPenalty(nn.Module):
         values = values.to(h.dtype)
         bank = self.banks[k]
         assert isinstance(bank, Bank)
-        if len(h) < (1 if estimator.closed_form else 2):
+        if (len(h) if pool is None else pool.n) < (1 if estimator.closed_form else 2):
             return self._skip(k, "too_few", nothing)
         try:
             # The critic learns from the pairs before this batch, so that the estimate is made on fresh ones.
@@ -323,12 +388,15 @@ class MIPenalty(nn.Module):
             if estimator.trainable and int(estimator.updates) < max(1, self.critic_warmup):
                 return self._skip(k, "untrained", nothing)
             shaped = precondition(h, groups, self.preconditioning)
+            if pool is not None and ready is None:
+                ready = estimator(shaped, values, groups, pool=pool)
             term = self._filled(estimator, bank, shaped, values, groups) if ready is None else ready
         except TooFewSamples:
             return self._skip(k, "too_few", nothing)
         finally:
             if self.training:
                 bank.push(h, values, groups)
+                bank.scattered = pool is not None
         value = float(term.detach())
         self.estimates[k] = value
         if self.budgets and self.training:

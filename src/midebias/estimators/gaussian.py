@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ..distributed import Pool
 from ..log_determinant import check_encoded, gaussian_information, random_signs, with_products
 from ..marginals import center_within
 from ..protocols import Bound, InputError, check_groups, check_representation
@@ -61,6 +62,7 @@ class GaussianMI(nn.Module):
     bound: Bound = "exact"
     trainable = False
     closed_form = True
+    pools_moments = True
     projection: Tensor | None
 
     def __init__(
@@ -103,17 +105,27 @@ class GaussianMI(nn.Module):
         """Zero: there is no critic to train."""
         return z.new_zeros(())
 
-    def forward(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
+    def forward(self, z: Tensor, c: Tensor, groups: Tensor | None = None, *, pool: Pool | None = None) -> Tensor:
         """Estimate in nats, differentiable in z.
 
         Returns zero, without a gradient, when c does not vary within any group. Raises `InputError` when
-        there are too few samples for the number of features.
+        there are too few samples for the number of features. With a ``pool`` the pairs are this rank's and the estimate
+        is that of all ranks' pairs, from sums over rows alone.
         """
-        self._check(z, c, groups)
-        z = self._lift(z)
-        return gaussian_information(z, self._features_of(c.to(z.dtype), groups), groups, ridge=self.ridge)
+        self._check(z, c, groups, pool)
+        z = self._lift(z, pool)
+        return gaussian_information(
+            z, self._features_of(c.to(z.dtype), groups, pool), groups, ridge=self.ridge, pool=pool
+        )
 
-    def several(self, representations: Sequence[Tensor], c: Tensor, groups: Tensor | None = None) -> Tensor:
+    def several(
+        self,
+        representations: Sequence[Tensor],
+        c: Tensor,
+        groups: Tensor | None = None,
+        *,
+        pool: Pool | None = None,
+    ) -> Tensor:
         """Estimates (m,) of m representations of the same samples, as by `forward` but together, which is faster.
 
         For random features, of which every representation has equally many. Raises `InputError` for linear ones.
@@ -121,20 +133,21 @@ class GaussianMI(nn.Module):
         if self.features != "random":
             raise InputError("several representations can be estimated together with features='random' only")
         for z in representations:
-            self._check(z, c, groups)
-        features = torch.stack([self._lift(z) for z in representations])
-        return gaussian_information(features, self._features_of(c.to(features.dtype), groups), groups, ridge=self.ridge)
+            self._check(z, c, groups, pool)
+        features = torch.stack([self._lift(z, pool) for z in representations])
+        c = self._features_of(c.to(features.dtype), groups, pool)
+        return gaussian_information(features, c, groups, ridge=self.ridge, pool=pool)
 
-    def _check(self, z: Tensor, c: Tensor, groups: Tensor | None) -> None:
-        check_representation(z)
+    def _check(self, z: Tensor, c: Tensor, groups: Tensor | None, pool: Pool | None) -> None:
+        check_representation(z, least=2 if pool is None else 0)
         check_groups(groups, len(z))
         check_encoded(z, c)
 
-    def _features_of(self, c: Tensor, groups: Tensor | None) -> Tensor:
-        c, _ = center_within(with_products(c) if self.attribute_degree == 2 else c, groups)
-        return random_signs(c, groups, self._generator) if self.group_signs else c
+    def _features_of(self, c: Tensor, groups: Tensor | None, pool: Pool | None) -> Tensor:
+        c, _ = center_within(with_products(c, pool) if self.attribute_degree == 2 else c, groups, pool)
+        return random_signs(c, groups, self._generator, pool) if self.group_signs else c
 
-    def _lift(self, z: Tensor) -> Tensor:
+    def _lift(self, z: Tensor, pool: Pool | None) -> Tensor:
         z = z.float() if z.dtype in (torch.float16, torch.bfloat16) else z
         if self.features == "linear":
             if self.projection is None:
@@ -144,10 +157,12 @@ class GaussianMI(nn.Module):
             return z @ self.projection.to(z.dtype)
         dim = z.shape[1]
         detached = z.detach()
-        spread = (detached - detached.mean(0)).square().mean(0)
+        mean = detached.mean(0) if pool is None else pool.mean(detached)
+        squares = (detached - mean).square()
+        spread = squares.mean(0) if pool is None else pool.mean(squares)
         # A column that hardly varies is not blown up to unit size: that is where gradients explode.
         spread = (spread + 0.1 * spread.mean()).sqrt().clamp(min=1e-12)
-        scaled = (z - detached.mean(0)) / spread
+        scaled = (z - mean) / spread
         directions = torch.randn(dim, self.n_features, generator=self._generator, dtype=torch.float32)
         phases = torch.rand(self.n_features, generator=self._generator) * (2 * math.pi)
         directions = directions.to(z) / (self.bandwidth * math.sqrt(dim))

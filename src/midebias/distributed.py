@@ -1,0 +1,164 @@
+"""Sums and rows over all ranks of a process group, differentiable: the moments and marginals of the global batch.
+
+Gradients follow the convention of DistributedDataParallel, which averages them over ranks: every rank computes the same
+estimate from the same sums, so the gradient that reaches its own rows is multiplied by the number of ranks, without
+anything being communicated on the way back.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+__all__ = ["Pool", "Ranks", "Traffic", "world"]
+
+_WORLD: dict[str, Any] = {}
+
+
+@dataclass
+class Traffic:
+    """What was communicated: ``bytes`` that this rank put in, ``calls``, and ``seconds`` in them, waiting included."""
+
+    bytes: int = 0
+    calls: int = 0
+    seconds: float = 0.0
+
+
+class Ranks:
+    """The processes of a group, of which this is one.
+
+    Parameters
+    ----------
+    group : ProcessGroup
+
+    Attributes
+    ----------
+    size, rank : int
+    traffic : Traffic
+    """
+
+    def __init__(self, group: Any) -> None:
+        self.group = group
+        self.size, self.rank = dist.get_world_size(group), dist.get_rank(group)
+        self.traffic = Traffic()
+
+    def total(self, *tensors: Tensor) -> list[Tensor]:
+        """Each tensor summed over ranks, in one communication; differentiable. All must have one dtype."""
+        flat = torch.cat([t.reshape(-1) for t in tensors])
+        summed: Tensor = _Total.apply(flat, self)  # type: ignore[no-untyped-call]
+        parts = summed.split([t.numel() for t in tensors])
+        return [part.reshape(t.shape) for part, t in zip(parts, tensors, strict=True)]
+
+    def rows(self, values: Tensor, counts: Sequence[int]) -> Tensor:
+        """Rows of all ranks, rank after rank; ``counts`` says how many each has. Differentiable where floating."""
+        if values.is_floating_point():
+            out: Tensor = _Rows.apply(values, self, tuple(counts))  # type: ignore[no-untyped-call]
+            return out
+        return self.gathered(values, counts)
+
+    def gathered(self, values: Tensor, counts: Sequence[int]) -> Tensor:
+        """`rows` without a gradient."""
+        most = max(counts)
+        padded = values.new_zeros((most, *values.shape[1:]))
+        padded[: len(values)] = values
+        parts = [torch.empty_like(padded) for _ in counts]
+        with _Timed(self.traffic, padded):
+            dist.all_gather(parts, padded, group=self.group)
+        return torch.cat([part[:n] for part, n in zip(parts, counts, strict=True)])
+
+    def told(self, *numbers: int) -> list[list[int]]:
+        """What each rank says, rank after rank."""
+        mine = torch.tensor(numbers, device=self._device())
+        parts = [torch.empty_like(mine) for _ in range(self.size)]
+        with _Timed(self.traffic, mine):
+            dist.all_gather(parts, mine, group=self.group)
+        return [part.tolist() for part in parts]
+
+    def summed(self, values: Tensor) -> Tensor:
+        """Sum over ranks, without a gradient."""
+        values = values.detach().clone(memory_format=torch.contiguous_format)
+        with _Timed(self.traffic, values):
+            dist.all_reduce(values, group=self.group)
+        return values
+
+    def lengths(self, *norms: Tensor) -> list[Tensor]:
+        """Norms of gradients over the rows of all ranks, on the scale of the global batch."""
+        squares = self.summed(torch.stack([n.square() for n in norms]))
+        return list((squares.sqrt() / self.size).unbind())
+
+    def _device(self) -> torch.device:
+        if dist.get_backend(self.group) == "nccl":
+            return torch.device("cuda", torch.cuda.current_device())
+        return torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The global batch as each rank must know it: ``n`` rows in all, groups 0 .. n_groups - 1."""
+
+    ranks: Ranks
+    n: int
+    n_groups: int
+
+    def total(self, *tensors: Tensor) -> list[Tensor]:
+        """See `Ranks.total`."""
+        return self.ranks.total(*tensors)
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Mean over the rows of all ranks."""
+        return self.total(values.sum(dim=0))[0] / self.n
+
+
+def world() -> Ranks | None:
+    """All processes, in a group of the penalty's own; None where this is the only one.
+
+    A group of its own, because DistributedDataParallel communicates in the default one meanwhile.
+    """
+    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+        return None
+    default = dist.group.WORLD
+    if _WORLD.get("default") is not default:
+        _WORLD.update(default=default, ranks=Ranks(dist.new_group()))
+    ranks: Ranks = _WORLD["ranks"]
+    return ranks
+
+
+class _Timed:
+    def __init__(self, traffic: Traffic, values: Tensor) -> None:
+        self._traffic, self._bytes = traffic, values.numel() * values.element_size()
+
+    def __enter__(self) -> None:
+        self._started = time.perf_counter()
+
+    def __exit__(self, *exc: object) -> None:
+        self._traffic.bytes += self._bytes
+        self._traffic.calls += 1
+        self._traffic.seconds += time.perf_counter() - self._started
+
+
+class _Total(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, ranks: Ranks) -> Tensor:
+        ctx.size = ranks.size
+        return ranks.summed(values)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0] * ctx.size, None
+
+
+class _Rows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, ranks: Ranks, counts: tuple[int, ...]) -> Tensor:
+        ctx.size, ctx.counts, ctx.rank = ranks.size, counts, ranks.rank
+        return ranks.gathered(values.detach(), counts)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return gradients[0].split(ctx.counts)[ctx.rank] * ctx.size, None, None
