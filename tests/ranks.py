@@ -45,7 +45,9 @@ class Net(nn.Module):
 def batches(kind: str) -> list[tuple[Tensor, Tensor, Tensor]]:
     """Global batches; the last ones are small and odd."""
     generator = torch.Generator().manual_seed(1)
-    sizes = {"small": [24, 24, 24, 7], "empty": [128, 128, 70, 1]}.get(kind, [128, 128, 128, 65, 33])
+    sizes = {"small": [24, 24, 24, 7], "empty": [128, 128, 70, 1], "map": [128, 96, 128]}.get(
+        kind, [128, 128, 128, 65, 33]
+    )
     out = []
     for n in sizes:
         y = torch.randint(3, (n,), generator=generator)
@@ -99,7 +101,8 @@ def train(case: tuple[str, str, str, str], rank: int, world: int) -> dict[str, A
     return {
         "weights": [p.detach().clone() for p in net.parameters()],
         "estimates": torch.tensor(estimates),
-        "critic": [p.detach().clone() for p in penalty.parameters()],
+        # A constant added to Donsker-Varadhan's critic changes nothing: its last bias drifts with rounding.
+        "critic": [p.detach().clone() for p in penalty.parameters() if p.numel() > 1],
         "health": [vars(h).copy() for h in penalty.health],
         "bytes": penalty.traffic.bytes,
     }
@@ -154,9 +157,10 @@ def main() -> None:
         results["fsdp"] = shard(world)
     except (RuntimeError, ValueError, AssertionError, NotImplementedError, ImportError) as error:
         results["fsdp"] = str(error)
-    dist.destroy_process_group()
-    results["lightning"] = fit(world)
+    results["lightning"] = fit(world)  # in the group that is there
     write_checkpoint(Path(sys.argv[1]) / f"rank{rank}", results)
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 if __name__ == "__main__":

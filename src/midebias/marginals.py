@@ -46,10 +46,12 @@ def center_within(values: Tensor, groups: Tensor | None, pool: Pool | None = Non
     this rank's rows, and means and groups those of all ranks'.
     """
     if pool is not None:
+        # Means count as constants: moments of centred values do not change with them to first order.
+        known = values.detach()
         if groups is None:
-            return values - pool.mean(values), 1
+            return values - pool.mean(known), 1
         onehot = torch.nn.functional.one_hot(groups, pool.n_groups).to(values.dtype)
-        sums, counts = pool.total(onehot.T @ values, onehot.sum(dim=0))
+        sums, counts = pool.total(onehot.T @ known, onehot.sum(dim=0))
         return values - onehot @ (sums / counts.clamp(min=1)[:, None]), int((counts > 0).sum())
     if groups is None:
         return values - values.mean(dim=0), 1
@@ -82,7 +84,7 @@ class Bank(nn.Module):
         if size < 0:
             raise InputError(f"bank must be at least 0, got {size}")
         self.size = size
-        self.scattered = False  # whether every rank holds rows of its own
+        self.scattered = -1  # rows of the latest batch, where every rank holds those of its own
         self.register_buffer("z", torch.zeros(size, dim))
         self.register_buffer("c", torch.zeros(size, attribute_dim))
         self.register_buffer("groups", torch.zeros(size, dtype=torch.long))
@@ -104,16 +106,14 @@ class Bank(nn.Module):
 
     @torch.no_grad()
     def collect(self, ranks: Ranks) -> None:
-        """Where every rank has pushed rows of its own, replace them by the newest of all ranks, the same everywhere."""
-        if not self.scattered:
+        """Where every rank has pushed rows of its own, push those of all, rank after rank: the same bank everywhere."""
+        if self.scattered < 0:
             return
-        self.scattered = False
-        each = min(-(-self.size // ranks.size), *(told[0] for told in ranks.told(int(self.filled))))
-        mine = self.rows(each)
-        # Newest of each rank first, then the second newest of each, ...; pushed from the oldest on.
-        columns = [ranks.gathered(values[:each], [each] * ranks.size) for values in mine]
-        order = torch.arange(each * ranks.size).reshape(ranks.size, each).T.flatten().flip(0)
-        self.push(*(values[order.to(values.device)] for values in columns))
+        mine = min(self.scattered, self.size)
+        self.scattered = -1
+        counts = [told[0] for told in ranks.told(mine)]
+        latest = (int(self.cursor) - mine + torch.arange(mine, device=self.z.device)) % self.size
+        self.push(*(ranks.gathered(values[latest], counts) for values in (self.z, self.c, self.groups)))
 
     def rows(self, newest: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """All rows kept, or the ``newest`` so many: z (m, dim), c (m, attribute_dim), groups (m,)."""

@@ -396,7 +396,7 @@ class MIPenalty(nn.Module):
         finally:
             if self.training:
                 bank.push(h, values, groups)
-                bank.scattered = pool is not None
+                bank.scattered = -1 if pool is None else len(h)
         value = float(term.detach())
         self.estimates[k] = value
         if self.budgets and self.training:

@@ -22,6 +22,7 @@ from ..methods import METHODS
 from ..protocols import DataError, InputError
 from ..report import draw_comparison, draw_training
 from .console import cells_bar, console, show_plain_table
+from .faces import reproduce_faces
 from .options import Config, ImageSize, OutputDir, PaletteFile
 
 __all__ = ["compare", "reproduce"]
@@ -120,6 +121,7 @@ def compare(
 class _Table(StrEnum):
     colored_mnist = "colored-mnist"
     biased_mnist = "biased-mnist"
+    imdb = "imdb"
 
 
 def reproduce(
@@ -131,6 +133,15 @@ def reproduce(
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training set.")] = 5,
     seeds: Annotated[str | None, typer.Option(help="Whole numbers joined by commas; default 0,1,2.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="One seed instead of --seeds.")] = None,
+    root: Annotated[Path | None, typer.Option(help="The imdb_crop folder. imdb only.")] = None,
+    lists: Annotated[
+        Path | None, typer.Option(help="Folder of eb1.txt, eb2.txt and test.txt, the authors' split. imdb only.")
+    ] = None,
+    encoder: Annotated[str, typer.Option(help="resnet50 or small. imdb only.")] = "resnet50",
+    weights: Annotated[
+        str | None, typer.Option(help="'pretrained' or a file with a state dict of resnet50. imdb only.")
+    ] = None,
+    image_size: Annotated[int, typer.Option(min=8, help="Pixels a side. imdb only.")] = 224,
     config: Config = None,
     resume: _Resume = None,
     only: _Only = None,
@@ -139,8 +150,28 @@ def reproduce(
 ) -> None:
     """Make a table of the paper anew: all methods, all settings, three seeds, published figures beside ours.
 
+    imdb trains plain, the reference recipe and ours on EB1 and EB2 of the faces in --root, also needed to --resume.
+
     Example: midebias reproduce colored-mnist --quick
     """
+    if table is _Table.imdb:
+        chosen = seeds or ("0" if quick else "0,1,2")
+        reproduce_faces(
+            root,
+            methods=("plain", "reference", "mib") if only is None else tuple(only.split(",")),
+            seeds=[_number(s, int, "--seeds") for s in (chosen if seed is None else str(seed)).split(",")],
+            epochs=epochs,
+            encoder=encoder,
+            weights=weights,
+            image_size=image_size,
+            lists=lists,
+            quick=quick,
+            resume=resume,
+            output_dir=output_dir,
+        )
+        return
+    if root is not None:
+        raise InputError("--root applies to imdb only")
     if resume is not None:
         _run(_resumed(resume), only, jobs)
         return

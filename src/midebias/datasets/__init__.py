@@ -4,6 +4,7 @@ from .biased_mnist import BIASED_MNIST_RHOS, BiasedMNIST
 from .colored_mnist import COLORED_MNIST_VARIANCES, ColoredMNIST
 from .files import bundled_files, read_file
 from .image_folder import read_image_folder
+from .imdb_faces import IMDBFaces
 from .labelled_arrays import read_labelled_arrays
 from .palette import read_palette
 
@@ -12,6 +13,7 @@ __all__ = [
     "COLORED_MNIST_VARIANCES",
     "BiasedMNIST",
     "ColoredMNIST",
+    "IMDBFaces",
     "bundled_files",
     "read_file",
     "read_image_folder",
