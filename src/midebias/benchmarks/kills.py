@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -15,12 +16,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ..checkpoints import read_checkpoint
 from .results import results_document, write_json
 
 __all__ = ["killed_and_resumed"]
 
 _TRAIN = [
-    "train", "colored-mnist", "--network", "lnl", "--limit", "1024", "--epochs", "2", "--checkpoint-every", "0",
+    "train", "colored-mnist", "--network", "lnl", "--limit", "1024", "--epochs", "4", "--checkpoint-every", "0",
 ]  # fmt: skip
 
 
@@ -36,11 +38,13 @@ def _sum(folder: Path) -> str:
 def killed_and_resumed(kills: int, seed: int, folder: Path) -> dict[str, Any]:
     """SIGKILL at ``kills`` random moments, over as many runs as that takes; each must end like the undisturbed one."""
     generator = random.Random(seed)
+    started = time.monotonic()
     if _start(*_TRAIN, "--output-dir", str(folder / "undisturbed")).wait():
         raise RuntimeError("the undisturbed run failed")
+    whole = time.monotonic() - started  # loading included, where a kill may fall as well
     (undisturbed,) = (folder / "undisturbed").iterdir()
     expected, done, runs, same = _sum(undisturbed), 0, 0, 0
-    landed: list[bool] = []
+    at_steps: list[int] = []
     while done < kills:
         runs += 1
         parent = folder / f"run{runs}"
@@ -48,19 +52,21 @@ def killed_and_resumed(kills: int, seed: int, folder: Path) -> dict[str, Any]:
         while True:
             while process.poll() is None and not list(parent.glob("*/checkpoint.safetensors")):
                 time.sleep(0.02)
-            time.sleep(generator.uniform(0, 2) if landed else 0)
+            time.sleep(generator.uniform(0, whole))
             if process.poll() is not None or done >= kills:
                 break
-            (run,) = parent.iterdir()
             process.kill()
             process.wait()
+            (run,) = parent.iterdir()
+            if (run / "results.json").exists():
+                break
             done += 1
-            landed.append((run / "checkpoint.safetensors").exists())
+            at_steps.append(int(read_checkpoint(run / "checkpoint.safetensors")["run"]["done_steps"]))
             process = _start("train", "--resume", str(run))
-        if process.wait():
+        if process.wait() not in (0, -signal.SIGKILL):
             raise RuntimeError(f"run {runs} could not be resumed")
         same += _sum(next(parent.iterdir())) == expected
-    return {"kills": done, "with_a_checkpoint": sum(landed), "runs": runs, "same_weights": same}
+    return {"kills": done, "at_steps": at_steps, "runs": runs, "same_weights": same}
 
 
 def main() -> None:
@@ -72,7 +78,8 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         row = killed_and_resumed(arguments.kills, arguments.seed, Path(folder))
-    command = f"python -m midebias.benchmarks.kills --kills {arguments.kills} --seed {arguments.seed}"
+    options = f"--kills {arguments.kills} --seed {arguments.seed} --output {arguments.output}"
+    command = f"python -m midebias.benchmarks.kills {options}"
     write_json(arguments.output, results_document(command, arguments.seed, [row]))
 
 
