@@ -147,12 +147,12 @@ def _planted(document: Mapping[str, Any]) -> str:
 
 def _regret(document: Mapping[str, Any]) -> str:
     lines = [
-        "| data set | setting | weights tried | chosen | best in hindsight | unbiased accuracy | of the best | regret |",
+        "| data set | setting | weights tried | chosen | best | unbiased accuracy | of the best | regret |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     lines += [
-        f"| {e['dataset']} | {e['setting']:g} | {e['weights']} | {e['chosen']:g} | {e['best']:g} | {e['accuracy']:.3f} | "
-        f"{e['best_accuracy']:.3f} | {e['regret']:.3f} |"
+        f"| {e['dataset']} | {e['setting']:g} | {e['weights']} | {e['chosen']:g} | {e['best']:g} | "
+        f"{e['accuracy']:.3f} | {e['best_accuracy']:.3f} | {e['regret']:.3f} |"
         for e in document["summary"]
     ]
     return "\n".join(lines) + f"\n\nSeed {document['seed']}, no spread. `{document['command']}`\n"
