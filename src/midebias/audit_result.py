@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .protocols import InputError
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -174,8 +176,10 @@ class AuditResult:
 
     def to_frame(self) -> pd.DataFrame:
         """Every finding as a row, columns named as the attributes of `Finding`."""
-        import pandas as pd
-
+        try:
+            import pandas as pd
+        except ModuleNotFoundError:
+            raise InputError("to_frame: pandas is not installed; pip install 'midebias[audit]'") from None
         return pd.DataFrame([asdict(f) for f in self.findings])
 
     def to_dict(self) -> dict[str, Any]:

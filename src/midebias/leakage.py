@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any
 
@@ -216,6 +217,8 @@ def audit(
     >>> result.leaks, round(result.leakage, 1)
     (True, 0.4)
     """
+    if find_spec("sklearn") is None:
+        raise InputError("audit: scikit-learn is not installed; pip install 'midebias[audit]'")
     z = as_representation(z)
     n = len(z)
     check_size(n, _FEWEST_ROWS)

@@ -151,7 +151,7 @@ def _planted(document: Mapping[str, Any]) -> str:
 
 def _regret(document: Mapping[str, Any]) -> str:
     lines = [
-        "| data set | setting | weights tried | chosen | best in hindsight | unbiased accuracy | the best's | regret |",
+        "| data set | setting | weights tried | chosen | best | unbiased accuracy | of the best | regret |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     lines += [
