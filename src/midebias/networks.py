@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,21 @@ from torch import Tensor, nn
 from .protocols import InputError
 from .representations import FeatureMap, Shape
 
-__all__ = ["Classifier", "DigitClassifier", "GlobalPoolClassifier", "JoinedCritic", "seeded"]
+__all__ = [
+    "BilinearCritic",
+    "Classifier",
+    "Critic",
+    "CriticName",
+    "DigitClassifier",
+    "GlobalPoolClassifier",
+    "JoinedCritic",
+    "SeparableCritic",
+    "build_critic",
+    "perceptron",
+    "seeded",
+]
+
+CriticName = Literal["joined", "separable", "bilinear"]
 
 
 class seeded:
@@ -39,13 +54,45 @@ class seeded:
         torch.set_rng_state(self._state)
 
 
-class JoinedCritic(nn.Module):
-    """Statistics network T(c, z, g): c joined to z (and to a group code), LeakyReLU layers, one output.
+def perceptron(inputs: int, hidden: Sequence[int], outputs: int) -> nn.Sequential:
+    """Linear layers with LeakyReLU between them."""
+    sizes = [inputs, *hidden]
+    layers: list[nn.Module] = []
+    for a, b in pairwise(sizes):
+        layers += [nn.Linear(a, b), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers, nn.Linear(sizes[-1], outputs))
+
+
+class Critic(nn.Module, ABC):
+    """A statistics network T(z, c), or T(z, c, g) with ``n_groups``."""
+
+    n_groups: int
+
+    @abstractmethod
+    def forward(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
+        """Score pairs: z (n, dim), c (n, attribute_dim), groups (n,) -> (n,)."""
+
+    @abstractmethod
+    def pairwise(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
+        """Score all combinations: z (m, dim), c (n, attribute_dim), groups (m,) of z's rows -> (m, n)."""
+
+    def _with_groups(self, parts: list[Tensor], groups: Tensor | None) -> Tensor:
+        if self.n_groups:
+            z = parts[-1]
+            if groups is None:
+                groups = torch.zeros(len(z), dtype=torch.long, device=z.device)
+            if len(groups) and int(groups.max()) >= self.n_groups:
+                raise InputError(f"y holds label {int(groups.max())} but n_groups is {self.n_groups}")
+            parts = [*parts, nn.functional.one_hot(groups, self.n_groups).to(z.dtype)]
+        return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+
+
+class JoinedCritic(Critic):
+    """Statistics network of the paper: c (and the group) joined to z, then a LeakyReLU perceptron.
 
     Parameters
     ----------
     dim, attribute_dim : int
-        Columns of z and of the encoded attribute.
     hidden : sequence of int, default (64, 64, 64)
         The released recipe has three layers, 64 wide for digits and 512 for faces.
     n_groups : int, default 0
@@ -56,24 +103,94 @@ class JoinedCritic(nn.Module):
         self, dim: int, attribute_dim: int, *, hidden: Sequence[int] = (64, 64, 64), n_groups: int = 0
     ) -> None:
         super().__init__()
-        self.n_groups = n_groups
-        sizes = [attribute_dim + dim + n_groups, *hidden]
-        layers: list[nn.Module] = []
-        for a, b in pairwise(sizes):
-            layers += [nn.Linear(a, b), nn.LeakyReLU(0.2)]
-        self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], 1))
+        self.n_groups, self.attribute_dim = n_groups, attribute_dim
+        self.layers = perceptron(attribute_dim + dim + n_groups, hidden, 1)
 
     def forward(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
-        """Score pairs: z (n, dim), c (n, attribute_dim), groups (n,) -> (n,)."""
-        parts = [c, z]
-        if self.n_groups:
-            if groups is None:
-                groups = torch.zeros(len(z), dtype=torch.long, device=z.device)
-            if len(groups) and int(groups.max()) >= self.n_groups:
-                raise InputError(f"y holds label {int(groups.max())} but n_groups is {self.n_groups}")
-            parts.append(nn.functional.one_hot(groups, self.n_groups).to(z.dtype))
-        out: Tensor = self.layers(torch.cat(parts, dim=1))
+        """See `Critic.forward`."""
+        out: Tensor = self.layers(self._with_groups([c, z], groups))
         return out.squeeze(1)
+
+    def pairwise(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
+        """See `Critic.pairwise`. The first layer is linear: z and c pass it once each, not once a pair."""
+        first = self.layers[0]
+        assert isinstance(first, nn.Linear)
+        of_z = self._with_groups([z], groups) @ first.weight[:, self.attribute_dim :].T + first.bias
+        of_c = c @ first.weight[:, : self.attribute_dim].T
+        out: Tensor = (of_z[:, None] + of_c).flatten(0, 1)
+        for layer in list(self.layers)[1:]:
+            out = layer(out)
+        return out.reshape(len(z), len(c))
+
+
+class SeparableCritic(Critic):
+    """T(z, c) = f(z)·g(c), f and g LeakyReLU perceptrons of 32 outputs; f sees the group.
+
+    Parameters: see `JoinedCritic`.
+    """
+
+    def __init__(
+        self, dim: int, attribute_dim: int, *, hidden: Sequence[int] = (64, 64, 64), n_groups: int = 0
+    ) -> None:
+        super().__init__()
+        self.n_groups = n_groups
+        self.of_z, self.of_c = perceptron(dim + n_groups, hidden, 33), perceptron(attribute_dim, hidden, 32)
+
+    def forward(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
+        """See `Critic.forward`."""
+        left, right = self._sides(z, c, groups)
+        return (left[:, :-1] * right).sum(dim=1) + left[:, -1]
+
+    def pairwise(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
+        """See `Critic.pairwise`."""
+        left, right = self._sides(z, c, groups)
+        return torch.addmm(left[:, -1:], left[:, :-1], right.T)
+
+    def _sides(self, z: Tensor, c: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor]:
+        return self.of_z(self._with_groups([z], groups)), self.of_c(c)
+
+
+class BilinearCritic(Critic):
+    """T(z, c) = a(z) + b(c) + z' W c with linear a and b; W is one for each group.
+
+    Parameters: see `JoinedCritic`; ``hidden`` is not used.
+    """
+
+    def __init__(self, dim: int, attribute_dim: int, *, hidden: Sequence[int] = (), n_groups: int = 0) -> None:
+        super().__init__()
+        self.n_groups, self.attribute_dim = n_groups, attribute_dim
+        self.of_z = nn.Linear(dim, max(1, n_groups) * (attribute_dim + 1))
+        self.of_c = nn.Linear(attribute_dim, 1, bias=False)
+
+    def forward(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
+        """See `Critic.forward`."""
+        left = self._left(z, groups)
+        return (left[:, :-1] * c).sum(dim=1) + left[:, -1] + self.of_c(c).squeeze(1)
+
+    def pairwise(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
+        """See `Critic.pairwise`."""
+        left = self._left(z, groups)
+        return torch.addmm(left[:, -1:], left[:, :-1], c.T) + self.of_c(c).T
+
+    def _left(self, z: Tensor, groups: Tensor | None) -> Tensor:
+        forms: Tensor = self.of_z(z).reshape(len(z), max(1, self.n_groups), self.attribute_dim + 1)
+        if groups is None:
+            return forms[:, 0]
+        if len(groups) and int(groups.max()) >= self.n_groups:
+            raise InputError(f"y holds label {int(groups.max())} but n_groups is {self.n_groups}")
+        return forms[torch.arange(len(z), device=z.device), groups]
+
+
+def build_critic(name: str, dim: int, attribute_dim: int, *, hidden: Sequence[int], n_groups: int) -> Critic:
+    """The critic of that name. Raises `InputError` for another name."""
+    kinds: dict[str, type[JoinedCritic] | type[SeparableCritic] | type[BilinearCritic]] = {
+        "joined": JoinedCritic,
+        "separable": SeparableCritic,
+        "bilinear": BilinearCritic,
+    }
+    if name not in kinds:
+        raise InputError(f"critic must be 'joined', 'separable' or 'bilinear', got {name!r}")
+    return kinds[name](dim, attribute_dim, hidden=hidden, n_groups=n_groups)
 
 
 class Classifier(nn.Module, ABC):

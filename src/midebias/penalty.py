@@ -6,14 +6,24 @@ import contextlib
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from .attributes import Attribute, Continuous
 from .balancing import Balance, DualAscent, GradientBalance
-from .estimators import DonskerVaradhan, GaussianMI, LearnedGaussianMI
+from .estimators import (
+    CLUB,
+    NWJ,
+    SMILE,
+    BarberAgakov,
+    DonskerVaradhan,
+    GaussianMI,
+    InfoNCE,
+    JensenShannon,
+    LearnedGaussianMI,
+)
 from .health import Health
 from .marginals import Bank
 from .preconditioning import precondition
@@ -22,7 +32,26 @@ from .representations import FeatureMap, Shape, Summary, Tokens, check_shape, wi
 
 __all__ = ["FeatureMap", "Health", "MIPenalty", "Tokens"]
 
-EstimatorName = Literal["gaussian_learned", "gaussian", "gaussian_linear", "donsker_varadhan"]
+EstimatorName = Literal[
+    "gaussian_learned",
+    "gaussian",
+    "gaussian_linear",
+    "donsker_varadhan",
+    "nwj",
+    "jensen_shannon",
+    "smile",
+    "info_nce",
+    "club",
+    "barber_agakov",
+]
+_CRITICS = {
+    "donsker_varadhan": DonskerVaradhan,
+    "nwj": NWJ,
+    "jensen_shannon": JensenShannon,
+    "smile": SMILE,
+    "info_nce": InfoNCE,
+}
+_DECODERS = {"club": CLUB, "barber_agakov": BarberAgakov}
 
 _FILL = 64  # pairs a closed form is computed from, at least, where the bank holds them
 
@@ -46,10 +75,11 @@ class MIPenalty(nn.Module):
         I(Z;C|Y), the representation's form of equalized odds, or I(Z;C), demographic parity's form.
     condition_on : callable, optional
         Maps the third argument of the call to the integer labels to condition on; default is itself.
-    estimator : {"gaussian_learned", "gaussian", "gaussian_linear", "donsker_varadhan"} or callable
+    estimator : str or callable
         Default "gaussian_learned": `LearnedGaussianMI`, sees most. "gaussian" and "gaussian_linear" are
         `GaussianMI` on random features and on z itself: no critic to train, cheapest. "donsker_varadhan" is
-        the paper's. A callable is given (dim, attribute_dim) and returns an estimator module.
+        the paper's; "nwj", "jensen_shannon", "smile", "info_nce", "club" and "barber_agakov" are the other estimators
+        with a critic. A callable is given (dim, attribute_dim) and returns an estimator module.
     mi_weight : float, default 1.0
         Weight in `backward`. With ``balance="norm"`` it is the ratio of the gradient's lengths.
     max_mi : float, optional
@@ -400,8 +430,10 @@ class MIPenalty(nn.Module):
 
 
 def _builder(name: str, attribute: Attribute, n_groups: int, seed: int) -> Callable[[int, int], nn.Module]:
-    if name == "donsker_varadhan":
-        return lambda dim, width: DonskerVaradhan(dim, width, n_groups=n_groups, seed=seed)
+    if name in _CRITICS:
+        return lambda dim, width: _CRITICS[name](dim, width, n_groups=n_groups, seed=seed)
+    if name in _DECODERS:
+        return lambda dim, _: _DECODERS[name](dim, attribute, n_groups=n_groups, seed=seed)
     degree: Literal[1, 2] = 2 if isinstance(attribute, Continuous) and attribute.dim <= 8 else 1
     if name == "gaussian_learned":
         return lambda dim, width: LearnedGaussianMI(dim, width, attribute_degree=degree, seed=seed)
@@ -411,5 +443,5 @@ def _builder(name: str, attribute: Attribute, n_groups: int, seed: int) -> Calla
         )
     if name == "gaussian_linear":
         return lambda dim, width: GaussianMI(attribute_degree=degree, group_signs=True, ridge=1e-2, seed=seed)
-    names = "'gaussian_learned', 'gaussian', 'gaussian_linear' or 'donsker_varadhan'"
-    raise InputError(f"estimator must be {names}, or a callable, got {name!r}")
+    names = ", ".join(map(repr, get_args(EstimatorName)))
+    raise InputError(f"estimator must be one of {names}, or a callable, got {name!r}")

@@ -13,7 +13,20 @@ Each is called with ``(z, c, groups=None)``: z of shape (n, dim), c the encoded 
 """
 
 from .donsker_varadhan import DonskerVaradhan
+from .f_divergence import NWJ, SMILE, JensenShannon
 from .gaussian import GaussianMI
+from .info_nce import InfoNCE
 from .learned_gaussian import LearnedGaussianMI
+from .variational import CLUB, BarberAgakov
 
-__all__ = ["DonskerVaradhan", "GaussianMI", "LearnedGaussianMI"]
+__all__ = [
+    "CLUB",
+    "NWJ",
+    "SMILE",
+    "BarberAgakov",
+    "DonskerVaradhan",
+    "GaussianMI",
+    "InfoNCE",
+    "JensenShannon",
+    "LearnedGaussianMI",
+]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from ..estimators.variational import contrastive_log_ratio
 from ..networks import Classifier
 from .adversaries import ColumnClassifiers, frozen, mlp
 from .interface import Batch, Precision, Problem, SingleLoss
@@ -70,16 +71,3 @@ class CLUB(SingleLoss):
             nats = contrastive_log_ratio(self.q(z), batch.levels)
         self.estimates = (float(nats.detach()),)
         return loss + self.weight * nats
-
-
-def contrastive_log_ratio(columns: list[Tensor], levels: Tensor) -> Tensor:
-    """mean_i log q(c_i|z_i) - mean_ij log q(c_j|z_i), summed over columns, from q's logits and levels (n, k).
-
-    The mean over all c_j is one over categories, weighted by how often the batch has them.
-    """
-    terms = []
-    for logits, level in zip(columns, levels.long().unbind(1), strict=True):
-        log_q = logits.log_softmax(dim=1)
-        codes = nn.functional.one_hot(level, log_q.shape[1]).to(log_q.dtype)
-        terms.append(((codes - codes.mean(dim=0)) * log_q).sum(dim=1).mean())
-    return torch.stack(terms).sum()

@@ -1,0 +1,186 @@
+"""What all estimators with a critic share: checks, standardisation, marginal pairs, and K updates as one call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..marginals import permutation, permutation_within
+from ..networks import CriticName, build_critic, seeded
+from ..protocols import Bound, InputError, check_groups, check_representation
+
+__all__ = ["CriticEstimator", "SampledEstimator"]
+
+
+class SampledEstimator(nn.Module):
+    """Base of estimators that draw from a generator and see z in units of its running moments."""
+
+    bound: Bound
+    assumption: str = ""
+    trainable = True
+    closed_form = False
+    mean: Tensor
+    variance: Tensor
+    updates: Tensor
+
+    def __init__(self, dim: int, attribute_dim: int, *, n_groups: int, standardize: bool, seed: int) -> None:
+        super().__init__()
+        if dim < 1 or attribute_dim < 1:
+            raise InputError(f"dim and attribute_dim must be at least 1, got {dim} and {attribute_dim}")
+        self.dim, self.attribute_dim, self.n_groups = dim, attribute_dim, n_groups
+        self.standardize = standardize
+        self._generator = torch.Generator().manual_seed(seed)
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("variance", torch.ones(dim))
+        self.register_buffer("updates", torch.zeros((), dtype=torch.long))
+
+    def get_extra_state(self) -> Tensor:
+        """State of the permutation generator, so that a resumed run draws the same marginals."""
+        return self._generator.get_state()
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Restore the permutation generator."""
+        self._generator.set_state(state.cpu())
+
+    def forward(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
+        """Estimate in nats on these pairs, with the critic as it stands; differentiable in z.
+
+        Raises
+        ------
+        InputError
+            Wrong shapes or dtypes, NaN in z, or groups without ``n_groups``.
+        """
+        z, c = self._checked(z, c, groups)
+        return self._value(z, c, groups)
+
+    def learning_loss(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
+        """What the critic minimises; z counts as a constant's stand-in. Updates the running moments of z."""
+        z, c = self._checked(z, c, groups)
+        self._observe_and_count(z)
+        return self._loss(z, c, groups)
+
+    @torch.enable_grad()
+    def update(
+        self,
+        z: Tensor,
+        c: Tensor,
+        groups: Tensor | None,
+        optimizer: torch.optim.Optimizer,
+        *,
+        steps: int = 1,
+        batch_size: int | None = None,
+    ) -> float:
+        """Take ``steps`` critic steps on detached pairs: checked, measured and converted once for all of them.
+
+        Parameters
+        ----------
+        batch_size : int, optional
+            Pairs drawn, with replacement, for each step; default is all.
+
+        Returns
+        -------
+        float
+            The last learning loss.
+        """
+        z, c = self._checked(z.detach(), c.detach(), groups)
+        loss = z.new_zeros(())
+        for _ in range(steps):
+            self._observe_and_count(z)
+            inside, attribute, labels = z, c, groups
+            if batch_size is not None and batch_size < len(z):
+                rows = torch.randint(len(z), (batch_size,), generator=self._generator).to(z.device)
+                inside, attribute, labels = z[rows], c[rows], None if groups is None else groups[rows]
+            loss = self._loss(inside, attribute, labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return float(loss.detach())
+
+    def _value(self, z: Tensor, c: Tensor, groups: Tensor | None) -> Tensor:
+        raise NotImplementedError
+
+    def _loss(self, z: Tensor, c: Tensor, groups: Tensor | None) -> Tensor:
+        return -self._value(z, c, groups)
+
+    def _checked(self, z: Tensor, c: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Raise `InputError` for what cannot be used; half precision becomes float32."""
+        check_representation(z, dim=self.dim)
+        check_groups(groups, len(z))
+        if c.shape != (len(z), self.attribute_dim):
+            raise InputError(f"c must be encoded to shape ({len(z)}, {self.attribute_dim}), got {tuple(c.shape)}")
+        if groups is not None and not self.n_groups:
+            raise InputError(f"groups given, but this {type(self).__name__} was built with n_groups=0")
+        z = z.float() if z.dtype in (torch.float16, torch.bfloat16) else z
+        return z, c.to(z.dtype)
+
+    def _standardized(self, z: Tensor) -> Tensor:
+        if not self.standardize:
+            return z
+        return (z - self.mean) / (self.variance + 1e-5 * self.variance.mean() + 1e-12).sqrt()
+
+    def _permutation(self, n: int, groups: Tensor | None) -> Tensor:
+        return permutation(n, self._generator) if groups is None else permutation_within(groups, self._generator)
+
+    def _observe_and_count(self, z: Tensor) -> None:
+        if self.standardize:
+            self.observe(z)
+        self.updates += 1
+
+    @torch.no_grad()
+    def observe(self, z: Tensor) -> None:
+        """Follow the moments of z with a running mean over about ten calls; the first call sets them."""
+        weight = 1.0 if int(self.updates) == 0 else 0.1
+        self.mean.lerp_(z.detach().mean(0).to(self.mean), weight)
+        self.variance.lerp_(z.detach().var(0, unbiased=False).to(self.variance), weight)
+
+
+class CriticEstimator(SampledEstimator):
+    """Base of estimators with a critic T(z, c), whose marginal pairs are made by permuting c inside the batch.
+
+    With groups, c is permuted within each group and T sees the group: the estimate is of I(Z;C|G).
+
+    Parameters
+    ----------
+    dim, attribute_dim : int
+        Columns of z and of the encoded attribute.
+    critic : {"joined", "separable", "bilinear"}, default "joined"
+        One network of (z, c); the inner product of a network of z and one of c; or a bilinear form.
+    hidden : sequence of int, default (64, 64, 64)
+        Critic widths.
+    n_groups : int, default 0
+        Number of groups for the conditional form; 0 for the unconditional one.
+    standardize : bool, default True
+        Divide z by running moments before the critic, so that an encoder cannot outrun it by scale. The
+        reference recipe has False.
+    seed : int, default 0
+        Seeds the critic's weights and the permutations; both from local generators.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        attribute_dim: int,
+        *,
+        critic: CriticName = "joined",
+        hidden: Sequence[int] = (64, 64, 64),
+        n_groups: int = 0,
+        standardize: bool = True,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(dim, attribute_dim, n_groups=n_groups, standardize=standardize, seed=seed)
+        with seeded(seed):
+            self.critic = build_critic(critic, dim, attribute_dim, hidden=hidden, n_groups=n_groups)
+
+    def scores(self, z: Tensor, c: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor]:
+        """T on joint pairs and on marginal pairs, each of shape (n,)."""
+        return self._scores(*self._checked(z, c, groups), groups)
+
+    def _scores(self, z: Tensor, c: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor]:
+        n = len(z)
+        z = self._standardized(z)
+        perm = self._permutation(n, groups).to(z.device)
+        twice = groups if groups is None else torch.cat([groups, groups])
+        both: Tensor = self.critic(torch.cat([z, z]), torch.cat([c, c[perm]]), twice)
+        return both[:n], both[n:]

@@ -1,0 +1,85 @@
+"""The contrastive estimator InfoNCE."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from ..networks import CriticName
+from ..protocols import Bound, InputError
+from .critic_estimator import CriticEstimator
+
+__all__ = ["InfoNCE"]
+
+
+class InfoNCE(CriticEstimator):
+    r"""Contrastive lower bound of I(Z;C): each z must find its own c among those of the batch.
+
+    .. math:: I(Z;C) \ge E\Big[\frac1N\sum_i T(z_i,c_i) - \log \frac1N \sum_j e^{T(z_i,c_j)}\Big]
+
+    It has little variance and cannot exceed log N. All N² pairs are scored, ``chunk`` rows at a time: with more than
+    one chunk their scores are computed anew in the backward pass, and memory grows with ``chunk`` times N. With groups
+    the c of the same group are contrasted only.
+
+    Parameters
+    ----------
+    dim, attribute_dim, critic, hidden, n_groups, standardize, seed
+        See `CriticEstimator`. The separable critic costs a matrix product, the joined one a network over all pairs.
+    chunk : int, default 256
+        Rows scored at a time.
+
+    References
+    ----------
+    van den Oord, Li, Vinyals, arXiv 1807.03748; Poole et al., ICML 2019, eq. 10.
+    """
+
+    bound: Bound = "lower"
+    assumption = "none: holds in expectation for any critic; at most log of the batch size"
+
+    def __init__(
+        self,
+        dim: int,
+        attribute_dim: int,
+        *,
+        critic: CriticName = "separable",
+        hidden: Sequence[int] = (64, 64, 64),
+        n_groups: int = 0,
+        standardize: bool = True,
+        chunk: int = 256,
+        seed: int = 0,
+    ) -> None:
+        if chunk < 1:
+            raise InputError(f"chunk must be at least 1, got {chunk}")
+        super().__init__(
+            dim, attribute_dim, critic=critic, hidden=hidden, n_groups=n_groups, standardize=standardize, seed=seed
+        )
+        self.chunk = chunk
+
+    def _value(self, z: Tensor, c: Tensor, groups: Tensor | None) -> Tensor:
+        z = self._standardized(z)
+        n = len(z)
+        if n <= self.chunk:
+            return self._rows(z, c, groups, 0, n) / n
+        total = z.new_zeros(())
+        for start in range(0, n, self.chunk):
+            stop = min(n, start + self.chunk)
+            if torch.is_grad_enabled():
+                part = checkpoint(self._rows, z, c, groups, start, stop, use_reentrant=False, preserve_rng_state=False)
+            else:
+                part = self._rows(z, c, groups, start, stop)
+            total = total + part
+        return total / n
+
+    def _rows(self, z: Tensor, c: Tensor, groups: Tensor | None, start: int, stop: int) -> Tensor:
+        rows = slice(start, stop)
+        scores = self.critic.pairwise(z[rows], c, None if groups is None else groups[rows])
+        own = scores.diagonal(offset=start)
+        if groups is None:
+            return (own - torch.logsumexp(scores, dim=1) + math.log(len(c))).sum()
+        same = groups[rows][:, None] == groups
+        scores = scores.masked_fill(~same, -math.inf)
+        return (own - torch.logsumexp(scores, dim=1) + same.sum(dim=1).to(scores.dtype).log()).sum()

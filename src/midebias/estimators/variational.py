@@ -1,0 +1,220 @@
+"""Estimators from a variational decoder q(c|z): CLUB from above, Barber and Agakov from below."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..attributes import Attribute, Attributes, Categorical
+from ..marginals import center_within
+from ..networks import perceptron, seeded
+from ..protocols import Bound, InputError
+from .critic_estimator import SampledEstimator
+
+__all__ = ["CLUB", "BarberAgakov", "contrastive_log_ratio"]
+
+
+class DecoderEstimator(SampledEstimator):
+    """Base of estimators whose critic is a decoder q(c|z), one factor per column of c.
+
+    Parameters
+    ----------
+    dim : int
+        Columns of z.
+    attribute : Attribute or int
+        What c is: a categorical distribution for each categorical column, a normal one, whose mean and variance
+        depend on z, for each continuous column. A number means so many continuous columns.
+    hidden : sequence of int, default (64, 64)
+        Widths of the decoder.
+    n_groups : int, default 0
+        Number of groups for the conditional form, whose decoder sees the group; 0 for the unconditional one.
+    standardize : bool, default True
+        See `CriticEstimator`.
+    seed : int, default 0
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        attribute: Attribute | int,
+        *,
+        hidden: Sequence[int] = (64, 64),
+        n_groups: int = 0,
+        standardize: bool = True,
+        seed: int = 0,
+    ) -> None:
+        width = attribute if isinstance(attribute, int) else attribute.dim
+        super().__init__(dim, width, n_groups=n_groups, standardize=standardize, seed=seed)
+        self.blocks = [0] * width if isinstance(attribute, int) else _blocks(attribute)
+        self.n_continuous = self.blocks.count(0)
+        with seeded(seed):
+            self.decoder = perceptron(dim + n_groups, hidden, width + self.n_continuous)
+
+    def _decoded(self, z: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Log-probabilities of the categories (n, k), means and log-variances (n, m) of the continuous columns."""
+        z = self._standardized(z)
+        if self.n_groups:
+            labels = torch.zeros(len(z), dtype=torch.long, device=z.device) if groups is None else groups
+            if len(labels) and int(labels.max()) >= self.n_groups:
+                raise InputError(f"y holds label {int(labels.max())} but n_groups is {self.n_groups}")
+            z = torch.cat([z, nn.functional.one_hot(labels, self.n_groups).to(z.dtype)], dim=1)
+        out: Tensor = self.decoder(z)
+        parts, at = [], 0
+        for size in self.blocks:
+            if size:
+                parts.append(out[:, at : at + size].log_softmax(dim=1))
+            at += size or 2
+        logs = torch.cat(parts, dim=1) if parts else out[:, :0]
+        if not self.n_continuous:
+            return logs, None, None
+        at, means, spreads = 0, [], []
+        for size in self.blocks:
+            if not size:
+                means.append(out[:, at])
+                spreads.append(out[:, at + 1])
+            at += size or 2
+        # Bounded, so that a column that z determines does not drive the density to infinity.
+        return logs, torch.stack(means, dim=1), 6.0 * torch.tanh(torch.stack(spreads, dim=1) / 6.0)
+
+    def _split(self, c: Tensor) -> tuple[Tensor, Tensor]:
+        """One-hot columns (n, k) and continuous columns (n, m) of the encoded attribute."""
+        kinds = torch.tensor([bool(size) for size in self.blocks for _ in range(size or 1)], device=c.device)
+        return c[:, kinds], c[:, ~kinds]
+
+    def log_q(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
+        """log q(c|z) of each pair, in nats: (n,)."""
+        z, c = self._checked(z, c, groups)
+        return self._log_q(self._decoded(z, groups), c)
+
+    def _log_q(self, decoded: tuple[Tensor, Tensor | None, Tensor | None], c: Tensor) -> Tensor:
+        logs, mean, spread = decoded
+        codes, values = self._split(c)
+        total = (codes * logs).sum(dim=1)
+        if mean is not None and spread is not None:
+            density = -0.5 * (math.log(2 * math.pi) + spread + (values - mean).square() * (-spread).exp())
+            total = total + density.sum(dim=1)
+        return total
+
+    def _loss(self, z: Tensor, c: Tensor, groups: Tensor | None) -> Tensor:
+        return -self._log_q(self._decoded(z, groups), c).mean()
+
+
+class CLUB(DecoderEstimator):
+    r"""Contrastive log-ratio upper bound of I(Z;C).
+
+    .. math:: E_{p(z,c)}[\log q(c|z)] - E_{p(z)p(c)}[\log q(c|z)]
+
+    An upper bound as far as q is close to p(c|z); q learns by maximum likelihood. The mean over all c needs their
+    first and second moments only, so that all N² pairs cost no more than N; ``sampled`` pairs each z with one permuted
+    c instead, as the paper's cheaper form does. With groups the negatives come from the same group.
+
+    Parameters
+    ----------
+    dim, attribute, hidden, n_groups, standardize, seed
+        See `DecoderEstimator`: categorical and Gaussian forms follow from ``attribute``.
+    sampled : bool, default False
+
+    References
+    ----------
+    Cheng, Hao, Dai, Liu, Gan, Carin, "CLUB: A Contrastive Log-ratio Upper Bound of Mutual Information", ICML 2020,
+    eq. 6 to 10.
+    """
+
+    bound: Bound = "upper"
+    assumption = "the decoder q(c|z) is close to p(c|z)"
+
+    def __init__(
+        self,
+        dim: int,
+        attribute: Attribute | int,
+        *,
+        sampled: bool = False,
+        hidden: Sequence[int] = (64, 64),
+        n_groups: int = 0,
+        standardize: bool = True,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(dim, attribute, hidden=hidden, n_groups=n_groups, standardize=standardize, seed=seed)
+        self.sampled = sampled
+
+    def _value(self, z: Tensor, c: Tensor, groups: Tensor | None) -> Tensor:
+        decoded = self._decoded(z, groups)
+        if self.sampled:
+            other = c[self._permutation(len(c), groups).to(c.device)]
+            return (self._log_q(decoded, c) - self._log_q(decoded, other)).mean()
+        logs, mean, spread = decoded
+        codes, values = self._split(c)
+        total = (center_within(codes, groups)[0] * logs).sum(dim=1).mean()
+        if mean is not None and spread is not None:
+            # -(c - m)² / 2s² less its mean over c: the squares of m cancel.
+            first, second = center_within(values, groups)[0], center_within(values.square(), groups)[0]
+            total = total - 0.5 * ((second - 2 * mean * first) * (-spread).exp()).sum(dim=1).mean()
+        return total
+
+
+class BarberAgakov(DecoderEstimator):
+    r"""Lower bound of I(Z;C) by a decoder, :math:`I(Z;C) \ge H(C) + E[\log q(c|z)]`.
+
+    H(C) is the joint entropy of the categories as the batch has them, and for continuous columns that of a normal
+    distribution with the batch's covariance; with groups, each within the group. For categories, a classifier's
+    cross-entropy taken from the entropy. Continuous columns: a bound when c is normal (within groups), since another
+    c of the same covariance has less entropy.
+
+    Parameters
+    ----------
+    dim, attribute, hidden, n_groups, standardize, seed
+        See `DecoderEstimator`.
+
+    References
+    ----------
+    Barber and Agakov, "The IM algorithm: a variational approach to information maximization", NeurIPS 2003, eq. 3.
+    """
+
+    bound: Bound = "lower"
+    assumption = "the continuous columns of c, if any, are normal"
+
+    def _value(self, z: Tensor, c: Tensor, groups: Tensor | None) -> Tensor:
+        return self._log_q(self._decoded(z, groups), c).mean() + self._entropy(c, groups)
+
+    @torch.no_grad()
+    def _entropy(self, c: Tensor, groups: Tensor | None) -> Tensor:
+        labels = torch.zeros(len(c), dtype=torch.long, device=c.device) if groups is None else groups
+        codes, values = self._split(c)
+        cells = torch.cat([labels[:, None].to(codes.dtype), codes], dim=1)
+        cell = torch.unique(cells, dim=0, return_inverse=True)[1]
+        p = torch.bincount(cell).to(torch.float64) / len(c)
+        share = torch.bincount(labels)
+        share = share[share > 0].to(torch.float64) / len(c)
+        entropy = -(p * p.log()).sum() + (share * share.log()).sum()
+        for label in torch.unique(labels) if values.shape[1] else ():
+            inside = values[labels == label].double()
+            covariance = (inside - inside.mean(0)).T @ (inside - inside.mean(0)) / len(inside)
+            covariance = covariance + 1e-6 * torch.eye(covariance.shape[0], dtype=torch.float64, device=c.device)
+            normal = 0.5 * (torch.logdet(covariance) + values.shape[1] * math.log(2 * math.pi * math.e))
+            entropy = entropy + normal * len(inside) / len(c)
+        return entropy.to(c.dtype)
+
+
+def contrastive_log_ratio(columns: Sequence[Tensor], levels: Tensor) -> Tensor:
+    """mean_i log q(c_i|z_i) - mean_ij log q(c_j|z_i), summed over columns, from q's logits and levels (n, k).
+
+    The mean over all c_j is one over categories, weighted by how often the batch has them.
+    """
+    terms = []
+    for logits, level in zip(columns, levels.long().unbind(1), strict=True):
+        log_q = logits.log_softmax(dim=1)
+        codes = nn.functional.one_hot(level, log_q.shape[1]).to(log_q.dtype)
+        terms.append(((codes - codes.mean(dim=0)) * log_q).sum(dim=1).mean())
+    return torch.stack(terms).sum()
+
+
+def _blocks(attribute: Attribute) -> list[int]:
+    """Categories of each categorical column, 0 for each continuous one, in the order of the encoding."""
+    if isinstance(attribute, Categorical):
+        return list(attribute.sizes)
+    if isinstance(attribute, Attributes):
+        return [size for part in attribute.parts for size in _blocks(part)]
+    return [0] * attribute.dim
