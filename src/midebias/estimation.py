@@ -1,17 +1,54 @@
-"""`estimate_mi`: a cross-fitted estimate of mutual information with its uncertainty."""
+"""`estimate_mi`: a cross-fitted estimate of mutual information with its uncertainty; `bracket_mi`: from both sides."""
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from .attributes import Attribute, Categorical, Continuous
-from .estimators import DonskerVaradhan, GaussianMI
+from .attributes import Attribute, Attributes, Categorical, Continuous
+from .cross_fitting import cross_fit_classifier, cross_fit_ratio, normal_scores, whitened
+from .estimators import CLUB, NWJ, SMILE, BarberAgakov, DonskerVaradhan, GaussianMI, InfoNCE, JensenShannon
+from .independence_test import permutation_p_value
+from .nearest_neighbours import nearest_neighbour_information
 from .protocols import InputError, MIEstimate, check_groups, check_representation
 
-__all__ = ["estimate_mi"]
+__all__ = ["MIBracket", "bracket_mi", "estimate_mi"]
+
+EstimatorName = Literal[
+    "auto",
+    "gaussian",
+    "donsker_varadhan",
+    "nwj",
+    "jensen_shannon",
+    "smile",
+    "info_nce",
+    "club",
+    "barber_agakov",
+]
+_CRITICS = {"nwj": NWJ, "jensen_shannon": JensenShannon, "smile": SMILE, "info_nce": InfoNCE}
+_DECODERS = {"club": CLUB, "barber_agakov": BarberAgakov}
+_FEW_COLUMNS = 6  # of z and c together, up to which neighbours are asked as well
+_EVALUATED = 1000  # pairs at a time; what an InfoNCE estimate can reach is the logarithm of this
+
+
+@dataclass(frozen=True)
+class MIBracket:
+    """Mutual information from below and from above, in nats.
+
+    Attributes
+    ----------
+    lower, upper : MIEstimate
+    alarms : tuple of str
+        Those of both, and whether the upper bound lies below the lower one.
+    """
+
+    lower: MIEstimate
+    upper: MIEstimate
+    alarms: tuple[str, ...]
 
 
 def estimate_mi(
@@ -20,9 +57,12 @@ def estimate_mi(
     *,
     attribute: Attribute | None = None,
     condition_on: Tensor | None = None,
-    estimator: Literal["donsker_varadhan", "gaussian"] = "donsker_varadhan",
+    estimator: EstimatorName = "auto",
     n_folds: int = 3,
-    max_steps: int = 2000,
+    n_restarts: int = 1,
+    max_steps: int | None = None,
+    n_permutations: int = 199,
+    per_attribute: bool = False,
     random_state: int = 0,
 ) -> MIEstimate:
     """Estimate I(Z;C), or I(Z;C|G), on pairs the estimator was not fitted on.
@@ -33,21 +73,33 @@ def estimate_mi(
     c : Tensor of shape (n,) or (n, width)
     attribute : Attribute, optional
         What c is. Default: `Categorical` for integers (with as many categories as the largest label
-        says), `Continuous` for floats.
+        says), `Continuous` for floats. Rows with a missing value are left out.
     condition_on : integer Tensor of shape (n,), optional
-    estimator : {"donsker_varadhan", "gaussian"}
-        A trained critic, a lower bound; or the linear closed form, exact for jointly Gaussian data.
+    estimator : str, default "auto"
+        "auto": for a categorical c the entropy less a classifier's cross-entropy; else a Donsker-Varadhan bound whose
+        critic is the log density ratio of a normal distribution plus a network, on columns turned into normal scores,
+        and the closed form of that normal distribution where held-out pairs show no gain by the network. With at most
+        six columns in all, nearest neighbours count where they see clearly more.
+        "gaussian": the linear closed form, exact for jointly Gaussian data. The others train the estimator of that
+        name in ``midebias.estimators``.
     n_folds : int, default 3
-        The critic is trained on all folds but one and evaluated on that one, in turn. The closed form is
-        computed on each of 10 blocks instead, since it trains nothing.
-    max_steps : int, default 2000
-        Critic updates per fold at most; training stops when held-aside training data stops improving.
+        The critic is trained on all folds but one and evaluated on that one, in turn. The closed form trains nothing;
+        its standard error comes from leaving out one of 10 blocks at a time.
+    n_restarts : int, default 1
+        Networks trained per fold by "auto"; pairs set aside from training choose one.
+    max_steps : int, optional
+        Critic updates per fold at most; training stops when training data set aside stop improving. Default 800 for
+        "auto", else 2000.
+    n_permutations : int, default 199
+        Of the test of independence (see `permutation_p_value`), whichever the estimator; 0 goes without.
+    per_attribute : bool, default False
+        With `Attributes`, also estimate each of them by itself, on the rows that have it: ``parts``.
     random_state : int, default 0
 
     Returns
     -------
     MIEstimate
-        In nats, with standard error; not clipped at zero.
+        In nats, with standard error, interval, p-value and alarms; not clipped at zero.
 
     Raises
     ------
@@ -56,26 +108,220 @@ def estimate_mi(
     """
     check_representation(z)
     check_groups(condition_on, len(z), name="condition_on")
+    if n_folds < 2:
+        raise InputError(f"n_folds must be at least 2, got {n_folds}")
+    if n_restarts < 1 or n_permutations < 0 or (max_steps is not None and max_steps < 1):
+        raise InputError("n_restarts and max_steps must be at least 1 and n_permutations at least 0")
     if attribute is None:
         attribute = _guess(c)
     values, present = attribute.encode(c)
     if len(values) != len(z):
         raise InputError(f"c must have {len(z)} rows like z, got {len(values)}")
+    everything = z, c, condition_on
     z, values = z.detach()[present].float(), values[present]
     groups = None if condition_on is None else condition_on.long()[present]
     if len(z) < 100:
         raise InputError(f"z holds {len(z)} samples with c present; at least 100 are needed")
-    if n_folds < 2:
-        raise InputError(f"n_folds must be at least 2, got {n_folds}")
     generator = torch.Generator().manual_seed(random_state)
     order = torch.randperm(len(z), generator=generator)
     z, values = z[order], values[order]
     groups = None if groups is None else groups[order]
-    if estimator == "gaussian":
-        return _gaussian(z, values, groups)
-    if estimator == "donsker_varadhan":
-        return _donsker_varadhan(z, values, groups, n_folds, max_steps, random_state)
-    raise InputError(f"estimator must be 'donsker_varadhan' or 'gaussian', got {estimator!r}")
+    if estimator == "auto":
+        result = _auto(z, values, attribute, groups, n_folds, n_restarts, max_steps or 800, random_state)
+    elif estimator == "gaussian":
+        result = _gaussian(z, values, groups)
+    elif estimator == "donsker_varadhan":
+        result = _donsker_varadhan(z, values, groups, n_folds, max_steps or 2000, random_state)
+    elif estimator in _CRITICS or estimator in _DECODERS:
+        result = _trained(estimator, z, values, attribute, groups, n_folds, max_steps or 2000, random_state)
+    else:
+        raise InputError(
+            f"estimator must be 'auto', 'gaussian', or the name of a critic's estimator, got {estimator!r}"
+        )
+    if n_permutations:
+        p_value = permutation_p_value(
+            whitened(normal_scores(z)), whitened(values), groups, n_permutations=n_permutations, generator=generator
+        )
+        result = replace(result, p_value=p_value)
+    if per_attribute and isinstance(attribute, Attributes):
+        z, c, condition_on = everything
+        columns = c.split([part.width for part in attribute.parts], dim=1)
+        parts = tuple(
+            estimate_mi(
+                z,
+                column,
+                attribute=part,
+                condition_on=condition_on,
+                estimator=estimator,
+                n_folds=n_folds,
+                n_restarts=n_restarts,
+                max_steps=max_steps,
+                n_permutations=n_permutations,
+                random_state=random_state,
+            )
+            for column, part in zip(columns, attribute.parts, strict=True)
+        )
+        result = replace(result, parts=parts)
+    return result
+
+
+def bracket_mi(z: Tensor, c: Tensor, *, random_state: int = 0, **options: Any) -> MIBracket:
+    """Estimate I(Z;C) from below by `estimate_mi`'s default and from above by `CLUB`, cross-fitted both.
+
+    ``options`` are those of `estimate_mi` but ``estimator``.
+    """
+    lower = estimate_mi(z, c, random_state=random_state, **options)
+    upper = estimate_mi(z, c, estimator="club", random_state=random_state, **options | {"n_permutations": 0})
+    alarms = (*lower.alarms, *upper.alarms)
+    if upper.value < lower.value - 2 * math.hypot(lower.stderr, upper.stderr):
+        alarms += (
+            f"The upper bound ({upper.value:.3f}) lies below the lower one ({lower.value:.3f}): CLUB's decoder does "
+            "not fit c, do not trust it.",
+        )
+    return MIBracket(lower, upper, alarms)
+
+
+def _auto(
+    z: Tensor,
+    c: Tensor,
+    attribute: Attribute,
+    groups: Tensor | None,
+    n_folds: int,
+    n_restarts: int,
+    max_steps: int,
+    seed: int,
+) -> MIEstimate:
+    n = len(z)
+    options = {"n_folds": n_folds, "n_restarts": n_restarts, "max_steps": max_steps, "seed": seed}
+    if groups is not None:
+        groups = torch.unique(groups, return_inverse=True)[1]
+    of_z, of_c = _labels(z, 32), _labels(c, n // 50) if isinstance(attribute, Categorical) else _labels(c, 32)
+    if of_c is not None or of_z is not None:
+        # Information is symmetric: whichever side has few values is the one that is classified.
+        other, labels = (z, of_c) if of_c is not None else (c, of_z)
+        assert labels is not None
+        fit = cross_fit_classifier(whitened(normal_scores(other)), labels, groups, **options)
+        name, assumption = "classifier", "none: entropy less the cross-entropy of held-out pairs"
+        return MIEstimate(
+            fit.value, fit.stderr, name, "lower", n, assumption=assumption, alarms=_alarms(fit.undertrained, max_steps)
+        )
+    left = whitened(normal_scores(z), groups)
+    right = whitened(c if isinstance(attribute, Categorical) else normal_scores(c), groups)
+    fit = cross_fit_ratio(left, right, groups, **options)
+    if fit.gain < 2 * fit.gain_stderr:
+        closed = _gaussian(left, right, groups)
+        result = replace(
+            closed, estimator="Gaussian copula", assumption="normal scores are jointly normal: no gain by a network"
+        )
+    else:
+        alarms = _alarms(fit.undertrained, max_steps)
+        if fit.value > math.log(n / n_folds) - 2:
+            alarms += (_too_small(fit.value, n // n_folds),)
+        result = MIEstimate(
+            fit.value,
+            fit.stderr,
+            "Gaussian copula and critic",
+            "lower",
+            n,
+            assumption="samples many beside exp(information)",
+            alarms=alarms,
+        )
+    if left.shape[1] + right.shape[1] > _FEW_COLUMNS:
+        return result
+    # Neighbours err downwards as a critic does: where they see clearly more, more is there.
+    near, stderr = nearest_neighbour_information(left, right, groups)
+    if near > result.value + 3 * math.hypot(stderr, result.stderr):
+        name, assumption = "nearest neighbours", "densities are constant over four neighbours"
+        return MIEstimate(near, stderr, name, "exact", n, assumption=assumption)
+    return result
+
+
+def _alarms(undertrained: bool, max_steps: int) -> tuple[str, ...]:
+    if not undertrained:
+        return ()
+    return (f"The critic was still improving when its {max_steps} steps ended: the value is too low, give it more.",)
+
+
+def _too_small(value: float, n: int) -> str:
+    return (
+        f"{value:.2f} nats is near log({n}) = {math.log(n):.2f}, more than which {n} pairs cannot show: "
+        "the truth may be larger."
+    )
+
+
+def _labels(values: Tensor, most: int) -> Tensor | None:
+    """Number of each row among the distinct ones, or None when they are more than ``most``."""
+    if len(torch.unique(values[:500], dim=0)) > most:
+        return None
+    distinct, labels = torch.unique(values, dim=0, return_inverse=True)
+    return labels if 2 <= len(distinct) <= most else None
+
+
+def _trained(
+    name: str,
+    z: Tensor,
+    c: Tensor,
+    attribute: Attribute,
+    groups: Tensor | None,
+    n_folds: int,
+    max_steps: int,
+    seed: int,
+) -> MIEstimate:
+    """Any estimator with a critic: trained on all folds but one, early stopping by its learning loss, and held out."""
+    n_groups = 0 if groups is None else int(groups.max()) + 1
+    z = whitened(normal_scores(z))
+    discrete = isinstance(attribute, Categorical)
+    c = c if discrete or isinstance(attribute, Attributes) else whitened(normal_scores(c))
+    if isinstance(attribute, Continuous):
+        attribute = Continuous(c.shape[1])
+    fold = torch.arange(len(z)) % n_folds
+    values, late, model = [], False, None
+    for k in range(n_folds):
+        if name in _CRITICS:
+            model = _CRITICS[name](z.shape[1], c.shape[1], n_groups=n_groups, seed=seed + k)
+        else:
+            model = _DECODERS[name](z.shape[1], attribute, n_groups=n_groups, seed=seed + k)
+        fit = (fold != k).nonzero().squeeze(1)
+        aside, fit = fit[: len(fit) // 8], fit[len(fit) // 8 :]
+        late = _early_stopped(model, z, c, groups, fit, aside, max_steps) or late
+        with torch.no_grad():
+            for rows in (fold == k).nonzero().squeeze(1).split(_EVALUATED):
+                if len(rows) >= 50:
+                    values.append(float(model(z[rows], c[rows], None if groups is None else groups[rows])))
+    assert model is not None
+    blocks = torch.tensor(values)
+    value, stderr = float(blocks.mean()), float(blocks.std()) / math.sqrt(len(blocks)) if len(blocks) > 1 else math.inf
+    alarms = _alarms(late, max_steps)
+    size = min(_EVALUATED, len(z) // n_folds)
+    if name == "info_nce" and value > math.log(size) - 1:
+        alarms += (_too_small(value, size),)
+    return MIEstimate(
+        value, stderr, type(model).__name__, model.bound, len(z), assumption=model.assumption, alarms=alarms
+    )
+
+
+def _early_stopped(
+    model: Any, z: Tensor, c: Tensor, groups: Tensor | None, fit: Tensor, aside: Tensor, max_steps: int
+) -> bool:
+    """Train; keep the weights that did best on ``aside``. Returns whether they were the last ones."""
+
+    def part(rows: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        return z[rows], c[rows], None if groups is None else groups[rows]
+
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=1e-3, fused=True)
+    best, state, at, done = math.inf, None, 0, 0
+    while done < max_steps and done - at < 400:
+        steps = min(50, max_steps - done)
+        model.update(*part(fit), optimizer, steps=steps, batch_size=256)
+        done += steps
+        with torch.no_grad():
+            loss = float(model.learning_loss(*part(aside)))
+        if loss < best:
+            best, at = loss, done
+            state = {key: value.clone() for key, value in nn.Module.state_dict(model).items() if key != "_extra_state"}
+    if state is not None:
+        model.load_state_dict(state, strict=False)
+    return at == max_steps
 
 
 def _guess(c: Tensor) -> Attribute:
@@ -98,7 +344,7 @@ def _gaussian(z: Tensor, c: Tensor, groups: Tensor | None) -> MIEstimate:
         ]
     )
     stderr = float((0.9 * (left_out - left_out.mean()).square().sum()).sqrt())
-    return MIEstimate(full, stderr, "GaussianMI", "exact", len(z))
+    return MIEstimate(full, stderr, "GaussianMI", "exact", len(z), assumption="jointly Gaussian, within groups")
 
 
 def _donsker_varadhan(
@@ -120,7 +366,9 @@ def _donsker_varadhan(
         values.append(value)
         variances.append(variance)
     stderr = (sum(variances) / n_folds**2) ** 0.5
-    return MIEstimate(sum(values) / n_folds, stderr, "DonskerVaradhan", "lower", len(z))
+    return MIEstimate(
+        sum(values) / n_folds, stderr, "DonskerVaradhan", "lower", len(z), assumption=DonskerVaradhan.assumption
+    )
 
 
 def _whitened(values: Tensor) -> Tensor:

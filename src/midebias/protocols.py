@@ -57,6 +57,14 @@ class MIEstimate:
         stated assumption.
     n : int
         Number of held-out samples.
+    p_value : float, optional
+        Of independence, by permutation.
+    assumption : str
+        What ``bound`` rests on.
+    alarms : tuple of str
+        What casts doubt on the value, in plain words.
+    parts : tuple of MIEstimate
+        One for each of several attributes, where asked for.
     """
 
     value: float
@@ -64,6 +72,10 @@ class MIEstimate:
     estimator: str
     bound: Bound
     n: int
+    p_value: float | None = None
+    assumption: str = ""
+    alarms: tuple[str, ...] = ()
+    parts: tuple[MIEstimate, ...] = ()
 
     @property
     def interval(self) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["draw_comparison", "draw_poster", "draw_training"]
+__all__ = ["draw_comparison", "draw_estimators", "draw_poster", "draw_training"]
 
 _COLOURS = {"plain": "#b8473d", "reference": "#8a8f98", "mib": "#1f6f8b"}
 _LABELS = {
@@ -142,6 +142,43 @@ def draw_training(path: Path, traces: Mapping[str, Sequence[Mapping[str, Any]]])
     if informed:
         handles, labels = axes[1, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
+    figure.savefig(path)
+
+
+def draw_estimators(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Estimates, with their intervals, beside the truth; a line per task.
+
+    Parameters
+    ----------
+    path : Path
+        Where the PNG goes.
+    rows : one mapping per task, seed and estimator
+        With ``task``, ``truth``, ``estimator``, ``value``, and ``low`` and ``high`` for midebias.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib.figure import Figure
+
+    tasks = list(dict.fromkeys(r["task"] for r in rows))
+    figure = Figure(figsize=(8.5, 0.24 * len(tasks) + 1.4), dpi=130, facecolor="white", layout="constrained")
+    axis: Any = figure.subplots()
+    for i, task in enumerate(tasks):
+        mine = [r for r in rows if r["task"] == task]
+        axis.plot([mine[0]["truth"]] * 2, [i - 0.38, i + 0.38], color=_INK, lw=2, label="truth" if i == 0 else None)
+        for r in mine:
+            ours = r["estimator"] == "midebias"
+            colour, name = (_COLOURS["mib"], "midebias, 95%") if ours else ("#d08a2e", "scikit-learn, neighbours")
+            if ours:
+                axis.plot([r["low"], r["high"]], [i, i], color=colour, lw=1.4)
+            label = name if name not in axis.get_legend_handles_labels()[1] else None
+            axis.plot(r["value"], i, "o" if ours else "x", color=colour, ms=5, label=label)
+    axis.set_yticks(range(len(tasks)), tasks, fontsize=8)
+    axis.set_ylim(len(tasks) - 0.4, -0.6)
+    axis.set_xlabel("mutual information, nats", color=_INK, fontsize=9)
+    axis.grid(axis="x", color="#e6e8eb", lw=0.8)
+    axis.legend(frameon=False, fontsize=8, loc="lower right")
+    _style(axis, "Estimates beside the truth, default settings")
     figure.savefig(path)
 
 

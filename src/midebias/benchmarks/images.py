@@ -211,7 +211,15 @@ def _on_biased_images(z: Tensor, logits: Tensor, data: ImageData, seed: int) -> 
     weights /= weights.sum()
     right = (logits.argmax(1) == test.y).double()
     accuracy = float((weights * right).sum())
-    mi = estimate_mi(z, test.c, attribute=problem.attribute, condition_on=test.y, random_state=seed)
+    mi = estimate_mi(
+        z,
+        test.c,
+        attribute=problem.attribute,
+        condition_on=test.y,
+        estimator="donsker_varadhan",
+        n_permutations=0,
+        random_state=seed,
+    )
     return {
         "reweighted_accuracy": accuracy,
         "reweighted_accuracy_stderr": float((weights * (right - accuracy)).square().sum().sqrt()),

@@ -1,0 +1,50 @@
+"""``midebias reproduce estimators``: estimates beside known mutual information."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..benchmarks.estimators import estimator_rows, estimator_summary
+from ..benchmarks.results import new_run_folder, results_document, write_json
+from ..datasets.synthetic import TASKS
+from ..protocols import InputError
+from ..report import draw_estimators
+from .console import cells_bar, console, show_plain_table
+
+__all__ = ["reproduce_estimators"]
+
+
+def reproduce_estimators(seeds: Sequence[int], quick: bool, only: str | None, jobs: int, output_dir: Path) -> None:
+    """Run the tasks, all or those named in ``only``; ``results.json`` grows as they are finished."""
+    if min(seeds) < 0:
+        raise InputError(f"--seeds must be at least 0, got {min(seeds)}")
+    tasks, n = list(TASKS) if only is None else only.split(","), 2_000 if quick else 10_000
+    unknown = [name for name in tasks if name not in TASKS]
+    if unknown:
+        raise InputError(f"--only must name tasks among {', '.join(TASKS)}; got {unknown[0]!r}")
+    folder = new_run_folder(output_dir, "reproduce-estimators")
+    command = f"midebias reproduce estimators --seeds {','.join(map(str, seeds))}{' --quick' if quick else ''}"
+    command += "" if only is None else f" --only {only}"
+    rows: list[dict[str, Any]] = []
+    with cells_bar(len(tasks) * len(seeds)) as done:
+        for row in estimator_rows(tasks, n=n, seeds=seeds, jobs=jobs):
+            rows.append(row)
+            document = results_document(command, list(seeds), rows, summary=estimator_summary(rows))
+            write_json(folder / "results.json", document)
+            if row["estimator"] == "midebias":
+                done(f"{row['task']}: {row['value']:.3f}, truth {row['truth']:.3f}, {row['seconds']:.0f} s")
+    header = ["task", "truth", "midebias", "95%", "by", "scikit-learn"]
+    show_plain_table(header, [_line(row, rows) for row in rows if row["estimator"] == "midebias"], title=f"n = {n}")
+    draw_estimators(folder / "estimators.png", rows)
+    for name, share in estimator_summary(rows).items():
+        console.print(f"{name}  {share['hits']} of {share['of']}", soft_wrap=True)
+    console.print(f"results  {folder / 'results.json'}", soft_wrap=True)
+
+
+def _line(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[str]:
+    same = [r for r in rows if r["task"] == row["task"] and r["seed"] == row["seed"] and r is not row]
+    theirs = f"{same[0]['value']:.3f}" if same else ""
+    interval = f"{row['low']:.3f} to {row['high']:.3f}"
+    return [row["task"], f"{row['truth']:.3f}", f"{row['value']:.3f}", interval, row["kind"], theirs]
