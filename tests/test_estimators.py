@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from midebias import estimate_mi
-from midebias.attributes import Categorical
-from midebias.estimators import DonskerVaradhan, GaussianMI
+from midebias import MIPenalty, estimate_mi
+from midebias.attributes import Attributes, Categorical, Continuous
+from midebias.estimators import CLUB, NWJ, SMILE, BarberAgakov, DonskerVaradhan, GaussianMI, InfoNCE, JensenShannon
 from midebias.log_determinant import wilks_bias
 from midebias.protocols import InputError, TooFewSamples
 
@@ -243,3 +245,147 @@ def test_several_representations_together_are_as_one_by_one() -> None:
         assert together[2].item() == 0.0
     with pytest.raises(InputError, match="random"):
         GaussianMI().several([first], c)
+
+
+CRITICS = (DonskerVaradhan, NWJ, JensenShannon, SMILE, InfoNCE)
+
+
+@pytest.mark.parametrize("kind", CRITICS)
+@pytest.mark.parametrize("critic", ["joined", "separable", "bilinear"])
+def test_each_critic_learns_and_its_gradient_reaches_z(kind, critic: str) -> None:  # type: ignore[no-untyped-def]
+    z, c, _ = correlated_normals(512, 2, 0.8, 0)
+    groups = torch.arange(512) % 3
+    estimator = kind(2, 2, critic=critic, hidden=(16,), n_groups=3)
+    before = float(estimator(z, c, groups).detach())
+    estimator.update(z, c, groups, torch.optim.Adam(estimator.parameters(), 1e-2), steps=60)
+    leaf = z.clone().requires_grad_()
+    value = estimator(leaf, c, groups)
+    value.backward()
+    assert float(value.detach()) > (before if critic == "bilinear" else max(before, 0.0)) + 0.1
+    assert float(leaf.grad.abs().sum()) > 0  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("critic", ["joined", "separable", "bilinear"])
+@pytest.mark.parametrize("n_groups", [0, 3])
+def test_pairwise_scores_are_the_scores_of_all_pairs(critic: str, n_groups: int) -> None:
+    z, c, _ = correlated_normals(7, 2, 0.5, 0)
+    groups = torch.arange(7) % 3 if n_groups else None
+    net = NWJ(2, 2, critic=critic, n_groups=n_groups).critic  # type: ignore[arg-type]
+    table = net.pairwise(z, c, groups)
+    one_by_one = [net(z, c[j].expand(7, 2), groups) for j in range(7)]
+    assert torch.allclose(table, torch.stack(one_by_one, dim=1), atol=1e-5)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_info_nce_in_chunks_is_as_in_one(grouped: bool) -> None:
+    z, c, _ = correlated_normals(50, 2, 0.7, 0)
+    groups = torch.arange(50) % 2 if grouped else None
+    values, gradients = [], []
+    for chunk in (50, 16):
+        leaf = z.clone().requires_grad_()
+        value = InfoNCE(2, 2, chunk=chunk, n_groups=2)(leaf, c, groups)
+        value.backward()
+        values.append(value.item())
+        gradients.append(leaf.grad)
+    assert values[0] == pytest.approx(values[1], abs=1e-5)
+    assert torch.allclose(*gradients, atol=1e-6)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", CRITICS)
+def test_scores_of_ten_thousand_stay_finite(kind) -> None:  # type: ignore[no-untyped-def]
+    z, c, _ = correlated_normals(64, 2, 0.5, 0)
+    estimator = kind(2, 2, critic="bilinear")
+    with torch.no_grad():
+        for parameter in estimator.parameters():
+            parameter.mul_(1e4)
+    leaf = z.to(torch.bfloat16).requires_grad_()
+    value, loss = estimator(leaf, c), estimator.learning_loss(z, c)
+    value.backward()
+    assert math.isfinite(value.item())
+    assert math.isfinite(loss.item())
+    assert bool(torch.isfinite(leaf.grad).all())  # type: ignore[arg-type]
+
+
+def test_moving_average_leaves_the_value_and_changes_the_gradient() -> None:
+    z, c, _ = correlated_normals(64, 2, 0.7, 0)
+    plain, averaged = DonskerVaradhan(2, 2), DonskerVaradhan(2, 2, moving_average=0.1)
+    first = [e.learning_loss(z, c) for e in (plain, averaged)]
+    assert first[0].item() == pytest.approx(first[1].item(), abs=1e-6)
+    averaged.log_average -= 1.0
+    state = plain.get_extra_state()
+    averaged.set_extra_state(state)
+    gradients = []
+    for e in (plain, averaged):
+        e.zero_grad()
+        e.learning_loss(z, c).backward()
+        gradients.append(e.critic.layers[-1].weight.grad)
+    assert not torch.allclose(gradients[0], gradients[1], rtol=1e-3)
+    with pytest.raises(InputError, match="moving_average"):
+        DonskerVaradhan(2, 2, moving_average=2.0)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("grouped", [False, True])
+def test_club_in_moments_is_the_mean_over_all_pairs(grouped: bool) -> None:
+    n = 12
+    groups = torch.arange(n) % 3 if grouped else None
+    attribute = Attributes(Continuous(1), Categorical(3), Continuous(1))
+    raw = torch.stack(
+        [torch.randn(n, generator=generator(0)), torch.arange(n) % 3 * 1.0, torch.randn(n, generator=generator(1))], 1
+    )
+    c, z = attribute.encode(raw)[0], torch.randn(n, 2, generator=generator(2))
+    club = CLUB(2, attribute, n_groups=3)
+    by_hand = club.log_q(z, c, groups).mean()
+    for i in range(n):
+        same = torch.arange(n) if groups is None else (groups == groups[i]).nonzero().squeeze(1)
+        labels = None if groups is None else groups[i].expand(len(same))
+        by_hand = by_hand - club.log_q(z[i].expand(len(same), 2), c[same], labels).mean() / n
+    assert float(club(z, c, groups)) == pytest.approx(float(by_hand), abs=1e-5)
+    sampled = CLUB(2, attribute, n_groups=3, sampled=True)
+    many = torch.stack([sampled(z, c, groups) for _ in range(400)])
+    assert float(many.mean()) == pytest.approx(float(by_hand), abs=4 * float(many.std()) / 20)
+
+
+@torch.no_grad()
+def test_barber_agakov_is_entropy_less_cross_entropy() -> None:
+    c = torch.tensor([0, 0, 1, 2])
+    codes = Categorical(4).encode(c)[0]  # the fourth category is empty
+    estimator = BarberAgakov(1, Categorical(4))
+    z = torch.randn(4, 1, generator=generator(0))
+    entropy = 1.5 * math.log(2)
+    assert float(estimator(z, codes)) == pytest.approx(entropy + float(estimator.log_q(z, codes).mean()), abs=1e-5)
+    assert float(estimator.learning_loss(z, codes)) > 0
+
+
+def test_barber_agakov_learns_the_closed_form() -> None:
+    z, c, truth = correlated_normals(1000, 1, 0.8, 0)
+    estimator = BarberAgakov(1, 1)
+    estimator.update(z, c, None, torch.optim.Adam(estimator.parameters(), 1e-2), steps=150, batch_size=256)
+    assert float(estimator(z, c).detach()) == pytest.approx(truth, abs=0.06)
+
+
+@pytest.mark.parametrize("name", ["nwj", "jensen_shannon", "smile", "info_nce", "club", "barber_agakov"])
+@pytest.mark.parametrize("criterion", ["independence", "separation"])
+def test_every_estimator_serves_as_penalty(name: str, criterion: str) -> None:
+    g = generator(0)
+    y = torch.arange(300) % 2
+    c = torch.randint(2, (300,), generator=g)
+    z = (2.0 * c[:, None] + torch.randn(300, 3, generator=g)).requires_grad_()
+    penalty = MIPenalty(3, Categorical(2), criterion=criterion, estimator=name, critic_warmup=60)  # type: ignore[arg-type]
+    nats = penalty(z, c, y)
+    nats.backward()
+    assert nats.item() > 0.1
+    assert float(z.grad.abs().sum()) > 0  # type: ignore[union-attr]
+
+
+def test_names_and_options_of_critics_are_checked() -> None:
+    with pytest.raises(InputError, match="critic must be"):
+        NWJ(2, 2, critic="deep")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="clip"):
+        SMILE(2, 2, clip=0.0)
+    with pytest.raises(InputError, match="chunk"):
+        InfoNCE(2, 2, chunk=0)
+    with pytest.raises(InputError, match="label 5"):
+        NWJ(2, 2, critic="bilinear", n_groups=3)(
+            torch.randn(6, 2, generator=generator(0)), torch.ones(6, 2), torch.arange(6)
+        )

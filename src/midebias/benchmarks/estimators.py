@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from typing import Any
 
@@ -12,32 +12,20 @@ import torch
 
 from ..datasets.synthetic import TASKS
 from ..estimation import estimate_mi
-from ..protocols import InputError
 
 __all__ = ["estimator_rows", "estimator_summary", "one_task"]
 
 
-def estimator_rows(tasks: Sequence[str], *, n: int, seeds: Sequence[int], jobs: int = 1) -> Iterator[dict[str, Any]]:
-    """A row for each task, seed and estimator, as they are finished.
-
-    Raises
-    ------
-    InputError
-        For a task that is not in `TASKS`.
-    """
-    unknown = [name for name in tasks if name not in TASKS]
-    if unknown:
-        raise InputError(f"tasks must be among {', '.join(TASKS)}, got {unknown[0]!r}")
-    cells = [(name, n, seed) for seed in seeds for name in tasks]
+def estimator_rows(cells: Sequence[tuple[str, int]], *, n: int, jobs: int = 1) -> Iterator[list[dict[str, Any]]]:
+    """Rows of each (task, seed), one per estimator and ours first, as they are finished."""
     if jobs == 1:
-        for cell in cells:
-            yield from one_task(*cell)
+        for name, seed in cells:
+            yield one_task(name, n, seed)
         return
-    with ProcessPoolExecutor(
-        jobs, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
-    ) as pool:
-        for rows in pool.map(one_task, *zip(*cells, strict=True)):
-            yield from rows
+    context = get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        for finished in as_completed([pool.submit(one_task, name, n, seed) for name, seed in cells]):
+            yield finished.result()
 
 
 def one_task(name: str, n: int, seed: int) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from ..methods import METHODS
 from ..protocols import DataError, InputError
 from ..report import draw_comparison, draw_training
 from .console import cells_bar, console, show_plain_table
-from .estimators import reproduce_estimators
+from .estimators import reproduce_estimators, resume_estimators
 from .options import Config, ImageSize, OutputDir, PaletteFile
 
 __all__ = ["compare", "reproduce"]
@@ -145,8 +145,9 @@ def reproduce(
 
     Example: midebias reproduce colored-mnist --quick
     """
-    if resume is not None:
+    if resume is not None and not resume_estimators(resume, only, jobs):
         _run(_resumed(resume), only, jobs)
+    if resume is not None:
         return
     if table is None:
         raise InputError("name a table, or a run folder with --resume")

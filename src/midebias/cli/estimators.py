@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,30 +14,52 @@ from ..protocols import InputError
 from ..report import draw_estimators
 from .console import cells_bar, console, show_plain_table
 
-__all__ = ["reproduce_estimators"]
+__all__ = ["reproduce_estimators", "resume_estimators"]
 
 
 def reproduce_estimators(seeds: Sequence[int], quick: bool, only: str | None, jobs: int, output_dir: Path) -> None:
     """Run the tasks, all or those named in ``only``; ``results.json`` grows as they are finished."""
     if min(seeds) < 0:
         raise InputError(f"--seeds must be at least 0, got {min(seeds)}")
-    tasks, n = list(TASKS) if only is None else only.split(","), 2_000 if quick else 10_000
+    wanted = _tasks(only)
+    command = f"midebias reproduce estimators --seeds {','.join(map(str, seeds))}{' --quick' if quick else ''}"
+    document = results_document(command, list(seeds), [], n=2_000 if quick else 10_000)
+    _run(new_run_folder(output_dir, "reproduce-estimators"), document, wanted, jobs)
+
+
+def resume_estimators(folder: Path, only: str | None, jobs: int) -> bool:
+    """Go on with a run of `reproduce_estimators`; False when the folder holds another command's."""
+    try:
+        document = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        ours = document["command"].startswith("midebias reproduce estimators")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+    if ours:
+        _run(folder, document, _tasks(only), jobs)
+    return bool(ours)
+
+
+def _tasks(only: str | None) -> list[str]:
+    tasks = list(TASKS) if only is None else only.split(",")
     unknown = [name for name in tasks if name not in TASKS]
     if unknown:
         raise InputError(f"--only must name tasks among {', '.join(TASKS)}; got {unknown[0]!r}")
-    folder = new_run_folder(output_dir, "reproduce-estimators")
-    command = f"midebias reproduce estimators --seeds {','.join(map(str, seeds))}{' --quick' if quick else ''}"
-    command += "" if only is None else f" --only {only}"
-    rows: list[dict[str, Any]] = []
-    with cells_bar(len(tasks) * len(seeds)) as done:
-        for row in estimator_rows(tasks, n=n, seeds=seeds, jobs=jobs):
-            rows.append(row)
-            document = results_document(command, list(seeds), rows, summary=estimator_summary(rows))
-            write_json(folder / "results.json", document)
-            if row["estimator"] == "midebias":
-                done(f"{row['task']}: {row['value']:.3f}, truth {row['truth']:.3f}, {row['seconds']:.0f} s")
+    return tasks
+
+
+def _run(folder: Path, document: dict[str, Any], tasks: Sequence[str], jobs: int) -> None:
+    rows: list[dict[str, Any]] = document["rows"]
+    known = {(row["task"], row["seed"]) for row in rows}
+    cells = [(task, seed) for seed in document["seed"] for task in tasks if (task, seed) not in known]
+    with cells_bar(len(cells)) as done:
+        for found in estimator_rows(cells, n=document["n"], jobs=jobs):
+            rows += found
+            write_json(folder / "results.json", document | {"summary": estimator_summary(rows)})
+            row = found[0]
+            done(f"{row['task']}: {row['value']:.3f}, truth {row['truth']:.3f}, {row['seconds']:.0f} s")
     header = ["task", "truth", "midebias", "95%", "by", "scikit-learn"]
-    show_plain_table(header, [_line(row, rows) for row in rows if row["estimator"] == "midebias"], title=f"n = {n}")
+    lines = [_line(row, rows) for row in rows if row["estimator"] == "midebias"]
+    show_plain_table(header, lines, title=f"n = {document['n']}")
     draw_estimators(folder / "estimators.png", rows)
     for name, share in estimator_summary(rows).items():
         console.print(f"{name}  {share['hits']} of {share['of']}", soft_wrap=True)
