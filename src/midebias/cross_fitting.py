@@ -43,8 +43,8 @@ class CrossFit:
     undertrained: bool
 
 
-def normal_scores(values: Tensor) -> Tensor:
-    """Each column's ranks as normal quantiles, ties at their mean rank: a map that changes no information.
+def normal_scores(values: Tensor, groups: Tensor | None = None) -> Tensor:
+    """Each column's ranks (within groups) as normal quantiles, ties at their mean: a map that changes no information.
 
     Examples
     --------
@@ -52,6 +52,11 @@ def normal_scores(values: Tensor) -> Tensor:
     >>> normal_scores(torch.tensor([[3.0], [9.0], [27.0]])).squeeze(1).round(decimals=2).tolist()
     [-0.97, 0.0, 0.97]
     """
+    if groups is not None:
+        out = torch.zeros_like(values)
+        for label in torch.unique(groups):
+            out[groups == label] = normal_scores(values[groups == label])
+        return out
     columns = []
     for column in values.T.contiguous():
         order = column.sort().values

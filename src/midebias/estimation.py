@@ -200,13 +200,13 @@ def _auto(
         # Information is symmetric: whichever side has few values is the one that is classified.
         other, labels = (z, of_c) if of_c is not None else (c, of_z)
         assert labels is not None
-        fit = cross_fit_classifier(whitened(normal_scores(other)), labels, groups, **options)
+        fit = cross_fit_classifier(whitened(normal_scores(other, groups)), labels, groups, **options)
         name, assumption = "classifier", "none: entropy less the cross-entropy of held-out pairs"
         return MIEstimate(
             fit.value, fit.stderr, name, "lower", n, assumption=assumption, alarms=_alarms(fit.undertrained, max_steps)
         )
-    left = whitened(normal_scores(z), groups)
-    right = whitened(c if isinstance(attribute, Categorical) else normal_scores(c), groups)
+    left = whitened(normal_scores(z, groups), groups)
+    right = whitened(c if isinstance(attribute, Categorical) else normal_scores(c, groups), groups)
     fit = cross_fit_ratio(left, right, groups, **options)
     if fit.gain < 2 * fit.gain_stderr:
         closed = _gaussian(left, right, groups)
@@ -269,9 +269,9 @@ def _trained(
 ) -> MIEstimate:
     """Any estimator with a critic: trained on all folds but one, early stopping by its learning loss, and held out."""
     n_groups = 0 if groups is None else int(groups.max()) + 1
-    z = whitened(normal_scores(z))
+    z = whitened(normal_scores(z, groups))
     discrete = isinstance(attribute, Categorical)
-    c = c if discrete or isinstance(attribute, Attributes) else whitened(normal_scores(c))
+    c = c if discrete or isinstance(attribute, Attributes) else whitened(normal_scores(c, groups))
     if isinstance(attribute, Continuous):
         attribute = Continuous(c.shape[1])
     fold = torch.arange(len(z)) % n_folds
@@ -413,10 +413,13 @@ def _train(
                 if patience >= 8:
                     break
     if best_state is None:  # never above zero: a constant critic, whose bound is zero, is the best one known
-        last = critic.critic.layers[-1]
+        layers = critic.critic.layers
+        assert isinstance(layers, nn.Sequential)
+        last = layers[-1]
+        assert isinstance(last, nn.Linear)
         critic.critic.load_state_dict(initial)
-        torch.nn.init.zeros_(last.weight)  # type: ignore[arg-type]
-        torch.nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+        torch.nn.init.zeros_(last.weight)
+        torch.nn.init.zeros_(last.bias)
     else:
         critic.critic.load_state_dict(best_state)
 
