@@ -70,7 +70,7 @@ def test_a_bracket_holds_the_truth() -> None:
 
 
 def test_info_nce_warns_near_what_its_batch_allows() -> None:
-    z = torch.randn(400, 1, generator=generator(0))
+    z = torch.randn(400, 4, generator=generator(0))
     result = estimate_mi(z, z * 2, estimator="info_nce", max_steps=400, n_permutations=0, n_folds=2)
     assert result.value < math.log(200)
     assert any("log(200)" in alarm for alarm in result.alarms)

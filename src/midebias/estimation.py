@@ -293,7 +293,7 @@ def _trained(
     value, stderr = float(blocks.mean()), float(blocks.std()) / math.sqrt(len(blocks)) if len(blocks) > 1 else math.inf
     alarms = _alarms(late, max_steps)
     size = min(_EVALUATED, len(z) // n_folds)
-    if name == "info_nce" and value > math.log(size) - 1:
+    if name == "info_nce" and value > math.log(size) - 1.5:
         alarms += (_too_small(value, size),)
     return MIEstimate(
         value, stderr, type(model).__name__, model.bound, len(z), assumption=model.assumption, alarms=alarms
