@@ -32,8 +32,8 @@ SMALL: dict[str, Any] = {"hidden_layer_sizes": (16,), "learning_rate": 0.02, "ra
 @parametrize_with_checks(
     [
         MIDebiasClassifier(hidden_layer_sizes=(16,), learning_rate=0.02, epochs=40),
-        MIDebiasRegressor(hidden_layer_sizes=(16,), learning_rate=0.02, epochs=40),
-        MIDebiasTransformer(hidden_layer_sizes=(16,), learning_rate=0.02, epochs=10),
+        MIDebiasRegressor(hidden_layer_sizes=(8,), learning_rate=0.05, epochs=20),
+        MIDebiasTransformer(hidden_layer_sizes=(8,), learning_rate=0.05, epochs=3),
     ]
 )
 def test_scikit_learn_finds_nothing_to_object_to(estimator: Any, check: Any) -> None:

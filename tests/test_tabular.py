@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,11 @@ import pytest
 import torch
 
 from midebias.attributes import Attributes, Categorical, Continuous
+from midebias.benchmarks.fairness import METHODS, FairCell, FairnessTable, fair_cells, fairness_markdown
+from midebias.cli import run
 from midebias.datasets import fetch_adult, fetch_german
 from midebias.estimators import DiscreteMI
+from midebias.front import draw_front
 from midebias.protocols import DataError, InputError
 from midebias.tabular_attributes import encode_sensitive, sensitive_columns_of
 from midebias.tabular_preprocessing import TablePreprocessor, columns_of_frame, typed_column
@@ -227,3 +231,75 @@ def test_discrete_information_names_bad_input() -> None:
         DiscreteMI(2, [3])(torch.full((2, 2), 0.5), onehot)
     with pytest.raises(InputError, match="y holds label 1 but n_groups is 1"):
         DiscreteMI(2, [2])(torch.full((2, 2), 0.5), onehot, torch.tensor([0, 1]))
+
+
+def table(n: int = 120) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    sex = rng.choice(["f", "m"], size=n)
+    merit = rng.normal(size=n)
+    return pd.DataFrame({"merit": merit, "sex": sex, "paid": np.where(merit + (sex == "m") > 0.5, "yes", "no")})
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_table_trains_from_the_command_line(tmp_path: Path, suffix: str) -> None:
+    path, out = tmp_path / f"people.{suffix}", tmp_path / "runs"
+    getattr(table(), f"to_{suffix}")(path, index=False)
+    options = ["--label", "paid", "--attribute", "sex", "--epochs", "3", "--seed", "4", "--output-dir", str(out)]
+    assert run(["train", str(path), *options, "--criterion", "independence"]) == 0
+    (folder,) = out.iterdir()
+    (row,) = json.loads((folder / "results.json").read_text())["rows"]
+    assert row["attribute"] == "sex"
+    assert 0 <= row["accuracy"] <= 1
+    assert 0 <= row["demographic_parity_difference"] <= 1
+    predictions = pd.read_csv(folder / "predictions.csv")
+    assert len(predictions) == 30
+    assert set(predictions["prediction"]) <= {"yes", "no"}
+    assert {p.name for p in folder.iterdir()} >= {"config.yaml", "metrics.csv", "model.safetensors"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--label", "paid"], "a table needs --label and --attribute"),
+        (["--label", "pay", "--attribute", "sex"], "has no column 'pay'; it has merit, sex, paid"),
+        (["--label", "paid", "--attribute", "paid"], "name the same column 'paid'"),
+        (["--label", "merit", "--attribute", "sex"], "has 120 values"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    path = tmp_path / "people.csv"
+    table().to_csv(path, index=False)
+    assert run(["train", str(path), *options, "--output-dir", str(tmp_path / "runs")]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_options_of_tables_do_not_go_with_images(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", "colored-mnist", "--label", "digit"]) == 2
+    assert "--label applies to tables" in capsys.readouterr().err
+
+
+def test_a_run_of_the_fairness_table_is_kept_and_summarised(tmp_path: Path) -> None:
+    cells = [FairCell("german", "age", "midebias", "", {"epochs": 2}, fold, limit=300, probe=False) for fold in (0, 1)]
+    whole = FairnessTable(tmp_path, cells, command="test")
+    assert [cell.seed for cell, _ in whole.run()] == [0, 1]
+    assert list(whole.run()) == []  # nothing is done twice
+    document = whole.document()
+    (entry,) = document["summary"]
+    assert entry["runs"] == 2
+    mean = sum(r["accuracy"] for r in document["rows"]) / 2
+    assert entry["accuracy"] == pytest.approx(mean)
+    assert "| **midebias** |" in fairness_markdown(document)
+    draw_front(tmp_path / "front.png", document["summary"])
+    assert (tmp_path / "front.png").stat().st_size > 1000
+
+
+def test_the_table_holds_every_method_and_no_two_cells_of_one_name() -> None:
+    cells = fair_cells()
+    assert {c.method for c in cells} == set(METHODS)
+    assert len({c.name for c in cells}) == len(cells)
+    assert {(c.dataset, c.attribute) for c in cells} == {("adult", "sex"), ("german", "age"), ("german", "sex")}

@@ -9,6 +9,7 @@ from typing import Any
 __all__ = ["draw_front"]
 
 _INK = "#22262b"
+_DEPTH = 0.06  # accuracy below the best that is drawn; what lies lower is named
 _LOOKS = {
     "midebias": ("midebias", "#1f6f8b", "o"),
     "mlp": ("plain network", "#b8473d", "s"),
@@ -47,6 +48,12 @@ def draw_front(path: Path, summary: Sequence[Mapping[str, Any]]) -> None:
     grid: Any = figure.subplots(len(problems), 2, squeeze=False, sharey="row")
     for axes, (dataset, attribute) in zip(grid, problems, strict=True):
         entries = [e for e in summary if (e["dataset"], e["attribute"]) == (dataset, attribute)]
+        lowest = max(e["accuracy"] for e in entries) - _DEPTH
+        below = [e for e in entries if e["accuracy"] < lowest]
+        entries = [e for e in entries if e["accuracy"] >= lowest]
+        if below:
+            said = "; ".join(f"{_LOOKS[e['method']][0]}, {e['setting']}: {e['accuracy']:.2f}" for e in below)
+            axes[0].text(0.99, 0.02, f"below: {said}", transform=axes[0].transAxes, ha="right", fontsize=7, color=_INK)
         for axis, (measure, (name, criterion)) in zip(axes, _AXES.items(), strict=True):
             other = "separation" if criterion == "independence" else "independence"
             _panel(axis, [e for e in entries if not e["setting"].startswith(other)], measure)
