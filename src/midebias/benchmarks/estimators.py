@@ -52,7 +52,7 @@ def one_task(name: str, n: int, seed: int) -> list[dict[str, Any]]:
         }
     ]
     if groups is None and z.shape[1] == 1 and (c.ndim == 1 or c.shape[1] == 1):
-        from sklearn.feature_selection import (  # type: ignore[import-untyped]
+        from sklearn.feature_selection import (
             mutual_info_classif,
             mutual_info_regression,
         )
