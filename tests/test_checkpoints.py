@@ -144,7 +144,8 @@ def test_a_state_of_another_run_is_refused(data: ImageData) -> None:
 
 def midebias(*arguments: str | Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "midebias", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}  # as here: sums depend on the number of threads
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=one_thread)
 
 
 def the_folder(parent: Path, process: subprocess.Popen[str]) -> Path:

@@ -49,7 +49,7 @@ def normal_scores(values: Tensor, groups: Tensor | None = None) -> Tensor:
     Examples
     --------
     >>> import torch
-    >>> normal_scores(torch.tensor([[3.0], [9.0], [27.0]])).squeeze(1).round(decimals=2).tolist()
+    >>> [round(v, 2) for v in normal_scores(torch.tensor([[3.0], [9.0], [27.0]])).squeeze(1).tolist()]
     [-0.97, 0.0, 0.97]
     """
     if groups is not None:

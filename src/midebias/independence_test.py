@@ -56,5 +56,6 @@ def _features(values: Tensor, groups: Tensor | None, generator: torch.Generator)
     features = torch.cat([scaled, 1.4 * torch.cos(1.5 * scaled @ directions + phases)], dim=1)
     centred = center_within(features, groups)[0]
     eigenvalues, vectors = torch.linalg.eigh((centred.T @ centred / len(centred)).double())
-    keep = eigenvalues > 1e-3 * eigenvalues.max().clamp(min=1e-30)
+    # Columns that vary have unit variance: what lies far below is the rounding error of constant ones.
+    keep = eigenvalues > (1e-3 * eigenvalues.max()).clamp(min=1e-9)
     return centred @ (vectors[:, keep] / eigenvalues[keep].sqrt()).float()

@@ -4,7 +4,7 @@
 >>> task = TASKS["normal-1"]
 >>> z, c, groups = task.sample(1000, seed=0)
 >>> z.shape, c.shape, groups, round(task.truth, 3)
-(torch.Size([1000, 1]), torch.Size([1000, 1]), None, 0.831)
+(torch.Size([1000, 1]), torch.Size([1000, 1]), None, 0.83)
 """
 
 from __future__ import annotations
