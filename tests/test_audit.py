@@ -171,6 +171,7 @@ def test_the_result_as_text_frame_and_json(tmp_path: Path) -> None:
     ("change", "named"),
     [
         ({"z": np.full((200, 2), np.nan)}, "z contains NaN"),
+        ({"z": np.full((200, 2), 1e300)}, "z holds values beyond"),
         ({"z": np.zeros(200)}, "z must have shape"),
         ({"z": np.zeros((50, 2)), "c": np.arange(50) % 2}, "at least 100"),
         ({"c": np.zeros(200)}, "c never varies"),
@@ -178,10 +179,13 @@ def test_the_result_as_text_frame_and_json(tmp_path: Path) -> None:
         ({"y": np.zeros(3)}, "y must have shape"),
         ({"predictions": np.zeros(200)}, "predictions need y"),
         ({"y": np.arange(200) % 2, "predictions": np.zeros(3)}, "predictions must hold 200 rows"),
+        ({"y": np.arange(200) % 2, "predictions": 3}, "predictions must hold 200 rows"),
+        ({"y": np.arange(200) % 2, "predictions": np.full(200, np.nan)}, "predictions are missing"),
         ({"y": np.arange(200) % 2, "predictions": np.full(200, 5)}, "which y never is"),
         ({"probes": ["crystal ball"]}, "probes must be among"),
         ({"alpha": 2.0}, "alpha"),
         ({"n_folds": 1}, "n_folds"),
+        ({"n_folds": 21}, "n_folds must leave 10 of 200 rows"),
     ],
 )
 def test_bad_inputs_name_the_argument(change: dict[str, object], named: str) -> None:
@@ -236,7 +240,7 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
             return Path.touch, (tmp_path / "executed",)
 
     array = np.array([Trap()], dtype=object)
-    np.save(tmp_path / "trap.npy", array, allow_pickle=True)
+    np.save(tmp_path / "trap.npy", array, allow_pickle=True)  # writing a pickle executes nothing; reading it must fail
     np.savez(tmp_path / "trap.npz", z=array, sex=array)
     for name, named in (("trap.npy", []), ("trap.npz", ["sex"])):
         with pytest.raises(DataError, match="cannot be read"):
@@ -270,6 +274,7 @@ def test_the_command_is_a_gate(tmp_path: Path, capfd: pytest.CaptureFixture[str]
         (["--attribute", "sex", "--predictions", "guess"], "--label"),
         (["--attribute", "sex", "--probes", "magic"], "probes"),
         (["--attribute", "sex", "--max-leakage", "-1"], "--max-leakage"),
+        (["--attribute", "sex", "--max-leakage", "nan"], "--max-leakage"),
     ],
 )
 def test_bad_arguments_exit_2(

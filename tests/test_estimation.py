@@ -62,6 +62,14 @@ def test_every_estimator_is_cross_fitted_and_says_its_direction(estimator: str) 
         assert 0.6 * truth < result.value < truth + 3 * result.stderr + 0.05
 
 
+@pytest.mark.parametrize("estimator", ["nwj", "jensen_shannon", "smile", "info_nce", "club", "barber_agakov"])
+def test_few_pairs_give_a_finite_estimate(estimator: str) -> None:
+    z, c, _ = correlated_normals(100, 1, 0.7, 1)
+    result = estimate_mi(z, c, estimator=estimator, max_steps=20, n_permutations=0)  # type: ignore[arg-type]
+    assert math.isfinite(result.value)
+    assert math.isfinite(result.stderr)
+
+
 def test_a_bracket_holds_the_truth() -> None:
     z, c, truth = correlated_normals(1500, 1, 0.7, 2)
     bracket = bracket_mi(z, c, max_steps=250, n_folds=2, n_permutations=0)
@@ -148,5 +156,7 @@ def test_arguments_out_of_range_are_named() -> None:
         estimate_mi(z, c, estimator="guess")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="n_folds"):
         estimate_mi(z, c, n_folds=1)
+    with pytest.raises(InputError, match="n_folds must leave 10 of 200 samples"):
+        estimate_mi(z, c, n_folds=21)
     with pytest.raises(InputError, match="n_permutations"):
         estimate_mi(z, c, n_permutations=-1)

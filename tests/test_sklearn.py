@@ -139,7 +139,7 @@ def test_the_same_seed_gives_the_same_model_and_a_second_fit_starts_afresh() -> 
     np.testing.assert_array_equal(model.fit(X, y, sensitive_features=c).predict_proba(X), first)
     other = clone(model).set_params(random_state=1).fit(X, y, sensitive_features=c)
     assert abs(other.predict_proba(X) - first).max() > 1e-3
-    again = pickle.loads(pickle.dumps(model))
+    again = pickle.loads(pickle.dumps(model))  # our own bytes, just made: scikit-learn's estimators are to be picklable
     np.testing.assert_array_equal(again.predict_proba(X), first)
 
 
@@ -291,6 +291,7 @@ def bad_inputs() -> list[Any]:
         ({"mi_weight": -1}, (X, y, c), "mi_weight must be a number >= 0"),
         ({"max_mi": 0}, (X, y, c), "max_mi must be a positive number"),
         ({"max_mi": 0.1, "early_stopping": True}, (X, y, c), "exclude each other"),
+        ({"validation_fraction": "a"}, (X, y, c), "validation_fraction must lie in"),
         ({"epochs": 0}, (X, y, c), "epochs must be a whole number >= 1"),
         ({"preprocess": False}, (X, y, c), "column 'merit' has missing values"),
         ({"hidden_layer_sizes": 16}, (X, y, c), "hidden_layer_sizes must be whole numbers"),
@@ -316,3 +317,9 @@ def test_without_an_attribute_it_says_that_it_trains_plainly() -> None:
     X, y, _ = biased(100)
     with pytest.warns(UserWarning, match="neither sensitive_features nor sensitive_columns"):
         MIDebiasClassifier(epochs=1, **SMALL).fit(X, y)
+
+
+def test_bins_of_a_regressor_are_counted_in_whole_numbers() -> None:
+    X, _, c = biased(100)
+    with pytest.raises(InputError, match="n_bins must be at least 2"):
+        MIDebiasRegressor(criterion="separation", n_bins="a", **SMALL).fit(X, np.arange(100.0), sensitive_features=c)

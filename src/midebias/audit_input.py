@@ -15,6 +15,7 @@ from .protocols import InputError, TooFewSamples
 __all__ = ["Column", "as_attributes", "as_column", "as_representation", "check_size", "names_of"]
 
 _MOST_CATEGORIES = 20  # of a number, before it is cut into bins
+_LARGEST = 1e18
 _FEWEST_ROWS = 20  # of a category that stands alone
 
 
@@ -78,10 +79,13 @@ def as_representation(z: Any) -> NDArray[np.floating[Any]]:
         raise InputError(f"z must have shape (n, dim), got {found.shape}")
     if found.dtype not in (np.float32, np.float64):
         found = found.astype(np.float32)
-    # In blocks: a mask of the whole would double the memory of a large z.
+    # In blocks: a mask of the whole would double the memory of a large z. Probes are fitted in float32.
     for start in range(0, len(found), 65536):
-        if not np.isfinite(found[start : start + 65536]).all():
+        block = found[start : start + 65536]
+        if not np.isfinite(block).all():
             raise InputError("z contains NaN or infinity")
+        if len(block) and max(float(block.max()), -float(block.min())) > _LARGEST:
+            raise InputError(f"z holds values beyond {_LARGEST:g}, which float32 cannot square: scale it")
     return found
 
 

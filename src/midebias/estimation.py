@@ -32,6 +32,7 @@ EstimatorName = Literal[
 _CRITICS = {"nwj": NWJ, "jensen_shannon": JensenShannon, "smile": SMILE, "info_nce": InfoNCE}
 _DECODERS = {"club": CLUB, "barber_agakov": BarberAgakov}
 _FEW_COLUMNS = 6  # of z and c together, up to which neighbours are asked as well
+_LEAST_IN_FOLD = 10
 _EVALUATED = 1000  # pairs at a time; what an InfoNCE estimate can reach is the logarithm of this
 
 
@@ -122,6 +123,8 @@ def estimate_mi(
     groups = None if condition_on is None else condition_on.long()[present]
     if len(z) < 100:
         raise InputError(f"z holds {len(z)} samples with c present; at least 100 are needed")
+    if len(z) // n_folds < _LEAST_IN_FOLD:
+        raise InputError(f"n_folds must leave {_LEAST_IN_FOLD} of {len(z)} samples in each fold, got {n_folds}")
     generator = torch.Generator().manual_seed(random_state)
     order = torch.randperm(len(z), generator=generator)
     z, values = z[order], values[order]
@@ -285,9 +288,9 @@ def _trained(
         aside, fit = fit[: len(fit) // 8], fit[len(fit) // 8 :]
         late = _early_stopped(model, z, c, groups, fit, aside, max_steps) or late
         with torch.no_grad():
-            for rows in (fold == k).nonzero().squeeze(1).split(_EVALUATED):
-                if len(rows) >= 50:
-                    values.append(float(model(z[rows], c[rows], None if groups is None else groups[rows])))
+            parts = (fold == k).nonzero().squeeze(1).split(_EVALUATED)
+            for rows in [p for p in parts if len(p) >= 50] or parts:  # a small rest would be noise beside the others
+                values.append(float(model(z[rows], c[rows], None if groups is None else groups[rows])))
     assert model is not None
     blocks = torch.tensor(values)
     value, stderr = float(blocks.mean()), float(blocks.std()) / math.sqrt(len(blocks)) if len(blocks) > 1 else math.inf

@@ -25,6 +25,7 @@ from .protocols import InputError, MIEstimate, check_groups, check_representatio
 __all__ = ["ProbeResult", "audit", "probe"]
 
 _FEWEST_ROWS = 100
+_FEWEST_IN_FOLD = 10
 _MANY_ROWS = 20_000  # beyond, three folds instead of five
 _SAMPLE = 1_200  # rows on the map
 
@@ -223,6 +224,8 @@ def audit(
     n = len(z)
     check_size(n, _FEWEST_ROWS)
     _check_options(probes, alpha, max_rows, n_bins, n_folds)
+    if n_folds is not None and min(n, max_rows) // n_folds < _FEWEST_IN_FOLD:
+        raise InputError(f"n_folds must leave {_FEWEST_IN_FOLD} of {min(n, max_rows)} rows in each, got {n_folds}")
     attributes = as_attributes(c, n, n_bins=n_bins)
     label = None if y is None else as_column(y, n, name="y", n_bins=n_bins, argument="y")
     warnings = [f"{a.name} is missing in {int((a.codes < 0).sum()):,} rows" for a in attributes if (a.codes < 0).any()]
@@ -297,8 +300,10 @@ def _answers(predictions: Any, y: Column) -> NDArray[np.int64]:
     values = predictions.detach().cpu().numpy() if hasattr(predictions, "detach") else np.asarray(predictions)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
-    if len(values) != len(y.codes) or values.ndim > 2:
+    if values.ndim not in (1, 2) or len(values) != len(y.codes):
         raise InputError(f"predictions must hold {len(y.codes)} rows like z, got shape {values.shape}")
+    if values.dtype.kind == "f" and np.isnan(values).any():
+        raise InputError(f"predictions are missing (NaN) in {int(np.isnan(values).sum()):,} places")
     if y.binned:
         raise InputError("predictions need a y of classes; a y of more than 20 values is none")
     if values.ndim == 2:

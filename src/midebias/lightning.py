@@ -5,6 +5,7 @@ Run this package only as ``midebias`` or ``python -m midebias``: this file has t
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterable
@@ -59,7 +60,7 @@ class DebiasModule(pl.LightningModule):
     -----
     With ``accumulate_grad_batches`` the information is that of each single batch: estimates do not add up to that of
     the joined batches, so prefer one big batch where it fits. Logged: ``train_loss``, ``train_accuracy``, ``mi``
-    (nats), and ``val_loss``, ``val_accuracy``, ``val_mi`` on validation data.
+    (nats), and ``val_loss`` and ``val_accuracy`` on validation data.
 
     Examples
     --------
@@ -90,8 +91,8 @@ class DebiasModule(pl.LightningModule):
             raise InputError(f"combine must be 'added' or 'balanced', got {combine!r}")
         if not learning_rate > 0:
             raise InputError(f"learning_rate must be positive, got {learning_rate}")
-        if not mi_weight >= 0:
-            raise InputError(f"mi_weight must be at least 0, got {mi_weight}")
+        if not 0 <= mi_weight < math.inf:
+            raise InputError(f"mi_weight must be at least 0 and finite, got {mi_weight}")
         self.encoder, self.head, self.penalty, self.adjustment = encoder, head, penalty, adjustment
         self.learning_rate, self.mi_weight, self.combine = learning_rate, mi_weight, combine
         self._task_loss, self._make_optimizer = task_loss, optimizer
@@ -147,7 +148,7 @@ class DebiasModule(pl.LightningModule):
             self.log("mi", sum(result.mi), prog_bar=True, batch_size=len(y))
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> None:
-        """Loss, accuracy, and the penalty's estimate as it stands."""
+        """Loss and accuracy."""
         self._evaluate(batch, "val")
 
     def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> None:

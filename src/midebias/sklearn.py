@@ -18,7 +18,7 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -131,8 +131,6 @@ _PARAMETERS = """
 
 class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """What the three estimators share. Subclasses say what y is."""
-
-    _default_criterion: ClassVar[Criterion] = "separation"
 
     def __init__(
         self,
@@ -434,7 +432,7 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         widths: Any = self.hidden_layer_sizes
         if not isinstance(widths, Sequence) or any(not isinstance(w, Integral) or int(w) < 1 for w in widths):
             raise InputError(f"hidden_layer_sizes must be whole numbers >= 1, got {widths!r}")
-        if not 0 < self.validation_fraction < 1:
+        if not isinstance(self.validation_fraction, Real) or not 0 < self.validation_fraction < 1:
             raise InputError(f"validation_fraction must lie in (0, 1), got {self.validation_fraction!r}")
 
     # -- predicting ------------------------------------------------------------------------------------------
@@ -509,7 +507,7 @@ class MIDebiasClassifier(ClassifierMixin, _MIDebias):  # type: ignore[misc]
         else:
             self.classes_: NDArray[Any] = classes
         if len(classes) < 2:
-            raise InputError(f"y holds one class only ({classes[0]!r}); a classifier needs two")
+            raise InputError(f"y holds one class only ({str(classes[0])!r}); a classifier needs two")
         k = len(self.classes_)
         target = torch.from_numpy(codes.astype(np.int64))
         return "classification", target, _itself if self.criterion == "separation" else None, k, k
@@ -715,7 +713,7 @@ def _itself(y: torch.Tensor) -> torch.Tensor:
 
 def _bins(target: torch.Tensor, n_bins: int) -> Groups:
     """y -> its quantile bin by the first output, on which separation is conditioned."""
-    if n_bins < 2:
+    if not isinstance(n_bins, Integral) or n_bins < 2:
         raise InputError(f"n_bins must be at least 2, got {n_bins!r}")
     inner = torch.linspace(0, 1, n_bins + 1, dtype=torch.float64)[1:-1]
     edges = torch.from_numpy(np.quantile(target[:, 0].numpy(), inner.numpy()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from enum import StrEnum
 from pathlib import Path
@@ -68,6 +69,8 @@ def audit(
     names = [n for given in attribute or () for n in given.split(",") if n]
     if not names:
         raise InputError("--attribute must name at least one column")
+    if max_leakage is not None and not math.isfinite(max_leakage):
+        raise InputError(f"--max-leakage must be a number of nats, got {max_leakage}")
     answers = [] if predictions is None else predictions.split(",")
     if answers and label is None:
         raise InputError("--predictions needs --label beside it")
