@@ -11,26 +11,16 @@ from torch import Tensor, nn
 
 from .attributes import Attribute, Attributes, Categorical, Continuous
 from .cross_fitting import cross_fit_classifier, cross_fit_ratio, normal_scores, whitened
-from .estimators import CLUB, NWJ, SMILE, BarberAgakov, DonskerVaradhan, GaussianMI, InfoNCE, JensenShannon
+from .estimators import DonskerVaradhan, GaussianMI
+from .estimators.by_name import CRITICS, DECODERS, NetworkName
+from .estimators.critic_estimator import SampledEstimator
 from .independence_test import permutation_p_value
 from .nearest_neighbours import nearest_neighbour_information
 from .protocols import InputError, MIEstimate, check_groups, check_representation
 
 __all__ = ["MIBracket", "bracket_mi", "estimate_mi"]
 
-EstimatorName = Literal[
-    "auto",
-    "gaussian",
-    "donsker_varadhan",
-    "nwj",
-    "jensen_shannon",
-    "smile",
-    "info_nce",
-    "club",
-    "barber_agakov",
-]
-_CRITICS = {"nwj": NWJ, "jensen_shannon": JensenShannon, "smile": SMILE, "info_nce": InfoNCE}
-_DECODERS = {"club": CLUB, "barber_agakov": BarberAgakov}
+EstimatorName = Literal["auto", "gaussian"] | NetworkName
 _FEW_COLUMNS = 6  # of z and c together, up to which neighbours are asked as well
 _LEAST_IN_FOLD = 10
 _EVALUATED = 1000  # pairs at a time; what an InfoNCE estimate can reach is the logarithm of this
@@ -135,7 +125,7 @@ def estimate_mi(
         result = _gaussian(z, values, groups)
     elif estimator == "donsker_varadhan":
         result = _donsker_varadhan(z, values, groups, n_folds, max_steps or 2000, random_state)
-    elif estimator in _CRITICS or estimator in _DECODERS:
+    elif estimator in CRITICS or estimator in DECODERS:
         result = _trained(estimator, z, values, attribute, groups, n_folds, max_steps or 2000, random_state)
     else:
         raise InputError(
@@ -278,12 +268,13 @@ def _trained(
     if isinstance(attribute, Continuous):
         attribute = Continuous(c.shape[1])
     fold = torch.arange(len(z)) % n_folds
-    values, late, model = [], False, None
+    values, late = [], False
+    model: SampledEstimator | None = None
     for k in range(n_folds):
-        if name in _CRITICS:
-            model = _CRITICS[name](z.shape[1], c.shape[1], n_groups=n_groups, seed=seed + k)
+        if name in CRITICS:
+            model = CRITICS[name](z.shape[1], c.shape[1], n_groups=n_groups, seed=seed + k)
         else:
-            model = _DECODERS[name](z.shape[1], attribute, n_groups=n_groups, seed=seed + k)
+            model = DECODERS[name](z.shape[1], attribute, n_groups=n_groups, seed=seed + k)
         fit = (fold != k).nonzero().squeeze(1)
         aside, fit = fit[: len(fit) // 8], fit[len(fit) // 8 :]
         late = _early_stopped(model, z, c, groups, fit, aside, max_steps) or late

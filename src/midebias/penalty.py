@@ -6,7 +6,7 @@ import contextlib
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,17 +14,8 @@ from torch import Tensor, nn
 from .attributes import Attribute, Continuous
 from .balancing import Balance, DualAscent, GradientBalance
 from .distributed import Pool, Ranks, Traffic, world
-from .estimators import (
-    CLUB,
-    NWJ,
-    SMILE,
-    BarberAgakov,
-    DonskerVaradhan,
-    GaussianMI,
-    InfoNCE,
-    JensenShannon,
-    LearnedGaussianMI,
-)
+from .estimators import GaussianMI, LearnedGaussianMI
+from .estimators.by_name import CRITICS, DECODERS, NetworkName
 from .health import Health
 from .marginals import Bank
 from .preconditioning import precondition
@@ -33,26 +24,7 @@ from .representations import FeatureMap, Shape, Summary, Tokens, check_shape, wi
 
 __all__ = ["FeatureMap", "Health", "MIPenalty", "Tokens"]
 
-EstimatorName = Literal[
-    "gaussian_learned",
-    "gaussian",
-    "gaussian_linear",
-    "donsker_varadhan",
-    "nwj",
-    "jensen_shannon",
-    "smile",
-    "info_nce",
-    "club",
-    "barber_agakov",
-]
-_CRITICS = {
-    "donsker_varadhan": DonskerVaradhan,
-    "nwj": NWJ,
-    "jensen_shannon": JensenShannon,
-    "smile": SMILE,
-    "info_nce": InfoNCE,
-}
-_DECODERS = {"club": CLUB, "barber_agakov": BarberAgakov}
+EstimatorName = Literal["gaussian_learned", "gaussian", "gaussian_linear"] | NetworkName
 
 _FILL = 64  # pairs a closed form is computed from, at least, where the bank holds them
 
@@ -513,10 +485,10 @@ class MIPenalty(nn.Module):
 
 
 def _builder(name: str, attribute: Attribute, n_groups: int, seed: int) -> Callable[[int, int], nn.Module]:
-    if name in _CRITICS:
-        return lambda dim, width: _CRITICS[name](dim, width, n_groups=n_groups, seed=seed)
-    if name in _DECODERS:
-        return lambda dim, _: _DECODERS[name](dim, attribute, n_groups=n_groups, seed=seed)
+    if name in CRITICS:
+        return lambda dim, width: CRITICS[name](dim, width, n_groups=n_groups, seed=seed)
+    if name in DECODERS:
+        return lambda dim, _: DECODERS[name](dim, attribute, n_groups=n_groups, seed=seed)
     degree: Literal[1, 2] = 2 if isinstance(attribute, Continuous) and attribute.dim <= 8 else 1
     if name == "gaussian_learned":
         return lambda dim, width: LearnedGaussianMI(dim, width, attribute_degree=degree, seed=seed)
@@ -526,5 +498,5 @@ def _builder(name: str, attribute: Attribute, n_groups: int, seed: int) -> Calla
         )
     if name == "gaussian_linear":
         return lambda dim, width: GaussianMI(attribute_degree=degree, group_signs=True, ridge=1e-2, seed=seed)
-    names = ", ".join(map(repr, get_args(EstimatorName)))
+    names = ", ".join(map(repr, ("gaussian_learned", "gaussian", "gaussian_linear", *CRITICS, *DECODERS)))
     raise InputError(f"estimator must be one of {names}, or a callable, got {name!r}")

@@ -16,6 +16,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -30,9 +31,9 @@ from sklearn.base import (
     RegressorMixin,
     TransformerMixin,
 )
-from sklearn.utils import check_array, check_random_state
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from .attributes import Attribute
 from .networks import seeded
@@ -40,12 +41,11 @@ from .penalty import MIPenalty
 from .protocols import Criterion, InputError
 from .tabular_attributes import encode_sensitive, sensitive_columns_of
 from .tabular_preprocessing import Column, TablePreprocessor, columns_of_frame, is_frame, typed_column
+from .tabular_targets import Groups, as_labels, as_numbers, itself, moments, quantile_bins, refuse_missing
 from .tabular_training import Fit, TabularNetwork, TabularPenalty, TabularRows, Task
 from .training import EpochRecord
 
 __all__ = ["MIDebiasClassifier", "MIDebiasRegressor", "MIDebiasTransformer"]
-
-Groups = Callable[[torch.Tensor], torch.Tensor]
 
 _LEAST_ROWS = 5
 _MI_WEIGHTS = {"independence": 2.5, "separation": 3.0}
@@ -129,7 +129,7 @@ _PARAMETERS = """
     """
 
 
-class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
     """What the three estimators share. Subclasses say what y is."""
 
     def __init__(
@@ -402,11 +402,11 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     def _check_kept(self, target: torch.Tensor, kept: NDArray[Any]) -> None:
         """Whether the rows of positive weight can be learned from."""
 
+    @abstractmethod
     def _target(
         self, y: Any, n: int, again: bool, weights: NDArray[np.float64] | None
     ) -> tuple[Task, torch.Tensor, Groups | None, int, int]:
         """Task, y as a tensor, y -> the groups of separation, number of outputs, number of groups."""
-        raise NotImplementedError
 
     def _check_parameters(self) -> None:
         if self.criterion not in ("independence", "separation"):
@@ -432,7 +432,8 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         widths: Any = self.hidden_layer_sizes
         if not isinstance(widths, Sequence) or any(not isinstance(w, Integral) or int(w) < 1 for w in widths):
             raise InputError(f"hidden_layer_sizes must be whole numbers >= 1, got {widths!r}")
-        if not isinstance(self.validation_fraction, Real) or not 0 < self.validation_fraction < 1:
+        fraction: Any = self.validation_fraction
+        if not isinstance(fraction, Real) or not 0 < float(fraction) < 1:
             raise InputError(f"validation_fraction must lie in (0, 1), got {self.validation_fraction!r}")
 
     # -- predicting ------------------------------------------------------------------------------------------
@@ -499,7 +500,7 @@ class MIDebiasClassifier(ClassifierMixin, _MIDebias):  # type: ignore[misc]
     def _target(
         self, y: Any, n: int, again: bool, weights: NDArray[np.float64] | None
     ) -> tuple[Task, torch.Tensor, Groups | None, int, int]:
-        codes, classes = _labels(y, n)
+        codes, classes = as_labels(y, n)
         if again:
             if not np.array_equal(classes, self.classes_[np.isin(self.classes_, classes)]):
                 raise InputError("warm_start: y holds classes that the first fit did not see")
@@ -510,7 +511,7 @@ class MIDebiasClassifier(ClassifierMixin, _MIDebias):  # type: ignore[misc]
             raise InputError(f"y holds one class only ({str(classes[0])!r}); a classifier needs two")
         k = len(self.classes_)
         target = torch.from_numpy(codes.astype(np.int64))
-        return "classification", target, _itself if self.criterion == "separation" else None, k, k
+        return "classification", target, itself if self.criterion == "separation" else None, k, k
 
     def _check_kept(self, target: torch.Tensor, kept: NDArray[Any]) -> None:
         if len(torch.unique(target[torch.from_numpy(kept)])) < 2:
@@ -574,14 +575,14 @@ class MIDebiasRegressor(RegressorMixin, _MIDebias):  # type: ignore[misc]
     def _target(
         self, y: Any, n: int, again: bool, weights: NDArray[np.float64] | None
     ) -> tuple[Task, torch.Tensor, Groups | None, int, int]:
-        values, several = _numbers(y, n)
+        values, several = as_numbers(y, n)
         if not again:
-            self._center, self._scale = _moments(values, weights)
+            self._center, self._scale = moments(values, weights)
             self._several = several
         elif several != self._several or values.shape[1] != len(self._center):
             raise InputError(f"warm_start: y has another shape than in the first fit, {values.shape}")
         target = torch.from_numpy((values - self._center) / self._scale)
-        groups = _bins(target, self.n_bins) if self.criterion == "separation" else None
+        groups = quantile_bins(target, self.n_bins) if self.criterion == "separation" else None
         return "regression", target, groups, values.shape[1], self.n_bins
 
     def __sklearn_tags__(self) -> Any:
@@ -647,78 +648,19 @@ class MIDebiasTransformer(_MIDebias):
             if self.criterion == "separation":
                 raise InputError("criterion='separation' needs y; use 'independence' to go without")
             return "reconstruction", torch.empty(0), None, 0, 1
-        _refuse_missing(y)
+        refuse_missing(y)
         separate = self.criterion == "separation"
         if type_of_target(y, input_name="y").startswith("continuous"):
-            values, _ = _numbers(y, n)
-            center, scale = _moments(values, weights)
+            values, _ = as_numbers(y, n)
+            center, scale = moments(values, weights)
             target = torch.from_numpy((values - center) / scale)
-            return "regression", target, _bins(target, self.n_bins) if separate else None, values.shape[1], self.n_bins
-        codes, classes = _labels(y, n)
+            groups = quantile_bins(target, self.n_bins) if separate else None
+            return "regression", target, groups, values.shape[1], self.n_bins
+        codes, classes = as_labels(y, n)
         target = torch.from_numpy(codes.astype(np.int64))
         k = max(2, len(classes))
-        return "classification", target, _itself if separate else None, k, k
+        return "classification", target, itself if separate else None, k, k
 
 
 for _estimator in (MIDebiasClassifier, MIDebiasRegressor, MIDebiasTransformer):
     _estimator.__doc__ = (_estimator.__doc__ or "").rstrip() + "\n" + _PARAMETERS
-
-
-def _refuse_missing(y: Any) -> None:
-    if y is None:
-        raise InputError("requires y to be passed, but the target y is None")
-    values = np.asarray(y, dtype=object)
-    missing = np.array([v is None or (isinstance(v, float) and math.isnan(v)) for v in values.ravel().tolist()])
-    if missing.any():
-        raise InputError(
-            f"Input y contains NaN: {int(missing.sum())} labels are missing, the first in row "
-            f"{int(missing.argmax()) // max(1, values[:1].size)}; leave those rows out"
-        )
-
-
-def _labels(y: Any, n: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Codes (n,) and the classes they stand for."""
-    _refuse_missing(y)
-    labels = column_or_1d(y, warn=True)
-    if labels.dtype.kind == "f" and np.isinf(labels).any():
-        raise InputError("Input y contains infinity")
-    check_classification_targets(labels)
-    if len(labels) != n:
-        raise InputError(f"y has {len(labels)} rows, X has {n}: inconsistent numbers of samples")
-    classes, codes = np.unique(labels, return_inverse=True)
-    return codes, classes
-
-
-def _numbers(y: Any, n: int) -> tuple[NDArray[np.float64], bool]:
-    """y as (n, n_outputs), and whether it came with a second axis."""
-    _refuse_missing(y)
-    values = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
-    if len(values) != n:
-        raise InputError(f"y has {len(values)} rows, X has {n}: inconsistent numbers of samples")
-    return (values, True) if values.ndim == 2 else (values[:, None], False)
-
-
-def _moments(
-    values: NDArray[np.float64], weights: NDArray[np.float64] | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation of each column; the latter is 1 where a column does not vary."""
-    center = np.average(values, axis=0, weights=weights)
-    spread = np.sqrt(np.average((values - center) ** 2, axis=0, weights=weights))
-    return center, np.where(spread > 0, spread, 1.0)
-
-
-def _itself(y: torch.Tensor) -> torch.Tensor:
-    return y
-
-
-def _bins(target: torch.Tensor, n_bins: int) -> Groups:
-    """y -> its quantile bin by the first output, on which separation is conditioned."""
-    if not isinstance(n_bins, Integral) or n_bins < 2:
-        raise InputError(f"n_bins must be at least 2, got {n_bins!r}")
-    inner = torch.linspace(0, 1, n_bins + 1, dtype=torch.float64)[1:-1]
-    edges = torch.from_numpy(np.quantile(target[:, 0].numpy(), inner.numpy()))
-
-    def groups(y: torch.Tensor) -> torch.Tensor:
-        return torch.bucketize(y[:, 0].double().contiguous(), edges, right=True)
-
-    return groups

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -14,7 +15,7 @@ from ..protocols import Bound, InputError, check_groups, check_representation
 __all__ = ["CriticEstimator", "SampledEstimator"]
 
 
-class SampledEstimator(nn.Module):
+class SampledEstimator(nn.Module, ABC):
     """Base of estimators that draw from a generator and see z in units of its running moments."""
 
     bound: Bound
@@ -98,8 +99,9 @@ class SampledEstimator(nn.Module):
             optimizer.step()
         return float(loss.detach())
 
+    @abstractmethod
     def _value(self, z: Tensor, c: Tensor, groups: Tensor | None) -> Tensor:
-        raise NotImplementedError
+        """The estimate on checked pairs."""
 
     def _loss(self, z: Tensor, c: Tensor, groups: Tensor | None) -> Tensor:
         return -self._value(z, c, groups)
