@@ -184,6 +184,37 @@ def test_reproduce_covers_every_method_and_setting(tmp_path: Path, monkeypatch: 
     assert {c.limit for c in planned} == {6_000}
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["fairness", "--epochs", "3"], "--epochs applies to colored-mnist and biased-mnist and imdb only"),
+        (["estimators", "--network", "lnl"], "--network applies to"),
+        (["colored-mnist", "--root", "faces"], "--root applies to imdb only"),
+        (["fairness", "--resume", "estimators"], "holds the table estimators, not fairness"),
+        (["--resume", "damaged"], "holds no table that can go on"),
+        (["--resume", "nowhere"], "holds no comparison that can go on"),
+        (["colored-mnist", "--seeds", "one"], "--seeds must be numbers"),
+        ([], "name a table"),
+    ],
+)
+def test_reproduce_refuses_what_does_not_go_together(
+    arguments: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = "midebias reproduce estimators --seeds 0"
+    for folder, record in (("estimators", {"rows": [], "seed": [0], "n": 2000}), ("damaged", {"rows": 1})):
+        Path(folder).mkdir()
+        (Path(folder) / "results.json").write_text(json.dumps({"command": command} | record))
+    before = sorted(tmp_path.rglob("*"))
+    assert run(["reproduce", *arguments]) == 2
+    assert said in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_arrays_without_a_test_part_are_split(tmp_path: Path) -> None:
     parts = read_labelled_arrays(write_arrays(tmp_path / "a.npz", n=50, test=False), seed=1)
     assert (len(parts["train"]["y"]), len(parts["test"]["y"])) == (40, 10)

@@ -10,10 +10,11 @@ import typer
 from .. import __version__
 from ..protocols import DataError, InputError
 from .audit import audit
-from .compare import compare, reproduce
+from .compare import compare
 from .data import data
 from .demo import demo
 from .doctor import doctor
+from .reproduce import reproduce
 from .sweep import sweep
 from .train import train
 

@@ -1,12 +1,11 @@
-"""``midebias compare`` and ``midebias reproduce``: methods side by side, over settings and seeds."""
+"""``midebias compare``: methods side by side on images, over settings and seeds."""
 
 from __future__ import annotations
 
 import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import asdict, replace
-from enum import StrEnum
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,33 +16,23 @@ from ..benchmarks.comparison import CEILING, Cell, Comparison, comparison_table,
 from ..benchmarks.image_data import check_setting
 from ..benchmarks.images import Network, build_method, parse_method
 from ..benchmarks.results import new_run_folder
-from ..datasets import BIASED_MNIST_RHOS, COLORED_MNIST_VARIANCES, read_palette
+from ..datasets import read_palette
 from ..html_report import write_html_report
 from ..methods import METHODS
 from ..protocols import DataError, InputError
 from ..report import draw_comparison, draw_training
 from ..run_pages import compared, trained
 from .console import cells_bar, console, show_plain_table
-from .estimators import reproduce_estimators, resume_estimators
-from .faces import reproduce_faces
-from .options import Config, ImageSize, OutputDir, PaletteFile
+from .options import Config, ImageSize, Jobs, Only, OutputDir, PaletteFile, Resume, numbers
 
-__all__ = ["compare", "reproduce"]
+__all__ = ["REFERENCE_STEPS", "begun", "compare", "resumed", "run_comparison"]
 
-_REFERENCE_STEPS = 400  # an epoch of the recipe costs dozens of ours
+REFERENCE_STEPS = 400  # an epoch of the recipe costs dozens of ours
 
 _TITLES = {
     False: "Accuracy on the test",
     True: "Accuracy on held-out training images, weighted so that the attribute says nothing; I(Z;C|Y)",
 }
-
-_Only = Annotated[
-    str | None, typer.Option(help="Run only these of its methods now, and leave the others for another time.")
-]
-_Jobs = Annotated[
-    int, typer.Option(min=1, help="Runs at a time; they share the processor, and so their seconds mean less.")
-]
-_Resume = Annotated[Path | None, typer.Option(help="Run folder to go on with; all other options come from it.")]
 
 
 def compare(
@@ -68,7 +57,7 @@ def compare(
     limit: Annotated[int | None, typer.Option(min=512, help="First so many training images only.")] = None,
     reference_steps: Annotated[
         int, typer.Option(min=1, help="Steps after which the reference recipe ends.")
-    ] = _REFERENCE_STEPS,
+    ] = REFERENCE_STEPS,
     palette: PaletteFile = None,
     image_size: ImageSize = None,
     batch_size: Annotated[int | None, typer.Option(min=2, help="Default is each method's own.")] = None,
@@ -76,9 +65,9 @@ def compare(
         bool,
         typer.Option("--held-out", help="Judge on a quarter of the training images, biased as they are: to choose by."),
     ] = False,
-    resume: _Resume = None,
-    only: _Only = None,
-    jobs: _Jobs = 1,
+    resume: Resume = None,
+    only: Only = None,
+    jobs: Jobs = 1,
     output_dir: OutputDir = Path("runs"),
 ) -> None:
     """Compare methods on one data set: same network, same data, same test; one row per method, setting and seed.
@@ -86,7 +75,7 @@ def compare(
     Example: midebias compare biased-mnist --methods plain,group_dro,mib --settings 0.995,0.990 --seeds 0,1
     """
     if resume is not None:
-        _run(_resumed(resume), only, jobs)
+        run_comparison(resumed(resume), only, jobs)
         return
     if only is not None:
         raise InputError("--only goes with --resume; --methods names those of a new comparison")
@@ -97,7 +86,7 @@ def compare(
         dataset,
         _settings(dataset, settings),
         _methods(methods),
-        [_number(s, int, "--seeds") for s in seeds.split(",")],
+        numbers(seeds, int, "--seeds"),
         epochs=epochs,
         network=str(network),
         limit=limit,
@@ -118,110 +107,10 @@ def compare(
     ):
         command += "" if value is None else f" --{option} {shlex.quote(str(value))}"
     command += " --held-out" if held_out else ""
-    _run(_begun("compare", cells, command, output_dir), None, jobs)
+    run_comparison(begun("compare", cells, command, output_dir), None, jobs)
 
 
-class _Table(StrEnum):
-    colored_mnist = "colored-mnist"
-    biased_mnist = "biased-mnist"
-    imdb = "imdb"
-    fairness = "fairness"
-    estimators = "estimators"
-
-
-def reproduce(
-    table: Annotated[_Table | None, typer.Argument(help="Which table.")] = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="One setting, one seed, 6,000 images: minutes, not a day.")
-    ] = False,
-    network: Annotated[Network, typer.Option(help="The paper's, or that of Learning Not to Learn.")] = Network.paper,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training set.")] = 5,
-    seeds: Annotated[str | None, typer.Option(help="Whole numbers joined by commas; default 0,1,2.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="One seed instead of --seeds.")] = None,
-    root: Annotated[Path | None, typer.Option(help="The imdb_crop folder. imdb only.")] = None,
-    lists: Annotated[
-        Path | None, typer.Option(help="Folder of eb1.txt, eb2.txt and test.txt, the authors' split. imdb only.")
-    ] = None,
-    encoder: Annotated[str, typer.Option(help="resnet50 or small. imdb only.")] = "resnet50",
-    weights: Annotated[
-        str | None, typer.Option(help="'pretrained' or a file with a state dict of resnet50. imdb only.")
-    ] = None,
-    image_size: Annotated[int, typer.Option(min=8, help="Pixels a side. imdb only.")] = 224,
-    config: Config = None,
-    resume: _Resume = None,
-    only: _Only = None,
-    jobs: _Jobs = 1,
-    output_dir: OutputDir = Path("runs"),
-) -> None:
-    """Make a table anew: all methods, all settings, three seeds, published figures beside ours.
-
-    'estimators' is that of `estimate_mi` beside known mutual information; --only names some of its tasks.
-
-    imdb trains plain, the reference recipe and ours on EB1 and EB2 of the faces in --root, also needed to --resume.
-
-    Example: midebias reproduce colored-mnist --quick
-    """
-    if table is _Table.imdb:
-        chosen = seeds or ("0" if quick else "0,1,2")
-        reproduce_faces(
-            root,
-            methods=("plain", "reference", "mib") if only is None else tuple(only.split(",")),
-            seeds=[_number(s, int, "--seeds") for s in (chosen if seed is None else str(seed)).split(",")],
-            epochs=epochs,
-            encoder=encoder,
-            weights=weights,
-            image_size=image_size,
-            lists=lists,
-            quick=quick,
-            resume=resume,
-            output_dir=output_dir,
-        )
-        return
-    if root is not None:
-        raise InputError("--root applies to imdb only")
-    if table is _Table.fairness or (resume is not None and _is_fairness(resume)):
-        from .fairness import reproduce_fairness  # needs the benchmark extra
-
-        chosen = str(seed) if seed is not None else seeds or ("0" if quick else "0,1,2")
-        runs = [_number(s, int, "--seeds") for s in chosen.split(",")]
-        reproduce_fairness(seeds=runs, quick=quick, only=only, resume=resume, output_dir=output_dir)
-        return
-    if resume is not None and not resume_estimators(resume, only, jobs):
-        _run(_resumed(resume), only, jobs)
-    if resume is not None:
-        return
-    if table is None:
-        raise InputError("name a table, or a run folder with --resume")
-    seeds = str(seed) if seed is not None else seeds or ("0" if quick else "0,1,2")
-    if table is _Table.estimators:
-        reproduce_estimators([_number(s, int, "--seeds") for s in seeds.split(",")], quick, only, jobs, output_dir)
-        return
-    every: Sequence[float] = COLORED_MNIST_VARIANCES if table is _Table.colored_mnist else BIASED_MNIST_RHOS
-    cells = grid(
-        str(table),
-        [every[len(every) // 2]] if quick else list(every),
-        list(METHODS),
-        [_number(s, int, "--seeds") for s in seeds.split(",")],
-        epochs=epochs,
-        network=str(network),
-        limit=6_000 if quick else None,
-        reference_steps=24 if quick else _REFERENCE_STEPS,
-    )
-    # One is enough: without the bias the settings hardly differ.
-    cells.append(replace(cells[0], method=CEILING))
-    command = f"midebias reproduce {table}{' --quick' if quick else ''} --network {network} --epochs {epochs}"
-    command += f" --seeds {seeds}"
-    _run(_begun(f"reproduce-{table}", cells, command, output_dir), only, jobs)
-
-
-def _is_fairness(folder: Path) -> bool:
-    try:
-        return yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")).get("table") == "fairness"
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError):
-        return False
-
-
-def _begun(name: str, cells: Sequence[Cell], command: str, output_dir: Path) -> Comparison:
+def begun(name: str, cells: Sequence[Cell], command: str, output_dir: Path) -> Comparison:
     """A comparison in a new run folder, which is made once the cells are known to be sound."""
     comparison = Comparison(output_dir, cells, command=command)
     for cell in cells:
@@ -238,7 +127,8 @@ def _begun(name: str, cells: Sequence[Cell], command: str, output_dir: Path) -> 
     return comparison
 
 
-def _resumed(folder: Path) -> Comparison:
+def resumed(folder: Path) -> Comparison:
+    """The comparison a run folder holds, to go on with."""
     try:
         config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
         cells, command = [Cell(**c) for c in config["cells"]], str(config["command"])
@@ -247,7 +137,8 @@ def _resumed(folder: Path) -> Comparison:
     return Comparison(folder, cells, command=command)
 
 
-def _run(comparison: Comparison, only: str | None, jobs: int) -> None:
+def run_comparison(comparison: Comparison, only: str | None, jobs: int) -> None:
+    """Run what is missing, of the methods in ``only``; write pictures, page and table."""
     cells, folder = comparison.cells, comparison.folder
     console.print(f"{len(cells)} runs, {len(comparison.finished())} of them done; folder {folder}", soft_wrap=True)
     wanted = None if only is None else _methods(only)
@@ -292,11 +183,4 @@ def _settings(dataset: str, text: str | None) -> list[float | None]:
         return [None]
     if text is None:
         return [0.020 if dataset == "colored-mnist" else 0.999]
-    return [_number(s, float, "--settings") for s in text.split(",")]
-
-
-def _number(text: str, kind: type[Any], option: str) -> Any:
-    try:
-        return kind(text)
-    except ValueError as error:
-        raise InputError(f"{option} must be numbers joined by commas, got {text!r}") from error
+    return list(numbers(text, float, "--settings"))

@@ -10,7 +10,7 @@ from typing import Any
 from ..benchmarks.estimators import estimator_rows, estimator_summary
 from ..benchmarks.results import new_run_folder, results_document, write_json
 from ..datasets.synthetic import TASKS
-from ..protocols import InputError
+from ..protocols import DataError, InputError
 from ..report import draw_estimators
 from .console import cells_bar, console, show_plain_table
 
@@ -24,19 +24,22 @@ def reproduce_estimators(seeds: Sequence[int], quick: bool, only: str | None, jo
     wanted = _tasks(only)
     command = f"midebias reproduce estimators --seeds {','.join(map(str, seeds))}{' --quick' if quick else ''}"
     document = results_document(command, list(seeds), [], n=2_000 if quick else 10_000)
-    _run(new_run_folder(output_dir, "reproduce-estimators"), document, wanted, jobs)
+    folder = new_run_folder(output_dir, "reproduce-estimators")
+    write_json(folder / "results.json", document)
+    _run(folder, document, wanted, jobs)
 
 
-def resume_estimators(folder: Path, only: str | None, jobs: int) -> bool:
-    """Go on with a run of `reproduce_estimators`; False when the folder holds another command's."""
+def resume_estimators(folder: Path, only: str | None, jobs: int) -> None:
+    """Go on with a run of `reproduce_estimators`. Raises `DataError` when its record cannot be read."""
+    path = folder / "results.json"
     try:
-        document = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-        ours = document["command"].startswith("midebias reproduce estimators")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return False
-    if ours:
-        _run(folder, document, _tasks(only), jobs)
-    return bool(ours)
+        document = json.loads(path.read_text(encoding="utf-8"))
+        complete = isinstance(document["rows"], list) and document["seed"] and document["n"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"--resume {folder} holds no table that can go on ({error})") from error
+    if not complete:
+        raise DataError(f"--resume {folder} holds no table that can go on: {path.name} names no seeds")
+    _run(folder, document, _tasks(only), jobs)
 
 
 def _tasks(only: str | None) -> list[str]:

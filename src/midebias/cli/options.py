@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import yaml
 
 from ..protocols import InputError
 
-__all__ = ["Config", "ImageSize", "OutputDir", "PaletteFile"]
+__all__ = ["Config", "ImageSize", "Jobs", "Only", "OutputDir", "PaletteFile", "Resume", "numbers"]
 
 
 def _from_file(context: typer.Context, path: Path | None) -> Path | None:
@@ -44,3 +44,18 @@ PaletteFile = Annotated[
 ImageSize = Annotated[
     int | None, typer.Option(min=1, help="Scale images to so many pixels a side. Folders of images only.")
 ]
+Only = Annotated[
+    str | None, typer.Option(help="Run only these of its methods now, and leave the others for another time.")
+]
+Jobs = Annotated[
+    int, typer.Option(min=1, help="Runs at a time; they share the processor, and so their seconds mean less.")
+]
+Resume = Annotated[Path | None, typer.Option(help="Run folder to go on with; all other options come from it.")]
+
+
+def numbers(text: str, kind: type[Any], option: str) -> list[Any]:
+    """Numbers joined by commas. Raises `InputError` that names ``option``."""
+    try:
+        return [kind(part) for part in str(text).split(",")]
+    except ValueError as error:
+        raise InputError(f"{option} must be numbers joined by commas, got {text!r}") from error

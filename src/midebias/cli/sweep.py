@@ -19,7 +19,7 @@ from ..benchmarks.weight_choice import RULE, WeightTrial, choose, on_front
 from ..html_report import write_html_report
 from ..protocols import DataError, InputError
 from .console import cells_bar, console, show_plain_table
-from .options import Config, ImageSize, OutputDir
+from .options import Config, ImageSize, OutputDir, numbers
 
 __all__ = ["sweep"]
 
@@ -64,7 +64,7 @@ def sweep(
         options = _resumed(resume, options)
     if options["dataset"] is None:
         raise InputError("name a data set, or a run folder with --resume")
-    given, run_seeds = _numbers(options["weights"], float, "--weights"), _numbers(options["seeds"], int, "--seeds")
+    given, run_seeds = numbers(options["weights"], float, "--weights"), numbers(options["seeds"], int, "--seeds")
     if any(not _LOW <= w <= _HIGH for w in given):
         raise InputError(f"--weights must lie between {_LOW} and {_HIGH}, got {options['weights']}")
     check_setting(options["dataset"], options["setting"], image_size=options["image_size"])
@@ -191,10 +191,3 @@ def _resumed(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
         return {k: kept[k] for k in options}
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
         raise DataError(f"--resume {folder} holds no sweep that can go on ({error})") from error
-
-
-def _numbers(text: str, kind: type[Any], option: str) -> list[Any]:
-    try:
-        return [kind(part) for part in str(text).split(",")]
-    except ValueError as error:
-        raise InputError(f"{option} must be numbers joined by commas, got {text!r}") from error

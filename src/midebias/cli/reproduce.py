@@ -1,0 +1,156 @@
+"""``midebias reproduce``: a table of the documentation anew, or on from where it was stopped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from ..benchmarks.comparison import CEILING, grid
+from ..benchmarks.images import Network
+from ..datasets import BIASED_MNIST_RHOS, COLORED_MNIST_VARIANCES
+from ..methods import METHODS
+from ..protocols import InputError
+from .compare import REFERENCE_STEPS, begun, resumed, run_comparison
+from .estimators import reproduce_estimators, resume_estimators
+from .faces import reproduce_faces
+from .options import Config, Only, OutputDir, Resume, numbers
+
+__all__ = ["reproduce"]
+
+
+class _Table(StrEnum):
+    colored_mnist = "colored-mnist"
+    biased_mnist = "biased-mnist"
+    imdb = "imdb"
+    fairness = "fairness"
+    estimators = "estimators"
+
+
+_IMAGES = (_Table.colored_mnist, _Table.biased_mnist)
+# Which tables an option is of; those that are not here are of all.
+_OF = {
+    "network": _IMAGES,
+    "epochs": (*_IMAGES, _Table.imdb),
+    "jobs": (*_IMAGES, _Table.estimators),
+    "root": (_Table.imdb,),
+    "lists": (_Table.imdb,),
+    "encoder": (_Table.imdb,),
+    "weights": (_Table.imdb,),
+    "image_size": (_Table.imdb,),
+}
+
+
+def reproduce(
+    table: Annotated[_Table | None, typer.Argument(help="Which table.")] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="One seed, fewer settings, less data: minutes, not a day.")
+    ] = False,
+    network: Annotated[
+        Network | None, typer.Option(help="The paper's, which is the default, or that of Learning Not to Learn.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training set; default 5.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Whole numbers joined by commas; default 0,1,2.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="One seed instead of --seeds.")] = None,
+    root: Annotated[Path | None, typer.Option(help="The imdb_crop folder. imdb only.")] = None,
+    lists: Annotated[
+        Path | None, typer.Option(help="Folder of eb1.txt, eb2.txt and test.txt, the authors' split. imdb only.")
+    ] = None,
+    encoder: Annotated[str | None, typer.Option(help="resnet50, which is the default, or small. imdb only.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="'pretrained' or a file with a state dict of resnet50. imdb only.")
+    ] = None,
+    image_size: Annotated[int | None, typer.Option(min=8, help="Pixels a side; default 224. imdb only.")] = None,
+    config: Config = None,
+    resume: Resume = None,
+    only: Only = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Runs at a time, default 1; they share the processor: their seconds mean less."),
+    ] = None,
+    output_dir: OutputDir = Path("runs"),
+) -> None:
+    """Make a table anew: all methods, all settings, three seeds, published figures beside ours.
+
+    'estimators' is that of `estimate_mi` beside known mutual information; --only names some of its tasks.
+
+    imdb trains plain, the reference recipe and ours on EB1 and EB2 of the faces in --root, also needed to --resume.
+
+    Example: midebias reproduce colored-mnist --quick
+    """
+    held = None if resume is None else _table_in(resume)
+    if held is not None and table not in (None, held):
+        raise InputError(f"--resume {resume} holds the table {held}, not {table}")
+    table = held or table
+    if table is None and resume is None:
+        raise InputError("name a table, or a run folder with --resume")
+    given = {
+        "network": network, "epochs": epochs, "jobs": jobs, "root": root, "lists": lists, "encoder": encoder,
+        "weights": weights, "image_size": image_size,
+    }  # fmt: skip
+    for option, of in _OF.items():
+        if table is not None and given[option] is not None and table not in of:
+            raise InputError(f"--{option.replace('_', '-')} applies to {' and '.join(of)} only")
+    chosen = str(seed) if seed is not None else seeds or ("0" if quick else "0,1,2")
+    run_seeds = numbers(chosen, int, "--seeds")
+    if table is _Table.imdb:
+        reproduce_faces(
+            root, methods=("plain", "reference", "mib") if only is None else tuple(only.split(",")), seeds=run_seeds,
+            epochs=epochs or 5, encoder=encoder or "resnet50", weights=weights, image_size=image_size or 224,
+            lists=lists, quick=quick, resume=resume, output_dir=output_dir,
+        )  # fmt: skip
+    elif table is _Table.fairness:
+        from .fairness import reproduce_fairness  # needs the benchmark extra
+
+        reproduce_fairness(seeds=run_seeds, quick=quick, only=only, resume=resume, output_dir=output_dir)
+    elif table is _Table.estimators:
+        if resume is not None:
+            resume_estimators(resume, only, jobs or 1)
+        else:
+            reproduce_estimators(run_seeds, quick, only, jobs or 1, output_dir)
+    elif resume is not None:
+        run_comparison(resumed(resume), only, jobs or 1)
+    else:
+        assert table is not None
+        _images(table, network or Network.paper, epochs or 5, run_seeds, quick, only, jobs or 1, output_dir)
+
+
+def _images(
+    table: _Table, network: Network, epochs: int, seeds: Sequence[int], quick: bool, only: str | None, jobs: int,
+    output_dir: Path,
+) -> None:  # fmt: skip
+    every: Sequence[float] = COLORED_MNIST_VARIANCES if table is _Table.colored_mnist else BIASED_MNIST_RHOS
+    cells = grid(
+        str(table),
+        [every[len(every) // 2]] if quick else list(every),
+        list(METHODS),
+        seeds,
+        epochs=epochs,
+        network=str(network),
+        limit=6_000 if quick else None,
+        reference_steps=24 if quick else REFERENCE_STEPS,
+    )
+    # One is enough: without the bias the settings hardly differ.
+    cells.append(replace(cells[0], method=CEILING))
+    command = f"midebias reproduce {table}{' --quick' if quick else ''} --network {network} --epochs {epochs}"
+    command += f" --seeds {','.join(map(str, seeds))}"
+    run_comparison(begun(f"reproduce-{table}", cells, command, output_dir), only, jobs)
+
+
+def _table_in(folder: Path) -> _Table | None:
+    """Which table a run folder holds, by the command that its record names; None where it names none."""
+    for name, read in (("config.yaml", yaml.safe_load), ("results.json", json.loads)):
+        try:
+            record: Any = read((folder / name).read_text(encoding="utf-8"))
+            words = str(record["command"]).split()
+        except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
+            continue
+        if words[:2] == ["midebias", "reproduce"] and words[2:3] and words[2] in set(_Table):
+            return _Table(words[2])
+    return None
