@@ -23,7 +23,7 @@ from ..representations import FeatureMap
 from ..training import TrainingRun
 from .process import peak_memory_mb
 
-__all__ = ["FaceRun", "FacesTraining", "ResNet50Faces", "SmallFaces", "faces_table", "run_faces"]
+__all__ = ["FaceRun", "FacesTraining", "ResNet50Faces", "SmallFaces", "faces_table", "load_backbone", "run_faces"]
 
 ENCODERS = ("resnet50", "small")
 
@@ -93,7 +93,7 @@ class ResNet50Faces(Classifier):
         pretrained = weights == "pretrained"
         body = resnet50(weights=ResNet50_Weights.IMAGENET1K_V1 if pretrained else None)
         if weights is not None and not pretrained:
-            body.load_state_dict(_state_dict(Path(weights)), strict=False)
+            load_backbone(body, Path(weights))
         self.stem = nn.Sequential(body.conv1, body.bn1, body.relu, body.maxpool)
         self.stages = nn.ModuleList([body.layer1, body.layer2, body.layer3, body.layer4])
         self.embedding, self.head = nn.Conv2d(2048, 128, 7), nn.Linear(128, 2)
@@ -108,16 +108,38 @@ class ResNet50Faces(Classifier):
         return first, third, z
 
 
+def load_backbone(body: nn.Module, path: Path) -> None:
+    """Fill ``body`` but for its last layer ``fc``, which is not used.
+
+    Raises
+    ------
+    DataError
+        When the file cannot be read or is not of this network; the message names it.
+    """
+    state = {k: v for k, v in _state_dict(path).items() if not k.startswith("fc.")}
+    try:
+        left = body.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        raise DataError(f"weights {path} do not fit: {str(error).splitlines()[-1].strip()}") from error
+    missing = [k for k in left.missing_keys if not k.startswith("fc.")]
+    if missing or left.unexpected_keys:
+        what = f"lack {missing[0]}" if missing else f"hold {left.unexpected_keys[0]}, which the network does not have"
+        raise DataError(f"weights {path} do not fit: they {what}")
+
+
 def _state_dict(path: Path) -> Mapping[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
-            return load_file(path)
-        loaded: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-        return loaded
+            loaded: Mapping[str, Tensor] = load_file(path)
+        else:
+            loaded = torch.load(path, map_location="cpu", weights_only=True)  # tensors, no code
     except Exception as error:
         raise DataError(f"weights {path} cannot be read as a state dict ({error})") from error
+    if not isinstance(loaded, Mapping) or not all(isinstance(v, Tensor) for v in loaded.values()):
+        raise DataError(f"weights {path} cannot be read as a state dict: it holds something else")
+    return loaded
 
 
 @dataclass(frozen=True)
