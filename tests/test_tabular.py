@@ -264,6 +264,8 @@ def test_a_table_trains_from_the_command_line(tmp_path: Path, suffix: str) -> No
         (["--label", "pay", "--attribute", "sex"], "has no column 'pay'; it has merit, sex, paid"),
         (["--label", "paid", "--attribute", "paid"], "name the same column 'paid'"),
         (["--label", "merit", "--attribute", "sex"], "has 120 values"),
+        (["--label", "paid", "--attribute", "sex", "--method", "plain"], "--method applies to images only"),
+        (["--label", "paid", "--attribute", "sex", "--limit", "600"], "--limit applies to images only"),
     ],
 )
 def test_a_table_that_does_not_fit_is_one_sentence(

@@ -65,7 +65,7 @@ def train_table(
         raise DataError(f"{path}: column {label!r} has {frame[label].nunique():,} values; a label has 100 at most")
     counts = frame[label].value_counts()
     if len(counts) < 2:
-        raise DataError(f"{path}: column {label!r} has one value only, {counts.index[0]!r}")
+        raise DataError(f"{path}: column {label!r} has one value only, {str(counts.index[0])!r}")
     train, test = train_test_split(
         frame, test_size=0.25, random_state=seed, stratify=frame[label] if counts.min() >= 2 else None
     )

@@ -110,6 +110,15 @@ def train(
     if dataset is None:
         raise InputError("name a data set, or a run folder with --resume")
     if is_table(dataset):
+        of_images: dict[str, Any] = {
+            "variance": variance, "rho": rho, "estimator": estimator, "critic-steps": critic_steps,
+            "rebalance": rebalance, "palette": palette, "image-size": image_size, "limit": limit,
+            "max-steps": max_steps, "method": None if method == _OURS else method,
+            "network": None if network == Network.paper else network,
+        }  # fmt: skip
+        for option, value in of_images.items():
+            if value is not None:
+                raise InputError(f"--{option} applies to images only, and {dataset} is a table")
         train_table(
             Path(dataset), label=label, attribute=attribute, criterion="separation" if criterion is None else
             str(criterion), mi_weight=mi_weight, max_mi=max_mi, epochs=epochs, seed=seed, output_dir=output_dir,  # type: ignore[arg-type]
