@@ -285,6 +285,19 @@ def test_options_of_tables_do_not_go_with_images(capsys: pytest.CaptureFixture[s
     assert "--label applies to tables" in capsys.readouterr().err
 
 
+def test_a_run_that_breaks_down_leaves_the_others_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(split: object, seed: int, **options: object) -> None:
+        raise RuntimeError("diverged\nat a second line")
+
+    monkeypatch.setitem(METHODS, "midebias", broken)
+    cells = [c for c in fair_cells(seeds=[0], quick=True) if c.method in ("midebias", "logistic_regression")]
+    cells = [c for c in cells if c.dataset == "german"]
+    table = FairnessTable(tmp_path, cells, command="x")
+    assert {cell.method for cell, _ in table.run()} == {"logistic_regression"}
+    assert set(table.failed.values()) == {"RuntimeError: diverged"}
+    assert len(table.failed) + len(table.finished()) == len(cells)
+
+
 def test_a_run_of_the_fairness_table_is_kept_and_summarised(tmp_path: Path) -> None:
     cells = [FairCell("german", "age", "midebias", "", {"epochs": 2}, fold, limit=300, probe=False) for fold in (0, 1)]
     whole = FairnessTable(tmp_path, cells, command="test")

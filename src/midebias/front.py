@@ -52,8 +52,8 @@ def draw_front(path: Path, summary: Sequence[Mapping[str, Any]]) -> None:
         below = [e for e in entries if e["accuracy"] < lowest]
         entries = [e for e in entries if e["accuracy"] >= lowest]
         if below:
-            said = "; ".join(f"{_LOOKS[e['method']][0]}, {e['setting']}: {e['accuracy']:.2f}" for e in below)
-            axes[0].text(0.99, 0.02, f"below: {said}", transform=axes[0].transAxes, ha="right", fontsize=7, color=_INK)
+            said = "\n".join(f"{_LOOKS[e['method']][0]}, {e['setting']}: {e['accuracy']:.2f}" for e in below)
+            axes[0].text(0.99, 0.02, f"below:\n{said}", transform=axes[0].transAxes, ha="right", fontsize=7, color=_INK)
         for axis, (measure, (name, criterion)) in zip(axes, _AXES.items(), strict=True):
             other = "separation" if criterion == "independence" else "independence"
             _panel(axis, [e for e in entries if not e["setting"].startswith(other)], measure)

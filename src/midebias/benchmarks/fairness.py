@@ -176,7 +176,10 @@ def _correlation_remover(split: _Split, seed: int, *, alpha: float) -> _Outcome:
 
 
 def _adversarial(split: _Split, seed: int, *, criterion: str, alpha: float) -> _Outcome:
-    """fairlearn's adversarial classifier: our network's widths, epochs and batches, its own adversary."""
+    """fairlearn's adversarial classifier: our network's widths, epochs and batches, its own adversary and rate.
+
+    At our learning rate of 0.003 it diverged from some seeds.
+    """
     from fairlearn.adversarial import AdversarialFairnessClassifier
 
     constraint = "demographic_parity" if criterion == "independence" else "equalized_odds"
@@ -186,11 +189,14 @@ def _adversarial(split: _Split, seed: int, *, criterion: str, alpha: float) -> _
     with seeded(seed):
         model = AdversarialFairnessClassifier(
             backend="torch", predictor_model=[*_HIDDEN, "leaky_relu"], adversary_model=[32, "leaky_relu"],
-            constraints=constraint, learning_rate=3e-3, alpha=alpha, epochs=epochs, batch_size=batch, shuffle=True,
+            constraints=constraint, learning_rate=1e-3, alpha=alpha, epochs=epochs, batch_size=batch, shuffle=True,
             random_state=seed,
         )  # fmt: skip
+        # fairlearn seeds torch with the whole part of a fraction, which is 0: without another order of the rows, all
+        # seeds would give one and the same model.
+        order = np.random.default_rng(seed).permutation(n)
         started = time.perf_counter()
-        model.fit(split.x, split.y, sensitive_features=split.c)
+        model.fit(split.x[order], split.y[order], sensitive_features=split.c[order])
         seconds = time.perf_counter() - started
         return _Outcome(np.asarray(model.predict(split.x_test)).ravel(), seconds)
 
@@ -352,6 +358,7 @@ class FairnessTable:
 
     def __init__(self, folder: Path, cells: Sequence[FairCell], *, command: str) -> None:
         self.folder, self.cells, self.command = folder, list(cells), command
+        self.failed: dict[str, str] = {}
 
     def finished(self) -> dict[str, dict[str, Any]]:
         """Rows that are there, by cell."""
@@ -363,12 +370,19 @@ class FairnessTable:
         return found
 
     def run(self, only: Sequence[str] | None = None) -> Iterator[tuple[FairCell, dict[str, Any]]]:
-        """Do what is missing, of the methods in ``only``; yields each cell and its row."""
+        """Do what is missing, of the methods in ``only``; yields each cell and its row.
+
+        A run that breaks down leaves the others alone: ``failed`` says which, and why.
+        """
         done = self.finished()
         for cell in self.cells:
             if cell.name in done or (only is not None and cell.method not in only):
                 continue
-            row = run_cell(cell)
+            try:
+                row = run_cell(cell)
+            except (RuntimeError, ValueError, ArithmeticError) as error:
+                self.failed[cell.name] = f"{type(error).__name__}: {error}".splitlines()[0]
+                continue
             write_json(self.folder / "cells" / f"{cell.name}.json", row)
             yield cell, row
 

@@ -47,6 +47,9 @@ def reproduce_fairness(
     show_plain_table(header, lines, title="Means on the test rows")
     console.print(f"picture  {folder / 'front.png'}", soft_wrap=True)
     console.print(f"results  {folder / 'results.json'}", soft_wrap=True)
+    if table.failed:
+        name, why = next(iter(table.failed.items()))
+        raise DataError(f"{len(table.failed)} of {len(table.cells)} runs broke down, {name} for one ({why})")
 
 
 _SHOWN = ("accuracy", "demographic_parity_difference", "equalized_odds_difference", "probe_balanced_accuracy")
