@@ -18,6 +18,7 @@ from midebias import FeatureMap, LogitAdjustment, MIPenalty
 from midebias.attributes import Attribute, Categorical, Continuous
 from midebias.checkpoints import write_checkpoint
 from midebias.networks import seeded
+from midebias.protocols import InputError
 
 ESTIMATORS = ("gaussian", "gaussian_linear", "gaussian_learned", "donsker_varadhan")
 CASES = [
@@ -148,6 +149,21 @@ def shard(world: int) -> list[Tensor]:
     return [p.full_tensor().detach() if world > 1 else p.detach() for p in net.parameters()]  # type: ignore[attr-defined]
 
 
+def refusals(rank: int) -> list[str]:
+    """What each rank says when one of them is given nonsense."""
+    said = []
+    for name in ("z", "c"):
+        penalty = MIPenalty(4, Categorical(3), criterion="independence", estimator="gaussian")
+        z, c = torch.zeros(8, 4, requires_grad=True), torch.zeros(8, dtype=torch.long)
+        if rank == 1:
+            z, c = (z + float("nan"), c) if name == "z" else (z, c + 7)
+        try:
+            penalty.backward(z.sum(), z, c)
+        except InputError as error:
+            said.append(str(error))
+    return said
+
+
 def main() -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo")
@@ -157,6 +173,7 @@ def main() -> None:
         results["fsdp"] = shard(world)
     except (RuntimeError, ValueError, AssertionError, NotImplementedError, ImportError) as error:
         results["fsdp"] = str(error)
+    results["refusals"] = refusals(rank)
     results["lightning"] = fit(world)  # in the group that is there
     write_checkpoint(Path(sys.argv[1]) / f"rank{rank}", results)
     if dist.is_initialized():

@@ -63,6 +63,12 @@ def test_sharded_parameters_follow(ranks: list[dict[str, Any]]) -> None:
     torch.testing.assert_close(ranks[0]["fsdp"], shard(1), rtol=2e-3, atol=2e-5)
 
 
+def test_what_one_rank_refuses_ends_the_call_on_all(ranks: list[dict[str, Any]]) -> None:
+    assert ranks[0]["refusals"] == ["rank 1 refused what it was given: its own message says why"] * 2
+    assert "NaN" in ranks[1]["refusals"][0]
+    assert "labels 0 to 2" in ranks[1]["refusals"][1]
+
+
 def test_a_process_group_that_is_none_is_named() -> None:
     with pytest.raises(InputError, match="process_group"):
         MIPenalty(8, Categorical(2), process_group="all")

@@ -87,6 +87,27 @@ def test_fixed_projection() -> None:
     assert float(GaussianMI(projection=projection)(z, c)) == pytest.approx(float(GaussianMI()(z[:, :2], c)), abs=1e-5)
 
 
+@pytest.mark.parametrize("grouped", [False, True])
+def test_more_columns_than_rows_is_the_same_formula(grouped: bool) -> None:
+    g = generator(11)
+    n, p, padding = 100, 20, 130
+    z = torch.randn(n, p, generator=g, dtype=torch.float64)
+    c = z[:, :2] + torch.randn(n, 2, generator=g, dtype=torch.float64)
+    groups = torch.randint(2, (n,), generator=g) if grouped else None
+    gradients, values = [], []
+    for width in (p, p + padding):
+        wide = torch.cat([z, z.new_zeros(n, width - p)], dim=1).requires_grad_()
+        # The ridge is in units of the mean variance, to which columns of zeros do not contribute.
+        value = GaussianMI(ridge=0.1 * width / p)(wide, c, groups)
+        value.backward()
+        assert wide.grad is not None
+        values.append(value.detach())
+        gradients.append(wide.grad[:, :p])
+    assert float(values[0]) > 0.2
+    torch.testing.assert_close(values[1], values[0], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-5, atol=1e-7)
+
+
 @pytest.mark.parametrize("n", [60, 200])
 @pytest.mark.parametrize("rho", [0.0, 0.7])
 def test_the_finite_sample_excess_is_removed(n: int, rho: float) -> None:

@@ -6,12 +6,15 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
+from midebias.benchmarks.image_data import StreamedImages, hold_out, load_own
+from midebias.benchmarks.images import run_method
 from midebias.cli import run
-from midebias.datasets import read_image_folder
+from midebias.datasets import open_image_folder, read_image_folder
 from midebias.protocols import DataError, InputError
 
 
@@ -118,22 +121,95 @@ def test_damaged_images_and_missing_folders_are_named(tmp_path: Path) -> None:
         read_image_folder(tmp_path / "empty")
 
 
-def test_a_folder_goes_through_the_command_line(tmp_path: Path) -> None:
+def parquet_of(folder: Path, columns: dict[str, str]) -> None:
+    """labels.csv as labels.parquet, with columns of other names."""
+    frame = pd.read_csv(folder / "labels.csv").rename(columns=columns)
+    frame.to_parquet(folder / "labels.parquet")
+    (folder / "labels.csv").unlink()
+
+
+def test_a_parquet_table_with_columns_of_any_name(tmp_path: Path) -> None:
+    by_csv = read_image_folder(by_table(tmp_path))
+    parquet_of(tmp_path, {"y": "animal", "c": "camera"})
+    by_parquet = read_image_folder(tmp_path, label="animal", attribute="camera")
+    for split, part in by_csv.items():
+        for name, values in part.items():
+            assert torch.equal(by_parquet[split][name], values)
+    with pytest.raises(DataError, match="no column 'colour'; it needs file, animal, colour"):
+        read_image_folder(tmp_path, label="animal", attribute="colour")
+    frame = pd.read_parquet(tmp_path / "labels.parquet")
+    frame.loc[3, "camera"] = None
+    frame.to_parquet(tmp_path / "labels.parquet")
+    with pytest.raises(DataError, match="row 4: file, animal and camera must each be given"):
+        read_image_folder(tmp_path, label="animal", attribute="camera")
+    (tmp_path / "labels.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(DataError, match=r"labels\.parquet cannot be read"):
+        read_image_folder(tmp_path, label="animal", attribute="camera")
+    (tmp_path / "labels.parquet").unlink()
+    with pytest.raises(InputError, match=r"neither labels\.csv nor labels\.parquet"):
+        read_image_folder(tmp_path, label="animal")
+
+
+def test_images_stay_in_their_files_until_asked_for(tmp_path: Path) -> None:
+    whole = read_image_folder(by_table(tmp_path))["train"]
+    files = open_image_folder(tmp_path)["train"]
+    assert files.image_shape == (3, 5, 6)
+    rows = torch.tensor([3, 0, 3])
+    files.expect(rows[1:])
+    assert torch.equal(files.images(rows), whole["x"][rows])
+    assert torch.equal(files.part(rows).c, whole["c"][rows])
+    files.check()
+    draw(tmp_path / "images" / "6.png", 60, (9, 9))
+    with pytest.raises(DataError, match=r"6\.png has"):
+        files.check()
+    with pytest.raises(DataError, match=r"6\.png has"):
+        files.images(rows)
+    (tmp_path / "images" / "6.png").unlink()
+    with pytest.raises(DataError, match=r"6\.png does not exist"):
+        files.check()
+
+
+def test_a_streamed_folder_trains_to_the_same_weights(tmp_path: Path) -> None:
+    digits(tmp_path, 320, test=120)
+    outcomes = []
+    for memory in (2**30, 0):
+        data = load_own(tmp_path, 0, image_size=8, memory=memory)
+        assert isinstance(data.train, StreamedImages) == (memory == 0)
+        outcomes.append(run_method("mib", data, epochs=1, network="lnl", batch_size=64))
+    kept, streamed = outcomes
+    assert streamed.row["test_accuracy"] == kept.row["test_accuracy"]
+    assert torch.equal(streamed.answers, kept.answers)
+    for a, b in zip(kept.method.model.parameters(), streamed.method.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+    held = hold_out(load_own(tmp_path, 0, image_size=8, memory=0), 0)
+    assert (len(held.train), len(held.test)) == (150, 50)
+
+
+def digits(folder: Path, n: int, *, test: int, attribute: str = "c") -> None:
+    """Images whose label is a height and whose attribute is a colour."""
     rng = np.random.default_rng(0)
-    lines = ["file,y,c,split"]
-    (tmp_path / "digits").mkdir()
-    for i in range(720):
+    lines = [f"file,y,{attribute},split"]
+    folder.mkdir(exist_ok=True)
+    for i in range(n):
         y, c = int(rng.integers(2)), int(rng.integers(2))
         pixels = rng.integers(0, 60, (12, 12, 3), dtype=np.uint8)
         pixels[: 6 + 6 * y, :, 2 * c] += 150
-        Image.fromarray(pixels).save(tmp_path / "digits" / f"{i}.png")
-        lines.append(f"{i}.png,{y},{('red', 'blue')[c]},{'test' if i >= 600 else 'train'}")
-    (tmp_path / "digits" / "labels.csv").write_text("\n".join(lines))
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+        lines.append(f"{i}.png,{y},{('red', 'blue')[c]},{'test' if i >= n - test else 'train'}")
+    (folder / "labels.csv").write_text("\n".join(lines))
+
+
+def test_a_folder_goes_through_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    digits(tmp_path / "digits", 720, test=120, attribute="hue")
     arguments = [str(tmp_path / "digits"), "--network", "lnl", "--image-size", "10", "--epochs", "1"]
-    assert run(["train", *arguments, "--output-dir", str(tmp_path / "runs")]) == 0
+    arguments += ["--attribute", "hue", "--output-dir", str(tmp_path / "runs")]
+    assert run(["train", *arguments]) == 0
     folder = tmp_path / "runs" / "train-digits-mib-001"
     row = json.loads((folder / "results.json").read_text())["rows"][0]
     assert (row["dataset"], row["train_images"]) == ("digits", 600)
     assert (folder / "training.png").stat().st_size > 5_000
-    command = ["compare", *arguments, "--methods", "plain", "--seeds", "0", "--output-dir", str(tmp_path / "runs")]
-    assert run(command) == 0
+    assert run(["compare", *arguments, "--methods", "plain", "--seeds", "0"]) == 0
+    assert run(["train", *arguments, "--label", "shape"]) == 2
+    assert "has no column 'shape'" in capsys.readouterr().err
+    assert run(["train", "colored-mnist", "--attribute", "hue"]) == 2
+    assert "--attribute applies to tables" in capsys.readouterr().err

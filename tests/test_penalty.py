@@ -313,6 +313,34 @@ def test_preconditioning_multiplies_the_gradient_by_a_power_of_the_covariance_wi
     torch.testing.assert_close(z.grad.mean(0), (variance / variance.mean() + 0.01).sqrt(), rtol=0.05, atol=0.03)
 
 
+@pytest.mark.parametrize("n", [12, 30])
+def test_preconditioning_by_rows_or_by_columns_is_one_matrix(n: int) -> None:
+    g = generator(5)
+    z = torch.randn(n, 20, generator=g, dtype=torch.float64) * torch.linspace(0.1, 2, 20, dtype=torch.float64)
+    z.requires_grad_()
+    direction = torch.randn(n, 20, generator=g, dtype=torch.float64)
+    (precondition(z, None, 1 / 3) * direction).sum().backward()
+    centred = (z - z.mean(0)).detach()
+    covariance = centred.T @ centred
+    values, vectors = torch.linalg.eigh(covariance / covariance.diagonal().mean())
+    expected = direction @ (vectors * (values.clamp(min=0) + 0.01) ** (1 / 3)) @ vectors.T
+    torch.testing.assert_close(z.grad, expected)
+
+
+def test_a_wide_representation_of_an_attribute_of_many_values_costs_no_one_hot_in_the_bank() -> None:
+    g = generator(6)
+    penalty = MIPenalty(300, Categorical(500), criterion="independence", estimator="gaussian", bank=128)
+    assert sum(b.numel() for b in penalty.banks[0].buffers()) < 128 * 303
+    code = torch.randn(500, 300, generator=g)
+    used = []
+    for _ in range(30):
+        c = torch.randint(500, (96,), generator=g)
+        z = (code[c] + 0.1 * torch.randn(96, 300, generator=g)).requires_grad_()
+        used.append(penalty(z, c).item())
+    assert penalty.health[0].too_few == 0
+    assert max(used) > 0
+
+
 def test_preconditioned_gradient_still_descends() -> None:
     z, c, y = biased_batch(n=400)
     z = (z * torch.tensor([1.0, 3.0, 0.1, 1.0, 1.0, 0.03])).requires_grad_()

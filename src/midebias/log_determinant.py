@@ -56,14 +56,16 @@ def random_signs(c: Tensor, groups: Tensor | None, generator: torch.Generator, p
     return torch.cat([c, c * signs.to(c)[groups][:, None]], dim=1)
 
 
-def affordable(values: Tensor, generator: torch.Generator, *, most: int) -> Tensor:
+def affordable(values: Tensor, generator: torch.Generator, *, most: int, rows: int | None = None) -> Tensor:
     """At most ``most`` columns, and an eighth of the rows: as they are, or so many random projections of them.
+
+    ``rows`` where more than these are counted, as with a pool.
 
     More columns than the samples carry would bury the estimate in its own noise. Projections drawn afresh at every
     call see, over many calls, what all columns would.
     """
     n, width = values.shape
-    kept = min(most, max(1, n // 8))
+    kept = min(most, max(1, (n if rows is None else rows) // 8))
     if width <= kept:
         return values
     directions = torch.randn(width, kept, generator=generator) / math.sqrt(width)
@@ -112,11 +114,14 @@ def gaussian_information(
     white = _whiten(c, pool)
     n = n if pool is None else pool.n
     q, dof = white.shape[1], n - n_groups
-    moments = [centred.transpose(1, 2) @ centred / n, centred.transpose(1, 2) @ white / n]
+    # With more columns than rows, the rows' inner products say the same and are fewer.
+    by_rows = pool is None and p > n
+    side = centred if by_rows else centred.transpose(1, 2)
+    moments = [side @ side.transpose(1, 2) / n, white.expand(m, n, q) if by_rows else side @ white / n]
     if pool is not None:
         moments = pool.total(*moments)
     covariance, cross = (moment.double() for moment in moments)
-    scale = covariance.diagonal(dim1=1, dim2=2).mean(dim=1)
+    scale = covariance.diagonal(dim1=1, dim2=2).sum(dim=1) / p
     varies = scale.detach() > 1e-11 * magnitude  # below this, variance is rounding error
     if q == 0 or dof < 1 or not bool(varies.any()):
         return nothing if z.ndim == 3 else nothing[0]
@@ -131,10 +136,13 @@ def gaussian_information(
             f"z: {n} samples in {n_groups} groups are too few for {p} features against {q} of c: "
             "use a bigger batch, a bank, fewer features or a larger ridge"
         )
-    eye = torch.eye(p, dtype=covariance.dtype, device=covariance.device)
+    eye = torch.eye(covariance.shape[-1], dtype=covariance.dtype, device=covariance.device)
     factor = torch.linalg.cholesky(covariance + ridge_at[:, None, None] * eye)
     r = torch.linalg.solve_triangular(factor, cross, upper=False)
-    inner = torch.eye(q, dtype=r.dtype, device=r.device) * (1 + 1e-9) - r.transpose(1, 2) @ r
+    explained = r.transpose(1, 2) @ r
+    if by_rows:  # G (G + ridge)^-1 = 1 - ridge (G + ridge)^-1
+        explained = (cross.transpose(1, 2) @ cross - ridge_at[:, None, None] * explained) / n
+    inner = torch.eye(q, dtype=r.dtype, device=r.device) * (1 + 1e-9) - explained
     plug_in = -0.5 * torch.linalg.slogdet(inner).logabsdet
     excess = plug_in.new_tensor([wilks_bias(e, q, dof) for e in effective])
     value = torch.where(varies, (plug_in - excess).to(z.dtype), nothing)

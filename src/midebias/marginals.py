@@ -63,14 +63,14 @@ def center_within(values: Tensor, groups: Tensor | None, pool: Pool | None = Non
 
 
 class Bank(nn.Module):
-    """Ring of the most recent detached (z, c, group) rows, saved with ``state_dict``.
+    """Ring of the most recent detached (z, c, group) rows, saved with ``state_dict``; c as it was given, not encoded.
 
     Parameters
     ----------
     size : int
         Rows kept; 0 keeps none.
-    dim, attribute_dim : int
-        Columns of z and of the encoded c.
+    dim, attribute_width : int
+        Columns of z and of c.
     """
 
     z: Tensor
@@ -79,14 +79,14 @@ class Bank(nn.Module):
     filled: Tensor
     cursor: Tensor
 
-    def __init__(self, size: int, dim: int, attribute_dim: int) -> None:
+    def __init__(self, size: int, dim: int, attribute_width: int) -> None:
         super().__init__()
         if size < 0:
             raise InputError(f"bank must be at least 0, got {size}")
         self.size = size
         self.scattered = -1  # rows of the latest batch, where every rank holds those of its own
         self.register_buffer("z", torch.zeros(size, dim))
-        self.register_buffer("c", torch.zeros(size, attribute_dim))
+        self.register_buffer("c", torch.zeros(size, attribute_width))
         self.register_buffer("groups", torch.zeros(size, dtype=torch.long))
         self.register_buffer("filled", torch.zeros((), dtype=torch.long))
         self.register_buffer("cursor", torch.zeros((), dtype=torch.long))
@@ -116,7 +116,7 @@ class Bank(nn.Module):
         self.push(*(ranks.gathered(values[latest], counts) for values in (self.z, self.c, self.groups)))
 
     def rows(self, newest: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """All rows kept, or the ``newest`` so many: z (m, dim), c (m, attribute_dim), groups (m,)."""
+        """All rows kept, or the ``newest`` so many: z (m, dim), c (m, attribute_width), groups (m,)."""
         m = int(self.filled)
         if newest is None or newest >= m:
             return self.z[:m], self.c[:m], self.groups[:m]

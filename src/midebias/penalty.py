@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -27,6 +28,25 @@ __all__ = ["FeatureMap", "Health", "MIPenalty", "Tokens"]
 EstimatorName = Literal["gaussian_learned", "gaussian", "gaussian_linear"] | NetworkName
 
 _FILL = 64  # pairs a closed form is computed from, at least, where the bank holds them
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What is known of a batch's rows: c as it was given and encoded, the groups, and whether c is there."""
+
+    c: Tensor
+    values: Tensor
+    groups: Tensor | None
+    present: Tensor
+
+    @property
+    def missing(self) -> int:
+        return int((~self.present).sum())
+
+    def kept(self) -> _Given:
+        """The rows that have c."""
+        groups = None if self.groups is None else self.groups[self.present]
+        return _Given(self.c[self.present], self.values[self.present], groups, self.present[self.present])
 
 
 class MIPenalty(nn.Module):
@@ -160,7 +180,7 @@ class MIPenalty(nn.Module):
         self._alike = len(widths) > 1 and estimator == "gaussian"
         trainable = any(p.requires_grad for p in self.estimators.parameters())
         self.bank = (2048 if trainable else _FILL) if bank is None else bank
-        self.banks = nn.ModuleList(Bank(self.bank, w, attribute.dim) for w in widths)
+        self.banks = nn.ModuleList(Bank(self.bank, w, attribute.width) for w in widths)
         self.balances = nn.ModuleList(GradientBalance(balance) for _ in widths)
         self.budgets = nn.ModuleList([] if max_mi is None else (DualAscent(max_mi) for _ in widths))
         self.health = [Health() for _ in widths]
@@ -192,12 +212,14 @@ class MIPenalty(nn.Module):
         Raises
         ------
         InputError
-            Wrong shapes, dtypes or labels, or NaN in z; the message names the argument.
+            Wrong shapes, dtypes or labels, or NaN in z; the message names the argument. On every rank, when one of
+            them refuses what it was given.
         """
         representations = [z] if isinstance(z, Tensor) else list(z)
-        values, groups, present = self._inputs(representations, c, y)
-        summaries = [Summary(h, self.shapes[k], name=self._name(k)).values for k, h in enumerate(representations)]
-        terms = self._estimates(summaries, values, groups, present)
+        with self._refusal_told():
+            given = self._inputs(representations, c, y)
+            summaries = [Summary(h, self.shapes[k], name=self._name(k)).values for k, h in enumerate(representations)]
+        terms = self._estimates(summaries, given)
         return torch.stack([self._weighted(k, term) for k, term in enumerate(terms)]).sum()
 
     def backward(
@@ -227,13 +249,14 @@ class MIPenalty(nn.Module):
             As in `forward`; also when z does not need a gradient or ``task_loss`` does not depend on it.
         """
         representations = [z] if isinstance(z, Tensor) else list(z)
-        values, groups, present = self._inputs(representations, c, y)
-        if not all(h.requires_grad for h in representations):
-            raise InputError("z needs a gradient: pass the encoder's output itself, not detached")
-        summaries = [Summary(h.detach(), self.shapes[k], name=self._name(k)) for k, h in enumerate(representations)]
+        with self._refusal_told():
+            given = self._inputs(representations, c, y)
+            if not all(h.requires_grad for h in representations):
+                raise InputError("z needs a gradient: pass the encoder's output itself, not detached")
+            summaries = [Summary(h.detach(), self.shapes[k], name=self._name(k)) for k, h in enumerate(representations)]
         leaves = [summary.values.detach().requires_grad_() for summary in summaries]
         with torch.enable_grad():
-            total = torch.stack(self._estimates(leaves, values, groups, present)).sum()
+            total = torch.stack(self._estimates(leaves, given)).sum()
             gradients = torch.autograd.grad(total, leaves)
         handles, reached = [], [False] * len(representations)
         try:
@@ -277,9 +300,18 @@ class MIPenalty(nn.Module):
     def _name(self, k: int) -> str:
         return "z" if len(self.shapes) == 1 else f"z[{k}]"
 
-    def _inputs(
-        self, representations: list[Tensor], c: Tensor, y: Tensor | None
-    ) -> tuple[Tensor, Tensor | None, Tensor]:
+    @contextlib.contextmanager
+    def _refusal_told(self) -> Iterator[None]:
+        """Tell the other ranks when this one refuses its input: they would wait for it."""
+        try:
+            yield
+        except InputError:
+            ranks = self._ranks()
+            if ranks is not None:
+                ranks.told(-1, 0, 0)
+            raise
+
+    def _inputs(self, representations: list[Tensor], c: Tensor, y: Tensor | None) -> _Given:
         if len(representations) != len(self.shapes):
             raise InputError(f"z must hold {len(self.shapes)} representations as in dim, got {len(representations)}")
         for k, (h, shape) in enumerate(zip(representations, self.shapes, strict=True)):
@@ -297,27 +329,23 @@ class MIPenalty(nn.Module):
             groups = self.condition_on(y) if self.condition_on is not None else y
             check_groups(groups, n)
             groups = groups.long()
-        return values, groups, present
+        return _Given(c[:, None] if c.ndim == 1 else c, values, groups, present)
 
-    def _estimates(
-        self, representations: list[Tensor], values: Tensor, groups: Tensor | None, present: Tensor
-    ) -> list[Tensor]:
+    def _estimates(self, representations: list[Tensor], given: _Given) -> list[Tensor]:
         """One for each representation; closed forms on random features together, where nothing keeps them apart."""
         pool: Pool | None = None
         ranks = self._ranks()
         if ranks is not None:
-            representations, values, groups, present, pool = self._global_batch(
-                ranks, representations, values, groups, present
-            )
+            representations, given, pool = self._global_batch(ranks, representations, given)
         ready: Sequence[Tensor | None] = [None] * len(representations)
-        n = len(values) if pool is None else pool.n
-        together = self._alike and not self.preconditioning and n >= _FILL and bool(present.all())
+        n = len(given.c) if pool is None else pool.n
+        together = self._alike and not self.preconditioning and n >= _FILL and not given.missing
         if together and len({h.dtype for h in representations}) == 1:
             first = self.estimators[0]
             assert isinstance(first, GaussianMI)
             with contextlib.suppress(TooFewSamples):  # then each is asked, and says so itself
-                ready = first.several(representations, values, groups, pool=pool).unbind()
-        return [self._estimate(k, h, values, groups, present, ready[k], pool) for k, h in enumerate(representations)]
+                ready = first.several(representations, given.values, given.groups, pool=pool).unbind()
+        return [self._estimate(k, h, given, ready[k], pool) for k, h in enumerate(representations)]
 
     def _ranks(self) -> Ranks | None:
         """Whose rows are pooled; None where only this process's are."""
@@ -336,48 +364,47 @@ class MIPenalty(nn.Module):
         return Traffic() if ranks is None else ranks.traffic
 
     def _global_batch(
-        self, ranks: Ranks, representations: list[Tensor], values: Tensor, groups: Tensor | None, present: Tensor
-    ) -> tuple[list[Tensor], Tensor, Tensor | None, Tensor, Pool | None]:
+        self, ranks: Ranks, representations: list[Tensor], given: _Given
+    ) -> tuple[list[Tensor], _Given, Pool | None]:
         """The rows with c present, of all ranks; or this rank's, with a pool, where sums over rows are enough."""
-        missing = int((~present).sum())
+        missing = given.missing
         if missing:
-            representations, values = [h[present] for h in representations], values[present]
-            groups = None if groups is None else groups[present]
+            representations, given = [h[given.present] for h in representations], given.kept()
+        c, groups = given.c, given.groups
         highest = int(groups.max()) + 1 if groups is not None and len(groups) else 0
-        told = ranks.told(len(values), highest, missing)
+        told = ranks.told(len(c), highest, missing)
         counts = [t[0] for t in told]
+        if min(counts) < 0:
+            raise InputError(f"rank {counts.index(-1)} refused what it was given: its own message says why")
         for health in self.health:
             health.missing += sum(t[2] for t in told)
         summable = all(getattr(e, "pools_moments", False) for e in self.estimators) and not self.preconditioning
         if summable and sum(counts) >= _FILL:
-            present = torch.ones(len(values), dtype=torch.bool, device=values.device)
-            return representations, values, groups, present, Pool(ranks, sum(counts), max(t[1] for t in told))
+            return representations, given, Pool(ranks, sum(counts), max(t[1] for t in told))
         for bank in self.banks:
             bank.collect(ranks)  # type: ignore[operator]
         representations = [ranks.rows(h, counts) for h in representations]
-        values = ranks.rows(values, counts)
-        groups = None if groups is None else ranks.rows(groups, counts)
-        return representations, values, groups, torch.ones(len(values), dtype=torch.bool, device=values.device), None
+        c = ranks.gathered(c, counts)
+        groups = None if groups is None else ranks.gathered(groups, counts)
+        values, present = self.attribute.encode(c)
+        return representations, _Given(c, values, groups, present), None
 
     def _estimate(
         self,
         k: int,
         h: Tensor,
-        values: Tensor,
-        groups: Tensor | None,
-        present: Tensor,
+        given: _Given,
         ready: Tensor | None,
         pool: Pool | None = None,
     ) -> Tensor:
         health = self.health[k]
         estimator: Any = self.estimators[k]
         nothing = h.sum() * 0.0
-        missing = int((~present).sum())
+        missing = given.missing
         if missing:
             health.missing += missing
-            h, values = h[present], values[present]
-            groups = None if groups is None else groups[present]
-        values = values.to(h.dtype)
+            h, given = h[given.present], given.kept()
+        c, values, groups = given.c, given.values.to(h.dtype), given.groups
         bank = self.banks[k]
         assert isinstance(bank, Bank)
         if (len(h) if pool is None else pool.n) < (1 if estimator.closed_form else 2):
@@ -386,7 +413,7 @@ class MIPenalty(nn.Module):
             # The critic learns from the pairs before this batch, so that the estimate is made on fresh ones.
             if self.training and estimator.trainable:
                 known = int(bank.filled) >= max(2, len(h) // 2)
-                self._train_critic(estimator, *(bank.rows() if known else (h.detach(), values, groups)))
+                self._train_critic(estimator, *(bank.rows() if known else (h.detach(), c, groups)))
             if estimator.trainable and int(estimator.updates) < max(1, self.critic_warmup):
                 return self._skip(k, "untrained", nothing)
             shaped = precondition(h, groups, self.preconditioning)
@@ -397,7 +424,7 @@ class MIPenalty(nn.Module):
             return self._skip(k, "too_few", nothing)
         finally:
             if self.training:
-                bank.push(h, values, groups)
+                bank.push(h, c, groups)
                 bank.scattered = -1 if pool is None else len(h)
         value = float(term.detach())
         self.estimates[k] = value
@@ -416,7 +443,7 @@ class MIPenalty(nn.Module):
     def _filled(self, estimator: Any, bank: Bank, h: Tensor, values: Tensor, groups: Tensor | None) -> Tensor:
         """The estimate on this batch, filled up with recent pairs where the estimator gains by them."""
         n = len(h)
-        old_h, old_values, old_groups = bank.rows(_FILL - n)
+        old_h, old_c, old_groups = bank.rows(_FILL - n)
         m = len(old_h) if estimator.closed_form else 0
         if m == 0:
             term: Tensor = estimator(h, values, groups)
@@ -425,7 +452,7 @@ class MIPenalty(nn.Module):
         scaled = h.detach() + (h - h.detach()) * ((n + m) / n)
         filled: Tensor = estimator(
             torch.cat([scaled, old_h.to(h)]),
-            torch.cat([values, old_values.to(values)]),
+            torch.cat([values, self.attribute.encode(old_c)[0].to(values)]),
             None if groups is None else torch.cat([groups, old_groups]),
         )
         return filled
@@ -459,7 +486,7 @@ class MIPenalty(nn.Module):
         for _ in range(steps):
             rows = torch.randint(len(z), (size,), generator=self._generator).to(z.device)
             inside = groups[rows] if groups is not None and self.criterion == "separation" else None
-            loss = estimator.learning_loss(z[rows], c[rows], inside)
+            loss = estimator.learning_loss(z[rows], self.attribute.encode(c[rows])[0].to(z), inside)
             self._optimizer.zero_grad()
             loss.backward()
             self._optimizer.step()

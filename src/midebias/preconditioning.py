@@ -18,7 +18,7 @@ def precondition(z: Tensor, groups: Tensor | None, power: float) -> Tensor:
     S is the covariance of z within groups, in units of its mean variance. Mutual information does not change when a
     direction of z is stretched, so its gradient is largest, and noisiest, where z hardly varies; optimisers that
     normalise a gradient by its size then hardly move where z does vary. Descent stays descent: the matrix is
-    positive definite.
+    positive definite. What it costs grows with n²·dim or n·dim², whichever is less.
 
     Parameters
     ----------
@@ -35,22 +35,35 @@ def precondition(z: Tensor, groups: Tensor | None, power: float) -> Tensor:
         return z
     with torch.no_grad():
         centred = center_within(z.detach(), groups)[0].double()
-        covariance = centred.T @ centred
-        scale = covariance.diagonal().mean()
+        scale = centred.square().sum() / z.shape[1]
         if not (bool(torch.isfinite(scale)) and float(scale) > 0):
             return z
-        values, vectors = torch.linalg.eigh(covariance / scale)
-        matrix = (vectors * (values.clamp(min=0) + 0.01) ** power) @ vectors.T
-    out: Tensor = _Precondition.apply(z, matrix.to(z.dtype))  # type: ignore[no-untyped-call]
+        vectors, values = _principal(centred / scale.sqrt())
+        rest = 0.01**power
+        gains = (values + 0.01) ** power - rest
+    out: Tensor = _Precondition.apply(z, vectors.to(z.dtype), gains.to(z.dtype), rest)  # type: ignore[no-untyped-call]
     return out
+
+
+def _principal(centred: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvectors (dim, k) of the covariance that have a variance, and those variances, by the smaller gram."""
+    n, dim = centred.shape
+    if dim <= n:
+        values, vectors = torch.linalg.eigh(centred.T @ centred)
+        return vectors, values.clamp(min=0)
+    values, sides = torch.linalg.eigh(centred @ centred.T)
+    kept = values > 1e-10 * values[-1]
+    return centred.T @ (sides[:, kept] / values[kept].sqrt()), values[kept]
 
 
 class _Precondition(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, z: Tensor, matrix: Tensor) -> Tensor:
-        ctx.save_for_backward(matrix)
+    def forward(ctx: Any, z: Tensor, vectors: Tensor, gains: Tensor, rest: float) -> Tensor:
+        ctx.save_for_backward(vectors, gains)
+        ctx.rest = rest
         return z.view_as(z)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return gradients[0] @ ctx.saved_tensors[0], None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        vectors, gains = ctx.saved_tensors
+        return ctx.rest * gradients[0] + ((gradients[0] @ vectors) * gains) @ vectors.T, None, None, None

@@ -78,6 +78,16 @@ class TensorData:
     def __len__(self) -> int:
         return len(self.y)
 
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """(channels, height, width)."""
+        return tuple(self.x.shape[1:])
+
+    def part(self, rows: Tensor) -> TensorData:
+        """These rows alone."""
+        batch = self.batch(rows)
+        return TensorData(batch.x, batch.y, batch.levels, batch.c)
+
     def batch(self, rows: Tensor) -> Batch:
         """Rows as a batch, channels last."""
         x = self.x.permute(0, 2, 3, 1)[rows].permute(0, 3, 1, 2)
@@ -329,12 +339,21 @@ def _means(values: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
 
 
 @torch.no_grad()
-def evaluate(method: Method, x: Tensor, *, batch_size: int = 1000) -> tuple[Tensor, Tensor]:
-    """Representations (n, dim) and logits (n, n_classes) of x, in evaluation mode."""
+def evaluate(
+    method: Method, data: TrainingData, *, first: int | None = None, batch_size: int = 1000
+) -> tuple[Tensor, Tensor]:
+    """Representations (n, dim) and logits (n, n_classes) of the ``first`` rows, or of all, in evaluation mode."""
+    chunks = torch.arange(min(len(data), first or len(data))).split(batch_size)
+    expect = getattr(data, "expect", None)
     training = method.model.training
     method.model.eval()
     try:
-        parts = [method.representations(part) for part in x.split(batch_size)]
+        parts = []
+        for rows, following in zip(chunks, (*chunks[1:], None), strict=True):
+            x = data.batch(rows).x
+            if expect is not None and following is not None:
+                expect(following)
+            parts.append(method.representations(x))
     finally:
         method.model.train(training)
     return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])

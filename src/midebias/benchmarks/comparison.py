@@ -50,7 +50,7 @@ class Cell:
         Variance of Colored MNIST, rho of Biased MNIST.
     method : str
         A name, with options if any; see `parse_method`. Or "ceiling": plain training without the bias.
-    palette, image_size
+    palette, image_size, label, attribute
         See `load`.
     held_out : bool
         Judge on a quarter of the training images: see `hold_out`.
@@ -70,6 +70,8 @@ class Cell:
     image_size: int | None = None
     held_out: bool = False
     batch_size: int | None = None
+    label: str | None = None
+    attribute: str | None = None
 
     @property
     def name(self) -> str:
@@ -87,6 +89,8 @@ class Cell:
             limit=self.limit,
             palette=self.palette,
             image_size=self.image_size,
+            label=self.label,
+            attribute=self.attribute,
             unbiased=self.method == CEILING,
         )
         if self.held_out:
@@ -277,6 +281,8 @@ def grid(
     image_size: int | None = None,
     held_out: bool = False,
     batch_size: int | None = None,
+    label: str | None = None,
+    attribute: str | None = None,
 ) -> list[Cell]:
     """All combinations. The reference recipe, whose epoch costs many, ends after ``reference_steps`` where given."""
     return [
@@ -293,6 +299,8 @@ def grid(
             image_size=image_size,
             held_out=held_out,
             batch_size=batch_size,
+            label=label,
+            attribute=attribute,
         )
         for seed, setting, method in product(seeds, settings, methods)
     ]

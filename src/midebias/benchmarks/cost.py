@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from ..protocols import InputError
-from ..training import TensorData, TrainingRun, evaluate
+from ..training import TrainingData, TrainingRun, evaluate
 from .image_data import ImageData, load_colored_mnist
 from .images import build_method
 from .process import keep_freed_memory
@@ -27,7 +27,7 @@ _TURN = 13  # steps before the next method's turn: long enough to leave caches b
 _CRITIC_STEPS = 40  # of the reference recipe
 
 
-def over_plain(data: TensorData, names: list[str], *, epochs: int) -> list[dict[str, Any]]:
+def over_plain(data: TrainingData, names: list[str], *, epochs: int) -> list[dict[str, Any]]:
     """Seconds per epoch of each method, all of them taking turns of a few steps."""
     runs = {name: TrainingRun(build_method(name), data, epochs=epochs) for name in ["plain", *names]}
     while not all(run.finished for run in runs.values()):
@@ -53,7 +53,7 @@ def against_the_recipe(data: ImageData, *, epochs: int, steps: int, target: floa
     accuracy = 0.0
     while not ours.finished and accuracy < target:
         ours.advance(max(1, ours.steps_per_epoch // 4))
-        accuracy = float((evaluate(ours.method, data.test.x)[1].argmax(1) == data.test.y).float().mean())
+        accuracy = float((evaluate(ours.method, data.test)[1].argmax(1) == data.test.y).float().mean())
         _LOG.info("%d steps, %.0f s: %.3f", ours.done_steps, ours.seconds, accuracy)
         for _ in range(max(1, steps // 4) if not reference.finished else 0):
             started = time.perf_counter()

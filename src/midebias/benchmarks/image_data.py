@@ -11,14 +11,15 @@ import torch
 from torch import Tensor
 
 from ..attributes import Attribute, Categorical, Continuous
-from ..datasets import BiasedMNIST, ColoredMNIST, read_image_folder, read_labelled_arrays
-from ..methods import Problem
+from ..datasets import BiasedMNIST, ColoredMNIST, ImageFiles, open_image_folder, read_labelled_arrays
+from ..methods import Batch, Problem
 from ..protocols import DataError, InputError
 from ..training import TensorData
 
 __all__ = [
     "ImageData",
     "Palette",
+    "StreamedImages",
     "check_setting",
     "hold_out",
     "load",
@@ -30,6 +31,51 @@ __all__ = [
 Palette = Sequence[Sequence[float]]
 
 _BINS = 8  # of a continuous attribute, for probes and for methods that classify it
+_HELD_IN_MEMORY = 4 * 2**30  # bytes of decoded images; a larger folder is read again in every epoch
+
+
+@dataclass(frozen=True)
+class StreamedImages:
+    """A training set whose images stay in their files, decoded batch by batch, the next one meanwhile.
+
+    Attributes
+    ----------
+    files : ImageFiles
+    levels : integer Tensor of shape (n, 1)
+    """
+
+    files: ImageFiles
+    levels: Tensor
+
+    @property
+    def y(self) -> Tensor:
+        """Labels (n,)."""
+        return self.files.y
+
+    @property
+    def c(self) -> Tensor:
+        """The attribute (n,)."""
+        return self.files.c
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """(channels, height, width)."""
+        return self.files.image_shape
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def part(self, rows: Tensor) -> StreamedImages:
+        """These rows alone."""
+        return StreamedImages(self.files.part(rows), self.levels[rows])
+
+    def batch(self, rows: Tensor) -> Batch:
+        """Decoded rows as a batch, channels last."""
+        return Batch(self.files.images(rows), self.y[rows], self.levels[rows], self.c[rows])
+
+    def expect(self, rows: Tensor) -> None:
+        """Begin to decode rows that will be asked for next."""
+        self.files.expect(rows)
 
 
 @dataclass(frozen=True)
@@ -41,7 +87,7 @@ class ImageData:
     dataset, setting : str
         As they stand in the row.
     problem : Problem
-    train, test : TensorData
+    train, test : TensorData or StreamedImages
     attribute_classes : integer Tensor
         The attribute of the test images as the probe is asked for it.
     held_out : bool
@@ -51,8 +97,8 @@ class ImageData:
     dataset: str
     setting: str
     problem: Problem
-    train: TensorData
-    test: TensorData
+    train: TensorData | StreamedImages
+    test: TensorData | StreamedImages
     attribute_classes: Tensor
     held_out: bool = False
 
@@ -98,42 +144,66 @@ def load_biased_mnist(
     )
 
 
-def load_own(path: str | Path, seed: int, *, limit: int | None = None, image_size: int | None = None) -> ImageData:
-    """The user's own images: an ``.npz`` (see `read_labelled_arrays`) or a folder (see `read_image_folder`).
+def load_own(
+    path: str | Path,
+    seed: int,
+    *,
+    limit: int | None = None,
+    image_size: int | None = None,
+    label: str | None = None,
+    attribute: str | None = None,
+    memory: int = _HELD_IN_MEMORY,
+) -> ImageData:
+    """The user's own images: an ``.npz`` (see `read_labelled_arrays`) or a folder (see `open_image_folder`).
 
     An attribute in floats is continuous; probes, and methods that classify it, are given eight bins of it that hold
-    equally many training images each.
+    equally many training images each. A folder that takes more than ``memory`` bytes decoded is streamed.
     """
     path = Path(path)
     if path.is_dir():
-        content = read_image_folder(path, image_size=image_size, seed=seed)
-    elif image_size is not None:
-        raise InputError("image_size applies to a folder of images only")
+        files = open_image_folder(path, label=label, attribute=attribute, image_size=image_size, seed=seed)
+        known = {name: (part.y, part.c) for name, part in files.items()}
     else:
+        for name, value in (("image_size", image_size), ("label", label), ("attribute", attribute)):
+            if value is not None:
+                raise InputError(f"{name} applies to a folder of images only")
         content = read_labelled_arrays(path, seed=seed)
-    train, test = content["train"], content["test"]
+        known = {name: (part["y"], part["c"]) for name, part in content.items()}
+    (train_y, train_c), (test_y, test_c) = known["train"], known["test"]
     # Said before training, which takes long, and not by the probe after it.
-    for name, values in (("y", train["y"]), ("c", train["c"]), ("the test images' c", test["c"])):
+    for name, values in ((label or "y", train_y), (attribute or "c", train_c), ("the test images' c", test_c)):
         if len(torch.unique(values)) < 2:
             raise DataError(f"{path}: {name} never varies")
-    if len(test["y"]) < 100:
-        raise DataError(f"{path}: {len(test['y'])} test images are too few for a probe, which needs 100")
-    attribute: Attribute
-    if train["c"].is_floating_point():
-        inner = torch.quantile(train["c"].double(), torch.linspace(0, 1, _BINS + 1, dtype=torch.float64)[1:-1])
-        levels = {k: torch.bucketize(v["c"].double(), inner.unique()) for k, v in content.items()}
-        attribute, n_levels = Continuous(1), _BINS
+    if len(test_y) < 100:
+        raise DataError(f"{path}: {len(test_y)} test images are too few for a probe, which needs 100")
+    kind: Attribute
+    if train_c.is_floating_point():
+        inner = torch.quantile(train_c.double(), torch.linspace(0, 1, _BINS + 1, dtype=torch.float64)[1:-1])
+        levels = {name: torch.bucketize(c.double(), inner.unique()) for name, (_, c) in known.items()}
+        kind, n_levels = Continuous(1), _BINS
     else:
-        levels = {k: v["c"] for k, v in content.items()}
+        levels = {name: c for name, (_, c) in known.items()}
         n_levels = 1 + max(int(v.max()) for v in levels.values())
-        attribute = Categorical(n_levels)
-    n_classes = 1 + max(int(part["y"].max()) for part in (train, test))
-    parts = []
-    for name, kept in (("train", limit), ("test", None)):
-        x, y, c = (content[name][k][:kept] for k in ("x", "y", "c"))
-        parts.append(TensorData(x.contiguous(memory_format=torch.channels_last), y, levels[name][:kept, None], c))
-    problem = Problem(n_classes, attribute, (n_levels,))
-    return ImageData(path.stem, "as given", problem, parts[0], parts[1], levels["test"])
+        kind = Categorical(n_levels)
+    n_classes = 1 + max(int(train_y.max()), int(test_y.max()))
+    parts: dict[str, TensorData | StreamedImages] = {}
+    if path.is_dir():
+        files["train"] = files["train"].part(torch.arange(len(train_y))[:limit])
+        streams = sum(len(part) * math.prod(part.image_shape) * 4 for part in files.values()) > memory
+        for name, part in files.items():
+            kept = levels[name][: len(part), None]
+            if streams:
+                part.check()
+                parts[name] = StreamedImages(part, kept)
+            else:
+                parts[name] = TensorData(part.read(), part.y, kept, part.c)
+    else:
+        for name, most in (("train", limit), ("test", None)):
+            x, y, c = (content[name][k][:most] for k in ("x", "y", "c"))
+            x = x.contiguous(memory_format=torch.channels_last)
+            parts[name] = TensorData(x, y, levels[name][:most, None], c)
+    problem = Problem(n_classes, kind, (n_levels,))
+    return ImageData(path.stem, "as given", problem, parts["train"], parts["test"], levels["test"])
 
 
 def hold_out(data: ImageData, seed: int) -> ImageData:
@@ -143,12 +213,9 @@ def hold_out(data: ImageData, seed: int) -> ImageData:
     """
     n = len(data.train)
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-    parts = []
-    for rows in (order[n // 4 :], order[: n // 4]):
-        batch = data.train.batch(rows)
-        parts.append(TensorData(batch.x, batch.y, batch.levels, batch.c))
+    train, held = data.train.part(order[n // 4 :]), data.train.part(order[: n // 4])
     name = f"{data.dataset}-held-out"
-    return ImageData(name, data.setting, data.problem, parts[0], parts[1], parts[1].levels[:, 0], held_out=True)
+    return ImageData(name, data.setting, data.problem, train, held, held.levels[:, 0], held_out=True)
 
 
 def check_setting(
@@ -157,6 +224,8 @@ def check_setting(
     *,
     palette: Palette | None = None,
     image_size: int | None = None,
+    label: str | None = None,
+    attribute: str | None = None,
     unbiased: bool = False,
 ) -> None:
     """Raise `InputError` for a data set or a setting that `load` would refuse, before anything is begun."""
@@ -171,8 +240,9 @@ def check_setting(
         raise InputError("palette applies to colored-mnist and biased-mnist only")
     if unbiased and not made:
         raise InputError(f"ceiling: {dataset} cannot be made without its bias, as colored-mnist and biased-mnist can")
-    if image_size is not None and not Path(dataset).is_dir():
-        raise InputError("image_size applies to a folder of images only")
+    for name, value in (("image_size", image_size), ("label", label), ("attribute", attribute)):
+        if value is not None and not Path(dataset).is_dir():
+            raise InputError(f"{name} applies to a folder of images only")
     if dataset == "colored-mnist" and setting is not None and not 0 < setting < math.inf:
         raise InputError(f"variance of colored-mnist must be positive and finite, got {setting}")
     if dataset == "biased-mnist" and setting is not None and not 0 <= setting <= 1:
@@ -187,6 +257,8 @@ def load(
     limit: int | None = None,
     palette: Palette | None = None,
     image_size: int | None = None,
+    label: str | None = None,
+    attribute: str | None = None,
     unbiased: bool = False,
 ) -> ImageData:
     """A data set by its name in the command line: "colored-mnist" (setting: variance), "biased-mnist" (rho), or a path.
@@ -198,9 +270,11 @@ def load(
     InputError
         As `check_setting` does.
     """
-    check_setting(dataset, setting, palette=palette, image_size=image_size, unbiased=unbiased)
+    check_setting(
+        dataset, setting, palette=palette, image_size=image_size, label=label, attribute=attribute, unbiased=unbiased
+    )
     if dataset not in ("colored-mnist", "biased-mnist"):
-        return load_own(dataset, seed, limit=limit, image_size=image_size)
+        return load_own(dataset, seed, limit=limit, image_size=image_size, label=label, attribute=attribute)
     if dataset == "colored-mnist":
         variance = 0.020 if setting is None else setting
         return load_colored_mnist(variance, seed, limit=limit, palette=palette, unbiased=unbiased)

@@ -155,10 +155,10 @@ def run_method(
         are independent; ``row["conflicting_accuracy"]`` is over test images whose attribute is another class's, where
         attribute and label have the same names; seconds are those of training.
     """
-    channels = data.train.x.shape[1]
+    channels, *pixels = data.train.image_shape
     method = build_method(name, data.problem, seed=seed, network=network, channels=channels, **dict(options or {}))
-    if network == "paper" and data.train.x.shape[2:] != (28, 28):
-        raise InputError(f"network 'paper' takes 28x28 images, got {tuple(data.train.x.shape[2:])}; use 'lnl'")
+    if network == "paper" and pixels != [28, 28]:
+        raise InputError(f"network 'paper' takes 28x28 images, got {tuple(pixels)}; use 'lnl'")
     run = TrainingRun(method, data.train, epochs=epochs, batch_size=batch_size, seed=seed, max_steps=max_steps)
     test = data.test
     history: list[dict[str, Any]] = []
@@ -170,7 +170,7 @@ def run_method(
             run.advance(due - run.done_steps, on_step=on_step)
         else:
             kept.advance(due - run.done_steps, on_step=on_step)
-        z, logits = evaluate(method, test.x)
+        z, logits = evaluate(method, test)
         entry: dict[str, Any] = {
             "method": name,
             "step": run.done_steps,
@@ -184,8 +184,8 @@ def run_method(
         history.append(entry)
         if on_evaluation is not None:
             on_evaluation(entry)
-    z, logits = evaluate(method, test.x)
-    _, train_logits = evaluate(method, data.train.x[:10_000])
+    z, logits = evaluate(method, test)
+    _, train_logits = evaluate(method, data.train, first=10_000)
     result = probe(z, data.attribute_classes, random_state=seed)
     done = run.done_steps / run.steps_per_epoch
     row = {

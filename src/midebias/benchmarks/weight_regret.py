@@ -55,7 +55,7 @@ def _main() -> None:
                 "mib", held, epochs=given.epochs, seed=given.seed, evaluate_every=2**62, options={"mi_weight": weight}
             )
             # Looked at here, to judge the rule, and never by the rule.
-            _, logits = evaluate(out.method, data.test.x)
+            _, logits = evaluate(out.method, data.test)
             rows.append(
                 {
                     "dataset": given.dataset, "setting": setting, "seed": given.seed, "weight": weight,

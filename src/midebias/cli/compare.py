@@ -60,6 +60,10 @@ def compare(
     ] = REFERENCE_STEPS,
     palette: PaletteFile = None,
     image_size: ImageSize = None,
+    label: Annotated[str | None, typer.Option(help="Column of the labels. Folders of images only.")] = None,
+    attribute: Annotated[
+        str | None, typer.Option(help="Column of the labels that must not be learned. Folders of images only.")
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(min=2, help="Default is each method's own.")] = None,
     held_out: Annotated[
         bool,
@@ -93,6 +97,8 @@ def compare(
         reference_steps=reference_steps,
         palette=None if palette is None else read_palette(palette),
         image_size=image_size,
+        label=label,
+        attribute=attribute,
         batch_size=batch_size,
         held_out=held_out,
     )
@@ -103,6 +109,8 @@ def compare(
         ("limit", limit),
         ("palette", palette),
         ("image-size", image_size),
+        ("label", label),
+        ("attribute", attribute),
         ("batch-size", batch_size),
     ):
         command += "" if value is None else f" --{option} {shlex.quote(str(value))}"
@@ -115,7 +123,10 @@ def begun(name: str, cells: Sequence[Cell], command: str, output_dir: Path) -> C
     comparison = Comparison(output_dir, cells, command=command)
     for cell in cells:
         unbiased = cell.method == CEILING
-        check_setting(cell.dataset, cell.setting, palette=cell.palette, image_size=cell.image_size, unbiased=unbiased)
+        check_setting(
+            cell.dataset, cell.setting, palette=cell.palette, image_size=cell.image_size,
+            label=cell.label, attribute=cell.attribute, unbiased=unbiased,
+        )  # fmt: skip
         if cell.seed < 0:
             raise InputError(f"--seeds must be at least 0, got {cell.seed}")
     for method in dict.fromkeys(cell.method for cell in cells if cell.method != CEILING):

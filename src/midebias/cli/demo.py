@@ -83,7 +83,7 @@ def demo(
     chosen = _wrong_colours(data)
     draw_poster(
         folder / "poster.png",
-        digits=data.test.x[chosen].permute(0, 2, 3, 1).numpy(),
+        digits=data.test.batch(torch.tensor(chosen)).x.permute(0, 2, 3, 1).numpy(),
         truth=data.test.y[chosen].tolist(),
         answers={name: outcome.answers[chosen].tolist() for name, outcome in outcomes.items()},
         history=history,

@@ -89,9 +89,12 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(help="Run folder of a stopped training to go on with; all options come from it.")
     ] = None,
-    label: Annotated[str | None, typer.Option(help="Column that is predicted. Tables only.")] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Column that is predicted: of a table, or of the labels in a folder of images.")
+    ] = None,
     attribute: Annotated[
-        str | None, typer.Option(help="Columns that must not be learned, joined by commas. Tables only.")
+        str | None,
+        typer.Option(help="Column that must not be learned, of a table or a folder's labels; a table takes several."),
     ] = None,
     max_mi: Annotated[
         float | None, typer.Option(help="Budget in nats: how much may leak; the weight finds itself. Tables only.")
@@ -124,9 +127,11 @@ def train(
             str(criterion), mi_weight=mi_weight, max_mi=max_mi, epochs=epochs, seed=seed, output_dir=output_dir,  # type: ignore[arg-type]
         )  # fmt: skip
         return
-    for option, value in (("label", label), ("attribute", attribute), ("max-mi", max_mi)):
-        if value is not None:
-            raise InputError(f"--{option} applies to tables (.csv, .parquet) only")
+    if max_mi is not None:
+        raise InputError("--max-mi applies to tables (.csv, .parquet) only")
+    for option, value in (("label", label), ("attribute", attribute)):
+        if value is not None and not Path(dataset).is_dir():
+            raise InputError(f"--{option} applies to tables (.csv, .parquet) and folders of images only")
     epochs = 5 if epochs is None else epochs
     options = _options(method, mi_weight, criterion, estimator, critic_steps, rebalance)
     if variance is not None and dataset != "colored-mnist":
@@ -137,6 +142,7 @@ def train(
         "command": "train", "dataset": dataset, "variance": variance, "rho": rho, "method": str(method),
         "network": str(network), **options,
         "palette": None if palette is None else str(palette), "image_size": image_size,
+        "label": label, "attribute": attribute,
         "epochs": epochs, "seed": seed, "limit": limit, "max_steps": max_steps, "checkpoint_every": checkpoint_every,
     }  # fmt: skip
     _run(resolved, output_dir=output_dir)
@@ -152,6 +158,8 @@ def _run(resolved: dict[str, Any], *, folder: Path | None = None, output_dir: Pa
         limit=resolved["limit"],
         palette=None if resolved["palette"] is None else read_palette(Path(resolved["palette"])),
         image_size=resolved["image_size"],
+        label=resolved["label"],
+        attribute=resolved["attribute"],
     )
     if folder is None:
         folder = new_run_folder(output_dir, f"train-{data.dataset}-{method}")
@@ -203,8 +211,8 @@ def _resumed(folder: Path) -> dict[str, Any]:
         resolved = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise DataError(f"--resume {folder} holds no training that can go on ({error})") from error
-    needed = {"dataset", "variance", "rho", "method", "network", "palette", "image_size", "epochs", "seed", "limit",
-              "max_steps", "checkpoint_every"}  # fmt: skip
+    needed = {"dataset", "variance", "rho", "method", "network", "palette", "image_size", "label", "attribute",
+              "epochs", "seed", "limit", "max_steps", "checkpoint_every"}  # fmt: skip
     if not isinstance(resolved, dict) or resolved.get("command") != "train" or not needed <= set(resolved):
         raise DataError(f"--resume {folder} holds no training that can go on: config.yaml is that of something else")
     if resolved["method"] not in METHODS:

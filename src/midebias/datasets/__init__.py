@@ -3,7 +3,7 @@
 from .biased_mnist import BIASED_MNIST_RHOS, BiasedMNIST
 from .colored_mnist import COLORED_MNIST_VARIANCES, ColoredMNIST
 from .files import bundled_files, read_file
-from .image_folder import read_image_folder
+from .image_folder import ImageFiles, open_image_folder, read_image_folder
 from .imdb_faces import IMDBFaces
 from .labelled_arrays import read_labelled_arrays
 from .palette import read_palette
@@ -15,9 +15,11 @@ __all__ = [
     "BiasedMNIST",
     "ColoredMNIST",
     "IMDBFaces",
+    "ImageFiles",
     "bundled_files",
     "fetch_adult",
     "fetch_german",
+    "open_image_folder",
     "read_file",
     "read_image_folder",
     "read_labelled_arrays",

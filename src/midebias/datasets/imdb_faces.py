@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..protocols import DataError, InputError
+from .decoding import Prefetched
 
 __all__ = ["AGE_EDGES", "IMDB_SPLITS", "IMDBFaces", "Split"]
 
@@ -109,8 +109,7 @@ class IMDBFaces:
         self.ages = torch.from_numpy(meta["age"][rows].astype(np.float32))
         self.levels = torch.bucketize(self.ages, torch.tensor(AGE_EDGES[1:-1]).float(), right=True)[:, None]
         self._damaged: set[int] = set()
-        self._pool = ThreadPoolExecutor(workers)
-        self._expected: dict[int, Future[Tensor | None]] = {}
+        self._reader = Prefetched(self._read, workers)
 
     @property
     def c(self) -> Tensor:
@@ -130,10 +129,9 @@ class IMDBFaces:
         The next readable row takes the place of one that is damaged.
         """
         wanted = [int(r) for r in rows]
-        futures = [self._expected.pop(r) if r in self._expected else self._pool.submit(self._read, r) for r in wanted]
         images, found = [], []
-        for row, future in zip(wanted, futures, strict=True):
-            image, at = future.result(), row
+        for row, image in zip(wanted, self._reader(wanted), strict=True):
+            at = row
             while image is None:
                 if at not in self._damaged:
                     self._damaged.add(at)
@@ -148,7 +146,7 @@ class IMDBFaces:
 
     def expect(self, rows: Tensor) -> None:
         """Begin to decode rows that will be asked for next."""
-        self._expected = {int(r): self._pool.submit(self._read, int(r)) for r in rows}
+        self._reader.expect(int(r) for r in rows)
 
     def _read(self, row: int) -> Tensor | None:
         from PIL import Image, UnidentifiedImageError

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..distributed import Pool
-from ..log_determinant import check_encoded, gaussian_information, random_signs, with_products
+from ..log_determinant import affordable, check_encoded, gaussian_information, random_signs, with_products
 from ..marginals import center_within
 from ..protocols import Bound, InputError, check_groups, check_representation
 
@@ -26,7 +26,8 @@ class GaussianMI(nn.Module):
     - ``features="linear"``: z itself. Exact when (z, c) is jointly Gaussian, with groups when it is so
       within each group with one covariance. ``projection`` fixes a linear map in front.
     - ``features="random"``: random Fourier features of z, drawn afresh at every call, so that an encoder
-      cannot arrange itself around them: sees nonlinear dependence.
+      cannot arrange itself around them: sees nonlinear dependence. A c of more columns than half the rows is read
+      through random projections, an eighth as many as rows, drawn afresh too.
 
     With groups, both sides are centred within their group and covariances are pooled over groups:
     I(Z;C|G) under a covariance shared by the groups. What has opposite signs in two groups cancels in the
@@ -145,6 +146,9 @@ class GaussianMI(nn.Module):
 
     def _features_of(self, c: Tensor, groups: Tensor | None, pool: Pool | None) -> Tensor:
         c, _ = center_within(with_products(c, pool) if self.attribute_degree == 2 else c, groups, pool)
+        rows = len(c) if pool is None else pool.n
+        if self.features == "random" and c.shape[1] > rows // 2:
+            c = affordable(c, self._generator, most=c.shape[1], rows=rows)
         return random_signs(c, groups, self._generator, pool) if self.group_signs else c
 
     def _lift(self, z: Tensor, pool: Pool | None) -> Tensor:
