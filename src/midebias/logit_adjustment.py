@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from .attributes import Attribute
+from .devices import follow
 from .distributed import world
 from .networks import seeded
 from .protocols import InputError, check_groups
@@ -114,6 +115,7 @@ class LogitAdjustment(nn.Module):
         epochs, batch_size : int
             At least 200 updates are made, so that small tables are fitted too.
         """
+        self._follow(c)
         values, present = self._check(c, y)
         values, y = values[present], y[present]
         n = len(y)
@@ -144,6 +146,8 @@ class LogitAdjustment(nn.Module):
             return logits
         if logits.ndim != 2 or logits.shape[1] != self.n_classes:
             raise InputError(f"logits must have shape (n, {self.n_classes}), got {tuple(logits.shape)}")
+        self._follow(logits)
+        c, y = c.to(logits.device), None if y is None else y.to(logits.device)
         if self.steps:
             if y is None:
                 raise InputError("y is needed while LogitAdjustment learns; call fit(c, y) first to go without")
@@ -167,6 +171,7 @@ class LogitAdjustment(nn.Module):
     @torch.no_grad()
     def probabilities(self, c: Tensor) -> Tensor:
         """The classifier's p(y|c), without the floor, of shape (n, n_classes)."""
+        self._follow(c)
         return self._scores(self.attribute.encode(c)[0]).softmax(dim=1)
 
     @torch.no_grad()
@@ -175,11 +180,16 @@ class LogitAdjustment(nn.Module):
 
         They go into `torch.utils.data.WeightedRandomSampler`, with replacement. All 1 where ``rebalance`` is 0.
         """
+        self._follow(c)
         values, present = self._check(c, y)
         probability = self._scores(values).softmax(dim=1).gather(1, y[:, None].long()).squeeze(1)
         weights = probability.double().clamp(min=1e-5) ** -self.rebalance
         known = weights[present]
         return torch.where(present, weights, known.mean() if len(known) else torch.ones_like(weights[:1]))
+
+    def _follow(self, data: Tensor) -> None:
+        if self.center.device != data.device:
+            follow(self, self._optimizer, data.device)
 
     def _check(self, c: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         values, present = self.attribute.encode(c)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from .attributes import Attribute, Continuous
 from .balancing import Balance, DualAscent, GradientBalance
+from .devices import follow
 from .distributed import Pool, Ranks, Traffic, world
 from .estimators import GaussianMI, LearnedGaussianMI
 from .estimators.by_name import CRITICS, DECODERS, NetworkName
@@ -104,6 +105,8 @@ class MIPenalty(nn.Module):
 
     Notes
     -----
+    The penalty comes along to the device of z, whatever device c and y are on.
+
     An estimate that is at or below zero, not finite, or from a critic that is not trained is returned as a zero
     that still depends on z, with a zero gradient, and counted in `health`; a critic whose estimates stay
     unusable for 100 calls raises a `RuntimeWarning` once.
@@ -319,6 +322,10 @@ class MIPenalty(nn.Module):
         n = len(representations[0])
         if any(len(h) != n for h in representations):
             raise InputError(f"z must hold equally many samples, got {[len(h) for h in representations]}")
+        device = representations[0].device
+        if self.banks[0].z.device != device:
+            follow(self, self._optimizer, device)  # type: ignore[arg-type]
+        c, y = (v.to(device) if isinstance(v, Tensor) else v for v in (c, y))
         values, present = self.attribute.encode(c)
         if len(values) != n:
             raise InputError(f"c must have {n} rows like z, got {len(values)}")

@@ -1,0 +1,101 @@
+"""What runs on the CPU runs on another device, with the same numbers."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from midebias import FeatureMap, LogitAdjustment, MIPenalty
+from midebias.attributes import Attribute, Attributes, Categorical, Continuous
+from midebias.networks import seeded
+from midebias.training_step import train_step
+
+from .conftest import generator
+from .elsewhere import DEVICE, elsewhere
+
+NAMED = (
+    "gaussian", "gaussian_linear", "gaussian_learned", "donsker_varadhan", "nwj", "jensen_shannon", "smile", "info_nce",
+    "club", "barber_agakov",
+)  # fmt: skip
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        with seeded(0):
+            self.conv, self.embedding, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4, 6), nn.Linear(6, 3)
+
+    def depths(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        maps = self.conv(x).relu()
+        return maps, self.embedding(maps.mean(dim=(2, 3))).relu()
+
+
+def batches(kind: str) -> list[tuple[Tensor, Tensor, Tensor]]:
+    g = generator(1)
+    out = []
+    for n in (80, 80, 80, 30):
+        y = torch.randint(3, (n,), generator=g)
+        label, number = (y + torch.randint(2, (n,), generator=g)) % 3, torch.randn(n, generator=g)
+        x = torch.randn(n, 3, 5, 5, generator=g)
+        x[:, 0] += label[:, None, None]
+        x[:, 1] += number[:, None, None]
+        if kind == "missing":
+            label[torch.rand(n, generator=g) < 0.2] = -1
+        c = {"continuous": number, "mixed": torch.stack([label.float(), number], dim=1)}.get(kind, label)
+        out.append((x, y, c))
+    return out
+
+
+def trained(estimator: Any, criterion: Any, kind: str, combine: Any, there: bool) -> tuple[list[float], Tensor]:
+    attribute: Attribute = {
+        "continuous": Continuous(1), "mixed": Attributes(Categorical(3), Continuous(1)),
+    }.get(kind, Categorical(3))  # fmt: skip
+    net = Net()
+    penalty = MIPenalty(
+        [FeatureMap(4), 6], attribute, criterion=criterion, estimator=estimator, critic_steps=4, critic_warmup=40
+    )
+    adjustment = LogitAdjustment(attribute, 3) if kind != "missing" else None
+    if there:
+        net.to(DEVICE)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.05)
+    nats = []
+    for x, y, c in batches(kind):
+        if there:
+            x, y, c = x.to(DEVICE), y.to(DEVICE), c if kind == "mixed" else c.to(DEVICE)
+        result = train_step(
+            net.depths, net.head, penalty, optimizer, x, y, c, combine=combine, adjustment=adjustment, max_grad_norm=5.0
+        )
+        nats += result.mi
+    assert all(p.device.type == (DEVICE if there else "cpu") for p in net.parameters())
+    return nats, torch.cat([p.detach().cpu().flatten() for p in net.parameters()])
+
+
+CASES = [
+    *product(NAMED, ("separation", "independence"), ("categorical",), ("balanced",)),
+    *product(("gaussian", "gaussian_learned", "club"), ("separation",), ("continuous", "mixed", "missing"), ("added",)),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids="-".join)
+def test_training_on_another_device(case: tuple[str, str, str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    nats, weights = trained(*case, there=False)
+    with elsewhere(monkeypatch):
+        nats_there, weights_there = trained(*case, there=True)
+    assert nats_there == nats
+    assert torch.equal(weights_there, weights)
+    assert max(nats) > 0
+
+
+def test_the_other_device_refuses_what_a_gpu_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    with elsewhere(monkeypatch):
+        there, here = torch.ones(3, 3).to(DEVICE), torch.ones(3, 3)
+        assert float((there + torch.tensor(1.0)).sum()) == 18
+        for refused in (lambda: there + here, lambda: here @ there, lambda: here[there.long()]):
+            with pytest.raises(RuntimeError, match="same device"):
+                refused()
+        with pytest.raises(RuntimeError, match="generator"):
+            torch.randn(3, generator=generator(0), device=DEVICE)
