@@ -68,10 +68,10 @@ def estimate_mi(
         says), `Continuous` for floats. Rows with a missing value are left out.
     condition_on : integer Tensor of shape (n,), optional
     estimator : str, default "auto"
-        "auto": for a categorical c the entropy less a classifier's cross-entropy; else a Donsker-Varadhan bound whose
-        critic is the log density ratio of a normal distribution plus a network, on columns turned into normal scores,
-        and the closed form of that normal distribution where held-out pairs show no gain by the network. With at most
-        six columns in all, nearest neighbours count where they see clearly more.
+        "auto": for a categorical c, or z of few values, the entropy less a classifier's cross-entropy; else a
+        Donsker-Varadhan bound whose critic is the log density ratio of a normal or Student copula plus a network, and
+        the copula's own value where held-out pairs show no gain by the network. With at most six columns in all,
+        nearest neighbours count where they see clearly more.
         "gaussian": the linear closed form, exact for jointly Gaussian data. The others train the estimator of that
         name in ``midebias.estimators``.
     n_folds : int, default 3
@@ -80,7 +80,7 @@ def estimate_mi(
     n_restarts : int, default 1
         Networks trained per fold by "auto"; pairs set aside from training choose one.
     max_steps : int, optional
-        Critic updates per fold at most; training stops when training data set aside stop improving. Default 500 for
+        Critic updates per fold at most; training stops when training data set aside stop improving. Default 800 for
         "auto", else 2000.
     n_permutations : int, default 199
         Of the test of independence (see `permutation_p_value`), whichever the estimator; 0 goes without.
@@ -121,7 +121,7 @@ def estimate_mi(
     z, values = z[order], values[order]
     groups = None if groups is None else groups[order]
     if estimator == "auto":
-        result = _auto(z, values, attribute, groups, n_folds, n_restarts, max_steps or 500, random_state)
+        result = _auto(z, values, attribute, groups, n_folds, n_restarts, max_steps or 800, random_state)
     elif estimator == "gaussian":
         result = _gaussian(z, values, groups)
     elif estimator == "donsker_varadhan":
@@ -133,8 +133,9 @@ def estimate_mi(
             f"estimator must be 'auto', 'gaussian', or the name of a critic's estimator, got {estimator!r}"
         )
     if n_permutations:
+        scores = values if isinstance(attribute, Categorical) else normal_scores(values)
         p_value = permutation_p_value(
-            whitened(normal_scores(z)), whitened(values), groups, n_permutations=n_permutations, generator=generator
+            whitened(normal_scores(z)), whitened(scores), groups, n_permutations=n_permutations, generator=generator
         )
         result = replace(result, p_value=p_value)
     if per_attribute and isinstance(attribute, Attributes):
@@ -209,7 +210,7 @@ def _auto(
         apart = labels[:, None].float() * 1e3  # farther than any two normal scores
         return _or_neighbours(result, fit.local if network else fit.base_local, other, apart, groups)
     left = normal_scores(z, groups)
-    right = _centred(c, groups) if isinstance(attribute, Categorical) else normal_scores(c, groups)
+    right = center_within(c, groups)[0] if isinstance(attribute, Categorical) else normal_scores(c, groups)
     dof = math.inf if isinstance(attribute, Categorical) else degrees_of_freedom(left, right, groups, seed=seed)
     closed, separate = _closed_form(left, right, groups)
     fit = cross_fit_ratio(left, right, groups, dof=dof, separate=separate, **options)
@@ -272,10 +273,6 @@ def _closed_form(z: Tensor, c: Tensor, groups: Tensor | None) -> tuple[MIEstimat
     if value - pooled.value <= 2 * max(stderr, pooled.stderr):
         return pooled, False
     return replace(pooled, value=value, stderr=stderr), True
-
-
-def _centred(values: Tensor, groups: Tensor | None) -> Tensor:
-    return center_within(values, groups)[0]
 
 
 def _alarms(undertrained: bool, max_steps: int) -> tuple[str, ...]:

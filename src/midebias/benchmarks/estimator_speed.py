@@ -1,6 +1,6 @@
 """What one critic update costs: writes ``results/estimator-speed.json`` and draws the cost against the batch.
 
-python -m midebias.benchmarks.estimator_speed --output results/estimator-speed.json --picture docs/images/estimator-speed.png
+python -m midebias.benchmarks.estimator_speed --picture docs/images/estimator-speed.png
 
 Times are those of the processor on one thread, so that other work on the machine hardly counts; what is compared takes
 turns. ``--public FILE`` times other people's implementations in the same run: a Python file of your own with
@@ -20,6 +20,7 @@ import runpy
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def by_batch(batches: Sequence[int], *, dim: int = 64, repeats: int = 5) -> list
     rows = []
     for n in batches:
         z, c = _pairs(n, dim)
-        seconds = _in_turns({name: (lambda u=u: u(z, c)) for name, u in updates.items()}, repeats)
+        seconds = _in_turns({name: partial(u, z, c) for name, u in updates.items()}, repeats)
         rows += [{"kind": "batch", "estimator": name, "batch": n, "seconds": s} for name, s in seconds.items()]
     return rows
 
@@ -94,7 +95,7 @@ def against_public(path: Path, *, n: int = 256, dim: int = 64, repeats: int = 10
     rows = []
     for public, (name, options, make) in runpy.run_path(str(path))["IMPLEMENTATIONS"].items():
         ours, theirs = _ours(name, dim, options), make(dim)
-        seconds = _in_turns({"ours": lambda u=ours: u(z, c), "theirs": lambda u=theirs: u(z, c)}, repeats)
+        seconds = _in_turns({"ours": partial(ours, z, c), "theirs": partial(theirs, z, c)}, repeats)
         ratio = seconds["ours"] / seconds["theirs"]
         rows.append({"kind": "public", "estimator": name, "public": public, "batch": n, "ratio": ratio} | seconds)
     return rows
