@@ -410,3 +410,57 @@ def test_names_and_options_of_critics_are_checked() -> None:
         NWJ(2, 2, critic="bilinear", n_groups=3)(
             torch.randn(6, 2, generator=generator(0)), torch.ones(6, 2), torch.arange(6)
         )
+
+
+@pytest.mark.parametrize("n_groups", [0, 2])
+@pytest.mark.parametrize("critic", ["joined", "separable", "bilinear"])
+@pytest.mark.parametrize("name", ["donsker_varadhan", "moving_average", "nwj", "jensen_shannon", "smile"])
+def test_gradients_by_hand_are_those_of_autograd(name: str, critic: str, n_groups: int) -> None:
+    z, c, _ = correlated_normals(60, 3, 0.7, 0)
+    groups = torch.arange(60) % 2 if n_groups else None
+    kinds = {"nwj": NWJ, "jensen_shannon": JensenShannon, "smile": SMILE}
+    options = {"moving_average": 0.3} if name == "moving_average" else {}
+
+    def build():  # type: ignore[no-untyped-def]
+        return kinds.get(name, DonskerVaradhan)(3, 3, critic=critic, n_groups=n_groups, hidden=(8, 6), **options)
+
+    _assert_one_update_follows_autograd(build, z, c, groups)
+
+
+@pytest.mark.parametrize("n_groups", [0, 2])
+@pytest.mark.parametrize(
+    "attribute", [Categorical(3), Continuous(2), Attributes(Categorical(2), Continuous(1), Categorical(3))]
+)
+def test_a_decoders_gradients_by_hand_are_those_of_autograd(attribute, n_groups: int) -> None:  # type: ignore[no-untyped-def]
+    g = generator(0)
+    z, values = torch.randn(60, 3, generator=g), torch.randn(60, 2, generator=g)
+    codes = torch.randint(3, (60,), generator=g), torch.randint(2, (60,), generator=g)
+    given = {1: codes[0], 2: values, 3: torch.stack([codes[1].float(), values[:, 0], codes[0].float()], dim=1)}
+    width = 1 if isinstance(attribute, Categorical) else 2 if isinstance(attribute, Continuous) else 3
+    encoded, _ = attribute.encode(given[width])
+    groups = torch.arange(60) % 2 if n_groups else None
+    for kind in (CLUB, BarberAgakov):
+        _assert_one_update_follows_autograd(
+            lambda kind=kind: kind(3, attribute, n_groups=n_groups, hidden=(8, 6)), z, encoded, groups
+        )
+
+
+def _assert_one_update_follows_autograd(build, z: Tensor, c: Tensor, groups: Tensor | None) -> None:  # type: ignore[no-untyped-def]
+    """Three updates in one call, in three calls, and by autograd from the same draws end in the same weights."""
+    ends = []
+    for way in ("one call", "three calls", "autograd"):
+        estimator = build()
+        optimizer = torch.optim.SGD(estimator.parameters(), lr=0.1)
+        if way == "one call":
+            estimator.update(z, c, groups, optimizer, steps=3)
+        for _ in range(0 if way == "one call" else 3):
+            if way == "three calls":
+                estimator.update(z, c, groups, optimizer)
+            else:
+                optimizer.zero_grad()
+                estimator.learning_loss(z, c, groups).backward()
+                optimizer.step()
+        ends.append(torch.cat([p.detach().flatten() for p in estimator.parameters()]))
+    assert torch.equal(ends[0], ends[1])
+    assert torch.allclose(ends[0], ends[2], atol=2e-6)
+    assert not torch.allclose(ends[0], torch.cat([p.detach().flatten() for p in build().parameters()]), atol=1e-4)

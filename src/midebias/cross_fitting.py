@@ -8,14 +8,20 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from .elliptical_copula import EllipticalCopula
 from .marginals import center_within, permutation, permutation_within
-from .networks import perceptron, seeded
+from .networks import seeded
 
-__all__ = ["CrossFit", "cross_fit_classifier", "cross_fit_ratio", "normal_scores", "whitened"]
+__all__ = ["CrossFit", "cross_fit_classifier", "cross_fit_ratio", "degrees_of_freedom", "normal_scores", "whitened"]
 
-_BATCH = 512
-_EVERY = 25
+_EVERY, _PATIENCE = 25, 200  # steps
+_DECAY = 0.98
+_FOR_DOF = 4000  # rows that choose the degrees of freedom
+_HIDDEN = (128, 128, 128)
+_INNER = 32
+_DOF = (1.0, 1.5, 2.0, 3.0, 4.5, 7.0, 12.0)  # tried for a Student copula; the loss in between is of second order
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,8 @@ class CrossFit:
         ``value - base`` and its standard error; both are measured on the same pairs.
     undertrained : bool
         Whether training in some fold was still improving when it ended.
+    local, base_local : Tensor of shape (n,)
+        What each pair contributes; their means are ``value`` and ``base``.
     """
 
     value: float
@@ -41,6 +49,13 @@ class CrossFit:
     gain: float
     gain_stderr: float
     undertrained: bool
+    local: Tensor
+    base_local: Tensor
+
+    @property
+    def base_stderr(self) -> float:
+        """Standard error of ``base``, in nats."""
+        return float(self.base_local.std()) / math.sqrt(len(self.base_local))
 
 
 def normal_scores(values: Tensor, groups: Tensor | None = None) -> Tensor:
@@ -75,62 +90,127 @@ def whitened(values: Tensor, groups: Tensor | None = None) -> Tensor:
     return (centred @ (vectors[:, keep] / eigenvalues[keep].sqrt())).float()
 
 
-def cross_fit_ratio(
-    z: Tensor, c: Tensor, groups: Tensor | None, *, n_folds: int, n_restarts: int, max_steps: int, seed: int
-) -> CrossFit:
-    """The Donsker-Varadhan bound with the log density ratio of a normal distribution plus a network as critic.
+def degrees_of_freedom(z: Tensor, c: Tensor, groups: Tensor | None, *, seed: int) -> float:
+    """Degrees of freedom of the Student copula that fits normal scores (within groups) best.
 
-    The normal part is fitted in closed form by canonical correlations; the network, which starts at zero, learns what
-    it leaves. Both sides: whitened (n, p) and (n, q), within groups when they are given.
+    By the Donsker-Varadhan bound of the first rows; inf, the normal copula, unless another is better by twice the
+    standard error. Tails that both sides share carry information that no correlation shows.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    z, c, groups = z[:_FOR_DOF], c[:_FOR_DOF], None if groups is None else groups[:_FOR_DOF]
+    rows = torch.arange(len(z))
+    others = [_permuted(rows, groups, generator) for _ in range(8)]
+
+    def local(dof: float) -> Tensor:
+        copula = EllipticalCopula(z, c, groups, dof=dof)
+        a, b, rho = copula.rotate(z, c, groups)
+        return _influence(copula.log_ratio(a, b, rho), [copula.log_ratio(a, b[other], rho) for other in others])
+
+    normal = local(math.inf)
+    best, chosen = 0.0, math.inf
+    for dof in _DOF:
+        gain = local(dof) - normal
+        if float(gain.mean()) > max(best, 2 * float(gain.std()) / math.sqrt(len(gain))):
+            best, chosen = float(gain.mean()), dof
+    return chosen
+
+
+def cross_fit_ratio(
+    z: Tensor,
+    c: Tensor,
+    groups: Tensor | None,
+    *,
+    dof: float = math.inf,
+    separate: bool = False,
+    n_folds: int,
+    n_restarts: int,
+    max_steps: int,
+    seed: int,
+) -> CrossFit:
+    """The Donsker-Varadhan bound with the log density ratio of a copula plus a network as critic.
+
+    The copula is fitted in closed form (see `EllipticalCopula`); the network, an inner product of one network of z and
+    one of c that starts at zero, learns what it leaves. Each batch's z are scored with all its c. Both sides: normal
+    scores (n, p) and (n, q), within groups when they are given; ``separate``: each group has correlations of its own.
     """
     generator = torch.Generator().manual_seed(seed)
     fold = torch.arange(len(z)) % n_folds
     parts = []
     for k in range(n_folds):
         fit, held = (fold != k).nonzero().squeeze(1), (fold == k).nonzero().squeeze(1)
-        normal = _CanonicalNormal(z[fit], c[fit])
-        onehot = _onehot(groups, len(z))
-        rotated_z, rotated_c = normal.rotate(z, c)
-        width = rotated_z.shape[1] + rotated_c.shape[1] + onehot.shape[1]
+        pairs = _Pairs(z, c, groups, fit, dof=dof, separate=separate)
 
-        def scores(
-            net: nn.Module,
-            rows: Tensor,
-            other: Tensor,
-            a: Tensor = rotated_z,
-            b: Tensor = rotated_c,
-            onehot: Tensor = onehot,
-            normal: _CanonicalNormal = normal,
-        ) -> tuple[Tensor, Tensor]:
-            inside, attribute = a[rows], b[other]
-            base = normal.log_ratio(inside, attribute)
-            out: Tensor = net(torch.cat([inside, attribute, onehot[rows]], dim=1)).squeeze(1)
-            return base, base + out
+        def loss(net: nn.Module, rows: Tensor, pairs: _Pairs = pairs) -> Tensor:
+            scores = pairs.all_scores(net, rows)
+            weights = pairs.log_weights(rows)
+            return torch.logsumexp((scores + weights).flatten(), dim=0) - scores.diagonal().mean()
 
-        def loss(net: nn.Module, rows: Tensor, scores: Callable[..., tuple[Tensor, Tensor]] = scores) -> Tensor:
-            joint = scores(net, rows, rows)[1]
-            others = torch.cat([rows[_permuted(rows, groups, generator)] for _ in range(2)])
-            marginal = scores(net, rows.repeat(2), others)[1]
-            return torch.logsumexp(marginal, dim=0) - math.log(len(marginal)) - joint.mean()
+        def judged(net: nn.Module, rows: Tensor, rounds: int, pairs: _Pairs = pairs) -> tuple[Tensor, Tensor]:
+            others = [_permuted(rows, groups, generator) for _ in range(rounds)]
+            base, whole = pairs.scores(net, rows, others)
+            return _influence(base[0], base[1:]), _influence(whole[0], whole[1:])
 
-        def judged(
-            net: nn.Module, rows: Tensor, rounds: int, scores: Callable[..., tuple[Tensor, Tensor]] = scores
-        ) -> tuple[Tensor, Tensor]:
-            """Influence of each row on the bound, without and with the network, and the bounds as their means."""
-            joint = torch.stack(scores(net, rows, rows)).double()
-            weights = torch.zeros_like(joint)
-            for _ in range(rounds):
-                other = rows[_permuted(rows, groups, generator)]
-                weights += torch.stack(scores(net, rows, other)).double().clamp(max=60).exp() / rounds
-            mean = weights.mean(dim=1, keepdim=True)
-            values = joint - mean.log() + 1 - weights / mean
-            return values[0], values[1]
+        def build(pairs: _Pairs = pairs) -> nn.Module:
+            return _InnerProduct(*pairs.widths)
 
-        net, late = _fitted(width, 1, loss, judged, fit, n_restarts, max_steps, seed + 17 * k, generator)
+        net, late = _fitted(build, loss, judged, fit, 256, n_restarts, max_steps, seed + 17 * k, generator)
         with torch.no_grad():
             optimism = float(judged(net, fit, 4)[1].mean())
-            parts.append((*judged(net, held, 16), late, optimism))
+            parts.append((held, *judged(net, held, 16), late, optimism))
     return _summary(parts)
+
+
+class _Pairs:
+    """Pairs as the copula and the network see them, both standardised by the pairs they are fitted on."""
+
+    def __init__(self, z: Tensor, c: Tensor, groups: Tensor | None, fit: Tensor, *, dof: float, separate: bool) -> None:
+        of_fit = z[fit], c[fit], None if groups is None else groups[fit]
+        self._copula = EllipticalCopula(*of_fit, dof=dof, separate=separate)
+        self._variates = self._copula.rotate(z, c, groups)
+        left, right, _ = EllipticalCopula(*of_fit).rotate(z, c, groups)
+        onehot = torch.zeros(len(z), 0) if groups is None else nn.functional.one_hot(groups).float()
+        self._z, self._c = (torch.cat([_with_radius(v), onehot], dim=1) for v in (left, right))
+        self._groups = groups
+        self.widths = self._z.shape[1], self._c.shape[1]
+
+    def all_scores(self, net: nn.Module, rows: Tensor) -> Tensor:
+        """Of every z with every c of the rows."""
+        a, b, rho = (part[rows] for part in self._variates)
+        left, right = net(self._z[rows], self._c[rows])
+        return self._copula.pairwise(a, b, rho) + torch.addmm(left[:, -1:], left[:, :-1], right.T)
+
+    def log_weights(self, rows: Tensor) -> Tensor:
+        """Logarithms of the weights with which they stand for the product of the marginals (within groups)."""
+        n = len(rows)
+        other = ~torch.eye(n, dtype=torch.bool)
+        if self._groups is not None:
+            other &= self._groups[rows][:, None] == self._groups[rows]
+        if not bool(other.any()):
+            other = ~other
+        count = other.sum(dim=1, keepdim=True)
+        weight = 1.0 / (count.clamp(min=1) * (count > 0).sum())
+        return torch.where(other, weight.log(), -math.inf)
+
+    def scores(self, net: nn.Module, rows: Tensor, others: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Of the rows' pairs, then of each z with another row's c; by the copula alone, and with the network."""
+        a, b, rho = (part[rows] for part in self._variates)
+        left, right = net(self._z[rows], self._c[rows])
+        base, whole = [], []
+        for other in [torch.arange(len(rows)), *others]:
+            base.append(self._copula.log_ratio(a, b[other], rho))
+            whole.append(base[-1] + (left[:, :-1] * right[other]).sum(dim=1) + left[:, -1])
+        return base, whole
+
+
+class _InnerProduct(nn.Module):
+    """f(z) and g(c), whose inner product starts at zero because f does; f has a column more, which is added to it."""
+
+    def __init__(self, width_z: int, width_c: int) -> None:
+        super().__init__()
+        self.of_z, self.of_c = _smooth(width_z, _INNER + 1), _smooth(width_c, _INNER, start_at_zero=False)
+
+    def forward(self, z: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        return self.of_z(z), self.of_c(c)
 
 
 def cross_fit_classifier(
@@ -143,14 +223,14 @@ def cross_fit_classifier(
     max_steps: int,
     seed: int,
 ) -> CrossFit:
-    """H(C|G) less the held-out cross-entropy of a classifier that starts at p(c|g): a lower bound of I(Z;C|G).
+    """H(C|G) less the held-out cross-entropy of a classifier: a lower bound of I(Z;C|G).
 
-    z (n, p) whitened, labels (n,) from 0; the entropy is Miller and Madow's.
+    The classifier is a network added to a logistic regression. z (n, p) whitened, labels (n,) from 0; the entropy is
+    Miller and Madow's.
     """
     generator = torch.Generator().manual_seed(seed)
-    onehot = _onehot(groups, len(z))
     n_classes = int(labels.max()) + 1
-    inputs = torch.cat([z, onehot], dim=1)
+    inputs = z if groups is None else torch.cat([z, nn.functional.one_hot(groups).float()], dim=1)
     strata = torch.zeros(len(z), dtype=torch.long) if groups is None else groups
     counts = torch.zeros(int(strata.max()) + 1, n_classes, dtype=torch.float64)
     counts.index_put_((strata, labels), torch.ones(len(z), dtype=torch.float64), accumulate=True)
@@ -163,55 +243,79 @@ def cross_fit_classifier(
     for k in range(n_folds):
         fit, held = (fold != k).nonzero().squeeze(1), (fold == k).nonzero().squeeze(1)
 
-        def logits(net: nn.Module, rows: Tensor) -> Tensor:
-            out: Tensor = prior[strata[rows]] + net(inputs[rows])
-            return out
+        base = _logistic(inputs, labels, prior[strata], fit)
 
-        def loss(net: nn.Module, rows: Tensor) -> Tensor:
-            return nn.functional.cross_entropy(logits(net, rows), labels[rows])
+        def loss(net: nn.Module, rows: Tensor, base: Tensor = base) -> Tensor:
+            return nn.functional.cross_entropy(base[rows] + net(inputs[rows]), labels[rows])
 
-        def judged(net: nn.Module, rows: Tensor, rounds: int) -> tuple[Tensor, Tensor]:
-            own = logits(net, rows).log_softmax(dim=1).gather(1, labels[rows][:, None]).squeeze(1).double()
-            return torch.zeros(len(rows), dtype=torch.float64), surprise[rows] + own
+        def judged(net: nn.Module, rows: Tensor, rounds: int, base: Tensor = base) -> tuple[Tensor, Tensor]:
+            alone, whole = (
+                surprise[rows] - nn.functional.cross_entropy(logits, labels[rows], reduction="none").double()
+                for logits in (base[rows], base[rows] + net(inputs[rows]))
+            )
+            return alone, whole
 
-        net, late = _fitted(
-            inputs.shape[1], n_classes, loss, judged, fit, n_restarts, max_steps, seed + 17 * k, generator
-        )
+        def build() -> nn.Module:
+            return _smooth(inputs.shape[1], n_classes)
+
+        net, late = _fitted(build, loss, judged, fit, 512, n_restarts, max_steps, seed + 17 * k, generator)
         with torch.no_grad():
             optimism = float(judged(net, fit, 1)[1].mean())
-            parts.append((*judged(net, held, 1), late, optimism))
+            parts.append((held, *judged(net, held, 1), late, optimism))
     return _summary(parts)
 
 
-class _CanonicalNormal:
-    """Log density ratio of a jointly normal pair, by canonical correlations of the pairs it is given."""
+@torch.enable_grad()
+def _logistic(inputs: Tensor, labels: Tensor, prior: Tensor, fit: Tensor) -> Tensor:
+    """Logits (n, classes) of a logistic regression fitted on some rows; it starts at the prior."""
+    weight = torch.zeros(inputs.shape[1], prior.shape[1], requires_grad=True)
+    bias = torch.zeros(prior.shape[1], requires_grad=True)
+    x, target, start = inputs[fit], labels[fit], prior[fit]
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=50, line_search_fn="strong_wolfe")
 
-    def __init__(self, z: Tensor, c: Tensor) -> None:
-        cross = (z.T @ c / len(z)).double()
-        left, correlations, right = torch.linalg.svd(cross, full_matrices=True)
-        # Less what chance correlation adds to each square.
-        noise = (z.shape[1] + c.shape[1]) / len(z)
-        squares = ((correlations.square() - noise) / (1 - noise)).clamp(0, 0.99999)
-        self._left, self._right = left.float(), right.T.float()
-        self._rho = squares.sqrt().float()
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(start + x @ weight + bias, target) + 1e-4 * weight.square().sum()
+        loss.backward()
+        return loss
 
-    def rotate(self, z: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        return z @ self._left, c @ self._right
+    optimizer.step(closure)  # type: ignore[arg-type]
+    return (prior + inputs @ weight + bias).detach()
 
-    def log_ratio(self, a: Tensor, b: Tensor) -> Tensor:
-        k = len(self._rho)
-        a, b, rho = a[:, :k], b[:, :k], self._rho
-        rest = 1 - rho.square()
-        quadratic = (rho.square() * (a.square() + b.square()) - 2 * rho * a * b) / (2 * rest)
-        return -(0.5 * rest.log() + quadratic).sum(dim=1)
+
+def _with_radius(x: Tensor) -> Tensor:
+    """x beside functions of its norm: what tails share and what turns with the norm hangs on it."""
+    square = x.square().mean(dim=1, keepdim=True)
+    return torch.cat([x, (square + 1e-3).log(), square.clamp(max=6) - 1], dim=1)
+
+
+def _smooth(inputs: int, outputs: int, *, start_at_zero: bool = True) -> nn.Sequential:
+    """A perceptron of smooth units."""
+    layers: list[nn.Module] = []
+    for width in _HIDDEN:
+        layers += [nn.Linear(inputs, width), nn.SiLU()]
+        inputs = width
+    last = nn.Linear(inputs, outputs)
+    if start_at_zero:
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+    return nn.Sequential(*layers, last)
+
+
+def _influence(joint: Tensor, marginal: list[Tensor]) -> Tensor:
+    """What each row contributes to the Donsker-Varadhan bound, by the delta method; the bound is the mean."""
+    weights = sum(m.double().clamp(max=60).exp() for m in marginal) / len(marginal)
+    assert isinstance(weights, Tensor)
+    mean = weights.mean()
+    return joint.double() - mean.log() + 1 - weights / mean
 
 
 def _fitted(
-    inputs: int,
-    outputs: int,
+    build: Callable[[], nn.Module],
     loss: Callable[[nn.Module, Tensor], Tensor],
     judged: Callable[[nn.Module, Tensor, int], tuple[Tensor, Tensor]],
     fit: Tensor,
+    batch: int,
     n_restarts: int,
     max_steps: int,
     seed: int,
@@ -222,32 +326,31 @@ def _fitted(
     chosen: tuple[float, nn.Module, bool] | None = None
     for restart in range(n_restarts):
         with seeded(seed + restart):
-            net = perceptron(inputs, (96, 96), outputs)
-        last = net[-1]
-        assert isinstance(last, nn.Linear)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+            net = build()
         optimizer = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=1e-3, fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=max_steps + 1, pct_start=0.1)
+        # A running mean of the weights has less of the last batches' noise.
+        average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(_DECAY))
         best, state, at, step = -math.inf, {k: v.clone() for k, v in net.state_dict().items()}, 0, 0
         early = -math.inf  # the best of the first two thirds
         while step <= max_steps:
             if step % _EVERY == 0:
                 with torch.no_grad():
-                    value = float(judged(net, aside, 2)[1].mean())
+                    value = float(judged(average.module, aside, 4)[1].mean())
                 early = max(early, value) if step <= 2 * max_steps // 3 else early
                 if value > best:
                     best, at = value, step
-                    state = {k: v.clone() for k, v in net.state_dict().items()}
-                elif step - at > 6 * _EVERY:
+                    state = {k: v.clone() for k, v in average.module.state_dict().items()}
+                elif step - at > _PATIENCE:
                     break
-            rows = fit[torch.randint(len(fit), (min(_BATCH, len(fit)),), generator=generator)]
+            rows = fit[torch.randint(len(fit), (min(batch, len(fit)),), generator=generator)]
             with torch.enable_grad():
                 objective = loss(net, rows)
                 optimizer.zero_grad()
                 objective.backward()
             nn.utils.clip_grad_norm_(net.parameters(), 1.0)
             optimizer.step()
+            average.update_parameters(net)
             if step < max_steps:
                 schedule.step()
             step += 1
@@ -258,25 +361,22 @@ def _fitted(
     return chosen[1], chosen[2]
 
 
-def _summary(parts: list[tuple[Tensor, Tensor, bool, float]]) -> CrossFit:
-    base, value = torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
+def _summary(parts: list[tuple[Tensor, Tensor, Tensor, bool, float]]) -> CrossFit:
+    order = torch.cat([p[0] for p in parts]).argsort()
+    base, value = torch.cat([p[1] for p in parts])[order], torch.cat([p[2] for p in parts])[order]
     n = len(value)
     gain = value - base
-    optimism = max(0.0, sum(p[3] for p in parts) / len(parts) - float(value.mean()))
+    optimism = max(0.0, sum(p[4] for p in parts) / len(parts) - float(value.mean()))
     return CrossFit(
         float(value.mean()),
         math.hypot(float(value.std()) / math.sqrt(n), optimism / 2),
         float(base.mean()),
         float(gain.mean()),
         float(gain.std()) / math.sqrt(n),
-        any(p[2] for p in parts),
+        any(p[3] for p in parts),
+        value,
+        base,
     )
-
-
-def _onehot(groups: Tensor | None, n: int) -> Tensor:
-    if groups is None:
-        return torch.zeros(n, 0)
-    return nn.functional.one_hot(groups).float()
 
 
 def _permuted(rows: Tensor, groups: Tensor | None, generator: torch.Generator) -> Tensor:

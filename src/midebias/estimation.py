@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from .attributes import Attribute, Attributes, Categorical, Continuous
-from .cross_fitting import cross_fit_classifier, cross_fit_ratio, normal_scores, whitened
+from .cross_fitting import cross_fit_classifier, cross_fit_ratio, degrees_of_freedom, normal_scores, whitened
 from .estimators import DonskerVaradhan, GaussianMI
 from .estimators.by_name import CRITICS, DECODERS, NetworkName
 from .estimators.critic_estimator import SampledEstimator
 from .independence_test import permutation_p_value
+from .marginals import center_within
 from .nearest_neighbours import nearest_neighbour_information
 from .protocols import InputError, MIEstimate, check_groups, check_representation
 
@@ -67,10 +68,10 @@ def estimate_mi(
         says), `Continuous` for floats. Rows with a missing value are left out.
     condition_on : integer Tensor of shape (n,), optional
     estimator : str, default "auto"
-        "auto": for a categorical c the entropy less a classifier's cross-entropy; else a Donsker-Varadhan bound whose
-        critic is the log density ratio of a normal distribution plus a network, on columns turned into normal scores,
-        and the closed form of that normal distribution where held-out pairs show no gain by the network. With at most
-        six columns in all, nearest neighbours count where they see clearly more.
+        "auto": for a categorical c, or z of few values, the entropy less a classifier's cross-entropy; else a
+        Donsker-Varadhan bound whose critic is the log density ratio of a normal or Student copula plus a network, and
+        the copula's own value where held-out pairs show no gain by the network. With at most six columns in all,
+        nearest neighbours count where they see clearly more.
         "gaussian": the linear closed form, exact for jointly Gaussian data. The others train the estimator of that
         name in ``midebias.estimators``.
     n_folds : int, default 3
@@ -132,8 +133,9 @@ def estimate_mi(
             f"estimator must be 'auto', 'gaussian', or the name of a critic's estimator, got {estimator!r}"
         )
     if n_permutations:
+        scores = values if isinstance(attribute, Categorical) else normal_scores(values)
         p_value = permutation_p_value(
-            whitened(normal_scores(z)), whitened(values), groups, n_permutations=n_permutations, generator=generator
+            whitened(normal_scores(z)), whitened(scores), groups, n_permutations=n_permutations, generator=generator
         )
         result = replace(result, p_value=p_value)
     if per_attribute and isinstance(attribute, Attributes):
@@ -193,40 +195,84 @@ def _auto(
         # Information is symmetric: whichever side has few values is the one that is classified.
         other, labels = (z, of_c) if of_c is not None else (c, of_z)
         assert labels is not None
-        fit = cross_fit_classifier(whitened(normal_scores(other, groups)), labels, groups, **options)
-        name, assumption = "classifier", "none: entropy less the cross-entropy of held-out pairs"
-        return MIEstimate(
-            fit.value, fit.stderr, name, "lower", n, assumption=assumption, alarms=_alarms(fit.undertrained, max_steps)
+        other = normal_scores(other, groups)
+        fit = cross_fit_classifier(whitened(other), labels, groups, **options)
+        network = fit.gain > 2 * fit.gain_stderr
+        result = MIEstimate(
+            fit.value if network else fit.base,
+            fit.stderr if network else fit.base_stderr,
+            "classifier" if network else "logistic regression",
+            "lower",
+            n,
+            assumption="none: entropy less the cross-entropy of held-out pairs",
+            alarms=_alarms(fit.undertrained and network, max_steps),
         )
-    left = whitened(normal_scores(z, groups), groups)
-    right = whitened(c if isinstance(attribute, Categorical) else normal_scores(c, groups), groups)
-    fit = cross_fit_ratio(left, right, groups, **options)
-    if fit.gain < 2 * fit.gain_stderr:
-        closed = _gaussian(left, right, groups)
-        result = replace(
-            closed, estimator="Gaussian copula", assumption="normal scores are jointly normal: no gain by a network"
-        )
-    else:
+        apart = labels[:, None].float() * 1e3  # farther than any two normal scores
+        return _or_neighbours(result, fit.local if network else fit.base_local, other, apart, groups)
+    left = normal_scores(z, groups)
+    right = center_within(c, groups)[0] if isinstance(attribute, Categorical) else normal_scores(c, groups)
+    dof = math.inf if isinstance(attribute, Categorical) else degrees_of_freedom(left, right, groups, seed=seed)
+    closed, separate = _closed_form(left, right, groups)
+    fit = cross_fit_ratio(left, right, groups, dof=dof, separate=separate, **options)
+    name = "Gaussian copula" if math.isinf(dof) else "Student copula"
+    if fit.gain > 2 * fit.gain_stderr:
         alarms = _alarms(fit.undertrained, max_steps)
         if fit.value > math.log(n / n_folds) - 2:
             alarms += (_too_small(fit.value, n // n_folds),)
         result = MIEstimate(
             fit.value,
             fit.stderr,
-            "Gaussian copula and critic",
+            f"{name} and critic",
             "lower",
             n,
             assumption="samples many beside exp(information)",
             alarms=alarms,
         )
-    if left.shape[1] + right.shape[1] > _FEW_COLUMNS:
+        return _or_neighbours(result, fit.local, left, right, groups)
+    if math.isinf(dof):
+        assumption = "normal scores are jointly normal: no gain by a network"
+        result = replace(closed, estimator=name, assumption=assumption)
+    else:
+        assumption = f"scores follow a Student copula of {dof:g} degrees of freedom: no gain by a network"
+        result = MIEstimate(fit.base, fit.base_stderr, name, "exact", n, assumption=assumption)
+    return _or_neighbours(result, fit.base_local, left, right, groups)
+
+
+def _or_neighbours(result: MIEstimate, local: Tensor, z: Tensor, c: Tensor, groups: Tensor | None) -> MIEstimate:
+    """Nearest neighbours' estimate where columns are few and it is clearly larger: both err downwards.
+
+    ``local`` is what each pair contributes to ``result``: errors of both on the same pairs are much alike.
+    """
+    if z.shape[1] + c.shape[1] > _FEW_COLUMNS:
         return result
-    # Neighbours err downwards as a critic does: where they see clearly more, more is there.
-    near, stderr = nearest_neighbour_information(left, right, groups)
-    if near > result.value + 3 * math.hypot(stderr, result.stderr):
-        name, assumption = "nearest neighbours", "densities are constant over four neighbours"
-        return MIEstimate(near, stderr, name, "exact", n, assumption=assumption)
-    return result
+    near = nearest_neighbour_information(z, c, groups)
+    more = near - local[: len(near)]
+    root = math.sqrt(len(near))
+    if float(near.mean()) - result.value <= 3 * float(more.std()) / root:
+        return result
+    return MIEstimate(
+        float(near.mean()),
+        float(near.std()) / root,
+        "nearest neighbours",
+        "exact",
+        len(near),
+        assumption="densities are constant over four neighbours",
+    )
+
+
+def _closed_form(z: Tensor, c: Tensor, groups: Tensor | None) -> tuple[MIEstimate, bool]:
+    """Of a normal distribution, and whether each group has clearly correlations of its own."""
+    pooled = _gaussian(z, c, groups)
+    if groups is None or int(torch.bincount(groups).min()) < 20 * (z.shape[1] + c.shape[1]):
+        return pooled, False
+    each = [_gaussian(z[groups == g], c[groups == g], None) for g in groups.unique()]
+    share = (torch.bincount(groups) / len(groups)).tolist()
+    value = sum(w * e.value for w, e in zip(share, each, strict=True))
+    stderr = math.sqrt(sum((w * e.stderr) ** 2 for w, e in zip(share, each, strict=True)))
+    # Blocks of the groups are independent of each other, not of the pooled ones: this errs on the safe side.
+    if value - pooled.value <= 2 * max(stderr, pooled.stderr):
+        return pooled, False
+    return replace(pooled, value=value, stderr=stderr), True
 
 
 def _alarms(undertrained: bool, max_steps: int) -> tuple[str, ...]:

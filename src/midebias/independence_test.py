@@ -18,8 +18,8 @@ def permutation_p_value(
 ) -> float:
     """p-value of independence of z and c, within groups when they are given.
 
-    The statistic is the squared cross-covariance of whitened features, the columns and random Fourier features of
-    either side, summed. c is permuted (inside each group); under independence the data's statistic is as likely as
+    The statistic is the squared cross-covariance of whitened features, summed: the columns of either side, their norm
+    and random Fourier features. c is permuted (inside each group); under independence the data's statistic is as likely as
     any to be the largest, so that the p-value is exact for every sample size.
 
     Parameters
@@ -53,7 +53,10 @@ def _features(values: Tensor, groups: Tensor | None, generator: torch.Generator)
     scaled = (values - values.mean(0)) / values.std(0).clamp(min=1e-9)
     directions = torch.randn(values.shape[1], 16, generator=generator) / math.sqrt(values.shape[1])
     phases = 2 * math.pi * torch.rand(16, generator=generator)
-    features = torch.cat([scaled, 1.4 * torch.cos(1.5 * scaled @ directions + phases)], dim=1)
+    waves = 1.4 * torch.cos(1.5 * scaled @ directions + phases)
+    norm = (scaled.square().mean(dim=1, keepdim=True) + 1e-3).log()
+    norm = (norm - norm.mean()) / norm.std().clamp(min=1e-9)
+    features = torch.cat([scaled, norm, waves], dim=1)
     centred = center_within(features, groups)[0]
     eigenvalues, vectors = torch.linalg.eigh((centred.T @ centred / len(centred)).double())
     # Columns that vary have unit variance: what lies far below is the rounding error of constant ones.

@@ -12,35 +12,41 @@ _MOST = 10_000  # rows whose neighbours are sought: time grows with their square
 
 
 @torch.no_grad()
-def nearest_neighbour_information(z: Tensor, c: Tensor, groups: Tensor | None, *, k: int = 4) -> tuple[float, float]:
-    r"""The estimator of Kraskov, Stögbauer and Grassberger, and its standard error, in nats.
+def nearest_neighbour_information(z: Tensor, c: Tensor, groups: Tensor | None, *, k: int = 4) -> Tensor:
+    r"""The estimator of Kraskov, Stögbauer and Grassberger, in nats: the mean of what it returns for each pair.
 
     .. math:: \psi(k) + \psi(n) - \langle\psi(n_z + 1) + \psi(n_c + 1)\rangle
 
     where n_z and n_c count the neighbours nearer, in z and in c alone, than the k-th in both. Within groups when they
     are given, weighted by their sizes. Exact as far as densities are constant over k neighbours; strong dependence and
-    many columns read too low. Memory grows linearly with n; of more than 10,000 rows the first are used.
+    many columns read too low. Integers far apart stand for categories: the neighbours are then those of the category.
+    Where k neighbours coincide with a pair, the coinciding ones are counted instead, as of an atom. Memory grows
+    linearly with n; of more than 10,000 rows the first are used.
 
     Parameters
     ----------
     z, c : Tensor of shape (n, p) and (n, q)
     groups : integer Tensor of shape (n,) or None
 
+    Returns
+    -------
+    Tensor of shape (min(n, 10,000),), float64
+        Zero for rows in groups of at most 4 k.
+
     References
     ----------
-    Kraskov, Stögbauer, Grassberger, "Estimating mutual information", Physical Review E 2004, eq. 8.
+    Kraskov, Stögbauer, Grassberger, "Estimating mutual information", Physical Review E 2004, eq. 8. Ross, "Mutual
+    information between discrete and continuous data sets", PLoS ONE 2014, for categories. Gao, Kannan, Oh, Viswanath,
+    NeurIPS 2017, for atoms.
     """
     z, c = z[:_MOST], c[:_MOST]
     labels = torch.zeros(len(z), dtype=torch.long) if groups is None else groups[:_MOST]
-    terms = []
+    local = torch.zeros(len(z), dtype=torch.float64)
     for label in torch.unique(labels):
         inside = labels == label
         if int(inside.sum()) > 4 * k:
-            terms.append(_local(z[inside], c[inside], k))
-    if not terms:
-        return 0.0, float("inf")
-    local = torch.cat(terms)
-    return float(local.mean()), float(local.std()) / len(local) ** 0.5
+            local[inside] = _local(z[inside], c[inside], k)
+    return local
 
 
 def _local(z: Tensor, c: Tensor, k: int) -> Tensor:
@@ -51,9 +57,15 @@ def _local(z: Tensor, c: Tensor, k: int) -> Tensor:
     for rows in torch.arange(n).split(_CHUNK):
         of_z, of_c = _distances(z[rows], z), _distances(c[rows], c)
         # The pair itself is nearest, at distance zero.
-        radius = torch.maximum(of_z, of_c).topk(k + 1, dim=1, largest=False).values[:, k:]
+        both = torch.maximum(of_z, of_c)
+        radius = both.topk(k + 1, dim=1, largest=False).values[:, k:]
         near_z, near_c = (of_z < radius).sum(dim=1), (of_c < radius).sum(dim=1)
-        values[rows] = psi[k] + psi[n] - psi[near_z.clamp(min=1)] - psi[near_c.clamp(min=1)]
+        neighbours = torch.full((len(rows),), k)
+        atoms = radius.squeeze(1) == 0
+        if bool(atoms.any()):
+            near_z[atoms], near_c[atoms] = (of_z[atoms] == 0).sum(dim=1), (of_c[atoms] == 0).sum(dim=1)
+            neighbours[atoms] = (both[atoms] == 0).sum(dim=1)
+        values[rows] = psi[neighbours] + psi[n] - psi[near_z.clamp(min=1)] - psi[near_c.clamp(min=1)]
     return values
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from .perceptron_gradients import backward_from_output, forward_from_first, set_gradients
 from .protocols import InputError
 from .representations import FeatureMap, Shape
 
@@ -67,6 +68,7 @@ class Critic(nn.Module, ABC):
     """A statistics network T(z, c), or T(z, c, g) with ``n_groups``."""
 
     n_groups: int
+    has_own_gradients = False
 
     @abstractmethod
     def forward(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
@@ -75,6 +77,24 @@ class Critic(nn.Module, ABC):
     @abstractmethod
     def pairwise(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
         """Score all combinations: z (m, dim), c (n, attribute_dim), groups (m,) of z's rows -> (m, n)."""
+
+    def joint_and_marginal(
+        self, z: Tensor, c: Tensor, permutation: Tensor, groups: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Scores (n,) of the pairs, and of z with permuted c: what both have in common is computed once."""
+        n = len(z)
+        twice = groups if groups is None else torch.cat([groups, groups])
+        both: Tensor = self(torch.cat([z, z]), torch.cat([c, c[permutation]]), twice)
+        return both[:n], both[n:]
+
+    def scored(
+        self, z: Tensor, c: Tensor, permutation: Tensor, groups: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Callable[[Tensor, Tensor], None]]:
+        """As `joint_and_marginal`, without autograd; the function sets the weights' gradients from those of the scores.
+
+        Where ``has_own_gradients``.
+        """
+        raise NotImplementedError
 
     def _with_groups(self, parts: list[Tensor], groups: Tensor | None) -> Tensor:
         if self.n_groups:
@@ -99,6 +119,8 @@ class JoinedCritic(Critic):
         Conditional critics see the group as a one-hot of this width.
     """
 
+    has_own_gradients = True
+
     def __init__(
         self, dim: int, attribute_dim: int, *, hidden: Sequence[int] = (64, 64, 64), n_groups: int = 0
     ) -> None:
@@ -113,14 +135,50 @@ class JoinedCritic(Critic):
 
     def pairwise(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
         """See `Critic.pairwise`. The first layer is linear: z and c pass it once each, not once a pair."""
+        of_z, of_c = self._first(z, c, groups)
+        return self._rest((of_z[:, None] + of_c).flatten(0, 1)).reshape(len(z), len(c))
+
+    def joint_and_marginal(
+        self, z: Tensor, c: Tensor, permutation: Tensor, groups: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """See `Critic.joint_and_marginal`. The first layer is linear, as in `pairwise`."""
+        of_z, of_c = self._first(z, c, groups)
+        out = self._rest(torch.cat([of_z + of_c, of_z + of_c[permutation]]))
+        return out[: len(z)], out[len(z) :]
+
+    @torch.no_grad()
+    def scored(
+        self, z: Tensor, c: Tensor, permutation: Tensor, groups: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Callable[[Tensor, Tensor], None]]:
+        """See `Critic.scored`."""
+        n = len(z)
+        of_z, of_c = self._first(z, c, groups)
+        out, inputs = forward_from_first(self.layers, torch.cat([of_z + of_c, of_z + of_c[permutation]]))
+        scores = out.squeeze(1)
+
+        @torch.no_grad()
+        def backward(joint: Tensor, marginal: Tensor) -> None:
+            gradient = backward_from_output(self.layers, inputs, torch.cat([joint, marginal])[:, None])
+            first = self.layers[0]
+            assert isinstance(first, nn.Linear)
+            by_z = gradient[:n] + gradient[n:]
+            by_c = gradient[:n].index_add_(0, permutation, gradient[n:])
+            first.weight.grad = torch.cat([by_c.T @ c, by_z.T @ self._with_groups([z], groups)], dim=1)
+            first.bias.grad = by_z.sum(dim=0)
+
+        return scores[:n], scores[n:], backward
+
+    def _first(self, z: Tensor, c: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor]:
+        """What z, with the bias, and c add to the first layer: (m, width) and (n, width)."""
         first = self.layers[0]
         assert isinstance(first, nn.Linear)
-        of_z = self._with_groups([z], groups) @ first.weight[:, self.attribute_dim :].T + first.bias
-        of_c = c @ first.weight[:, : self.attribute_dim].T
-        out: Tensor = (of_z[:, None] + of_c).flatten(0, 1)
+        of_c, of_z = first.weight.split([self.attribute_dim, first.in_features - self.attribute_dim], dim=1)
+        return torch.addmm(first.bias, self._with_groups([z], groups), of_z.T), c @ of_c.T
+
+    def _rest(self, out: Tensor) -> Tensor:
         for layer in list(self.layers)[1:]:
             out = layer(out)
-        return out.reshape(len(z), len(c))
+        return out.squeeze(1)
 
 
 class SeparableCritic(Critic):
@@ -128,6 +186,8 @@ class SeparableCritic(Critic):
 
     Parameters: see `JoinedCritic`.
     """
+
+    has_own_gradients = True
 
     def __init__(
         self, dim: int, attribute_dim: int, *, hidden: Sequence[int] = (64, 64, 64), n_groups: int = 0
@@ -145,6 +205,37 @@ class SeparableCritic(Critic):
         """See `Critic.pairwise`."""
         left, right = self._sides(z, c, groups)
         return torch.addmm(left[:, -1:], left[:, :-1], right.T)
+
+    def joint_and_marginal(
+        self, z: Tensor, c: Tensor, permutation: Tensor, groups: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """See `Critic.joint_and_marginal`: each side passes its network once."""
+        left, right = self._sides(z, c, groups)
+        inner, of_z = left[:, :-1], left[:, -1]
+        return (inner * right).sum(dim=1) + of_z, (inner * right[permutation]).sum(dim=1) + of_z
+
+    @torch.no_grad()
+    def scored(
+        self, z: Tensor, c: Tensor, permutation: Tensor, groups: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Callable[[Tensor, Tensor], None]]:
+        """See `Critic.scored`."""
+        z = self._with_groups([z], groups)
+        first_z, first_c = self.of_z[0], self.of_c[0]
+        assert isinstance(first_z, nn.Linear)
+        assert isinstance(first_c, nn.Linear)
+        left, of_z = forward_from_first(self.of_z, first_z(z))
+        right, of_c = forward_from_first(self.of_c, first_c(c))
+        inner, other = left[:, :-1], right[permutation]
+
+        @torch.no_grad()
+        def backward(joint: Tensor, marginal: Tensor) -> None:
+            joint, marginal = joint[:, None], marginal[:, None]
+            by_left = torch.cat([joint * right + marginal * other, joint + marginal], dim=1)
+            by_right = (joint * inner).index_add_(0, permutation, marginal * inner)
+            set_gradients(first_z, z, backward_from_output(self.of_z, of_z, by_left))
+            set_gradients(first_c, c, backward_from_output(self.of_c, of_c, by_right))
+
+        return (inner * right).sum(dim=1) + left[:, -1], (inner * other).sum(dim=1) + left[:, -1], backward
 
     def _sides(self, z: Tensor, c: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor]:
         return self.of_z(self._with_groups([z], groups)), self.of_c(c)

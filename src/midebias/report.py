@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["draw_comparison", "draw_estimators", "draw_poster", "draw_training"]
+__all__ = ["draw_comparison", "draw_cost_by_batch", "draw_estimators", "draw_poster", "draw_training"]
 
 _COLOURS = {"plain": "#b8473d", "reference": "#8a8f98", "mib": "#1f6f8b"}
 _LABELS = {
@@ -179,6 +179,42 @@ def draw_estimators(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     axis.grid(axis="x", color="#e6e8eb", lw=0.8)
     axis.legend(frameon=False, fontsize=8, loc="lower right")
     _style(axis, "Estimates beside the truth, default settings")
+    figure.savefig(path)
+
+
+def draw_cost_by_batch(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Seconds of one critic update against the batch, both logarithmic, beside a line of slope one.
+
+    Parameters
+    ----------
+    path : Path
+        Where the PNG goes.
+    rows : mappings
+        Those with ``kind`` "batch" are drawn: ``estimator``, ``batch`` and ``seconds``.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib.figure import Figure
+
+    mine = [r for r in rows if r["kind"] == "batch"]
+    figure = Figure(figsize=(6.5, 4.2), dpi=130, facecolor="white", layout="constrained")
+    axis: Any = figure.subplots()
+    names = list(dict.fromkeys(r["estimator"] for r in mine))
+    for name, colour in zip(names, matplotlib.colormaps["tab10"].colors, strict=False):
+        points = [(r["batch"], 1e3 * r["seconds"]) for r in mine if r["estimator"] == name]
+        axis.plot(*zip(*points, strict=True), "o-", color=colour, lw=1.4, ms=3.5, label=name.replace("_", " "))
+    largest = max(r["batch"] for r in mine)
+    top = 2e3 * max(r["seconds"] for r in mine)
+    ends = [min(r["batch"] for r in mine), largest]
+    axis.plot(ends, [top * b / largest for b in ends], color="#98a0a8", lw=1, ls="--", label="linear")
+    axis.set_xscale("log", base=2)
+    axis.set_yscale("log")
+    axis.set_xlabel("pairs in the batch", color=_INK, fontsize=9)
+    axis.set_ylabel("milliseconds of one update, one thread", color=_INK, fontsize=9)
+    axis.grid(color="#e6e8eb", lw=0.8)
+    axis.legend(frameon=False, fontsize=8)
+    _style(axis, "Cost of one critic update")
     figure.savefig(path)
 
 

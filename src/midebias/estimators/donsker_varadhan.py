@@ -40,6 +40,7 @@ class DonskerVaradhan(CriticEstimator):
 
     bound: Bound = "lower"
     assumption = "a batch large beside exp(information)"
+    has_derivatives = True
     log_average: Tensor
 
     def __init__(
@@ -72,16 +73,25 @@ class DonskerVaradhan(CriticEstimator):
             return -self._value(z, c, groups)
         joint, marginal = self._scores(z, c, groups)
         log_mean = torch.logsumexp(marginal, dim=0) - math.log(len(marginal))
-        with torch.no_grad():
-            # In logarithms, so that large scores do not overflow.
-            rate, now = self.moving_average, log_mean.to(self.log_average)
-            if bool(self.log_average.isnan()):
-                self.log_average.copy_(now)
-            elif rate < 1:
-                self.log_average.copy_(torch.logaddexp(self.log_average + math.log1p(-rate), now + math.log(rate)))
-            else:
-                self.log_average.copy_(now)
-            # E[e^T] grows at most e^4-fold beside its average before it is held back.
-            scale = (log_mean - self.log_average).clamp(max=4.0).exp()
         # The value of the loss is the estimate's; its gradient divides by the running mean.
-        return -(joint.mean() - log_mean.detach() - scale * (log_mean - log_mean.detach()))
+        return -(joint.mean() - log_mean.detach() - self._scale(log_mean) * (log_mean - log_mean.detach()))
+
+    def _derivatives(self, joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        n = len(joint)
+        log_mean = torch.logsumexp(marginal, dim=0) - math.log(n)
+        slopes = marginal.softmax(dim=0)
+        if self.moving_average is not None:
+            slopes = slopes * self._scale(log_mean)
+        return log_mean - joint.mean(), torch.full_like(joint, -1 / n), slopes
+
+    @torch.no_grad()
+    def _scale(self, log_mean: Tensor) -> Tensor:
+        """E[e^T] of this batch beside its running mean, which follows it; in logarithms, so that nothing overflows."""
+        assert self.moving_average is not None
+        rate, now = self.moving_average, log_mean.to(self.log_average)
+        if bool(self.log_average.isnan()) or rate == 1:
+            self.log_average.copy_(now)
+        else:
+            self.log_average.copy_(torch.logaddexp(self.log_average + math.log1p(-rate), now + math.log(rate)))
+        # E[e^T] grows at most e^4-fold beside its average before it is held back.
+        return (log_mean - self.log_average).clamp(max=4.0).exp()

@@ -34,10 +34,16 @@ class NWJ(CriticEstimator):
 
     bound: Bound = "lower"
     assumption = "none: holds in expectation for any critic"
+    has_derivatives = True
 
     def _value(self, z: Tensor, c: Tensor, groups: Tensor | None) -> Tensor:
         joint, marginal = self._scores(z, c, groups)
         return joint.mean() - _exp(marginal - 1).mean()
+
+    def _derivatives(self, joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        n, scores = len(joint), marginal - 1
+        slopes = scores.clamp(max=_LINEAR_FROM).exp() / n
+        return _exp(scores).mean() - joint.mean(), torch.full_like(joint, -1 / n), slopes
 
 
 class JensenShannon(CriticEstimator):
@@ -58,6 +64,7 @@ class JensenShannon(CriticEstimator):
 
     bound: Bound = "lower"
     assumption = "none: holds in expectation for any critic"
+    has_derivatives = True
 
     def _value(self, z: Tensor, c: Tensor, groups: Tensor | None) -> Tensor:
         joint, marginal = self._scores(z, c, groups)
@@ -65,6 +72,9 @@ class JensenShannon(CriticEstimator):
 
     def _loss(self, z: Tensor, c: Tensor, groups: Tensor | None) -> Tensor:
         return logistic_loss(*self._scores(z, c, groups))
+
+    def _derivatives(self, joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return logistic_derivatives(joint, marginal)
 
 
 class SMILE(CriticEstimator):
@@ -89,6 +99,7 @@ class SMILE(CriticEstimator):
 
     bound: Bound = "lower"
     assumption = "scores within the clipping range; beyond it the value can exceed the truth"
+    has_derivatives = True
 
     def __init__(
         self,
@@ -117,11 +128,20 @@ class SMILE(CriticEstimator):
     def _loss(self, z: Tensor, c: Tensor, groups: Tensor | None) -> Tensor:
         return logistic_loss(*self._scores(z, c, groups))
 
+    def _derivatives(self, joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return logistic_derivatives(joint, marginal)
+
 
 def logistic_loss(joint: Tensor, marginal: Tensor) -> Tensor:
     """Loss of telling joint from marginal pairs by their scores; at its optimum they are log density ratios."""
     softplus = torch.nn.functional.softplus
     return softplus(-joint).mean() + softplus(marginal).mean()
+
+
+def logistic_derivatives(joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """`logistic_loss` and its derivatives by both kinds of scores."""
+    n = len(joint)
+    return logistic_loss(joint, marginal), -torch.sigmoid(-joint) / n, torch.sigmoid(marginal) / n
 
 
 def _exp(scores: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..attributes import Attribute, Attributes, Categorical
 from ..marginals import center_within
 from ..networks import perceptron, seeded
+from ..perceptron_gradients import backward_from_output, forward_from_first, set_gradients
 from ..protocols import Bound, InputError
 from .critic_estimator import SampledEstimator
 
@@ -36,6 +37,11 @@ class DecoderEstimator(SampledEstimator):
     seed : int, default 0
     """
 
+    _at_categories: Tensor
+    _at_means: Tensor
+    _one_hot: Tensor
+    _values: Tensor
+
     def __init__(
         self,
         dim: int,
@@ -50,39 +56,60 @@ class DecoderEstimator(SampledEstimator):
         super().__init__(dim, width, n_groups=n_groups, standardize=standardize, seed=seed)
         self.blocks = [0] * width if isinstance(attribute, int) else _blocks(attribute)
         self.n_continuous = self.blocks.count(0)
+        self._place_columns()
         with seeded(seed):
             self.decoder = perceptron(dim + n_groups, hidden, width + self.n_continuous)
 
+    def _place_columns(self) -> None:
+        """Where the decoder's outputs and c's columns of each kind are."""
+        categories: list[int] = []
+        columns: tuple[list[int], list[int]] = [], []
+        means, at, column = [], 0, 0
+        for size in self.blocks:
+            if size:
+                categories += range(at, at + size)
+            else:
+                means.append(at)
+            columns[0 if size else 1].extend(range(column, column + (size or 1)))
+            at, column = at + (size or 2), column + (size or 1)
+        places = {"_at_categories": categories, "_at_means": means, "_one_hot": columns[0], "_values": columns[1]}
+        for name, place in places.items():
+            self.register_buffer(name, torch.tensor(place, dtype=torch.long), persistent=False)
+
     def _decoded(self, z: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Log-probabilities of the categories (n, k), means and log-variances (n, m) of the continuous columns."""
+        return self._distributions(self.decoder(self._inputs(z, groups)))
+
+    def _inputs(self, z: Tensor, groups: Tensor | None) -> Tensor:
         z = self._standardized(z)
         if self.n_groups:
             labels = torch.zeros(len(z), dtype=torch.long, device=z.device) if groups is None else groups
             if len(labels) and int(labels.max()) >= self.n_groups:
                 raise InputError(f"y holds label {int(labels.max())} but n_groups is {self.n_groups}")
             z = torch.cat([z, nn.functional.one_hot(labels, self.n_groups).to(z.dtype)], dim=1)
-        out: Tensor = self.decoder(z)
-        parts, at = [], 0
-        for size in self.blocks:
-            if size:
-                parts.append(out[:, at : at + size].log_softmax(dim=1))
-            at += size or 2
-        logs = torch.cat(parts, dim=1) if parts else out[:, :0]
+        return z
+
+    def _distributions(self, out: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Of the decoder's output (n, outputs)."""
+        sizes = [size for size in self.blocks if size]
+        logs = out[:, :0]
+        if sizes:
+            logits = out if not self.n_continuous else out[:, self._at_categories]
+            logs = torch.cat([block.log_softmax(dim=1) for block in logits.split(sizes, dim=1)], dim=1)
         if not self.n_continuous:
             return logs, None, None
-        at, means, spreads = 0, [], []
-        for size in self.blocks:
-            if not size:
-                means.append(out[:, at])
-                spreads.append(out[:, at + 1])
-            at += size or 2
+        if sizes:
+            mean, spread = out[:, self._at_means], out[:, self._at_means + 1]
+        else:
+            mean, spread = out.unflatten(1, (-1, 2)).unbind(dim=2)
         # Bounded, so that a column that z determines does not drive the density to infinity.
-        return logs, torch.stack(means, dim=1), 6.0 * torch.tanh(torch.stack(spreads, dim=1) / 6.0)
+        return logs, mean, 6.0 * torch.tanh(spread / 6.0)
 
     def _split(self, c: Tensor) -> tuple[Tensor, Tensor]:
         """One-hot columns (n, k) and continuous columns (n, m) of the encoded attribute."""
-        kinds = torch.tensor([bool(size) for size in self.blocks for _ in range(size or 1)], device=c.device)
-        return c[:, kinds], c[:, ~kinds]
+        if not self.n_continuous or len(self._values) == c.shape[1]:
+            return (c, c[:, :0]) if not self.n_continuous else (c[:, :0], c)
+        return c[:, self._one_hot], c[:, self._values]
 
     def log_q(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
         """log q(c|z) of each pair, in nats: (n,)."""
@@ -94,12 +121,31 @@ class DecoderEstimator(SampledEstimator):
         codes, values = self._split(c)
         total = (codes * logs).sum(dim=1)
         if mean is not None and spread is not None:
-            density = -0.5 * (math.log(2 * math.pi) + spread + (values - mean).square() * (-spread).exp())
-            total = total + density.sum(dim=1)
+            density = (spread + (values - mean).square() * (-spread).exp()).sum(dim=1)
+            total = total - 0.5 * (density + self.n_continuous * math.log(2 * math.pi))
         return total
 
     def _loss(self, z: Tensor, c: Tensor, groups: Tensor | None) -> Tensor:
         return -self._log_q(self._decoded(z, groups), c).mean()
+
+    @torch.no_grad()
+    def _backward(self, z: Tensor, c: Tensor, groups: Tensor | None) -> Tensor:
+        z = self._inputs(z, groups)
+        first = self.decoder[0]
+        assert isinstance(first, nn.Linear)
+        out, inputs = forward_from_first(self.decoder, first(z))
+        decoded = logs, mean, spread = self._distributions(out)
+        codes, values = self._split(c)
+        parts = torch.empty_like(out)
+        if self.n_continuous < len(self.blocks):
+            # A block's codes sum to one, so that a softmax has the derivative of its cross-entropy.
+            parts[:, self._at_categories] = logs.exp() - codes
+        if mean is not None and spread is not None:
+            precision, error = (-spread).exp(), mean - values
+            parts[:, self._at_means] = error * precision
+            parts[:, self._at_means + 1] = 0.5 * (1 - error.square() * precision) * (1 - (spread / 6.0).square())
+        set_gradients(first, z, backward_from_output(self.decoder, inputs, parts / len(z)))
+        return -self._log_q(decoded, c).mean()
 
 
 class CLUB(DecoderEstimator):

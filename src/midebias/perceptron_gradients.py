@@ -1,0 +1,41 @@
+"""Gradients of a perceptron's weights by hand: a critic's step on small batches is mostly bookkeeping of autograd's."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["backward_from_output", "forward_from_first", "set_gradients"]
+
+
+def forward_from_first(layers: nn.Sequential, out: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Output of a perceptron of LeakyReLU units whose first linear map gave ``out``, and every later map's inputs."""
+    inputs = []
+    for layer in list(layers)[1:]:
+        if isinstance(layer, nn.Linear):
+            inputs.append(out)
+            out = torch.addmm(layer.bias, out, layer.weight.T)
+        else:
+            assert isinstance(layer, nn.LeakyReLU)
+            out = nn.functional.leaky_relu(out, layer.negative_slope)
+    return out, inputs
+
+
+def backward_from_output(layers: nn.Sequential, inputs: list[Tensor], gradient: Tensor) -> Tensor:
+    """Set the gradients of all linear maps but the first; returns that of the first one's output.
+
+    ``gradient`` is that of the loss by the output (n, outputs), ``inputs`` what `forward_from_first` returned.
+    """
+    slope = next((layer.negative_slope for layer in layers if isinstance(layer, nn.LeakyReLU)), 1.0)
+    maps = [layer for layer in layers if isinstance(layer, nn.Linear)][1:]
+    for layer, x in zip(reversed(maps), reversed(inputs), strict=True):
+        set_gradients(layer, x, gradient)
+        # LeakyReLU keeps the sign, so that its output tells its slope as its input would.
+        gradient = torch.ops.aten.leaky_relu_backward(gradient @ layer.weight, x, slope, True)
+    return gradient
+
+
+def set_gradients(layer: nn.Linear, x: Tensor, gradient: Tensor) -> None:
+    """Of a linear map's weight and bias, from its input x (n, inputs) and its output's gradient (n, outputs)."""
+    layer.weight.grad = gradient.T @ x
+    layer.bias.grad = gradient.sum(dim=0)
