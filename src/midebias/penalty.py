@@ -198,7 +198,8 @@ class MIPenalty(nn.Module):
         values, groups, present = self._inputs(representations, c, y)
         summaries = [Summary(h, self.shapes[k], name=self._name(k)).values for k, h in enumerate(representations)]
         terms = self._estimates(summaries, values, groups, present)
-        return torch.stack([self._weighted(k, term) for k, term in enumerate(terms)]).sum()
+        weighted = [self._weighted(k, term) for k, term in enumerate(terms)]
+        return weighted[0] if len(weighted) == 1 else torch.stack(weighted).sum()
 
     def backward(
         self,
@@ -371,8 +372,8 @@ class MIPenalty(nn.Module):
     ) -> Tensor:
         health = self.health[k]
         estimator: Any = self.estimators[k]
-        nothing = h.sum() * 0.0
-        missing = int((~present).sum())
+        whole = h
+        missing = len(present) - int(present.sum())
         if missing:
             health.missing += missing
             h, values = h[present], values[present]
@@ -381,20 +382,20 @@ class MIPenalty(nn.Module):
         bank = self.banks[k]
         assert isinstance(bank, Bank)
         if (len(h) if pool is None else pool.n) < (1 if estimator.closed_form else 2):
-            return self._skip(k, "too_few", nothing)
+            return self._skip(k, "too_few", whole)
         try:
             # The critic learns from the pairs before this batch, so that the estimate is made on fresh ones.
             if self.training and estimator.trainable:
                 known = int(bank.filled) >= max(2, len(h) // 2)
                 self._train_critic(estimator, *(bank.rows() if known else (h.detach(), values, groups)))
             if estimator.trainable and int(estimator.updates) < max(1, self.critic_warmup):
-                return self._skip(k, "untrained", nothing)
+                return self._skip(k, "untrained", whole)
             shaped = precondition(h, groups, self.preconditioning)
             if pool is not None and ready is None:
                 ready = estimator(shaped, values, groups, pool=pool)
             term = self._filled(estimator, bank, shaped, values, groups) if ready is None else ready
         except TooFewSamples:
-            return self._skip(k, "too_few", nothing)
+            return self._skip(k, "too_few", whole)
         finally:
             if self.training:
                 bank.push(h, values, groups)
@@ -406,9 +407,9 @@ class MIPenalty(nn.Module):
             assert isinstance(budget, DualAscent)
             budget.observe(value)
         if value != value or value in (float("inf"), float("-inf")):
-            return self._skip(k, "not_finite", nothing)
+            return self._skip(k, "not_finite", whole)
         if value <= 0.0:
-            return self._skip(k, "negative", nothing)
+            return self._skip(k, "negative", whole)
         health.used += 1
         health.streak = 0
         return term
@@ -416,11 +417,11 @@ class MIPenalty(nn.Module):
     def _filled(self, estimator: Any, bank: Bank, h: Tensor, values: Tensor, groups: Tensor | None) -> Tensor:
         """The estimate on this batch, filled up with recent pairs where the estimator gains by them."""
         n = len(h)
-        old_h, old_values, old_groups = bank.rows(_FILL - n)
-        m = len(old_h) if estimator.closed_form else 0
-        if m == 0:
+        m = min(_FILL - n, int(bank.filled)) if estimator.closed_form else 0
+        if m <= 0:
             term: Tensor = estimator(h, values, groups)
             return term
+        old_h, old_values, old_groups = bank.rows(m)
         # Only this batch carries a gradient; it is scaled up to stand for the rows beside it.
         scaled = h.detach() + (h - h.detach()) * ((n + m) / n)
         filled: Tensor = estimator(
@@ -430,7 +431,7 @@ class MIPenalty(nn.Module):
         )
         return filled
 
-    def _skip(self, k: int, reason: str, nothing: Tensor) -> Tensor:
+    def _skip(self, k: int, reason: str, h: Tensor) -> Tensor:
         health = self.health[k]
         setattr(health, reason, getattr(health, reason) + 1)
         health.streak += 1
@@ -446,7 +447,7 @@ class MIPenalty(nn.Module):
                 RuntimeWarning,
                 stacklevel=4,
             )
-        return nothing
+        return h.sum() * 0.0
 
     @torch.enable_grad()
     def _train_critic(self, estimator: Any, z: Tensor, c: Tensor, groups: Tensor | None) -> None:
