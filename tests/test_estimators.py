@@ -11,7 +11,8 @@ from torch import Tensor
 from midebias import MIPenalty, estimate_mi
 from midebias.attributes import Attributes, Categorical, Continuous
 from midebias.estimators import CLUB, NWJ, SMILE, BarberAgakov, DonskerVaradhan, GaussianMI, InfoNCE, JensenShannon
-from midebias.log_determinant import wilks_bias
+from midebias.log_determinant import gaussian_information, wilks_bias
+from midebias.marginals import center_within
 from midebias.protocols import InputError, TooFewSamples
 
 from .conftest import generator
@@ -156,6 +157,29 @@ def test_gaussian_gradient_against_finite_differences(conditional: bool) -> None
     estimator(variable, c, groups).backward()
     numeric = _numeric_gradient(lambda v: estimator(v, c, groups), z, 1e-5)
     assert torch.allclose(variable.grad, numeric, rtol=1e-3, atol=1e-6)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("ridge", [0.0, 0.1])
+def test_the_written_out_gradient_is_that_of_three_determinants(ridge: float) -> None:
+    z = torch.randn(2, 24, 3, generator=generator(0), dtype=torch.float64)
+    c = torch.randn(24, 2, generator=generator(1), dtype=torch.float64)
+    y = torch.randint(2, (24,), generator=generator(2))
+    z[0, :, :2] += c
+    z[1] = 10 * z[1] + 3
+    c = center_within(c, y)[0]
+    z.requires_grad_()
+
+    def slow(one: Tensor) -> Tensor:
+        centred = center_within(one, y)[0]
+        joint = torch.cat([centred, c], dim=1)
+        moments = joint.T @ joint / len(c)
+        moments = moments + torch.diag_embed(torch.eye(5)[:3].sum(0).double()) * ridge * moments.diagonal()[:3].mean()
+        return 0.5 * (torch.logdet(moments[:3, :3]) + torch.logdet(moments[3:, 3:]) - torch.logdet(moments))
+
+    weight = torch.tensor([1.0, 2.0], dtype=torch.float64)
+    (found,) = torch.autograd.grad((weight * gaussian_information(z, c, y, ridge=ridge)).sum(), z)
+    (truth,) = torch.autograd.grad((weight * torch.stack([slow(one) for one in z])).sum(), z)
+    torch.testing.assert_close(found, truth, rtol=1e-5, atol=1e-8)
 
 
 @pytest.mark.parametrize("conditional", [False, True])

@@ -207,6 +207,15 @@ def test_information_given_a_group_is_blind_to_what_the_group_explains() -> None
     assert float(estimator(p, onehot)) > 0.05
 
 
+@pytest.mark.parametrize("balanced", [True, False])
+def test_the_gradient_of_discrete_information_agrees_with_finite_differences(balanced: bool) -> None:
+    p = torch.rand(12, 3, generator=generator(0), dtype=torch.float64).softmax(1).requires_grad_()
+    c, y = (torch.randint(k, (12,), generator=generator(k)) for k in (3, 2))
+    onehot = torch.nn.functional.one_hot(c, 3).double()
+    estimator = DiscreteMI(3, [3], n_groups=2, balanced=balanced, memory=0)
+    assert torch.autograd.gradcheck(lambda p: estimator(p, onehot, y), (p,))
+
+
 def test_the_kept_sums_have_the_gradient_of_the_batch_in_expectation() -> None:
     # A batch that is seen again and again: kept sums are its own, and so is the gradient.
     p = torch.rand(64, 2, generator=generator(0)).softmax(1).double().requires_grad_()

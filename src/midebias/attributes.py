@@ -87,14 +87,14 @@ class Categorical(Attribute):
         present = (columns != -1).all(dim=1)
         parts = []
         for j, size in enumerate(self.sizes):
-            column = torch.where(present, columns[:, j], 0)
-            if len(column) and (int(column.min()) < 0 or int(column.max()) >= size):
-                raise InputError(
-                    f"c column {j} must hold labels 0 to {size - 1} (-1 for missing), "
-                    f"got {int(column.min())} to {int(column.max())}"
-                )
-            parts.append(torch.nn.functional.one_hot(column, size))
-        return torch.cat(parts, dim=1).float() * present[:, None], present
+            column = columns[:, j]
+            low, high = (int(v) for v in torch.aminmax(column)) if len(column) else (0, 0)
+            if low < -1 or high >= size:
+                raise InputError(f"c column {j} must hold labels 0 to {size - 1} (-1 for missing), got {low} to {high}")
+            parts.append(column[:, None] == torch.arange(size, device=column.device))
+        values = torch.cat(parts, dim=1).float()
+        # A label that is missing is no category anyway; a row that misses one of several is missing.
+        return values if self.width == 1 else values * present[:, None], present
 
     def entropy(self, c: Tensor) -> float:
         """Plug-in joint entropy H(C) in nats of the non-missing rows; an upper limit of I(Z;C)."""

@@ -279,7 +279,7 @@ def _logistic(inputs: Tensor, labels: Tensor, prior: Tensor, fit: Tensor) -> Ten
         loss.backward()
         return loss
 
-    optimizer.step(closure)  # type: ignore[arg-type]
+    optimizer.step(closure)
     return (prior + inputs @ weight + bias).detach()
 
 

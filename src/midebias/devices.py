@@ -14,7 +14,7 @@ def follow(module: nn.Module, optimizer: torch.optim.Optimizer | None, device: t
     module.to(device)
     if optimizer is None:
         return
-    moved = dict(zip(before, module.parameters(), strict=True))
+    moved: dict[Tensor, nn.Parameter] = dict(zip(before, module.parameters(), strict=True))
     for group in optimizer.param_groups:
         group["params"] = [moved[p] for p in group["params"]]
     for parameter, state in list(optimizer.state.items()):

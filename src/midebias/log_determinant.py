@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from .distributed import Pool
 from .marginals import center_within
@@ -103,50 +105,92 @@ def gaussian_information(
         When the samples are too few for the number of features.
     """
     several = z if z.ndim == 3 else z[None]
-    m, n, p = several.shape
-    nothing = several.sum(dim=(1, 2)) * 0.0
-    if pool is None:
-        magnitude = several.detach().square().mean(dim=(1, 2)).double()
-    else:
-        magnitude = (pool.total(several.detach().square().sum(dim=(1, 2)))[0] / (pool.n * p)).double()
-    flat, n_groups = center_within(several.transpose(0, 1).reshape(n, m * p), groups, pool)
-    centred = flat.reshape(n, m, p).transpose(0, 1)
-    white = _whiten(c, pool)
-    n = n if pool is None else pool.n
-    q, dof = white.shape[1], n - n_groups
-    # With more columns than rows, the rows' inner products say the same and are fewer.
-    by_rows = pool is None and p > n
-    side = centred if by_rows else centred.transpose(1, 2)
-    moments = [side @ side.transpose(1, 2) / n, white.expand(m, n, q) if by_rows else side @ white / n]
-    if pool is not None:
-        moments = pool.total(*moments)
-    covariance, cross = (moment.double() for moment in moments)
-    scale = covariance.diagonal(dim1=1, dim2=2).sum(dim=1) / p
-    varies = scale.detach() > 1e-11 * magnitude  # below this, variance is rounding error
-    if q == 0 or dof < 1 or not bool(varies.any()):
-        return nothing if z.ndim == 3 else nothing[0]
-    ridge_at = (ridge + 1e-10) * torch.where(varies, scale, 1.0)
-    effective = [float(p)] * m
-    if ridge > 0 or p >= dof:
-        spectrum = torch.linalg.eigvalsh(covariance.detach()).clamp(min=0)
-        effective = (spectrum / (spectrum + ridge_at.detach()[:, None])).sum(dim=1).tolist()
-    most = max(e for e, there in zip(effective, varies.tolist(), strict=True) if there)
-    if most + q + 2 > dof:
-        raise TooFewSamples(
-            f"z: {n} samples in {n_groups} groups are too few for {p} features against {q} of c: "
-            "use a bigger batch, a bank, fewer features or a larger ridge"
-        )
-    eye = torch.eye(covariance.shape[-1], dtype=covariance.dtype, device=covariance.device)
-    factor = torch.linalg.cholesky(covariance + ridge_at[:, None, None] * eye)
-    r = torch.linalg.solve_triangular(factor, cross, upper=False)
-    explained = r.transpose(1, 2) @ r
-    if by_rows:  # G (G + ridge)^-1 = 1 - ridge (G + ridge)^-1
-        explained = (cross.transpose(1, 2) @ cross - ridge_at[:, None, None] * explained) / n
-    inner = torch.eye(q, dtype=r.dtype, device=r.device) * (1 + 1e-9) - explained
-    plug_in = -0.5 * torch.linalg.slogdet(inner).logabsdet
-    excess = plug_in.new_tensor([wilks_bias(e, q, dof) for e in effective])
-    value = torch.where(varies, (plug_in - excess).to(z.dtype), nothing)
+    value: Tensor = _Information.apply(several, c, groups, ridge, pool)  # type: ignore[no-untyped-call]
     return value if z.ndim == 3 else value[0]
+
+
+class _Information(torch.autograd.Function):
+    r"""`gaussian_information` of (m, n, p) features, with its gradient written out.
+
+    Step by step through means, moments and factors, the gradient would cost more than the estimate. With S the
+    covariance of the features plus the ridge, C their covariance with whitened c, :math:`A = S^{-1} C` and
+    :math:`K = (I - C^\top A)^{-1}`, it is A K by C and :math:`-\tfrac12 A K A^\top` by S; and both are linear in the
+    centred features' outer products.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, several: Tensor, c: Tensor, groups: Tensor | None, ridge: float, pool: Pool | None) -> Tensor:
+        m, n, p = several.shape
+        flat, n_groups = center_within(several.transpose(0, 1).reshape(n, m * p), groups, pool)
+        centred = flat.reshape(n, m, p).transpose(0, 1)
+        white = _whiten(c, pool)
+        ctx.basis = None
+        if pool is None and p > n:
+            centred, ctx.basis = _rotated(centred)
+        squares = several.square().sum(dim=(1, 2))
+        cross = (white.T @ centred).transpose(1, 2)  # in this order, as tall narrow products are slow in the other
+        sums = [centred.transpose(1, 2) @ centred, cross, squares]
+        ctx.size = 1 if pool is None else pool.ranks.size
+        sums = sums if pool is None else pool.total(*sums)
+        n = n if pool is None else pool.n
+        covariance, cross, magnitude = (s.double() / n for s in sums)
+        q, dof = white.shape[1], n - n_groups
+        scale = covariance.diagonal(dim1=1, dim2=2).sum(dim=1) / p
+        varies = scale > 1e-11 * magnitude / p  # below this, variance is rounding error
+        there = varies.tolist()
+        ctx.empty = q == 0 or dof < 1 or not any(there)
+        if ctx.empty:
+            return several.new_zeros(m)
+        share = ridge + 1e-10
+        ridge_at = share * torch.where(varies, scale, 1.0)
+        effective = [float(p)] * m
+        if ridge > 0 or p >= dof:
+            spectrum = torch.linalg.eigvalsh(covariance).clamp(min=0)
+            effective = (spectrum / (spectrum + ridge_at[:, None])).sum(dim=1).tolist()
+        if max(e for e, is_there in zip(effective, there, strict=True) if is_there) + q + 2 > dof:
+            raise TooFewSamples(
+                f"z: {n} samples in {n_groups} groups are too few for {p} features against {q} of c: "
+                "use a bigger batch, a bank, fewer features or a larger ridge"
+            )
+        covariance.diagonal(dim1=1, dim2=2).add_(ridge_at[:, None])
+        a = torch.cholesky_solve(cross, torch.linalg.cholesky(covariance))
+        inner = -(cross.transpose(1, 2) @ a)
+        inner.diagonal(dim1=1, dim2=2).add_(1 + 1e-9)
+        excess = covariance.new_tensor([wilks_bias(e, q, dof) for e in effective])
+        value = torch.where(varies, -0.5 * torch.linalg.slogdet(inner).logabsdet - excess, 0.0).to(several.dtype)
+        if ctx.needs_input_grad[0]:
+            by_cross = torch.linalg.solve(inner, a, left=False) * (varies / n)[:, None, None]
+            by_covariance = -(by_cross @ a.transpose(1, 2))  # of S and of its transpose
+            # The ridge is a share of the mean variance.
+            mean = by_covariance.diagonal(dim1=1, dim2=2).sum(dim=1) / p
+            by_covariance.diagonal(dim1=1, dim2=2).add_(share * mean[:, None])
+            ctx.save_for_backward(centred, white, by_covariance.to(several.dtype), by_cross.to(several.dtype))
+        return value
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, weight: Tensor) -> tuple[Tensor | None, ...]:
+        if ctx.empty:
+            return None, None, None, None, None
+        centred, white, by_covariance, by_cross = ctx.saved_tensors
+        weight = ctx.size * weight[:, None, None]
+        gradient = centred @ (weight * by_covariance)
+        gradient.add_(white @ (weight * by_cross).transpose(1, 2))
+        if ctx.basis is not None:
+            gradient = gradient @ ctx.basis.transpose(1, 2)
+        return gradient, None, None, None, None
+
+
+def _rotated(centred: Tensor) -> tuple[Tensor, Tensor]:
+    """Of more columns than rows, (m, n, p): their coordinates (m, n, n) in the space that the rows span, and its basis.
+
+    Inner products of rows are all that the information depends on. So the gradient lies in that space, too.
+    """
+    values, sides = torch.linalg.eigh((centred @ centred.transpose(1, 2)).double())
+    kept = values > 1e-12 * values[:, -1:].clamp(min=1e-300)
+    lengths = torch.where(kept, values, 0.0).sqrt()[:, None]
+    inverse = torch.where(kept[:, None], 1 / lengths, 0.0)
+    return (sides * lengths).to(centred.dtype), centred.transpose(1, 2) @ (sides * inverse).to(centred.dtype)
 
 
 def check_encoded(z: Tensor, c: Tensor) -> None:
@@ -161,10 +205,12 @@ def _whiten(c: Tensor, pool: Pool | None = None) -> Tensor:
     if pool is not None:
         return _whiten_pooled(c, pool)
     scale = c.square().mean(0).sqrt()
-    c = c[:, scale > 1e-6 * scale.max().clamp(min=1e-30)]
+    varies = scale > 1e-6 * scale.max().clamp(min=1e-30)
+    if not bool(varies.all()):
+        c, scale = c[:, varies], scale[varies]
     if c.shape[1] == 0:
         return c
-    c = c / c.square().mean(0).sqrt()
+    c = c / scale
     values, vectors = torch.linalg.eigh((c.T @ c / len(c)).double())
     keep = values > 1e-5 * values.max()
     return c @ (vectors[:, keep] / values[keep].sqrt()).to(c.dtype)

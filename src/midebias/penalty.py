@@ -42,7 +42,7 @@ class _Given:
 
     @property
     def missing(self) -> int:
-        return int((~self.present).sum())
+        return len(self.present) - int(self.present.sum())
 
     def kept(self) -> _Given:
         """The rows that have c."""
@@ -223,7 +223,8 @@ class MIPenalty(nn.Module):
             given = self._inputs(representations, c, y)
             summaries = [Summary(h, self.shapes[k], name=self._name(k)).values for k, h in enumerate(representations)]
         terms = self._estimates(summaries, given)
-        return torch.stack([self._weighted(k, term) for k, term in enumerate(terms)]).sum()
+        weighted = [self._weighted(k, term) for k, term in enumerate(terms)]
+        return weighted[0] if len(weighted) == 1 else torch.stack(weighted).sum()
 
     def backward(
         self,
@@ -324,8 +325,9 @@ class MIPenalty(nn.Module):
             raise InputError(f"z must hold equally many samples, got {[len(h) for h in representations]}")
         device = representations[0].device
         if self.banks[0].z.device != device:
-            follow(self, self._optimizer, device)  # type: ignore[arg-type]
-        c, y = (v.to(device) if isinstance(v, Tensor) else v for v in (c, y))
+            follow(self, self._optimizer, device)
+        c = c.to(device) if isinstance(c, Tensor) else c
+        y = y.to(device) if isinstance(y, Tensor) else y
         values, present = self.attribute.encode(c)
         if len(values) != n:
             raise InputError(f"c must have {n} rows like z, got {len(values)}")
@@ -406,7 +408,7 @@ class MIPenalty(nn.Module):
     ) -> Tensor:
         health = self.health[k]
         estimator: Any = self.estimators[k]
-        nothing = h.sum() * 0.0
+        whole = h
         missing = given.missing
         if missing:
             health.missing += missing
@@ -415,20 +417,20 @@ class MIPenalty(nn.Module):
         bank = self.banks[k]
         assert isinstance(bank, Bank)
         if (len(h) if pool is None else pool.n) < (1 if estimator.closed_form else 2):
-            return self._skip(k, "too_few", nothing)
+            return self._skip(k, "too_few", whole)
         try:
             # The critic learns from the pairs before this batch, so that the estimate is made on fresh ones.
             if self.training and estimator.trainable:
                 known = int(bank.filled) >= max(2, len(h) // 2)
                 self._train_critic(estimator, *(bank.rows() if known else (h.detach(), c, groups)))
             if estimator.trainable and int(estimator.updates) < max(1, self.critic_warmup):
-                return self._skip(k, "untrained", nothing)
+                return self._skip(k, "untrained", whole)
             shaped = precondition(h, groups, self.preconditioning)
             if pool is not None and ready is None:
                 ready = estimator(shaped, values, groups, pool=pool)
             term = self._filled(estimator, bank, shaped, values, groups) if ready is None else ready
         except TooFewSamples:
-            return self._skip(k, "too_few", nothing)
+            return self._skip(k, "too_few", whole)
         finally:
             if self.training:
                 bank.push(h, c, groups)
@@ -440,9 +442,9 @@ class MIPenalty(nn.Module):
             assert isinstance(budget, DualAscent)
             budget.observe(value)
         if value != value or value in (float("inf"), float("-inf")):
-            return self._skip(k, "not_finite", nothing)
+            return self._skip(k, "not_finite", whole)
         if value <= 0.0:
-            return self._skip(k, "negative", nothing)
+            return self._skip(k, "negative", whole)
         health.used += 1
         health.streak = 0
         return term
@@ -450,11 +452,11 @@ class MIPenalty(nn.Module):
     def _filled(self, estimator: Any, bank: Bank, h: Tensor, values: Tensor, groups: Tensor | None) -> Tensor:
         """The estimate on this batch, filled up with recent pairs where the estimator gains by them."""
         n = len(h)
-        old_h, old_c, old_groups = bank.rows(_FILL - n)
-        m = len(old_h) if estimator.closed_form else 0
-        if m == 0:
+        m = min(_FILL - n, int(bank.filled)) if estimator.closed_form else 0
+        if m <= 0:
             term: Tensor = estimator(h, values, groups)
             return term
+        old_h, old_c, old_groups = bank.rows(m)
         # Only this batch carries a gradient; it is scaled up to stand for the rows beside it.
         scaled = h.detach() + (h - h.detach()) * ((n + m) / n)
         filled: Tensor = estimator(
@@ -464,7 +466,7 @@ class MIPenalty(nn.Module):
         )
         return filled
 
-    def _skip(self, k: int, reason: str, nothing: Tensor) -> Tensor:
+    def _skip(self, k: int, reason: str, h: Tensor) -> Tensor:
         health = self.health[k]
         setattr(health, reason, getattr(health, reason) + 1)
         health.streak += 1
@@ -480,7 +482,7 @@ class MIPenalty(nn.Module):
                 RuntimeWarning,
                 stacklevel=4,
             )
-        return nothing
+        return h.sum() * 0.0
 
     @torch.enable_grad()
     def _train_critic(self, estimator: Any, z: Tensor, c: Tensor, groups: Tensor | None) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from ..protocols import Bound, InputError, check_groups, check_representation
 
@@ -104,31 +106,46 @@ class DiscreteMI(nn.Module):
         cell = torch.zeros(len(z), dtype=torch.long, device=z.device) if groups is None else groups.long()
         for size, block in zip(self.sizes, c.split(self.sizes, dim=1), strict=True):
             cell = cell * size + block.argmax(dim=1)
-        here = torch.zeros_like(self.sums).index_add(0, cell, z.double())
+        here = torch.zeros_like(self.sums).index_add(0, cell, z.detach().double())
         count = torch.zeros_like(self.counts).index_add(0, cell, torch.ones_like(cell, dtype=self.counts.dtype))
-        sums, counts = here.detach(), count
+        sums, counts, share = here, count, 1.0
         if self.training and self.memory:
-            with torch.no_grad():
-                self.sums.mul_(self.memory).add_(here)
-                self.counts.mul_(self.memory).add_(count)
+            sums = self.sums.mul_(self.memory).add_(here)
+            counts = self.counts.mul_(self.memory).add_(count)
             # This batch makes up so much of what is kept; its gradient is scaled up to stand for all of it.
-            share = count.sum() / self.counts.sum().clamp(min=1e-300)
-            sums, counts = self.sums.clone(), self.counts.clone()
-            total = sums + (here - here.detach()) / share
-        else:
-            total = sums + (here - here.detach())
-        return self._information(total, counts).to(z.dtype)
+            share = len(z) / max(float(counts.sum()), 1e-300)
+        value, gradient = self._information(sums, counts)
+        if not z.requires_grad:
+            return value.to(z.dtype)
+        found: Tensor = _Found.apply(z, value.to(z.dtype), (gradient / share).to(z.dtype), cell)  # type: ignore[no-untyped-call]
+        return found
 
-    def _information(self, sums: Tensor, counts: Tensor) -> Tensor:
-        """From sums (cells, outcomes) of probabilities and counts (cells,)."""
+    def _information(self, sums: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+        """Nats from sums (cells, outcomes) of probabilities and counts (cells,), and their gradient by the sums."""
         per_group = counts.reshape(self.n_groups, -1)
         seen = per_group > 0
-        law = sums.reshape(self.n_groups, per_group.shape[1], -1) / per_group.clamp(min=1e-12)[:, :, None]
-        law = law.clamp(min=1e-9)
+        law = (sums.reshape(self.n_groups, per_group.shape[1], -1) / per_group.clamp(min=1e-12)[:, :, None]).clamp(1e-9)
         weights = seen.double() if self.balanced else per_group
         of_group = weights.sum(dim=1)
+        share = (of_group > 0).double() if self.balanced else of_group
         inside = (weights / of_group.clamp(min=1e-12)[:, None])[:, :, None]
         mixture = (inside * law).sum(dim=1, keepdim=True).clamp(min=1e-9)
-        divergence = (inside * law * (law.log() - mixture.log())).sum(dim=(1, 2))
-        share = (of_group > 0).double() if self.balanced else of_group
-        return (divergence * share).sum() / share.sum().clamp(min=1e-12)
+        # The gradient by a law is the logarithm itself: what the mixture adds to it sums to the constant that goes.
+        by_law = inside * (law / mixture).log() * (share / share.sum().clamp(min=1e-12))[:, None, None]
+        by_sum = torch.where(law > 1e-9, by_law, 0.0) / per_group.clamp(min=1e-12)[:, :, None]
+        return (by_law * law).sum(), by_sum.reshape(sums.shape)
+
+
+class _Found(torch.autograd.Function):
+    """A value whose gradient by each row of z is known: that of its cell."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, value: Tensor, of_cells: Tensor, cell: Tensor) -> Tensor:
+        ctx.save_for_backward(of_cells, cell)
+        return value.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, weight: Tensor) -> tuple[Tensor, None, None, None]:
+        of_cells, cell = ctx.saved_tensors
+        return (weight * of_cells).index_select(0, cell), None, None, None

@@ -170,4 +170,4 @@ class GaussianMI(nn.Module):
         directions = torch.randn(dim, self.n_features, generator=self._generator, dtype=torch.float32)
         phases = torch.rand(self.n_features, generator=self._generator) * (2 * math.pi)
         directions = directions.to(z) / (self.bandwidth * math.sqrt(dim))
-        return math.sqrt(2) * torch.cos(scaled @ directions + phases.to(z))
+        return torch.cos(torch.addmm(phases.to(z), scaled, directions))  # of any length: the ridge is relative
