@@ -137,6 +137,42 @@ def test_fairness_is_fairlearns_own() -> None:
     assert again.differences[0]["accuracy_difference"] == pytest.approx(by["sex"]["accuracy_difference"])
 
 
+def test_fairness_of_counts_is_that_of_rows() -> None:
+    """Against fairlearn's MetricFrame on the rows themselves, of three classes of words, with missing attributes."""
+    rng = np.random.default_rng(2)
+    n = 900
+    y, answers = (rng.choice(["no", "perhaps", "yes"], n) for _ in range(2))
+    site = np.where(rng.random(n) < 0.1, None, rng.choice(["a", "b"], n))
+    result = audit(rng.normal(size=(n, 2)), {"site": site}, y, predictions=answers, probes=["linear"])
+    there = np.array([s is not None for s in site])
+    by_group = {g["group"]: g for g in result.groups}
+    for group in ("a", "b"):
+        assert by_group[group]["n"] == (site == group).sum()
+        assert by_group[group]["accuracy"] == pytest.approx((y == answers)[site == group].mean())
+    for name, function in (
+        ("demographic_parity_difference", demographic_parity_difference),
+        ("equalized_odds_difference", equalized_odds_difference),
+    ):
+        rows = [
+            function(y[there] == k, answers[there] == k, sensitive_features=site[there])
+            for k in ("no", "perhaps", "yes")
+        ]
+        assert result.differences[0][name] == pytest.approx(max(rows))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, np.int8, bool])
+def test_any_numbers_are_read_as_they_are(dtype: type, tmp_path: Path) -> None:
+    """Also from a memory-mapped file; nothing is written to it."""
+    rng = np.random.default_rng(0)
+    z = (rng.normal(size=(400, 3)) * 3).astype(dtype)
+    np.save(tmp_path / "z.npy", z)
+    mapped = read_embeddings(tmp_path / "z.npy", [], table=None).z
+    assert isinstance(mapped, np.memmap)
+    sex = np.arange(400) % 2
+    found = audit(mapped, sex, probes=["linear"])
+    assert found.leakage == pytest.approx(audit(z.astype(np.float32), sex, probes=["linear"]).leakage, abs=1e-6)
+
+
 def test_small_groups_are_marked() -> None:
     z, _, y = planted(400)
     site = np.where(np.arange(400) < 25, "tiny", np.where(np.arange(400) % 2, "a", "b"))
