@@ -113,7 +113,7 @@
       const nats = state.unit === 1, name = attributes[state.attribute];
       const { svg, width } = canvas(holder, shown.length * 36 + 78, `${nats ? "Leakage in nats" : "Balanced accuracy"} of each probe for ${name}, ${conditions[state.condition]}`);
       if (!shown.length) { node("text", { x: 4, y: 30, "font-size": 14 }, "Not audited: too few rows.", svg); return; }
-      const left = width < 520 ? 112 : 160, right = width - 56, top = 22, bottom = top + shown.length * 36;
+      const left = width < 520 ? 134 : 160, size = width < 520 ? 12 : 13, right = width - 56, top = 22, bottom = top + shown.length * 36;
       const value = (r) => (nats ? [r.low, r.mi, r.high] : [r.balanced_low, r.balanced_accuracy, r.balanced_high]);
       const chance = nats ? 0 : shown[0].balanced_chance;
       let low = Math.min(chance, ...shown.map((r) => value(r)[0])), high = Math.max(chance, ...shown.map((r) => value(r)[2]));
@@ -128,7 +128,7 @@
         const y = top + 18 + i * 36, [a, b, c] = value(r), colour = r.p_adjusted < content.settings.alpha ? RED : BLUE;
         const group = node("g", { "data-mark": "probe" }, undefined, svg);
         tip(group, `${r.probe}: ${b.toFixed(3)} (${a.toFixed(3)} to ${c.toFixed(3)}), p ${r.p_adjusted < 0.001 ? "< 0.001" : "= " + r.p_adjusted.toFixed(3)}`);
-        node("text", { x: left - 10, y: y + 4, "font-size": 13, "text-anchor": "end" }, short(r.probe, left - 10), group);
+        node("text", { x: left - 10, y: y + 4, "font-size": size, "text-anchor": "end" }, short(r.probe, left - 8, size), group);
         whisker(group, scale(a), scale(c), y, colour);
         group.append(marker(colour === RED ? "diamond" : "circle", scale(b), y, 6, colour));
         node("text", { x: Math.min(scale(c) + 9, width - 46), y: y + 4, "font-size": 13 }, b.toFixed(3), group);

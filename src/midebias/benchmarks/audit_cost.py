@@ -73,7 +73,8 @@ def _main() -> None:
         sys.stdout.write(json.dumps(measured(**json.loads(given.one))))
         return
     rows: list[dict[str, Any]] = []
-    command = f"python -m midebias.benchmarks.audit_cost --rows {given.rows} --dim {given.dim} --dtype {given.dtype} --seed {given.seed}"
+    command = f"python -m midebias.benchmarks.audit_cost --rows {given.rows} --dim {given.dim}"
+    command += f" --dtype {given.dtype} --seed {given.seed}"
     for n, label in [(int(n), label) for n in given.rows.split(",") for label in (False, True)]:
         case = {"rows": n, "dim": given.dim, "dtype": given.dtype, "with_label": label, "seed": given.seed}
         # A process each: peak memory is that of a process's whole life.

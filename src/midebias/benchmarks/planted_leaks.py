@@ -139,21 +139,25 @@ def _summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def _main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--draws", type=int, default=40)
+    parser.add_argument("--kinds", default=";".join(KINDS), help="Joined by semicolons.")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--output", type=Path, default=Path("results/audit.json"), help="Goes on from what it holds.")
     given = parser.parse_args()
+    kinds = given.kinds.split(";")
     rows: list[dict[str, Any]] = []
     if given.output.exists():
         rows = json.loads(given.output.read_text(encoding="utf-8"))["rows"]
     done = {((r["kind"], r["nats"], r["n"], r["dim"]), r["seed"]) for r in rows}
-    jobs = [(case, seed) for seed in range(given.draws) for case, most in _cases() if seed < most]
+    jobs = [(case, seed) for seed in range(given.draws) for case, most in _cases() if case[0] in kinds and seed < most]
     order = {job: i for i, job in enumerate(jobs)}
     with get_context("spawn").Pool(given.workers) as pool:
         for row in pool.imap(_judged, [job for job in jobs if job not in done]):
             rows.append(row)
             rows.sort(key=lambda r: order[(r["kind"], r["nats"], r["n"], r["dim"]), r["seed"]])
             seeds = sorted({r["seed"] for r in rows})
-            command = f"python -m midebias.benchmarks.planted_leaks --draws {given.draws} --workers {given.workers}"
+            command = f"python -m midebias.benchmarks.planted_leaks --draws {given.draws}"
+            if given.kinds != parser.get_default("kinds"):
+                command += f' --kinds "{given.kinds}"'
             write_json(given.output, results_document(command, seeds, rows, summary=_summary(rows)))
 
 
