@@ -17,6 +17,7 @@ __all__ = ["SMALL_GROUP", "group_metrics"]
 
 SMALL_GROUP = 50  # rows below which a group's figures are marked
 _MOST_GROUPS = 200
+_LEAST_OF_MANY = 20  # rows of one of more than two classes, below which its rates are not compared
 
 
 def group_metrics(
@@ -39,8 +40,8 @@ def group_metrics(
         classes ``selection_rate``, ``true_positive_rate``, ``false_positive_rate`` of the second class.
     differences : list of dict
         For each attribute ``demographic_parity_difference``, ``equalized_odds_difference``, ``accuracy_difference`` and
-        ``worst_group_accuracy``; for more than two classes the largest over the classes, each against the rest.
-        ``without_small`` says whether small groups were left out of them.
+        ``worst_group_accuracy``; for more than two classes the largest over the classes, each against the rest, where a
+        group holds at least 20 rows of the class. ``without_small`` says whether small groups were left out of them.
     """
     try:
         from fairlearn import metrics as fair
@@ -90,14 +91,13 @@ def group_metrics(
         accuracies = [e["accuracy"] for e in groups if e["attribute"] == name and e["group"] in set(s)]
         parity, odds = [], []
         for label in positives:
-            # fairlearn counts a rate without rows as zero; the difference then says more about size than about odds.
             given = {"y_true": t == label, "y_pred": p == label, "sensitive_features": s, "sample_weight": w}
             parity.append(fair.demographic_parity_difference(**given))
-            odds.append(fair.equalized_odds_difference(**given))
+            odds += _odds(fair, given, least=1 if len(positives) == 1 else _LEAST_OF_MANY)
         differences.append(
             {
                 "attribute": name, "demographic_parity_difference": float(max(parity)),
-                "equalized_odds_difference": float(max(odds)),
+                "equalized_odds_difference": float(max(odds, default=0.0)),
                 "accuracy_difference": float(max(accuracies) - min(accuracies)),
                 "worst_group_accuracy": float(min(accuracies)), "without_small": not bool(judged.all()),
             }
@@ -129,6 +129,25 @@ def _counted(y: Column, predictions: NDArray[np.int64], parts: Sequence[Column])
     names = [[a.names[i] for i in a.codes[example]] for a in parts]
     joined = np.array([", ".join(t) for t in zip(*names, strict=True)], dtype=str)
     return _Counted(joined, y.codes[example], predictions[example], n.astype(np.float64))
+
+
+def _odds(fair: Any, given: dict[str, Any], *, least: int) -> list[float]:
+    """Differences of true and false positive rates, among groups that have rows to know them from.
+
+    fairlearn counts a rate without rows as zero: the difference would then say more about size than about odds.
+    """
+    found = []
+    for rate, label in ((fair.true_positive_rate_difference, True), (fair.false_positive_rate_difference, False)):
+        asked = given["y_true"] == label
+        enough = [
+            group
+            for group in np.unique(given["sensitive_features"])
+            if given["sample_weight"][asked & (given["sensitive_features"] == group)].sum() >= least
+        ]
+        kept = np.isin(given["sensitive_features"], enough)
+        if len(enough) > 1:
+            found.append(float(rate(**{k: v[kept] for k, v in given.items()})))
+    return found
 
 
 def _rows(y_true: Any, y_pred: Any, sample_weight: NDArray[np.float64]) -> float:
