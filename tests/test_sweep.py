@@ -28,8 +28,8 @@ def test_the_front_is_what_nothing_beats() -> None:
     assert on_front(trials) == [False, True, False, True, False]
 
 
-def test_the_rule_takes_the_least_leakage_among_the_good() -> None:
-    assert choose([trial(0.1, 1.0, 0.9), trial(1, 0.50, 0.3), trial(3, 0.51, 0.1), trial(9, 0.8, 0.0)]) == 2
+def test_the_rule_takes_the_largest_weight_that_is_as_good_as_the_best() -> None:
+    assert choose([trial(9, 0.8, 0.0), trial(0.1, 1.0, 0.9), trial(3, 0.55, 0.1), trial(1, 0.50, 0.3)]) == 2
     assert choose([trial(1, 0.5, 0.3, stderr=0.0), trial(3, 0.51, 0.1)]) == 0
     assert choose([trial(1, float("inf"), 0.0), trial(3, 0.9, 0.1)]) == 1
     with pytest.raises(ValueError, match="no trial"):
@@ -74,7 +74,7 @@ def test_regret_is_measured_against_the_best_in_hindsight() -> None:
     assert set(found) == set(RULES)
     assert found["midebias sweep"]["regret"] == 0
     assert found["highest reweighted accuracy"]["regret"] == pytest.approx(0.3)
-    assert found["largest weight within one standard error of that"]["chosen"] == 3
+    assert found["largest weight within one standard error of it"]["chosen"] == 3
     assert found["least leakage, then reweighted accuracy"]["chosen"] == 9
     assert found["always 3, the default"]["chosen"] == 3
 

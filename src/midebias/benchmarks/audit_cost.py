@@ -81,7 +81,7 @@ def _main() -> None:
         arguments = [sys.executable, "-m", __spec__.name, "--one", json.dumps(case)]
         done = subprocess.run(arguments, stdout=subprocess.PIPE, check=True)
         rows.append(json.loads(done.stdout))
-        write_json(given.output, results_document(command, given.seed, rows, summary=rows))
+        write_json(given.output, results_document(command, given.seed, rows, table="audit cost", summary=rows))
 
 
 if __name__ == "__main__":

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 __all__ = ["RULE", "WeightTrial", "choose", "on_front"]
 
 RULE = (
-    "Chosen: the weight with the highest accuracy on held-out training images after the attribute's share in their "
-    "logits was exchanged for another image's; of those within a quarter of its standard error, the one with the least "
-    "leakage. No unbiased data is used."
+    "Chosen: the largest weight whose accuracy on held-out training images, after the attribute's share in their "
+    "logits was exchanged for another image's, lies within one standard error of the best. No unbiased data is used."
 )
-_TOLERANCE = 0.25  # of a standard error: trials share held-out rows, so their difference is surer than either
 
 
 @dataclass(frozen=True)
@@ -61,16 +59,21 @@ def on_front(trials: Sequence[WeightTrial]) -> list[bool]:
 
 
 def choose(trials: Sequence[WeightTrial]) -> int:
-    """Index of the trial that `RULE` takes.
+    """Index of the trial that `RULE` takes: the one-standard-error rule.
 
     Raises
     ------
     ValueError
         When no trial is finite.
+
+    References
+    ----------
+    Breiman, Friedman, Olshen and Stone, "Classification and Regression Trees", 1984, section 3.4.3.
     """
     finite = [i for i, t in enumerate(trials) if t.finite]
     if not finite:
         raise ValueError("no trial has a finite accuracy and leakage")
     best = max((trials[i] for i in finite), key=lambda t: t.accuracy)
-    close = [i for i in finite if trials[i].accuracy >= best.accuracy - _TOLERANCE * best.accuracy_stderr]
-    return min(close, key=lambda i: (trials[i].leakage, -trials[i].weight))
+    # Where more leaks, the exchange sees less of it than there is: what is close goes to the larger weight.
+    close = [i for i in finite if trials[i].accuracy >= best.accuracy - best.accuracy_stderr]
+    return max(close, key=lambda i: trials[i].weight)

@@ -38,7 +38,7 @@ def _highest(column: str) -> Callable[[Rows], int]:
 
 
 def _largest_within_one_error(column: str) -> Callable[[Rows], int]:
-    """The one-standard-error rule of Breiman et al., "Classification and Regression Trees", 1984, section 3.4.3."""
+    """The one-standard-error rule, see `choose`."""
 
     def rule(rows: Rows) -> int:
         best = rows[_highest(column)(rows)]
@@ -59,16 +59,18 @@ def _no_leakage_then_accuracy(rows: Rows) -> int:
 RULES: Mapping[str, Callable[[Rows], int]] = {
     "midebias sweep": _sweep,
     "highest exchanged accuracy": _highest("exchanged_accuracy"),
-    "largest weight within one standard error of it": _largest_within_one_error("exchanged_accuracy"),
     "highest reweighted accuracy": _highest("reweighted_accuracy"),
-    "largest weight within one standard error of that": _largest_within_one_error("reweighted_accuracy"),
+    "largest weight within one standard error of it": _largest_within_one_error("reweighted_accuracy"),
     "least leakage, then reweighted accuracy": _no_leakage_then_accuracy,
     "always 3, the default": lambda rows: min(range(len(rows)), key=lambda i: abs(rows[i]["weight"] - _DEFAULT)),
 }
 
 
-def regret(rows: Rows) -> list[dict[str, Any]]:
-    """For each rule, data set, setting and seed: accuracy of the chosen weight, and of the best in hindsight."""
+def regret(rows: Rows, *, development: Sequence[float] = ()) -> list[dict[str, Any]]:
+    """For each rule, data set, setting and seed: accuracy of the chosen weight, and of the best in hindsight.
+
+    Settings in ``development`` are marked: rules were made on them.
+    """
     summary = []
     for key in dict.fromkeys((r["dataset"], r["setting"], r["seed"]) for r in rows):
         mine = [r for r in rows if (r["dataset"], r["setting"], r["seed"]) == key]
@@ -78,6 +80,7 @@ def regret(rows: Rows) -> list[dict[str, Any]]:
             summary.append(
                 {
                     "rule": name, "dataset": key[0], "setting": key[1], "seed": key[2],
+                    "development": key[1] in development,
                     "weights": [r["weight"] for r in mine], "chosen": chosen["weight"], "best": best["weight"],
                     "accuracy": chosen["unbiased_accuracy"], "best_accuracy": best["unbiased_accuracy"],
                     "regret": best["unbiased_accuracy"] - chosen["unbiased_accuracy"],
@@ -135,12 +138,14 @@ def _main() -> None:
     parser.add_argument("--limit", type=int, default=8192)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seeds", default="0")
+    parser.add_argument("--development", default="", help="Settings that rules were made on; left out of their means.")
     parser.add_argument("--cells", type=Path, default=Path("runs/weight-regret"), help="Trained ones are kept here.")
     parser.add_argument("--output", type=Path, required=True)
     given = parser.parse_args()
     command = f"python -m midebias.benchmarks.weight_regret --dataset {given.dataset} --settings {given.settings}"
     command += f" --weights {given.weights} --limit {given.limit} --epochs {given.epochs} --seeds {given.seeds}"
-    command += f" --output {given.output.name}"
+    command += f" --development {given.development}" * bool(given.development) + f" --output {given.output.name}"
+    development = [float(s) for s in given.development.split(",") if s]
     rows: list[dict[str, Any]] = []
     seeds = [int(s) for s in given.seeds.split(",")]
     for seed in seeds:
@@ -151,7 +156,9 @@ def _main() -> None:
                     _trained(given.dataset, setting, weight, seed, given.limit, given.epochs, given.cells / name)
                 cell = {"dataset": given.dataset, "setting": setting, "seed": seed, "weight": weight}
                 rows.append(cell | {"limit": given.limit, "epochs": given.epochs} | _measured(given.cells / name))
-            document = results_document(command, seeds, rows, table="regret", summary=regret(rows))
+            document = results_document(
+                command, seeds, rows, table="regret", summary=regret(rows, development=development)
+            )
             write_json(given.output, document)
 
 
