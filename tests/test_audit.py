@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -298,6 +300,24 @@ def test_columns_choose_the_representation(tmp_path: Path) -> None:
         read_embeddings(path, ["sex"], columns=["q"])
     with pytest.raises(InputError, match="does not hold numbers"):
         read_embeddings(path, ["y"], columns=["sex"])
+
+
+def test_anndata_gives_x_or_a_key_of_obsm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    z, sex, _ = planted(400)
+    dense = SimpleNamespace(toarray=lambda: z)  # as a sparse matrix
+    obs = pd.DataFrame({"sex": pd.Categorical(np.where(sex == 1, "w", "m"))})
+    stored = SimpleNamespace(obs=obs, X=dense, obsm={"X_pca": z[:, :2]})
+    monkeypatch.setitem(sys.modules, "anndata", SimpleNamespace(read_h5ad=lambda path: stored))
+    path = tmp_path / "cells.h5ad"
+    path.touch()
+    assert read_embeddings(path, ["sex"]).z.shape == (400, 5)
+    found = read_embeddings(path, ["sex"], columns=["X_pca"])
+    assert (found.z.shape, found.dimensions) == ((400, 2), ("X_pca",))
+    assert audit(found.z, {"sex": found.columns["sex"]}, probes=["linear"]).leaks
+    with pytest.raises(InputError, match="'batch'"):
+        read_embeddings(path, ["batch"])
+    with pytest.raises(InputError, match="X_umap"):
+        read_embeddings(path, ["sex"], columns=["X_umap"])
 
 
 def test_nothing_is_unpickled(tmp_path: Path) -> None:
