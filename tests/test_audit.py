@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,7 @@ from fairlearn.metrics import demographic_parity_difference, equalized_odds_diff
 
 from midebias import audit
 from midebias.audit_statistics import combined_p_value, holm, permutation_deviation, wilson_interval
-from midebias.benchmarks.planted_leaks import flip_rate, plant
+from midebias.benchmarks.planted_leaks import flip_rate, plant, spread_ratio
 from midebias.cli import run
 from midebias.embedding_files import read_embeddings
 from midebias.protocols import DataError, InputError
@@ -50,6 +52,15 @@ def test_p_values_of_constant_scores_and_of_many_tests() -> None:
     assert high == pytest.approx(0.2775, abs=1e-3)
 
 
+def test_a_wider_spread_tells_as_much_as_asked_for() -> None:
+    c, x = np.random.default_rng(0).integers(0, 2, 400_000), np.random.default_rng(1).normal(size=400_000)
+    s = spread_ratio(0.05)
+    x = np.where(c == 1, s * x, x)
+    log_odds = x**2 / 2 * (1 - 1 / s**2) - math.log(s)
+    told = math.log(2) - np.logaddexp(0, np.where(c == 1, -log_odds, log_odds)).mean()
+    assert told == pytest.approx(0.05, abs=0.003)
+
+
 def test_a_flipped_bit_tells_as_much_as_asked_for() -> None:
     rate = flip_rate(0.2)
     assert math.log(2) + rate * math.log(rate) + (1 - rate) * math.log(1 - rate) == pytest.approx(0.2)
@@ -65,6 +76,17 @@ def test_planted_leaks_are_found_and_nothing_else(kind: str) -> None:
         assert result.worst.condition == ("y = 1" if kind == "one class" else "overall")
     else:
         assert result.leakage < 0.01
+
+
+@pytest.mark.parametrize(("columns", "dim"), [((1, 4, 2), 40), ((0, 3, 5, 6), 9)])
+def test_sign_patterns_that_no_pair_shows_are_found(columns: tuple[int, ...], dim: int) -> None:
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(2000, dim))
+    c = (z[:, columns].prod(axis=1) > 0) ^ (rng.random(2000) < flip_rate(0.2))
+    result = audit(z, c.astype(int), probes=["quadratic"])
+    assert result.leaks
+    assert 0.05 < result.leakage < 0.23
+    assert not audit(z, c[rng.permutation(2000)].astype(int), probes=["quadratic"]).leaks
 
 
 @pytest.mark.parametrize("probe", ["linear", "quadratic", "nearest neighbours", "boosted trees", "mlp"])
@@ -135,6 +157,52 @@ def test_fairness_is_fairlearns_own() -> None:
     probabilities = np.stack([1.0 - predictions, predictions], axis=1)
     again = audit(z, sex, y, predictions=probabilities, probes=["linear"])
     assert again.differences[0]["accuracy_difference"] == pytest.approx(by["sex"]["accuracy_difference"])
+
+
+def test_fairness_of_counts_is_that_of_rows() -> None:
+    """Against fairlearn's MetricFrame on the rows themselves, of three classes of words, with missing attributes."""
+    rng = np.random.default_rng(2)
+    n = 900
+    y, answers = (rng.choice(["no", "perhaps", "yes"], n) for _ in range(2))
+    site = np.where(rng.random(n) < 0.1, None, rng.choice(["a", "b"], n))
+    result = audit(rng.normal(size=(n, 2)), {"site": site}, y, predictions=answers, probes=["linear"])
+    there = np.array([s is not None for s in site])
+    by_group = {g["group"]: g for g in result.groups}
+    for group in ("a", "b"):
+        assert by_group[group]["n"] == (site == group).sum()
+        assert by_group[group]["accuracy"] == pytest.approx((y == answers)[site == group].mean())
+    for name, function in (
+        ("demographic_parity_difference", demographic_parity_difference),
+        ("equalized_odds_difference", equalized_odds_difference),
+    ):
+        rows = [
+            function(y[there] == k, answers[there] == k, sensitive_features=site[there])
+            for k in ("no", "perhaps", "yes")
+        ]
+        assert result.differences[0][name] == pytest.approx(max(rows))
+
+
+def test_a_rate_without_rows_is_not_a_rate_of_zero() -> None:
+    """Group b holds no row of class 1: its true positive rate is unknown, and no difference is made of it."""
+    rng = np.random.default_rng(0)
+    site = np.repeat(["a", "b", "c"], 200)
+    y = np.where(site == "b", 0, rng.integers(0, 2, 600))
+    result = audit(rng.normal(size=(600, 2)), {"site": site}, y, predictions=y, probes=["linear"])
+    assert result.differences[0]["equalized_odds_difference"] == 0
+    assert [g["true_positive_rate"] for g in result.groups] == [1.0, None, 1.0]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, np.int8, bool])
+def test_any_numbers_are_read_as_they_are(dtype: type, tmp_path: Path) -> None:
+    """Also from a memory-mapped file; nothing is written to it."""
+    rng = np.random.default_rng(0)
+    z = (rng.normal(size=(400, 3)) * 3).astype(dtype)
+    np.save(tmp_path / "z.npy", z)
+    mapped = read_embeddings(tmp_path / "z.npy", [], table=None).z
+    assert isinstance(mapped, np.memmap)
+    sex = np.arange(400) % 2
+    found = audit(mapped, sex, probes=["linear"])
+    assert found.leakage == pytest.approx(audit(z.astype(np.float32), sex, probes=["linear"]).leakage, abs=1e-6)
 
 
 def test_small_groups_are_marked() -> None:
@@ -232,6 +300,24 @@ def test_columns_choose_the_representation(tmp_path: Path) -> None:
         read_embeddings(path, ["sex"], columns=["q"])
     with pytest.raises(InputError, match="does not hold numbers"):
         read_embeddings(path, ["y"], columns=["sex"])
+
+
+def test_anndata_gives_x_or_a_key_of_obsm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    z, sex, _ = planted(400)
+    dense = SimpleNamespace(toarray=lambda: z)  # as a sparse matrix
+    obs = pd.DataFrame({"sex": pd.Categorical(np.where(sex == 1, "w", "m"))})
+    stored = SimpleNamespace(obs=obs, X=dense, obsm={"X_pca": z[:, :2]})
+    monkeypatch.setitem(sys.modules, "anndata", SimpleNamespace(read_h5ad=lambda path: stored))
+    path = tmp_path / "cells.h5ad"
+    path.touch()
+    assert read_embeddings(path, ["sex"]).z.shape == (400, 5)
+    found = read_embeddings(path, ["sex"], columns=["X_pca"])
+    assert (found.z.shape, found.dimensions) == ((400, 2), ("X_pca",))
+    assert audit(found.z, {"sex": found.columns["sex"]}, probes=["linear"]).leaks
+    with pytest.raises(InputError, match="'batch'"):
+        read_embeddings(path, ["batch"])
+    with pytest.raises(InputError, match="X_umap"):
+        read_embeddings(path, ["sex"], columns=["X_umap"])
 
 
 def test_nothing_is_unpickled(tmp_path: Path) -> None:

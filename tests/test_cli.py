@@ -51,6 +51,14 @@ def test_train_leaves_a_run_folder(tmp_path: Path, method: str) -> None:
     assert all(torch.isfinite(p).all() for p in model.parameters())
 
 
+def test_a_budget_instead_of_a_weight_on_images(tmp_path: Path) -> None:
+    command = ["train", "colored-mnist", "--limit", "1024", "--epochs", "1", "--output-dir", str(tmp_path)]
+    assert run([*command, "--max-mi", "0.5"]) == 0
+    folder = folder_in(tmp_path)
+    assert yaml.safe_load((folder / "config.yaml").read_text())["max_mi"] == 0.5
+    assert "--max-mi 0.5" in json.loads((folder / "results.json").read_text())["command"]
+
+
 def test_a_config_gives_defaults_and_options_win(tmp_path: Path) -> None:
     config = tmp_path / "run.yaml"
     config.write_text("method: plain\nlimit: 600\nepochs: 1\nseed: 9\nmax_steps: 1\n")
@@ -81,6 +89,8 @@ def test_a_config_gives_defaults_and_options_win(tmp_path: Path) -> None:
         ([*QUICK, "--epochs", "0"], "--epochs"),
         ([*QUICK, "--mi-weight", "-1"], "--mi-weight"),
         ([*QUICK, "--mi-weight", "nan"], "--mi-weight"),
+        ([*QUICK, "--max-mi", "0"], "--max-mi"),
+        ([*QUICK, "--method", "plain", "--max-mi", "0.1"], "--max-mi"),
         (["train", "colored-mnist", "--limit", "70000"], "limit"),
         (["train", "imagenet"], "imagenet"),
         (["train", "colored-mnist", "--config", "nowhere.yaml"], "nowhere.yaml"),

@@ -72,14 +72,17 @@ def flat(value: Any, at: str = "") -> dict[str, Any]:
 
 @pytest.mark.parametrize("estimator", ["gaussian_learned", "gaussian", "donsker_varadhan"])
 @pytest.mark.parametrize("combine", ["added", "balanced"])
-def test_lightning_and_the_raw_loop_take_the_same_steps(estimator: str, combine: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("max_mi", [None, 0.01])
+def test_lightning_and_the_raw_loop_take_the_same_steps(
+    estimator: str, combine: Any, max_mi: float | None, tmp_path: Path
+) -> None:
     adjustments = [LogitAdjustment(Categorical(2), 3) for _ in range(2)]
-    encoder, head, penalty = parts(estimator)
+    encoder, head, penalty = parts(estimator, max_mi=max_mi)
     module = DebiasModule(
         encoder, head, penalty, learning_rate=1e-2, mi_weight=0.5, combine=combine, adjustment=adjustments[0]
     )
     trainer(tmp_path, max_epochs=2).fit(module, SeededLoader(dataset(), 100, seed=3))
-    raw_encoder, raw_head, raw_penalty = parts(estimator)
+    raw_encoder, raw_head, raw_penalty = parts(estimator, max_mi=max_mi)
     optimizer = torch.optim.Adam([*raw_encoder.parameters(), *raw_head.parameters()], lr=1e-2)
     loader = SeededLoader(dataset(), 100, seed=3)
     for epoch in range(2):
@@ -93,6 +96,7 @@ def test_lightning_and_the_raw_loop_take_the_same_steps(estimator: str, combine:
     assert_same_state(head, raw_head)
     assert_same_state(penalty, raw_penalty)
     assert penalty.health[0].used > 4
+    assert (penalty.multipliers == (1.0,)) == (max_mi is None)
 
 
 @pytest.mark.parametrize("estimator", ["gaussian_learned", "donsker_varadhan"])

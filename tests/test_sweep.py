@@ -6,16 +6,21 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
+from midebias.attributes import Attribute, Categorical, Continuous
+from midebias.benchmarks.exchanged_attribute import exchanged_accuracy
 from midebias.benchmarks.weight_choice import WeightTrial, choose, on_front
+from midebias.benchmarks.weight_regret import RULES, regret
 from midebias.cli import run
 
 COMMAND = ["sweep", "colored-mnist", "--limit", "1024", "--epochs", "1", "--weights", "0.1,3", "--trials", "3"]
 
 
-def trial(weight: float, loss: float, leakage: float, stderr: float = 0.1) -> WeightTrial:
-    return WeightTrial(weight, loss, stderr, leakage, 0.01)
+def trial(weight: float, error: float, leakage: float, stderr: float = 0.1) -> WeightTrial:
+    return WeightTrial(weight, 1 - error, stderr, leakage, 0.01)
 
 
 def test_the_front_is_what_nothing_beats() -> None:
@@ -23,12 +28,55 @@ def test_the_front_is_what_nothing_beats() -> None:
     assert on_front(trials) == [False, True, False, True, False]
 
 
-def test_the_rule_takes_the_least_leakage_among_the_good() -> None:
-    assert choose([trial(0.1, 1.0, 0.9), trial(1, 0.50, 0.3), trial(3, 0.51, 0.1), trial(9, 0.8, 0.0)]) == 2
+def test_the_rule_takes_the_largest_weight_that_is_as_good_as_the_best() -> None:
+    assert choose([trial(9, 0.8, 0.0), trial(0.1, 1.0, 0.9), trial(3, 0.55, 0.1), trial(1, 0.50, 0.3)]) == 2
     assert choose([trial(1, 0.5, 0.3, stderr=0.0), trial(3, 0.51, 0.1)]) == 0
     assert choose([trial(1, float("inf"), 0.0), trial(3, 0.9, 0.1)]) == 1
     with pytest.raises(ValueError, match="no trial"):
         choose([trial(1, float("nan"), 0.0)])
+
+
+@pytest.mark.parametrize("attribute", [Categorical(4), Continuous(1)])
+def test_exchanged_accuracy_is_that_without_the_bias(attribute: Attribute) -> None:
+    """Logits owe a known share to c; c follows y in the data that are shown, and is drawn freely in the truth."""
+    rng = np.random.default_rng(0)
+    n = 4000
+    y = rng.integers(0, 4, n)
+    biased = np.where(rng.random(n) < 0.95, y, rng.integers(0, 4, n))
+    own = 1.5 * np.eye(4)[y] + rng.normal(size=(n, 4))
+
+    def logits(c: np.ndarray) -> np.ndarray:
+        return own + (2.5 * np.eye(4)[c] if isinstance(attribute, Categorical) else np.outer(c, [-1, -0.3, 0.3, 1]))
+
+    def answer(scores: np.ndarray, c: np.ndarray) -> Any:
+        c = torch.tensor(c) if isinstance(attribute, Categorical) else torch.tensor(c, dtype=torch.float32)
+        return exchanged_accuracy(torch.tensor(scores), torch.tensor(y), c, attribute, n_resamples=20)
+
+    truth = (logits(rng.permutation(biased)).argmax(axis=1) == y).mean()
+    seen = (logits(biased).argmax(axis=1) == y).mean()
+    found = answer(logits(biased), biased)
+    assert abs(truth - seen) > 0.1
+    assert found.value == pytest.approx(truth, abs=0.03)
+    assert 0.003 < found.stderr < 0.03
+    # Logits that owe nothing to c beyond y keep their accuracy, however strongly c follows y.
+    assert answer(own, biased).value == pytest.approx((own.argmax(axis=1) == y).mean(), abs=0.02)
+
+
+def test_regret_is_measured_against_the_best_in_hindsight() -> None:
+    def row(weight: float, exchanged: float, reweighted: float, unbiased: float) -> dict[str, Any]:
+        return {
+            "dataset": "d", "setting": 1.0, "seed": 0, "weight": weight, "exchanged_accuracy": exchanged,
+            "exchanged_accuracy_stderr": 0.01, "reweighted_accuracy": reweighted, "reweighted_accuracy_stderr": 0.02,
+            "conditional_mi": 1 / weight, "conditional_mi_stderr": 0.0, "unbiased_accuracy": unbiased,
+        }  # fmt: skip
+
+    found = {e["rule"]: e for e in regret([row(1, 0.6, 0.9, 0.5), row(3, 0.8, 0.89, 0.8), row(9, 0.7, 0.7, 0.75)])}
+    assert set(found) == set(RULES)
+    assert found["midebias sweep"]["regret"] == 0
+    assert found["highest reweighted accuracy"]["regret"] == pytest.approx(0.3)
+    assert found["largest weight within one standard error of it"]["chosen"] == 3
+    assert found["least leakage, then reweighted accuracy"]["chosen"] == 9
+    assert found["always 3, the default"]["chosen"] == 3
 
 
 def test_an_interrupted_sweep_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +110,8 @@ def test_a_trial_is_judged_on_biased_held_out_images(monkeypatch: pytest.MonkeyP
 
     def trained(name: str, data: Any, *, seed: int, options: dict[str, float], **_: object) -> Any:
         judged.append((name, data.held_out, len(data.train), len(data.test), options))
-        row = dict.fromkeys(module._COLUMNS, float(seed))
+        columns = module._COLUMNS.values()
+        row = dict.fromkeys([*columns, *(f"{c}_stderr" for c in columns)], float(seed))
         return SimpleNamespace(row=row)
 
     monkeypatch.setattr(module, "run_method", trained)
@@ -70,7 +119,10 @@ def test_a_trial_is_judged_on_biased_held_out_images(monkeypatch: pytest.MonkeyP
                "network": "paper"}  # fmt: skip
     found = module._tried(options, 1.5, [0, 4])
     assert judged == [("mib", True, 768, 256, {"mi_weight": 1.5})] * 2
-    assert (found.loss, found.loss_stderr) == (2.0, pytest.approx(2.0))  # the mean over seeds and its standard error
+    assert (found.accuracy, found.accuracy_stderr) == (
+        2.0,
+        pytest.approx(2.0),
+    )  # the mean over seeds and its standard error
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .protocols import InputError, TooFewSamples
 
-__all__ = ["Column", "as_attributes", "as_column", "as_representation", "check_size", "names_of"]
+__all__ = ["Column", "as_attributes", "as_column", "as_representation", "check_size", "distinct_values"]
 
 _MOST_CATEGORIES = 20  # of a number, before it is cut into bins
 _LARGEST = 1e18
@@ -50,15 +50,15 @@ class Column:
 def _array(values: Any) -> NDArray[Any]:
     if hasattr(values, "detach"):
         values = values.detach().cpu()
-        if values.dtype.is_floating_point:
-            values = values.float()  # numpy has no bfloat16
+        if str(values.dtype) == "torch.bfloat16":  # numpy has none
+            values = values.float()
     if hasattr(values, "to_numpy"):
         return np.asarray(values.to_numpy())
     return np.asarray(values)
 
 
-def as_representation(z: Any) -> NDArray[np.floating[Any]]:
-    """Z as a finite float array of shape (n, dim), not copied where it is one already.
+def as_representation(z: Any) -> NDArray[Any]:
+    """Z as a finite array of numbers of shape (n, dim), not copied where it is one already.
 
     Raises
     ------
@@ -77,9 +77,7 @@ def as_representation(z: Any) -> NDArray[np.floating[Any]]:
         found = found.reshape(len(found), -1)
     if found.ndim != 2 or found.shape[1] == 0:
         raise InputError(f"z must have shape (n, dim), got {found.shape}")
-    if found.dtype not in (np.float32, np.float64):
-        found = found.astype(np.float32)
-    # In blocks: a mask of the whole would double the memory of a large z. Probes are fitted in float32.
+    # In blocks: a mask or a copy of the whole would double the memory of a large z, which may lie in a file.
     for start in range(0, len(found), 65536):
         block = found[start : start + 65536]
         if not np.isfinite(block).all():
@@ -135,12 +133,28 @@ def as_column(values: Any, n: int, *, name: str, n_bins: int, argument: str) -> 
         texts = np.array([_number(v) for v in distinct], dtype=object)
         codes = np.where(present, np.searchsorted(distinct, np.where(present, array, 0)), -1)
     else:
-        objects = array.astype(object)
-        present = np.array([v is not None and v == v and str(v) not in ("", "nan", "<NA>", "NaT") for v in objects])
-        texts, inverse = np.unique([str(v) for v in objects[present]], return_inverse=True)
-        codes = np.full(n, -1)
-        codes[present] = inverse
+        places, kinds = distinct_values(array)
+        texts, named = np.unique([k for k in kinds if k is not None], return_inverse=True)
+        known = np.full(len(kinds), -1)
+        known[[k is not None for k in kinds]] = named
+        codes = known[places]
     return _column(name, codes.astype(np.int64), [str(t) for t in texts], False, array, which)
+
+
+def distinct_values(array: NDArray[Any]) -> tuple[NDArray[np.intp], list[str | None]]:
+    """For each row the place of its value among the distinct ones, and their names; None for what is missing."""
+    if array.dtype.kind in "fiub":
+        numbers, places = np.unique(array, return_inverse=True)
+        return places, [_number(v) for v in numbers]
+    values = array.tolist()
+    try:
+        found = {v: i for i, v in enumerate(dict.fromkeys(values))}
+    except TypeError:  # lists and the like: by what they print as
+        values = [str(v) for v in values]
+        found = {v: i for i, v in enumerate(dict.fromkeys(values))}
+    places = np.fromiter(map(found.__getitem__, values), dtype=np.intp, count=len(values))
+    names = [None if v is None or str(v) in ("", "nan", "NaN", "<NA>", "NaT") else str(v) for v in found]
+    return places, names
 
 
 def _binned(array: NDArray[Any], present: NDArray[np.bool_], name: str, n_bins: int) -> Column:
@@ -166,13 +180,6 @@ def _column(
         codes = np.where(codes >= 0, place[codes], -1)
         names = [names[i] for i in kept] + [f"other ({int(rare.sum())} rare)"]
     return Column(name, codes, tuple(names), binned, values)
-
-
-def names_of(values: NDArray[Any]) -> list[str]:
-    """Each value as `as_column` names it."""
-    if values.dtype.kind in "fiub":
-        return [_number(v) for v in values]
-    return [str(v) for v in values]
 
 
 def _number(value: Any) -> str:

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .audit_screening import screened_pairs, screened_parities, spatial_patterns
+
 __all__ = ["PROBES", "Labels", "Split", "calibrated_scores"]
 
 Floats = NDArray[np.floating[Any]]
@@ -167,7 +169,8 @@ def _quadratic(split: Split, labels: Labels) -> tuple[Floats, Floats]:
     """Logistic regression on the few columns, squares, products and directions that tell most about c.
 
     They are screened by their correlation with c on the rows to fit; the directions are those along which the variance
-    given c differs most (common spatial patterns: Koles 1991), for leaks that a rotation has hidden.
+    given c differs most (common spatial patterns: Koles 1991), for leaks that a rotation has hidden. Products of three
+    and four columns are searched where the columns are few: see `screened_parities`.
     """
     codes = labels.codes[split.fit]
     indicator = np.eye(labels.k, dtype=np.float32)[codes]
@@ -175,14 +178,15 @@ def _quadratic(split: Split, labels: Labels) -> tuple[Floats, Floats]:
     z = split.z if split.z.shape[1] <= _QUADRATIC_DIM else split.components
     white = split.components
     x = z[split.fit]
-    first, second = _screened_pairs(x, indicator)
-    directions = _directions(white[split.fit], indicator)
+    first, second = screened_pairs(x, indicator)
+    higher = screened_parities(x, indicator)
+    directions = spatial_patterns(white[split.fit], indicator)
     strength = np.abs(indicator.T @ x).max(axis=0)
     columns = np.argsort(strength)[::-1][:40]
 
     def features(rows: Rows) -> Floats:
         a, b = z[rows], white[rows]
-        product = a[:, first] * a[:, second]
+        product = np.concatenate([a[:, first] * a[:, second], *(a[:, g].prod(axis=2) for g in higher)], axis=1)
         norm = np.stack([np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1)], axis=1)
         # Signed roots beside the products: closer to what is decided by signs, and less moved by outliers.
         root = np.sign(product) * np.sqrt(np.abs(product))
@@ -196,29 +200,6 @@ def _quadratic(split: Split, labels: Labels) -> tuple[Floats, Floats]:
     for kept in (8, len(order)):  # few for one product among thousands, all for what is spread over many
         found[kept] = _logistic([part[:, order[:kept]] for part in (fit, aside, held)], split, labels)
     return _best(found, labels.codes[split.aside])
-
-
-def _screened_pairs(x: Floats, indicator: Floats) -> tuple[Rows, Rows]:
-    """The columns i <= j whose products correlate most with a category."""
-    n, dim = x.shape
-    x = x - x.mean(axis=0)
-    variance = (x**2).T @ (x**2) / n - (x.T @ x / n) ** 2
-    scores = np.zeros((dim, dim), dtype=np.float32)
-    for weight in indicator.T[: 1 if indicator.shape[1] == 2 else None]:
-        np.maximum(scores, np.abs((x * weight[:, None]).T @ x), out=scores)
-    scores /= np.sqrt(np.maximum(variance, 1e-3))
-    first, second = np.triu_indices(dim)
-    pairs = np.argsort(scores[first, second])[::-1][:24]
-    return first[pairs], second[pairs]
-
-
-def _directions(x: Floats, indicator: Floats) -> Floats:
-    found = []
-    for weight in indicator.T[: 8 if indicator.shape[1] > 2 else 1]:
-        values, vectors = np.linalg.eigh(((x * weight[:, None]).T @ x / len(x)).astype(np.float64))
-        order = np.argsort(np.abs(values))[::-1][:4]
-        found.append(vectors[:, order])
-    return np.concatenate(found, axis=1).astype(np.float32)
 
 
 def _nearest(split: Split, labels: Labels) -> tuple[Floats, Floats]:

@@ -168,10 +168,11 @@ class AuditResult:
             worst.condition, f" among rows with {worst.condition}"
         )
         others = [n for n in leaking if n != worst.attribute]
-        also = f" {', '.join(others)} leak{'s' if len(others) == 1 else ''} too." if others else ""
+        also = f" Also leaking: {', '.join(others)}." if others else ""
         return (
             f"The representation leaks {worst.attribute}{where}: at least {worst.leakage:.3f} nats "
-            f"(95% interval {low:.3f} to {high:.3f}, of {worst.entropy:.3f} possible).{also}"
+            f"(95% interval {low:.3f} to {high:.3f}, of {worst.entropy:.3f} possible). A fresh probe tells it with "
+            f"balanced accuracy {worst.balanced_accuracy:.2f}; chance is {worst.balanced_chance:.2f}.{also}"
         )
 
     def to_frame(self) -> pd.DataFrame:

@@ -113,7 +113,7 @@
       const nats = state.unit === 1, name = attributes[state.attribute];
       const { svg, width } = canvas(holder, shown.length * 36 + 78, `${nats ? "Leakage in nats" : "Balanced accuracy"} of each probe for ${name}, ${conditions[state.condition]}`);
       if (!shown.length) { node("text", { x: 4, y: 30, "font-size": 14 }, "Not audited: too few rows.", svg); return; }
-      const left = width < 520 ? 112 : 160, right = width - 56, top = 22, bottom = top + shown.length * 36;
+      const left = width < 520 ? 134 : 160, size = width < 520 ? 12 : 13, right = width - 56, top = 22, bottom = top + shown.length * 36;
       const value = (r) => (nats ? [r.low, r.mi, r.high] : [r.balanced_low, r.balanced_accuracy, r.balanced_high]);
       const chance = nats ? 0 : shown[0].balanced_chance;
       let low = Math.min(chance, ...shown.map((r) => value(r)[0])), high = Math.max(chance, ...shown.map((r) => value(r)[2]));
@@ -128,7 +128,7 @@
         const y = top + 18 + i * 36, [a, b, c] = value(r), colour = r.p_adjusted < content.settings.alpha ? RED : BLUE;
         const group = node("g", { "data-mark": "probe" }, undefined, svg);
         tip(group, `${r.probe}: ${b.toFixed(3)} (${a.toFixed(3)} to ${c.toFixed(3)}), p ${r.p_adjusted < 0.001 ? "< 0.001" : "= " + r.p_adjusted.toFixed(3)}`);
-        node("text", { x: left - 10, y: y + 4, "font-size": 13, "text-anchor": "end" }, short(r.probe, left - 10), group);
+        node("text", { x: left - 10, y: y + 4, "font-size": size, "text-anchor": "end" }, short(r.probe, left - 8, size), group);
         whisker(group, scale(a), scale(c), y, colour);
         group.append(marker(colour === RED ? "diamond" : "circle", scale(b), y, 6, colour));
         node("text", { x: Math.min(scale(c) + 9, width - 46), y: y + 4, "font-size": 13 }, b.toFixed(3), group);
@@ -146,7 +146,8 @@
     const look = (colouring, code) => {
       const count = colouring.names.length;
       if (colouring.ordered) return [SHAPES[0], ORDERED[Math.round((code * (ORDERED.length - 1)) / Math.max(1, count - 1))]];
-      return [SHAPES[code % SHAPES.length], COLOURS[code % COLOURS.length]];
+      // Beyond eight, colours come again with another shape.
+      return [SHAPES[(code + 3 * Math.floor(code / COLOURS.length)) % SHAPES.length], COLOURS[code % COLOURS.length]];
     };
     const draw = () => {
       const colouring = colourings[state.colouring], points = views[state.view].points;
@@ -186,7 +187,7 @@
       const [rate, name] = rates[state.rate];
       const shown = rows.filter((r) => r.attribute === attributes[state.attribute] && r[rate] !== null && r[rate] !== undefined).sort((a, b) => a[rate] - b[rate]).slice(0, 40);
       const { svg, width } = canvas(holder, shown.length * 30 + 66, `${name} by ${attributes[state.attribute]}`);
-      const left = width < 520 ? 120 : 230, right = width - 84, top = 10, bottom = top + shown.length * 30;
+      const left = width < 520 ? 152 : 230, size = width < 520 ? 12 : 13, right = width - 84, top = 10, bottom = top + shown.length * 30;
       const spread = rate === "accuracy" ? shown.flatMap((r) => [r.low, r.high]) : shown.map((r) => r[rate]);
       let low = Math.min(...spread), high = Math.max(...spread);
       low = Math.max(0, low - 0.05); high = Math.min(1, high + 0.05);
@@ -195,7 +196,7 @@
       shown.forEach((r, i) => {
         const y = top + 15 + i * 30, group = node("g", { "data-mark": "group" }, undefined, svg), colour = r.small ? SOFT : BLUE;
         tip(group, `${r.group}: ${name} ${r[rate].toFixed(3)}${rate === "accuracy" ? ` (${r.low.toFixed(3)} to ${r.high.toFixed(3)})` : ""}, ${r.n} rows`);
-        node("text", { x: left - 10, y: y + 4, "font-size": 13, "text-anchor": "end" }, short(r.group, left - 10), group);
+        node("text", { x: left - 10, y: y + 4, "font-size": size, "text-anchor": "end" }, short(r.group, left - 8, size), group);
         if (rate === "accuracy") whisker(group, scale(r.low), scale(r.high), y, colour);
         group.append(marker(r.small ? "ring" : "circle", scale(r[rate]), y, 5.5, colour));
         node("text", { x: right + 10, y: y + 4, "font-size": 12, class: "soft" }, `n = ${r.n.toLocaleString("en")}`, group);

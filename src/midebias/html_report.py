@@ -106,17 +106,24 @@ def _leakage(content: Mapping[str, Any]) -> str:
     if "leakage" not in content:
         return ""
     header = ["attribute", "rows", "leakage, nats", "95% interval", "of at most", "balanced accuracy", "chance", "p"]
-    lines, marked = [], []
-    for s in content["leakage"]["summary"]:
-        p = s["p_adjusted"]
-        lines.append(
-            [
-                s["attribute"] + (" (leaks)" if s["leaks"] else ""), s["condition"], f"{s['leakage'] + 0.0:.4f}",
-                f"{s['low']:.4f} to {s['high']:.4f}", f"{s['entropy']:.3f}", f"{s['balanced_accuracy']:.3f}",
-                f"{s['balanced_chance']:.3f}", "< 0.001" if p < 0.001 else f"{p:.3f}",
-            ]
-        )  # fmt: skip
-        marked.append(bool(s["leaks"]))
+    summary = content["leakage"]["summary"]
+    overall = [s for s in summary if s["condition"] in ("overall", "within classes")]
+    classes = [s for s in summary if s["condition"] not in ("overall", "within classes")]
+    tables = [
+        _table(
+            header,
+            [_leakage_line(s) for s in part],
+            left=2,
+            marked=[bool(s["leaks"]) for s in part],
+            label=label,
+        )
+        for part, label in ((overall, "Leakage by attribute"), (classes, "Leakage within each class"))
+        if part
+    ]
+    if classes:
+        leaking = sum(bool(s["leaks"]) for s in classes)
+        said = f"Within each class: {leaking} of {len(classes)} leak"
+        tables[-1] = f"<details><summary>{said}</summary>{tables[-1]}</details>"
     probes = [
         [
             r["attribute"], r["condition"], r["probe"], f"{r['n']:,}", f"{r['balanced_accuracy']:.3f}",
@@ -129,7 +136,7 @@ def _leakage(content: Mapping[str, Any]) -> str:
         "<section><h2>What does the representation tell?</h2>"
         "<p>The largest held-out lower estimate over all probes. <em>Overall</em> is I(Z;C); <em>within "
         "classes</em> is I(Z;C|Y), beyond the label. p: how likely so much is by chance, over all tests.</p>"
-        + _table(header, lines, left=2, marked=marked, label="Leakage by attribute")
+        + "".join(tables)
         + "<h2>Which probe reads it, against chance?</h2>"
         + _figure(
             "leakage-figure",
@@ -138,6 +145,15 @@ def _leakage(content: Mapping[str, Any]) -> str:
         )
         + "</section>"
     )
+
+
+def _leakage_line(s: Mapping[str, Any]) -> list[str]:
+    p = s["p_adjusted"]
+    return [
+        s["attribute"] + (" (leaks)" if s["leaks"] else ""), s["condition"], f"{s['leakage'] + 0.0:.4f}",
+        f"{s['low']:.4f} to {s['high']:.4f}", f"{s['entropy']:.3f}", f"{s['balanced_accuracy']:.3f}",
+        f"{s['balanced_chance']:.3f}", "< 0.001" if p < 0.001 else f"{p:.3f}",
+    ]  # fmt: skip
 
 
 def _map(content: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .audit_input import Column, as_attributes, as_column, as_representation, check_size, names_of
+from .audit_input import Column, as_attributes, as_column, as_representation, check_size, distinct_values
 from .audit_probes import PROBES
 from .audit_questions import answered, questions_about, summarized
 from .audit_result import AuditResult
@@ -314,9 +314,10 @@ def _answers(predictions: Any, y: Column) -> NDArray[np.int64]:
         if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
             raise InputError("predictions must be labels or probabilities in [0, 1]")
         return (values >= 0.5).astype(np.int64)
-    names = names_of(values)
+    places, names = distinct_values(values)
     place = {name: i for i, name in enumerate(y.names)}
-    unknown = sorted(set(names) - set(place))
-    if unknown and not any(n.startswith("other (") for n in y.names):
+    unknown = sorted(str(n) for n in set(names) - set(place))
+    joined = any(n.startswith("other (") for n in y.names)  # of rare classes, always the last
+    if unknown and not joined:
         raise InputError(f"predictions hold {unknown[0]!r}, which y never is; y is {', '.join(y.names[:6])}")
-    return np.array([place.get(name, len(place)) for name in names])
+    return np.array([place.get(str(name), len(place) - 1) for name in names])[places]

@@ -20,6 +20,7 @@ from ..methods import METHODS, Method, Problem
 from ..networks import Classifier, DigitClassifier, GlobalPoolClassifier, seeded
 from ..protocols import DataError, InputError
 from ..training import TrainingRun, bfloat16_is_fast, evaluate
+from .exchanged_attribute import exchanged_accuracy
 from .image_data import ImageData
 from .process import Interruptions, peak_memory_mb
 
@@ -253,8 +254,8 @@ def _on_biased_images(z: Tensor, logits: Tensor, data: ImageData, seed: int) -> 
     """What can be said from biased images of the accuracy without the bias, and of what leaks beside the label.
 
     Images are weighted by 1 / p(y|c), which makes the label independent of the attribute, as far as the bias leaves
-    such images at all. Weights are truncated at the root of n times their mean (Ionides, "Truncated importance
-    sampling", 2008).
+    such images at all; beside it stands `exchanged_accuracy`, which extrapolates. Weights are truncated at the root of
+    n times their mean (Ionides, "Truncated importance sampling", 2008).
     """
     test, problem = data.test, data.problem
     unbiased = LogitAdjustment(problem.attribute, problem.n_classes, rebalance=1.0, seed=seed)
@@ -274,7 +275,10 @@ def _on_biased_images(z: Tensor, logits: Tensor, data: ImageData, seed: int) -> 
         n_permutations=0,
         random_state=seed,
     )
+    exchanged = exchanged_accuracy(logits, test.y, test.c, problem.attribute, random_state=seed)
     return {
+        "exchanged_accuracy": exchanged.value,
+        "exchanged_accuracy_stderr": exchanged.stderr,
         "reweighted_accuracy": accuracy,
         "reweighted_accuracy_stderr": float((weights * (right - accuracy)).square().sum().sqrt()),
         "reweighted_loss": loss,

@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 from ..protocols import DataError
@@ -48,8 +49,10 @@ def markdown_table(document: Mapping[str, Any]) -> str:
         return fairness_markdown(document)
     if "called_leaking" in document["summary"][0]:
         return _planted(document)
-    if "regret" in document["summary"][0]:
+    if document.get("table") == "regret":
         return _regret(document)
+    if document.get("table") == "audit cost":
+        return _audit_cost(document)
     settings = {entry["setting"] for entry in document["summary"]}
     held_out = "reweighted_accuracy" in document["summary"][0]
     if len(settings) == 1 and not held_out:
@@ -128,6 +131,11 @@ def _cost(document: Mapping[str, Any]) -> str:
 _PLANTED = {
     "one class": "linear, in one class of two only",
     "3 of 512": "linear, in 3 dimensions",
+    "sinusoidal": "sign of a sine of one column",
+    "sign pattern of 3": "product of the signs of 3 columns",
+    "rotated product": "sign of a product of two directions",
+    "variance": "one column's variance",
+    "continuous": "linear, of a number",
     "clean": "nothing",
     "clean, with y": "nothing, audited within classes too",
 }
@@ -150,16 +158,45 @@ def _planted(document: Mapping[str, Any]) -> str:
 
 
 def _regret(document: Mapping[str, Any]) -> str:
+    rows, summary = document["rows"], document["summary"]
+    cells = list(dict.fromkeys((r["dataset"], r["setting"], r["seed"]) for r in rows))
+    weights = sorted({r["weight"] for r in rows})
+    measured = {(r["dataset"], r["setting"], r["seed"], r["weight"]): r for r in rows}
+    chosen = {(e["dataset"], e["setting"], e["seed"]): e for e in summary if e["rule"] == "midebias sweep"}
     lines = [
-        "| data set | setting | weights tried | chosen | best | unbiased accuracy | of the best | regret |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| data set | setting | seed | " + " | ".join(f"weight {w:g}" for w in weights) + " | chosen | regret |",
+        "| --- | ---: | ---: | " + " ---: |" * (len(weights) + 2),
+    ]
+    for cell in cells:
+        found = [measured.get((*cell, w)) for w in weights]
+        said = ["–" if r is None else f"{r['unbiased_accuracy']:.3f} ({r['exchanged_accuracy']:.3f})" for r in found]
+        e = chosen[cell]
+        mark = "*" if e["development"] else ""
+        lines.append(
+            f"| {cell[0]} | {cell[1]:g}{mark} | {cell[2]} | " + " | ".join(said)
+            + f" | {e['chosen']:g} | {e['regret']:.3f} |"
+        )  # fmt: skip
+    lines += ["", "| rule | settings | mean regret | standard deviation | largest |", "| --- |" + " ---: |" * 4]
+    for rule in dict.fromkeys(e["rule"] for e in summary):
+        mine = [e["regret"] for e in summary if e["rule"] == rule and not e["development"]]
+        if mine:
+            spread = f"{stdev(mine):.3f}" if len(mine) > 1 else "–"
+            lines.append(f"| {rule} | {len(mine)} | {mean(mine):.3f} | {spread} | {max(mine):.3f} |")
+    return "\n".join(lines) + f"\n\n`{document['command']}`\n"
+
+
+def _audit_cost(document: Mapping[str, Any]) -> str:
+    lines = [
+        "| rows | dimensions | attributes | within classes, fairness metrics | processor seconds | peak memory, GB |",
+        "| ---: | ---: | ---: | --- | ---: | ---: |",
     ]
     lines += [
-        f"| {e['dataset']} | {e['setting']:g} | {e['weights']} | {e['chosen']:g} | {e['best']:g} | "
-        f"{e['accuracy']:.3f} | {e['best_accuracy']:.3f} | {e['regret']:.3f} |"
-        for e in document["summary"]
+        f"| {r['rows']:,} | {r['dim']} | {r['attributes']} | {'yes' if r['label'] else 'no'} | "
+        f"{r['cpu_seconds']:.0f} | {r['peak_memory_mb'] / 1024:.1f} |"
+        for r in document["rows"]
     ]
-    return "\n".join(lines) + f"\n\nSeed {document['seed']}, no spread. `{document['command']}`\n"
+    threads = document["versions"]["threads"]
+    return "\n".join(lines) + f"\n\n{threads} thread, seed {document['seed']}. `{document['command']}`\n"
 
 
 def _name(method: str) -> str:

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 __all__ = ["RULE", "WeightTrial", "choose", "on_front"]
 
 RULE = (
-    "Chosen: the weight with the lowest task loss on held-out training images, weighted so that the attribute says "
-    "nothing about the label; of those within a quarter of its standard error, the one with the least leakage. "
-    "No unbiased data is used."
+    "Chosen: the largest weight whose accuracy on held-out training images, after the attribute's share in their "
+    "logits was exchanged for another image's, lies within one standard error of the best. No unbiased data is used."
 )
-_TOLERANCE = 0.25  # of a standard error: trials share held-out rows, so their difference is surer than either
 
 
 @dataclass(frozen=True)
@@ -23,22 +21,26 @@ class WeightTrial:
     Attributes
     ----------
     weight : float
-    loss, loss_stderr : float
-        Task loss in nats, rows weighted by 1 / p(y|c), mean over seeds.
+    accuracy, accuracy_stderr : float
+        In [0, 1], with the attribute exchanged (see `exchanged_accuracy`), mean over seeds.
     leakage, leakage_stderr : float
         Held-out estimate of I(Z;C|Y), in nats.
+    loss, loss_stderr : float
+        Task loss in nats, rows weighted by 1 / p(y|c); for the record, the rule does not look at it.
     """
 
     weight: float
-    loss: float
-    loss_stderr: float
+    accuracy: float
+    accuracy_stderr: float
     leakage: float
     leakage_stderr: float
+    loss: float = math.nan
+    loss_stderr: float = math.nan
 
     @property
     def finite(self) -> bool:
         """Whether training did not break down."""
-        return math.isfinite(self.loss) and math.isfinite(self.leakage)
+        return math.isfinite(self.accuracy) and math.isfinite(self.leakage)
 
 
 def on_front(trials: Sequence[WeightTrial]) -> list[bool]:
@@ -46,7 +48,10 @@ def on_front(trials: Sequence[WeightTrial]) -> list[bool]:
     return [
         t.finite
         and not any(
-            o.finite and o.loss <= t.loss and o.leakage <= t.leakage and (o.loss < t.loss or o.leakage < t.leakage)
+            o.finite
+            and o.accuracy >= t.accuracy
+            and o.leakage <= t.leakage
+            and (o.accuracy > t.accuracy or o.leakage < t.leakage)
             for o in trials
         )
         for t in trials
@@ -54,16 +59,21 @@ def on_front(trials: Sequence[WeightTrial]) -> list[bool]:
 
 
 def choose(trials: Sequence[WeightTrial]) -> int:
-    """Index of the trial that `RULE` takes.
+    """Index of the trial that `RULE` takes: the one-standard-error rule.
 
     Raises
     ------
     ValueError
         When no trial is finite.
+
+    References
+    ----------
+    Breiman, Friedman, Olshen and Stone, "Classification and Regression Trees", 1984, section 3.4.3.
     """
     finite = [i for i, t in enumerate(trials) if t.finite]
     if not finite:
-        raise ValueError("no trial has a finite loss and leakage")
-    best = min((trials[i] for i in finite), key=lambda t: t.loss)
-    close = [i for i in finite if trials[i].loss <= best.loss + _TOLERANCE * best.loss_stderr]
-    return min(close, key=lambda i: (trials[i].leakage, -trials[i].weight))
+        raise ValueError("no trial has a finite accuracy and leakage")
+    best = max((trials[i] for i in finite), key=lambda t: t.accuracy)
+    # Where more leaks, the exchange sees less of it than there is: what is close goes to the larger weight.
+    close = [i for i in finite if trials[i].accuracy >= best.accuracy - best.accuracy_stderr]
+    return max(close, key=lambda i: trials[i].weight)

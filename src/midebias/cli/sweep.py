@@ -24,7 +24,7 @@ from .options import Config, ImageSize, OutputDir, numbers
 __all__ = ["sweep"]
 
 _LOW, _HIGH = 0.03, 30.0
-_COLUMNS = ("reweighted_loss", "reweighted_loss_stderr", "conditional_mi", "conditional_mi_stderr")
+_COLUMNS = {"accuracy": "exchanged_accuracy", "leakage": "conditional_mi", "loss": "reweighted_loss"}
 
 
 def sweep(
@@ -93,8 +93,8 @@ def sweep(
                 study.enqueue_trial({"mi_weight": weight})
                 raise
             trial.set_user_attr("found", asdict(found))
-            study.tell(trial, [found.loss, max(0.0, found.leakage)])
-            done(f"weight {weight:.3g}: held-out loss {found.loss:.3f}, leakage {found.leakage:.3f} nats")
+            study.tell(trial, [1 - found.accuracy, max(0.0, found.leakage)])
+            done(f"weight {weight:.3g}: accuracy {found.accuracy:.3f} exchanged, leakage {found.leakage:.3f} nats")
     results = [WeightTrial(**t.user_attrs["found"]) for t in study.get_trials(states=(complete,))]
     _report(folder, command, sorted(results, key=lambda t: t.weight), options)
 
@@ -115,8 +115,8 @@ def _study(optuna: Any, storage: str, seed: int) -> Any:
     try:
         shared = storage if "://" in storage else JournalStorage(JournalFileBackend(storage))
         return optuna.create_study(
-            study_name="midebias-sweep", storage=shared, directions=["minimize", "minimize"], load_if_exists=True,
-            sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=4),
+            study_name="midebias-sweep-accuracy", storage=shared, directions=["minimize", "minimize"],
+            load_if_exists=True, sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=4),
         )  # fmt: skip
     except Exception as error:  # databases fail in ways of their own
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -135,16 +135,15 @@ def _tried(options: dict[str, Any], weight: float, seeds: Sequence[int]) -> Weig
             options={"mi_weight": weight},
         )  # fmt: skip
         rows.append(outcome.row)
-    loss, loss_stderr, leakage, leakage_stderr = (np.array([r[c] for r in rows], dtype=float) for c in _COLUMNS)
-    # Between seeds where there are several, within the held-out rows where there is one.
-    spread = [float(v.std(ddof=1) / len(v) ** 0.5) if len(v) > 1 else None for v in (loss, leakage)]
-    return WeightTrial(
-        weight,
-        float(loss.mean()),
-        float(loss_stderr[0]) if spread[0] is None else spread[0],
-        float(leakage.mean()),
-        float(leakage_stderr[0]) if spread[1] is None else spread[1],
-    )
+    found: dict[str, float] = {}
+    for name, column in _COLUMNS.items():
+        values = np.array([r[column] for r in rows], dtype=float)
+        found[name] = float(values.mean())
+        # Between seeds where there are several, within the held-out rows where there is one.
+        several = len(values) > 1
+        own = float(rows[0][f"{column}_stderr"])
+        found[f"{name}_stderr"] = float(values.std(ddof=1) / len(values) ** 0.5) if several else own
+    return WeightTrial(weight, **found)
 
 
 def _report(folder: Path, command: str, trials: Sequence[WeightTrial], options: dict[str, Any]) -> None:
@@ -155,31 +154,33 @@ def _report(folder: Path, command: str, trials: Sequence[WeightTrial], options: 
     write_json(folder / "results.json", document)
     points = [
         {
-            "label": f"weight {t.weight:.3g}", "x": t.leakage, "x_err": t.leakage_stderr, "y": t.loss,
-            "y_err": t.loss_stderr, "front": f, "chosen": i == chosen,
+            "label": f"weight {t.weight:.3g}", "x": t.leakage, "x_err": t.leakage_stderr, "y": t.accuracy,
+            "y_err": t.accuracy_stderr, "front": f, "chosen": i == chosen,
         }
         for i, (t, f) in enumerate(zip(trials, front, strict=True)) if t.finite
     ]  # fmt: skip
     verdict = (
-        f"Weight {best.weight:.3g}: held-out task loss {best.loss:.3f}, leakage I(Z;C|Y) {best.leakage:.3f} nats, "
-        f"of {len(trials)} weights tried."
+        f"Weight {best.weight:.3g}: accuracy {best.accuracy:.3f} on held-out images with the attribute exchanged, "
+        f"leakage I(Z;C|Y) {best.leakage:.3f} nats, of {len(trials)} weights tried."
     )
     content = {
         "verdict": {"text": verdict, "status": "note"},
         "front": {
-            "points": points, "x_label": "leakage I(Z;C|Y), nats", "y_label": "held-out task loss", "rule": RULE,
+            "points": points, "x_label": "leakage I(Z;C|Y), nats", "y_label": "held-out accuracy, attribute exchanged",
+            "rule": RULE,
         },
         "settings": options, "command": command,
     }  # fmt: skip
     write_html_report(folder / "report.html", title=f"Weights on {options['dataset']}", content=content)
     lines = [
         [
-            f"{t.weight:.3g}", f"{t.loss:.3f} ± {t.loss_stderr:.3f}", f"{t.leakage:.3f} ± {t.leakage_stderr:.3f}",
+            f"{t.weight:.3g}", f"{t.accuracy:.3f} ± {t.accuracy_stderr:.3f}",
+            f"{t.leakage:.3f} ± {t.leakage_stderr:.3f}",
             "front" if f else "", "chosen" if i == chosen else "",
         ]
         for i, (t, f) in enumerate(zip(trials, front, strict=True))
     ]  # fmt: skip
-    show_plain_table(["weight", "held-out loss", "leakage, nats", "", " "], lines, title="Weights")
+    show_plain_table(["weight", "exchanged accuracy", "leakage, nats", "", " "], lines, title="Weights")
     console.print(RULE, soft_wrap=True)
     console.print(f"report   {folder / 'report.html'}", soft_wrap=True)
     console.print(f"results  {folder / 'results.json'}", soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from inspect import signature
 from pathlib import Path
@@ -31,7 +32,7 @@ __all__ = ["train"]
 _Method = StrEnum("_Method", {name: name for name in METHODS})  # type: ignore[misc]
 _OURS = _Method("mib")
 _CHECKPOINT = "checkpoint.safetensors"
-_METHOD_OPTIONS = ("mi_weight", "criterion", "estimator", "critic_steps", "rebalance")
+_METHOD_OPTIONS = ("mi_weight", "max_mi", "criterion", "estimator", "critic_steps", "rebalance")
 
 
 class _Criterion(StrEnum):
@@ -97,7 +98,8 @@ def train(
         typer.Option(help="Column that must not be learned, of a table or a folder's labels; a table takes several."),
     ] = None,
     max_mi: Annotated[
-        float | None, typer.Option(help="Budget in nats: how much may leak; the weight finds itself. Tables only.")
+        float | None,
+        typer.Option(help="Budget in nats: how much may leak; the weight finds itself. Tables, or mib on images."),
     ] = None,
     output_dir: OutputDir = Path("runs"),
 ) -> None:
@@ -127,13 +129,13 @@ def train(
             str(criterion), mi_weight=mi_weight, max_mi=max_mi, epochs=epochs, seed=seed, output_dir=output_dir,  # type: ignore[arg-type]
         )  # fmt: skip
         return
-    if max_mi is not None:
-        raise InputError("--max-mi applies to tables (.csv, .parquet) only")
     for option, value in (("label", label), ("attribute", attribute)):
         if value is not None and not Path(dataset).is_dir():
             raise InputError(f"--{option} applies to tables (.csv, .parquet) and folders of images only")
     epochs = 5 if epochs is None else epochs
-    options = _options(method, mi_weight, criterion, estimator, critic_steps, rebalance)
+    if max_mi is not None and not 0 < max_mi < math.inf:
+        raise InputError(f"--max-mi must be a positive number of nats, got {max_mi}")
+    options = _options(method, mi_weight, max_mi, criterion, estimator, critic_steps, rebalance)
     if variance is not None and dataset != "colored-mnist":
         raise InputError("--variance applies to colored-mnist only")
     if rho is not None and dataset != "biased-mnist":
@@ -223,6 +225,7 @@ def _resumed(folder: Path) -> dict[str, Any]:
 def _options(
     method: _Method,
     mi_weight: float | None,
+    max_mi: float | None,
     criterion: _Criterion | None,
     estimator: _Estimator | None,
     critic_steps: int | None,
@@ -230,6 +233,7 @@ def _options(
 ) -> dict[str, Any]:
     given: dict[str, Any] = {
         "mi_weight": mi_weight,
+        "max_mi": max_mi,
         "criterion": None if criterion is None else str(criterion),
         "estimator": None if estimator is None else str(estimator),
         "critic_steps": critic_steps,

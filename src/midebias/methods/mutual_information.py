@@ -31,6 +31,8 @@ class MutualInformation(Method):
         See `Method`.
     mi_weight : float, default 3.0
         Length of the penalty's gradient over the task's, at each depth.
+    max_mi : float, optional
+        Budget in nats for the estimate at each depth: a multiplier of ``mi_weight`` that finds itself.
     criterion : {"separation", "independence"}
     critic_steps : int
         Only for estimators with a critic.
@@ -54,6 +56,7 @@ class MutualInformation(Method):
         lr: float | None = None,
         precision: Precision = "float32",
         mi_weight: float = 3.0,
+        max_mi: float | None = None,
         criterion: Criterion = "separation",
         critic_steps: int = 10,
         estimator: str = "gaussian",
@@ -73,6 +76,7 @@ class MutualInformation(Method):
             criterion=criterion,
             estimator=estimator,  # type: ignore[arg-type]
             mi_weight=mi_weight,
+            max_mi=max_mi,
             critic_steps=critic_steps,
             seed=seed,
         )
