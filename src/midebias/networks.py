@@ -14,6 +14,7 @@ from .protocols import InputError
 from .representations import FeatureMap, Shape
 
 __all__ = [
+    "NETWORKS",
     "BilinearCritic",
     "Classifier",
     "Critic",
@@ -199,6 +200,7 @@ class Classifier(nn.Module, ABC):
     head: nn.Linear
     dim: int
     shapes: tuple[Shape, ...]
+    image_size: int | None = None  # pixels a side where they are given
 
     @abstractmethod
     def depths(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -219,6 +221,8 @@ class DigitClassifier(Classifier):
 
     conv5x5x64-ReLU-pool2, conv5x5x64-ReLU-pool2 (valid), fc512-ReLU, fc64-ReLU = z; head fc10.
     """
+
+    image_size = 28
 
     def __init__(self, *, channels: int = 3, n_classes: int = 10, dim: int = 64) -> None:
         super().__init__()
@@ -263,6 +267,13 @@ class GlobalPoolClassifier(Classifier):
         second = self.conv2(nn.functional.max_pool2d(first, 3, stride=2, padding=1))
         third = self.conv3(second)
         return first, second, third, self.conv4(third).mean(dim=(2, 3))
+
+
+# By their names on the command line and in the configuration of a run.
+NETWORKS: dict[str, type[DigitClassifier] | type[GlobalPoolClassifier]] = {
+    "paper": DigitClassifier,
+    "lnl": GlobalPoolClassifier,
+}
 
 
 def _conv(inputs: int, outputs: int, size: int, *, stride: int = 1) -> nn.Sequential:

@@ -14,6 +14,7 @@ from .compare import compare
 from .data import data
 from .demo import demo
 from .doctor import doctor
+from .export import export
 from .reproduce import reproduce
 from .sweep import sweep
 from .train import train
@@ -34,6 +35,7 @@ app.command()(compare)
 app.command()(reproduce)
 app.command()(sweep)
 app.command()(audit)
+app.command()(export)
 app.command()(data)
 app.command()(doctor)
 
