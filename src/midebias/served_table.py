@@ -57,6 +57,10 @@ class ServedTable(nn.Module):
     """
 
     any_size = False
+    mean: Tensor
+    spread: Tensor
+    center: Tensor
+    scale: Tensor
 
     def __init__(self, network: nn.Module, description: Mapping[str, Any]) -> None:
         super().__init__()

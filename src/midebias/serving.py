@@ -253,7 +253,7 @@ def export_model(
     if not largest <= _TOLERANCE:
         raise InputError(f"model computes other values once exported: they differ by {largest:.2g}")
     write_atomically(path, content)
-    return Exported(path, cast(ExportFormat, chosen), served.outputs, largest)
+    return Exported(path, chosen, served.outputs, largest)
 
 
 def _config(path: Path) -> Mapping[str, Any]:

@@ -51,7 +51,7 @@ def export(
         raise InputError(f"--output {path} is a folder")
     if path.exists() and not overwrite:
         raise InputError(f"--output {path} exists; --overwrite replaces it")
-    written = export_model(load_run(run), path, format=format.value)  # type: ignore[arg-type]
+    written = export_model(load_run(run), path, format=format.value)
     console.print(
         f"{written.format}  {path}\nx -> {', '.join(written.outputs)}; equal to the model to "
         f"{written.largest_difference:.1g}",
