@@ -1,0 +1,190 @@
+"""The command line: right commands but for one to three words, and files that are missing, empty, cut or folders."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import io
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pandas as pd
+
+from midebias.cli import app, run
+from midebias.protocols import InputError
+
+from .garbage import mutated, word
+from .runner import BrokenPromise, Target, WouldRun
+
+__all__ = ["TARGETS"]
+
+_RNG = np.random.default_rng(0)
+
+
+def _files(folder: Path) -> None:
+    """Right ones, which the commands below are about."""
+    n = 60
+    y, c = _RNG.integers(2, size=n), _RNG.integers(2, size=n)
+    frame = pd.DataFrame({"z0": c + _RNG.normal(size=n), "z1": _RNG.normal(size=n), "sex": c, "y": y})
+    frame.to_csv(folder / "people.csv", index=False)
+    frame.to_parquet(folder / "people.parquet")
+    pd.concat([frame] * 2).to_csv(folder / "table.csv", index=False)
+    z = np.repeat(frame[["z0", "z1"]].to_numpy(np.float32), 2, axis=0)
+    np.savez(folder / "z.npz", z=z, sex=np.repeat(c, 2), y=np.repeat(y, 2))
+    np.save(folder / "z.npy", z)
+    x = _RNG.integers(0, 255, (120, 6, 6, 3), dtype=np.uint8)
+    own = {"x": x, "y": np.repeat(y, 2), "c": np.repeat(c, 2)}
+    np.savez(folder / "own.npz", **own, **{f"{k}_test": v for k, v in own.items()})
+    (folder / "run.yaml").write_text("epochs: 1\nseed: 3\n")
+    (folder / "colours.txt").write_text("\n".join(f"{i} {i} {i}" for i in range(10)))
+    (folder / "run").mkdir()
+    (folder / "run" / "config.yaml").write_text("command: train\nmethod: plain\nnetwork: lnl\n")
+    (folder / "run" / "results.json").write_text('{"command": "midebias reproduce colored-mnist", "rows": []}')
+
+
+_COMMANDS: dict[str, tuple[str, ...]] = {
+    "demo": ("--seed", "1", "--variance", "0.02", "--config", "run.yaml"),
+    "train": ("own.npz", "--network", "lnl", "--method", "plain", "--epochs", "1", "--max-steps", "1", "--seed", "0",
+              "--mi-weight", "1", "--criterion", "separation", "--config", "run.yaml"),
+    "train table": ("people.csv", "--label", "y", "--attribute", "sex", "--epochs", "1", "--max-mi", "0.1"),
+    "train images": ("colored-mnist", "--variance", "0.02", "--limit", "600", "--palette", "colours.txt", "--resume", "run"),
+    "compare": ("own.npz", "--methods", "plain", "--seeds", "0", "--epochs", "1", "--network", "lnl", "--jobs", "1",
+                "--settings", "0.02", "--batch-size", "20", "--image-size", "8", "--palette", "colours.txt"),
+    "compare again": ("--resume", "run", "--only", "plain"),
+    "reproduce": ("colored-mnist", "--quick", "--seeds", "0", "--epochs", "1", "--jobs", "1", "--root", ".", "--resume", "run",
+                  "--lists", ".", "--encoder", "small", "--weights", "z.npz", "--image-size", "8", "--only", "plain"),
+    "sweep": ("own.npz", "--network", "lnl", "--epochs", "1", "--trials", "1", "--weights", "1", "--seeds", "0", "--storage",
+              "study.log", "--resume", "run"),
+    "audit": ("z.npz", "--attribute", "sex", "--label", "y", "--probes", "linear", "--max-leakage", "0.1", "--seed", "0",
+              "--columns", "z"),
+    "audit table": ("table.csv", "--attribute", "sex", "--predictions", "y", "--label", "y", "--probes", "linear",
+                    "--columns", "z*", "--max-rows", "200"),
+    "audit beside": ("z.npy", "--attribute", "sex", "--table", "table.csv", "--probes", "linear"),
+    "export": ("run", "--format", "torch-export", "--output", "model.pt2"),
+    "data": ("--root", "."),
+    "doctor": (),
+}  # fmt: skip
+_OPTIONS = sorted(
+    {
+        "--" + name.replace("_", "-")
+        for command in app.registered_commands
+        for name in inspect.signature(command.callback).parameters  # type: ignore[arg-type]
+    }
+)
+
+
+def _hurt_file(rng: random.Random, folder: Path) -> str:
+    kind = rng.randrange(7)
+    source = rng.choice([p for p in folder.iterdir() if p.is_file()])
+    path = folder / f"hurt{source.suffix}"
+    if kind == 0:
+        return "missing" + source.suffix
+    if kind == 1:
+        path.mkdir(exist_ok=True)
+    elif kind == 2:
+        path.write_bytes(b"")
+    elif kind == 3:
+        path.write_bytes(source.read_bytes()[: rng.randrange(200)])
+    elif kind == 4:
+        path.write_bytes(mutated(rng, source.read_bytes()))
+    elif kind == 5:
+        path = source  # a file of another kind than is wanted
+    else:
+        path = folder / "loop"
+        with contextlib.suppress(FileExistsError):
+            path.symlink_to(path)
+    return path.name
+
+
+def _arguments(rng: random.Random, name: str, folder: Path) -> list[str]:
+    words = list(_COMMANDS[name])
+    if rng.random() < 0.7:  # some of the options, so that those that exclude each other are not always together
+        pairs, at = [], 0
+        while at < len(words):
+            size = 2 if words[at].startswith("--") and at + 1 < len(words) and not words[at + 1].startswith("--") else 1
+            pairs.append(words[at : at + size])
+            at += size
+        words = [w for i, pair in enumerate(pairs) if i < 1 or rng.random() < 0.6 for w in pair]
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        kind = rng.randrange(6)
+        at = rng.randrange(len(words) + 1)
+        if kind == 0 or not words:
+            words[at:at] = [rng.choice(_OPTIONS), word(rng)]
+        elif kind == 1:
+            words[min(at, len(words) - 1)] = word(rng)
+        elif kind == 2:
+            words[min(at, len(words) - 1)] = _hurt_file(rng, folder)
+        elif kind == 3:
+            del words[min(at, len(words) - 1)]
+        elif kind == 4:
+            (folder / "hurt.yaml").write_bytes(mutated(rng, b"epochs: 1\nseed: [1]\nmethod: plain\nlimit: 600\n"))
+            words += ["--config", "hurt.yaml"]
+        else:
+            places = [i for i, w in enumerate(words) if not w.startswith("--")]
+            if places:
+                words[rng.choice(places)] = rng.choice((word(rng), _hurt_file(rng, folder)))
+    out = rng.choice(("out", "out", "out", "people.csv", "people.csv/below", "deep/er/out"))
+    if name.split()[0] in ("demo", "train", "compare", "reproduce", "sweep", "audit"):
+        words += ["--output-dir", out]
+    return [name.split()[0], *words]
+
+
+def _would_run(*_: Any, **__: Any) -> Any:
+    raise WouldRun
+
+
+@contextlib.contextmanager
+def _nothing_long() -> Iterator[None]:
+    """Work that takes minutes is not begun."""
+    with contextlib.ExitStack() as stack:
+        for place in (
+            "midebias.cli.demo.load_colored_mnist", "midebias.cli.reproduce.run_comparison",
+            "midebias.cli.faces.run_faces", "midebias.benchmarks.comparison.Comparison.run",
+            "midebias.cli.train.run_method", "midebias.cli.sweep._tried", "midebias.benchmarks.image_data.load_colored_mnist",
+            "midebias.benchmarks.image_data.load_biased_mnist", "midebias.cli.reproduce.reproduce_estimators",
+            "midebias.cli.reproduce.resume_estimators", "midebias.cli.fairness.reproduce_fairness",
+        ):  # fmt: skip
+            stack.enter_context(mock.patch(place, _would_run))
+        yield
+
+
+def _everything(folder: Path) -> set[Path]:
+    return {p for p in folder.rglob("*") if not p.name.startswith("hurt") and p.name != "loop"}
+
+
+def _command(name: str) -> Target:
+    def feed(rng: random.Random, folder: Path) -> None:
+        _files(folder)
+        arguments = _arguments(rng, name, folder)
+        before, home = _everything(folder), os.getcwd()
+        errors = io.StringIO()
+        try:
+            os.chdir(folder)
+            with contextlib.redirect_stderr(errors), _nothing_long():
+                status = run(arguments)
+        except SystemExit as error:
+            raise BrokenPromise(f"{arguments}: SystemExit {error.code}") from error
+        except (InputError, ValueError, TypeError, KeyError, OSError, RuntimeError, AttributeError) as error:
+            raise BrokenPromise(f"{arguments}: {type(error).__name__} {error}") from error
+        finally:
+            os.chdir(home)
+        said = errors.getvalue()
+        if status not in (0, 1, 2) or (status == 2 and not said.strip()):
+            raise BrokenPromise(f"{arguments}: status {status}, {said!r}")
+        if "Traceback" in said:
+            raise BrokenPromise(f"{arguments}: {said}")
+        left = _everything(folder) - before
+        if status == 2 and left:
+            raise BrokenPromise(f"{arguments}: {said.strip()!r} leaves {sorted(p.name for p in left)}")
+        if status == 2:
+            raise InputError(said.strip())
+
+    return Target(f"midebias {name}", feed)
+
+
+TARGETS = {f"midebias {name}": _command(name) for name in _COMMANDS}
