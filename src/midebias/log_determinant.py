@@ -9,9 +9,9 @@ from torch import Tensor
 
 from .distributed import Pool
 from .marginals import center_within
-from .protocols import InputError, TooFewSamples
+from .protocols import TooFewSamples
 
-__all__ = ["affordable", "check_encoded", "gaussian_information", "random_signs", "wilks_bias", "with_products"]
+__all__ = ["affordable", "gaussian_information", "random_signs", "wilks_bias", "with_products"]
 
 
 def wilks_bias(p: float, q: int, dof: int) -> float:
@@ -139,12 +139,6 @@ def gaussian_information(
     excess = plug_in.new_tensor([wilks_bias(e, q, dof) for e in effective])
     value = torch.where(varies, (plug_in - excess).to(z.dtype), nothing)
     return value if z.ndim == 3 else value[0]
-
-
-def check_encoded(z: Tensor, c: Tensor) -> None:
-    """Raise `InputError` unless c is an encoded attribute with a row for each of z."""
-    if c.ndim != 2 or len(c) != len(z):
-        raise InputError(f"c must be encoded to shape ({len(z)}, attribute_dim), got {tuple(c.shape)}")
 
 
 @torch.no_grad()

@@ -56,7 +56,9 @@ class seeded:
 
 
 def perceptron(inputs: int, hidden: Sequence[int], outputs: int) -> nn.Sequential:
-    """Linear layers with LeakyReLU between them."""
+    """Linear layers with LeakyReLU between them. Raises `InputError` unless widths are at least 1."""
+    if any(width < 1 for width in hidden):
+        raise InputError(f"hidden must hold widths of at least 1, got {tuple(hidden)}")
     sizes = [inputs, *hidden]
     layers: list[nn.Module] = []
     for a, b in pairwise(sizes):

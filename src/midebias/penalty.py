@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from .arguments import checked
 from .attributes import Attribute, Continuous
 from .balancing import Balance, DualAscent, GradientBalance
 from .distributed import Pool, Ranks, Traffic, world
@@ -107,6 +108,7 @@ class MIPenalty(nn.Module):
     (True, torch.Size([256, 8]))
     """
 
+    @checked
     def __init__(
         self,
         dim: Shape | Sequence[Shape],
@@ -194,7 +196,7 @@ class MIPenalty(nn.Module):
         InputError
             Wrong shapes, dtypes or labels, or NaN in z; the message names the argument.
         """
-        representations = [z] if isinstance(z, Tensor) else list(z)
+        representations = _several(z)
         values, groups, present = self._inputs(representations, c, y)
         summaries = [Summary(h, self.shapes[k], name=self._name(k)).values for k, h in enumerate(representations)]
         terms = self._estimates(summaries, values, groups, present)
@@ -226,8 +228,10 @@ class MIPenalty(nn.Module):
         InputError
             As in `forward`; also when z does not need a gradient or ``task_loss`` does not depend on it.
         """
-        representations = [z] if isinstance(z, Tensor) else list(z)
+        representations = _several(z)
         values, groups, present = self._inputs(representations, c, y)
+        if not isinstance(task_loss, Tensor) or task_loss.numel() != 1:
+            raise InputError("task_loss must be a scalar torch.Tensor")
         if not all(h.requires_grad for h in representations):
             raise InputError("z needs a gradient: pass the encoder's output itself, not detached")
         summaries = [Summary(h.detach(), self.shapes[k], name=self._name(k)) for k, h in enumerate(representations)]
@@ -482,6 +486,12 @@ class MIPenalty(nn.Module):
         self.health = [Health(**h) for h in state["health"]]
         self.estimates = list(state.get("estimates", self.estimates))
         self._warned = bool(state.get("warned", self._warned))
+
+
+def _several(z: Tensor | Sequence[Tensor]) -> list[Tensor]:
+    if not isinstance(z, (Tensor, list, tuple)):
+        raise InputError(f"z must be a torch.Tensor, or a list of them, got {type(z).__name__}")
+    return [z] if isinstance(z, Tensor) else list(z)
 
 
 def _builder(name: str, attribute: Attribute, n_groups: int, seed: int) -> Callable[[int, int], nn.Module]:

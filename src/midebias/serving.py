@@ -23,6 +23,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
+from .arguments import checked
 from .checkpoints import write_atomically
 from .networks import NETWORKS, Classifier, seeded
 from .protocols import DataError, InputError
@@ -103,6 +104,7 @@ class Exported:
     largest_difference: float
 
 
+@checked
 def servable(model: Any, *, example: Tensor | None = None) -> ServedModel | ServedTable:
     """The part of a model that predicts, copied to the CPU, in evaluation mode.
 
@@ -143,6 +145,7 @@ def servable(model: Any, *, example: Tensor | None = None) -> ServedModel | Serv
     return served
 
 
+@checked
 def load_run(folder: str | Path) -> ServedModel | ServedTable:
     """The model of a run folder of ``midebias train``, its weights read from ``model.safetensors``.
 
@@ -189,6 +192,7 @@ def load_run(folder: str | Path) -> ServedModel | ServedTable:
     return served
 
 
+@checked
 def export_model(
     model: Any,
     path: str | Path,

@@ -14,8 +14,10 @@ from unittest import mock
 
 import numpy as np
 import pandas as pd
+from safetensors.torch import save_file
 
 from midebias.cli import app, run
+from midebias.networks import GlobalPoolClassifier, seeded
 from midebias.protocols import InputError
 
 from .garbage import mutated, word
@@ -24,6 +26,41 @@ from .runner import BrokenPromise, Target, WouldRun
 __all__ = ["TARGETS"]
 
 _RNG = np.random.default_rng(0)
+with seeded(0):
+    _NETWORK = GlobalPoolClassifier(n_classes=3)
+_CELL = """command: midebias reproduce colored-mnist
+cells:
+- {dataset: own.npz, method: plain, setting: null, seed: 0, epochs: 1, network: lnl, limit: null, max_steps: null,
+   palette: null, image_size: null, batch_size: 20, held_out: false}
+"""
+_TRAIN = """command: train
+dataset: own.npz
+variance: null
+rho: null
+method: plain
+network: lnl
+palette: null
+image_size: null
+epochs: 1
+seed: 0
+limit: null
+max_steps: 1
+checkpoint_every: 30.0
+"""
+_SWEEP = """command: sweep
+dataset: own.npz
+setting: null
+weights: '1'
+trials: 1
+seeds: '0'
+epochs: 1
+network: lnl
+limit: null
+image_size: null
+storage: null
+seed: 0
+"""
+_FOLDERS = {"run": _TRAIN, "comparison": _CELL, "swept": _SWEEP, "trained": _TRAIN}
 
 
 def _files(folder: Path) -> None:
@@ -42,30 +79,54 @@ def _files(folder: Path) -> None:
     np.savez(folder / "own.npz", **own, **{f"{k}_test": v for k, v in own.items()})
     (folder / "run.yaml").write_text("epochs: 1\nseed: 3\n")
     (folder / "colours.txt").write_text("\n".join(f"{i} {i} {i}" for i in range(10)))
-    (folder / "run").mkdir()
-    (folder / "run" / "config.yaml").write_text("command: train\nmethod: plain\nnetwork: lnl\n")
-    (folder / "run" / "results.json").write_text('{"command": "midebias reproduce colored-mnist", "rows": []}')
+    (folder / "seed.yaml").write_text("seed: 3\n")
+    for name, content in _FOLDERS.items():
+        (folder / name).mkdir()
+        (folder / name / "config.yaml").write_text(content)
+    (folder / "comparison" / "cells").mkdir()
+    save_file(_NETWORK.state_dict(), folder / "trained" / "model.safetensors")
+    (folder / "faces").mkdir()
+    (folder / "faces" / "imdb.mat").write_bytes(b"MATLAB 5.0 MAT-file")
 
 
 _COMMANDS: dict[str, tuple[str, ...]] = {
-    "demo": ("--seed", "1", "--variance", "0.02", "--config", "run.yaml"),
-    "train": ("own.npz", "--network", "lnl", "--method", "plain", "--epochs", "1", "--max-steps", "1", "--seed", "0",
-              "--mi-weight", "1", "--criterion", "separation", "--config", "run.yaml"),
-    "train table": ("people.csv", "--label", "y", "--attribute", "sex", "--epochs", "1", "--max-mi", "0.1"),
-    "train images": ("colored-mnist", "--variance", "0.02", "--limit", "600", "--palette", "colours.txt", "--resume", "run"),
-    "compare": ("own.npz", "--methods", "plain", "--seeds", "0", "--epochs", "1", "--network", "lnl", "--jobs", "1",
-                "--settings", "0.02", "--batch-size", "20", "--image-size", "8", "--palette", "colours.txt"),
-    "compare again": ("--resume", "run", "--only", "plain"),
-    "reproduce": ("colored-mnist", "--quick", "--seeds", "0", "--epochs", "1", "--jobs", "1", "--root", ".", "--resume", "run",
-                  "--lists", ".", "--encoder", "small", "--weights", "z.npz", "--image-size", "8", "--only", "plain"),
-    "sweep": ("own.npz", "--network", "lnl", "--epochs", "1", "--trials", "1", "--weights", "1", "--seeds", "0", "--storage",
-              "study.log", "--resume", "run"),
-    "audit": ("z.npz", "--attribute", "sex", "--label", "y", "--probes", "linear", "--max-leakage", "0.1", "--seed", "0",
-              "--columns", "z"),
-    "audit table": ("table.csv", "--attribute", "sex", "--predictions", "y", "--label", "y", "--probes", "linear",
-                    "--columns", "z*", "--max-rows", "200"),
+    "demo": ("--seed", "1", "--variance", "0.02", "--config", "seed.yaml"),
+    "train": (
+        "own.npz", "--network", "lnl", "--method", "mib", "--epochs", "1", "--max-steps", "1", "--seed", "0",
+        "--mi-weight", "1", "--criterion", "separation", "--config", "run.yaml",
+    ),
+    "train table": ("people.csv", "--label", "y", "--attribute", "sex", "--epochs", "1", "--mi-weight", "2"),
+    "train images": ("colored-mnist", "--variance", "0.02", "--limit", "600", "--palette", "colours.txt"),
+    "train again": ("--resume", "run"),
+    "compare": (
+        "own.npz", "--methods", "plain", "--seeds", "0", "--epochs", "1", "--network", "lnl", "--jobs", "1",
+        "--batch-size", "20",
+    ),
+    "compare images": (
+        "biased-mnist", "--methods", "plain,mib", "--seed", "0", "--settings", "0.99", "--palette", "colours.txt",
+        "--limit", "600", "--held-out",
+    ),
+    "compare again": ("--resume", "comparison", "--only", "plain"),
+    "reproduce": ("colored-mnist", "--quick", "--seeds", "0", "--epochs", "1", "--jobs", "1", "--only", "plain"),
+    "reproduce faces": (
+        "imdb", "--root", "faces", "--lists", "faces", "--encoder", "small", "--image-size", "8", "--only", "plain",
+    ),
+    "reproduce again": ("--resume", "comparison"),
+    "sweep": (
+        "own.npz", "--network", "lnl", "--epochs", "1", "--trials", "1", "--weights", "1", "--seeds", "0",
+        "--storage", "study.log",
+    ),
+    "sweep again": ("--resume", "swept"),
+    "audit": (
+        "z.npz", "--attribute", "sex", "--label", "y", "--probes", "linear", "--max-leakage", "9", "--seed", "0",
+        "--columns", "z",
+    ),
+    "audit table": (
+        "table.csv", "--attribute", "sex", "--predictions", "y", "--label", "y", "--probes", "linear",
+        "--columns", "z*", "--max-rows", "200",
+    ),
     "audit beside": ("z.npy", "--attribute", "sex", "--table", "table.csv", "--probes", "linear"),
-    "export": ("run", "--format", "torch-export", "--output", "model.pt2"),
+    "export": ("trained", "--format", "torch-export", "--output", "model.pt2"),
     "data": ("--root", "."),
     "doctor": (),
 }  # fmt: skip
@@ -110,7 +171,7 @@ def _arguments(rng: random.Random, name: str, folder: Path) -> list[str]:
             pairs.append(words[at : at + size])
             at += size
         words = [w for i, pair in enumerate(pairs) if i < 1 or rng.random() < 0.6 for w in pair]
-    for _ in range(rng.choice((1, 1, 2, 3))):
+    for _ in range(rng.choice((0, 1, 1, 2, 3))):
         kind = rng.randrange(6)
         at = rng.randrange(len(words) + 1)
         if kind == 0 or not words:
@@ -128,7 +189,7 @@ def _arguments(rng: random.Random, name: str, folder: Path) -> list[str]:
             places = [i for i, w in enumerate(words) if not w.startswith("--")]
             if places:
                 words[rng.choice(places)] = rng.choice((word(rng), _hurt_file(rng, folder)))
-    out = rng.choice(("out", "out", "out", "people.csv", "people.csv/below", "deep/er/out"))
+    out = rng.choice(("out",) * 9 + ("people.csv", "people.csv/below", "deep/er/out"))
     if name.split()[0] in ("demo", "train", "compare", "reproduce", "sweep", "audit"):
         words += ["--output-dir", out]
     return [name.split()[0], *words]
@@ -145,7 +206,8 @@ def _nothing_long() -> Iterator[None]:
         for place in (
             "midebias.cli.demo.load_colored_mnist", "midebias.cli.reproduce.run_comparison",
             "midebias.cli.faces.run_faces", "midebias.benchmarks.comparison.Comparison.run",
-            "midebias.cli.train.run_method", "midebias.cli.sweep._tried", "midebias.benchmarks.image_data.load_colored_mnist",
+            "midebias.cli.train.run_method", "midebias.cli.sweep._tried",
+            "midebias.benchmarks.image_data.load_colored_mnist",
             "midebias.benchmarks.image_data.load_biased_mnist", "midebias.cli.reproduce.reproduce_estimators",
             "midebias.cli.reproduce.resume_estimators", "midebias.cli.fairness.reproduce_fairness",
         ):  # fmt: skip
@@ -160,6 +222,9 @@ def _everything(folder: Path) -> set[Path]:
 def _command(name: str) -> Target:
     def feed(rng: random.Random, folder: Path) -> None:
         _files(folder)
+        if rng.random() < 0.3:
+            config = folder / rng.choice(list(_FOLDERS)) / "config.yaml"
+            config.write_bytes(mutated(rng, config.read_bytes()))
         arguments = _arguments(rng, name, folder)
         before, home = _everything(folder), os.getcwd()
         errors = io.StringIO()

@@ -173,7 +173,8 @@ def _run_folder(rng: random.Random, folder: Path) -> None:
     images = rng.random() < 0.5
     weights = save({k: v.contiguous() for k, v in _NETWORK.state_dict().items()})
     if not images:
-        layers = {"encoder.0.weight": (4, 5), "encoder.0.bias": (4,), "encoder.2.weight": (2, 4), "encoder.2.bias": (2,),
+        layers = {"encoder.0.weight": (4, 5), "encoder.0.bias": (4,), "encoder.2.weight": (2, 4),
+        "encoder.2.bias": (2,),
                   "head.weight": (2, 2), "head.bias": (2,)}  # fmt: skip
         weights = save({k: torch.ones(v, dtype=torch.float64) for k, v in layers.items()})
     files = {"model.safetensors": weights, "config.yaml": _CONFIG}

@@ -52,8 +52,10 @@ def mutated(rng: random.Random, content: bytes, others: list[bytes] | None = Non
 
 
 _WORDS = (
-    "", " ", "nan", "inf", "-inf", "-1", "0", "1", "3", "1e999", "1e-400", "99999999999999999999999", "0x10", "1_000", "１",
-    "abc", "é", "日本", "\x1b[31m", "[red]", "[/]", "{0}", "%s", "$(true)", "a" * 3000, "../..", ".", "/", "/dev/null", "-",
+    "", " ", "nan", "inf", "-inf", "-1", "0", "1", "3", "1e999", "1e-400", "99999999999999999999999", "0x10",
+    "1_000", "１",
+    "abc", "é", "日本", "\x1b[31m", "[red]", "[/]", "{0}", "%s", "$(true)", "a" * 3000, "../..", ".", "/", "/dev/null",
+    "-",
     "--", "=", ",", ",,", "1,2,,", "1;2", "null", "[]", "{}", "True", "plain", "mib", "plain,mib", "mib:mi_weight=1",
     "mib:mi_weight=x", "mib:seed=1", "mib:", ":", "mib:mi_weight=-1", "mib:mi_weight=nan", "a:b:c", "sqlite:///x/y/z",
     "z", "y", "c", "x", "sex", "z_*", "*", "[", "linear", "linear,linear", "0.5", "-0.5", "1.5", "2", "600", "100000",
@@ -79,7 +81,8 @@ def _tensor(rng: random.Random) -> torch.Tensor:
     elif kind == 2:
         values = torch.zeros(shape)
     dtype = rng.choice(
-        (torch.float32, torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.uint8,
+        (torch.float32, torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32,
+        torch.uint8,
          torch.bool, torch.complex64)
     )  # fmt: skip
     return (
@@ -97,9 +100,11 @@ def thing(rng: random.Random) -> Any:
         array = array.float() if array.dtype == torch.bfloat16 else array
         return array.numpy()
     simple: tuple[Any, ...] = (
-        None, True, False, 0, 1, -1, 2, 3, 10**30, 0.5, -0.5, float("nan"), float("inf"), -float("inf"), 1e300, 1j, "", "abc",
-        "separation", "independence", "gaussian", b"abc", [], (), {}, set(), [1, 2], [None], ["a", 1], {"a": [1, 2]}, object(),
-        int, len, range(5), np.float64("nan"), np.int64(3), np.array(["a", "b"]), np.array([None, 1], dtype=object),
+        None, True, False, 0, 1, -1, 2, 3, 10**30, 0.5, -0.5, float("nan"), float("inf"), -float("inf"), 1e300, 1j,
+        "", "abc",
+        "separation", "independence", "gaussian", b"abc", [], (), {}, set(), [1, 2], [None], ["a", 1], {"a": [1, 2]},
+        object(),
+        range(5), np.float64("nan"), np.int64(3), np.array(["a", "b"]), np.array([None, 1], dtype=object),
         np.array("2020-01-01", dtype="datetime64[D]"), [[1, 2], [3]], 3.0, "3", Ellipsis,
     )  # fmt: skip
     return rng.choice(simple)

@@ -62,6 +62,9 @@ def run(arguments: list[str] | None = None) -> int:
     except (InputError, DataError) as error:
         sys.stderr.write(f"midebias: {error}\n")
         return 2
+    except OSError as error:  # a full disk, a folder without permission
+        sys.stderr.write(f"midebias: {error.filename or 'a file'} cannot be read or written ({error.strerror})\n")
+        return 2
     except KeyboardInterrupt:
         sys.stderr.write("midebias: interrupted\n")
         return 130

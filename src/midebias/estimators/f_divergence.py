@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..arguments import checked
 from ..networks import CriticName
 from ..protocols import Bound, InputError
 from .critic_estimator import CriticEstimator
@@ -90,6 +91,7 @@ class SMILE(CriticEstimator):
     bound: Bound = "lower"
     assumption = "scores within the clipping range; beyond it the value can exceed the truth"
 
+    @checked
     def __init__(
         self,
         dim: int,
