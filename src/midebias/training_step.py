@@ -156,7 +156,12 @@ def train_step(
     RuntimeError
         When ``max_grad_norm`` is given and the gradients are not finite.
     """
-    for name, value, hint in (("x", x, Tensor), ("y", y, Tensor), ("mi_weight", mi_weight, float)):
+    for name, value, hint in (
+        ("x", x, Tensor),
+        ("y", y, Tensor),
+        ("mi_weight", mi_weight, float),
+        ("combine", combine, str),
+    ):
         check_kind(name, value, hint)
     passed = forward_pass(encoder, head, x, y, c, task_loss=task_loss, adjustment=adjustment, autocast=autocast)
     optimizer.zero_grad()
