@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from midebias.cli import run
 from midebias.networks import DigitClassifier, seeded
 from midebias.protocols import DataError
+from midebias.serving import load_run
 
 QUICK = ["train", "colored-mnist", "--limit", "600", "--epochs", "1"]
 ROW = {
@@ -49,6 +50,8 @@ def test_train_leaves_a_run_folder(tmp_path: Path, method: str) -> None:
         model = DigitClassifier()
     model.load_state_dict(load_file(folder / "model.safetensors"))
     assert all(torch.isfinite(p).all() for p in model.parameters())
+    x = torch.zeros(1, 3, 28, 28)
+    assert torch.equal(load_run(folder)(x)[0], model(x))
 
 
 def test_a_budget_instead_of_a_weight_on_images(tmp_path: Path) -> None:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 
 import torch
 from torch import Tensor
 
+from .arguments import checked
 from .protocols import InputError
 
 __all__ = ["Attribute", "Attributes", "Categorical", "Continuous"]
@@ -66,8 +68,9 @@ class Categorical(Attribute):
     ([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]], [True, True, False])
     """
 
+    @checked
     def __init__(self, n_categories: int | Sequence[int]) -> None:
-        self.sizes = (n_categories,) if isinstance(n_categories, int) else tuple(int(n) for n in n_categories)
+        self.sizes = (int(n_categories),) if isinstance(n_categories, Integral) else tuple(int(n) for n in n_categories)
         if not self.sizes or min(self.sizes) < 2:
             raise InputError(f"n_categories must be at least 2 for each column, got {n_categories}")
         self.width, self.dim = len(self.sizes), sum(self.sizes)
@@ -113,6 +116,7 @@ class Continuous(Attribute):
         Number of columns, at least 1.
     """
 
+    @checked
     def __init__(self, dim: int = 1) -> None:
         if dim < 1:
             raise InputError(f"dim must be at least 1, got {dim}")
@@ -144,6 +148,7 @@ class Attributes(Attribute):
     [[0.0, 1.0, 35.0]]
     """
 
+    @checked
     def __init__(self, *parts: Attribute) -> None:
         if not parts:
             raise InputError("Attributes needs at least one attribute")

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from .arguments import checked
 from .distributed import Ranks
 from .protocols import InputError
 
@@ -100,6 +101,7 @@ class DualAscent(nn.Module):
     estimate: Tensor
     observed: Tensor
 
+    @checked
     def __init__(
         self, max_mi: float, *, rate: float = 0.02, memory: float = 0.9, lowest: float = 1e-2, highest: float = 1e3
     ) -> None:

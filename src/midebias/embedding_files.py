@@ -98,7 +98,7 @@ def _read_npy(path: Path, named: Sequence[str], columns: Sequence[str] | None) -
         raise InputError(f"{path} has no column {named[0]!r}: give a table of attributes with --table")
     try:
         z = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # a damaged header fails in many ways
         raise DataError(f"{path} cannot be read: {_plain(error)}") from error
     return EmbeddingFile(path, z, {}, (path.stem,))
 

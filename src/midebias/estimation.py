@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from .arguments import checked
 from .attributes import Attribute, Attributes, Categorical, Continuous
 from .cross_fitting import cross_fit_classifier, cross_fit_ratio, degrees_of_freedom, normal_scores, whitened
 from .estimators import DonskerVaradhan, GaussianMI
@@ -43,6 +44,7 @@ class MIBracket:
     alarms: tuple[str, ...]
 
 
+@checked
 def estimate_mi(
     z: Tensor,
     c: Tensor,
@@ -160,6 +162,7 @@ def estimate_mi(
     return result
 
 
+@checked
 def bracket_mi(z: Tensor, c: Tensor, *, random_state: int = 0, **options: Any) -> MIBracket:
     """Estimate I(Z;C) from below by `estimate_mi`'s default and from above by `CLUB`, cross-fitted both.
 

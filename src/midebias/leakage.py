@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from .arguments import checked
 from .audit_input import Column, as_attributes, as_column, as_representation, check_size, distinct_values
 from .audit_probes import PROBES
 from .audit_questions import answered, questions_about, summarized
@@ -50,6 +51,7 @@ class ProbeResult:
     mi: MIEstimate
 
 
+@checked
 def probe(z: Tensor, c: Tensor, *, hidden: int = 128, max_epochs: int = 60, random_state: int = 0) -> ProbeResult:
     """Train a fresh classifier of c on half of the frozen z and evaluate it on the other half.
 
@@ -151,6 +153,7 @@ def _fit(
     return best
 
 
+@checked
 def audit(
     z: Any,
     c: Any,
@@ -224,6 +227,8 @@ def audit(
     n = len(z)
     check_size(n, _FEWEST_ROWS)
     _check_options(probes, alpha, max_rows, n_bins, n_folds)
+    if random_state < 0:
+        raise InputError(f"random_state must be at least 0, got {random_state}")
     if n_folds is not None and min(n, max_rows) // n_folds < _FEWEST_IN_FOLD:
         raise InputError(f"n_folds must leave {_FEWEST_IN_FOLD} of {min(n, max_rows)} rows in each, got {n_folds}")
     attributes = as_attributes(c, n, n_bins=n_bins)

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .arguments import checked
 from .checkpoints import read_checkpoint, write_checkpoint
 from .data_order import SeededLoader
 from .logit_adjustment import LogitAdjustment
@@ -73,6 +74,7 @@ class DebiasModule(pl.LightningModule):
     torch.Size([5, 3])
     """
 
+    @checked
     def __init__(
         self,
         encoder: nn.Module,
@@ -187,6 +189,7 @@ class MIMeter(pl.Callback):
     alarms : list of str
     """
 
+    @checked
     def __init__(self, *, patience: int = 100, every: int = 50) -> None:
         if patience < 1 or every < 1:
             raise InputError(f"patience and every must be at least 1, got {patience} and {every}")

@@ -11,9 +11,9 @@ from torch.autograd.function import once_differentiable
 
 from .distributed import Pool
 from .marginals import center_within
-from .protocols import InputError, TooFewSamples
+from .protocols import TooFewSamples
 
-__all__ = ["affordable", "check_encoded", "gaussian_information", "random_signs", "wilks_bias", "with_products"]
+__all__ = ["affordable", "gaussian_information", "random_signs", "wilks_bias", "with_products"]
 
 
 def wilks_bias(p: float, q: int, dof: int) -> float:
@@ -191,12 +191,6 @@ def _rotated(centred: Tensor) -> tuple[Tensor, Tensor]:
     lengths = torch.where(kept, values, 0.0).sqrt()[:, None]
     inverse = torch.where(kept[:, None], 1 / lengths, 0.0)
     return (sides * lengths).to(centred.dtype), centred.transpose(1, 2) @ (sides * inverse).to(centred.dtype)
-
-
-def check_encoded(z: Tensor, c: Tensor) -> None:
-    """Raise `InputError` unless c is an encoded attribute with a row for each of z."""
-    if c.ndim != 2 or len(c) != len(z):
-        raise InputError(f"c must be encoded to shape ({len(z)}, attribute_dim), got {tuple(c.shape)}")
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .arguments import checked
 from .attributes import Attribute
 from .devices import follow
 from .distributed import world
@@ -54,6 +55,7 @@ class LogitAdjustment(nn.Module):
     (there called bias product). Menon et al., "Long-tail learning via logit adjustment", ICLR 2021.
     """
 
+    @checked
     def __init__(
         self,
         attribute: Attribute,
@@ -74,6 +76,8 @@ class LogitAdjustment(nn.Module):
             raise InputError(f"floor must lie in [0, 1], got {floor}")
         if not 0 <= rebalance <= 1:
             raise InputError(f"rebalance must lie in [0, 1], got {rebalance}")
+        if steps < 0:
+            raise InputError(f"steps must be at least 0, got {steps}")
         self.floor, self.rebalance = floor, rebalance
         self.attribute, self.n_classes, self.strength, self.steps = attribute, n_classes, strength, steps
         with seeded(seed):
@@ -142,6 +146,8 @@ class LogitAdjustment(nn.Module):
 
         Rows whose attribute is missing are not adjusted. ``y`` is needed while the classifier still learns.
         """
+        if not isinstance(logits, Tensor):
+            raise InputError(f"logits must be a torch.Tensor, got {type(logits).__name__}")
         if not self.training or self.strength == 0:
             return logits
         if logits.ndim != 2 or logits.shape[1] != self.n_classes:

@@ -15,6 +15,7 @@ from .protocols import InputError
 from .representations import FeatureMap, Shape
 
 __all__ = [
+    "NETWORKS",
     "BilinearCritic",
     "Classifier",
     "Critic",
@@ -56,7 +57,9 @@ class seeded:
 
 
 def perceptron(inputs: int, hidden: Sequence[int], outputs: int) -> nn.Sequential:
-    """Linear layers with LeakyReLU between them."""
+    """Linear layers with LeakyReLU between them. Raises `InputError` unless widths are at least 1."""
+    if any(width < 1 for width in hidden):
+        raise InputError(f"hidden must hold widths of at least 1, got {tuple(hidden)}")
     sizes = [inputs, *hidden]
     layers: list[nn.Module] = []
     for a, b in pairwise(sizes):
@@ -290,6 +293,7 @@ class Classifier(nn.Module, ABC):
     head: nn.Linear
     dim: int
     shapes: tuple[Shape, ...]
+    image_size: int | None = None  # pixels a side where they are given
 
     @abstractmethod
     def depths(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -310,6 +314,8 @@ class DigitClassifier(Classifier):
 
     conv5x5x64-ReLU-pool2, conv5x5x64-ReLU-pool2 (valid), fc512-ReLU, fc64-ReLU = z; head fc10.
     """
+
+    image_size = 28
 
     def __init__(self, *, channels: int = 3, n_classes: int = 10, dim: int = 64) -> None:
         super().__init__()
@@ -354,6 +360,13 @@ class GlobalPoolClassifier(Classifier):
         second = self.conv2(nn.functional.max_pool2d(first, 3, stride=2, padding=1))
         third = self.conv3(second)
         return first, second, third, self.conv4(third).mean(dim=(2, 3))
+
+
+# By their names on the command line and in the configuration of a run.
+NETWORKS: dict[str, type[DigitClassifier] | type[GlobalPoolClassifier]] = {
+    "paper": DigitClassifier,
+    "lnl": GlobalPoolClassifier,
+}
 
 
 def _conv(inputs: int, outputs: int, size: int, *, stride: int = 1) -> nn.Sequential:

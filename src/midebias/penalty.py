@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from .arguments import checked
 from .attributes import Attribute, Continuous
 from .balancing import Balance, DualAscent, GradientBalance
 from .devices import follow
@@ -130,6 +131,7 @@ class MIPenalty(nn.Module):
     (True, torch.Size([256, 8]))
     """
 
+    @checked
     def __init__(
         self,
         dim: Shape | Sequence[Shape],
@@ -218,8 +220,8 @@ class MIPenalty(nn.Module):
             Wrong shapes, dtypes or labels, or NaN in z; the message names the argument. On every rank, when one of
             them refuses what it was given.
         """
-        representations = [z] if isinstance(z, Tensor) else list(z)
         with self._refusal_told():
+            representations = _several(z)
             given = self._inputs(representations, c, y)
             summaries = [Summary(h, self.shapes[k], name=self._name(k)).values for k, h in enumerate(representations)]
         terms = self._estimates(summaries, given)
@@ -252,9 +254,11 @@ class MIPenalty(nn.Module):
         InputError
             As in `forward`; also when z does not need a gradient or ``task_loss`` does not depend on it.
         """
-        representations = [z] if isinstance(z, Tensor) else list(z)
         with self._refusal_told():
+            representations = _several(z)
             given = self._inputs(representations, c, y)
+            if not isinstance(task_loss, Tensor) or task_loss.numel() != 1:
+                raise InputError("task_loss must be a scalar torch.Tensor")
             if not all(h.requires_grad for h in representations):
                 raise InputError("z needs a gradient: pass the encoder's output itself, not detached")
             summaries = [Summary(h.detach(), self.shapes[k], name=self._name(k)) for k, h in enumerate(representations)]
@@ -518,6 +522,12 @@ class MIPenalty(nn.Module):
         self.health = [Health(**h) for h in state["health"]]
         self.estimates = list(state.get("estimates", self.estimates))
         self._warned = bool(state.get("warned", self._warned))
+
+
+def _several(z: Tensor | Sequence[Tensor]) -> list[Tensor]:
+    if not isinstance(z, (Tensor, list, tuple)):
+        raise InputError(f"z must be a torch.Tensor, or a list of them, got {type(z).__name__}")
+    return [z] if isinstance(z, Tensor) else list(z)
 
 
 def _builder(name: str, attribute: Attribute, n_groups: int, seed: int) -> Callable[[int, int], nn.Module]:

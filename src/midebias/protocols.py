@@ -20,6 +20,7 @@ __all__ = [
     "InputError",
     "MIEstimate",
     "TooFewSamples",
+    "check_encoded",
     "check_groups",
     "check_representation",
 ]
@@ -127,6 +128,16 @@ def check_representation(z: Tensor, *, name: str = "z", dim: int | None = None, 
         raise TooFewSamples(f"{name} holds {z.shape[0]} sample: mutual information needs a batch of at least {least}")
     if not math.isfinite(float(z.detach().sum(dtype=torch.float64))):
         raise InputError(f"{name} contains NaN or infinity")
+
+
+def check_encoded(c: Tensor, n: int, dim: int | None = None, *, name: str = "c") -> None:
+    """Raise `InputError` unless c is an encoded attribute: a real tensor of shape (n, dim)."""
+    if not isinstance(c, Tensor):
+        raise InputError(f"{name} must be a torch.Tensor, got {type(c).__name__}")
+    if c.is_complex():
+        raise InputError(f"{name} must be real, got {c.dtype}")
+    if c.ndim != 2 or len(c) != n or (dim is not None and c.shape[1] != dim):
+        raise InputError(f"{name} must be encoded to shape ({n}, {'k' if dim is None else dim}), got {tuple(c.shape)}")
 
 
 def check_groups(groups: Tensor | None, n: int, *, name: str = "y") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -18,6 +19,9 @@ class FeatureMap:
 
     channels: int
 
+    def __post_init__(self) -> None:
+        _check_size("channels", self.channels)
+
 
 @dataclass(frozen=True)
 class Tokens:
@@ -25,8 +29,16 @@ class Tokens:
 
     dim: int
 
+    def __post_init__(self) -> None:
+        _check_size("dim", self.dim)
+
 
 Shape = int | FeatureMap | Tokens
+
+
+def _check_size(name: str, size: object) -> None:
+    if not isinstance(size, Integral) or size < 1:
+        raise InputError(f"{name} must be a whole number >= 1, got {size!r}")
 
 
 def width_of(shape: Shape) -> int:

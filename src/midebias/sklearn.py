@@ -35,6 +35,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from .arguments import check_kind
 from .attributes import Attribute
 from .networks import seeded
 from .penalty import MIPenalty
@@ -50,6 +51,15 @@ __all__ = ["MIDebiasClassifier", "MIDebiasRegressor", "MIDebiasTransformer"]
 _LEAST_ROWS = 5
 _MI_WEIGHTS = {"independence": 2.5, "separation": 3.0}
 _DECISION_WEIGHTS = {"independence": 2.0, "separation": 5.0}
+_KINDS: dict[str, Any] = {
+    "preprocess": bool,
+    "early_stopping": bool,
+    "warm_start": bool,
+    "estimator": str | Callable[..., Any],
+    "module": Callable[..., Any] | None,
+    "callbacks": Sequence[Callable[..., Any]] | None,
+    "sensitive_columns": str | int | Sequence[str | int] | None,
+}
 _PARAMETERS = """
     Parameters
     ----------
@@ -411,6 +421,8 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     def _check_parameters(self) -> None:
         if self.criterion not in ("independence", "separation"):
             raise InputError(f"criterion must be 'independence' or 'separation', got {self.criterion!r}")
+        for name, hint in _KINDS.items():
+            check_kind(name, getattr(self, name), hint)
         for name in ("mi_weight", "decision_weight", "weight_decay", "learning_rate"):
             value: Any = getattr(self, name)
             if value is None and name in ("mi_weight", "decision_weight"):

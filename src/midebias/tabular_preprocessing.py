@@ -138,7 +138,8 @@ class TablePreprocessor:
         numbers, texts = self._split(columns)
         parts = []
         if numbers is not None:
-            self._scaler = StandardScaler().fit(numbers, sample_weight=weights)
+            with np.errstate(invalid="ignore"):  # of a column without any value
+                self._scaler = StandardScaler().fit(numbers, sample_weight=weights)
             self._imputer = SimpleImputer(
                 strategy="constant", fill_value=0.0, add_indicator=True, keep_empty_features=True
             ).fit(numbers)
@@ -161,6 +162,23 @@ class TablePreprocessor:
         if texts is not None:
             parts.append(self._encoder.transform(texts))
         return np.hstack(parts)
+
+    def described(self, names: Sequence[str]) -> list[dict[str, Any]]:
+        """What was learned, a dict for each column, as plain JSON; see `ServedTable`."""
+        numbers = [name for name, numeric in zip(names, self._kinds, strict=True) if numeric]
+        texts = [name for name, numeric in zip(names, self._kinds, strict=True) if not numeric]
+        entries: dict[str, dict[str, Any]] = {}
+        if numbers:
+            marked = set(self._imputer.indicator_.features_.tolist())
+            for j, (name, mean, scale) in enumerate(zip(numbers, self._scaler.mean_, self._scaler.scale_, strict=True)):
+                known = bool(np.isfinite([mean, scale]).all())
+                center = float(mean) if known else None
+                entries[name] = {"kind": "number", "mean": center, "scale": float(scale) if known else None,
+                                 "indicator": j in marked}  # fmt: skip
+        if texts:
+            for name, categories in zip(texts, self._encoder.categories_, strict=True):
+                entries[name] = {"kind": "category", "categories": categories.tolist()}
+        return [{"name": name, **entries[name]} for name in names]
 
     def _split(self, columns: Sequence[Column]) -> tuple[NDArray[np.float64] | None, NDArray[Any] | None]:
         numbers, texts = [], []

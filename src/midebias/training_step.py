@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from .arguments import check_kind
 from .logit_adjustment import LogitAdjustment
 from .penalty import MIPenalty
 from .protocols import InputError
@@ -155,6 +156,13 @@ def train_step(
     RuntimeError
         When ``max_grad_norm`` is given and the gradients are not finite.
     """
+    for name, value, hint in (
+        ("x", x, Tensor),
+        ("y", y, Tensor),
+        ("mi_weight", mi_weight, float),
+        ("combine", combine, str),
+    ):
+        check_kind(name, value, hint)
     passed = forward_pass(encoder, head, x, y, c, task_loss=task_loss, adjustment=adjustment, autocast=autocast)
     optimizer.zero_grad()
     backward_pass(passed, penalty, y, c, combine=combine, mi_weight=mi_weight)

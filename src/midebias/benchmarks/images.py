@@ -17,7 +17,7 @@ from ..estimation import estimate_mi
 from ..leakage import ProbeResult, probe
 from ..logit_adjustment import LogitAdjustment
 from ..methods import METHODS, Method, Problem
-from ..networks import Classifier, DigitClassifier, GlobalPoolClassifier, seeded
+from ..networks import NETWORKS, Classifier, seeded
 from ..protocols import DataError, InputError
 from ..training import TrainingRun, bfloat16_is_fast, evaluate
 from .exchanged_attribute import exchanged_accuracy
@@ -41,11 +41,6 @@ class Network(StrEnum):
 
 
 _NOT_OPTIONS = ("model", "problem", "precision", "seed", "return")
-
-_NETWORKS: dict[str, type[DigitClassifier] | type[GlobalPoolClassifier]] = {
-    Network.paper: DigitClassifier,
-    Network.lnl: GlobalPoolClassifier,
-}
 
 
 def parse_method(text: str) -> tuple[str, dict[str, Any]]:
@@ -89,11 +84,11 @@ def build_method(
     """
     if name not in METHODS:
         raise InputError(f"method must be one of {', '.join(METHODS)}, got {name!r}")
-    if network not in _NETWORKS:
-        raise InputError(f"network must be one of {', '.join(_NETWORKS)}, got {network!r}")
+    if network not in NETWORKS:
+        raise InputError(f"network must be one of {', '.join(NETWORKS)}, got {network!r}")
     n_classes = 10 if problem is None else problem.n_classes
     with seeded(seed):
-        model: Classifier = _NETWORKS[network](channels=channels, n_classes=n_classes)
+        model: Classifier = NETWORKS[network](channels=channels, n_classes=n_classes)
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     precision = "bfloat16" if bfloat16_is_fast() else "float32"
     return METHODS[name](model, problem, precision=precision, seed=seed, **options)  # type: ignore[arg-type]

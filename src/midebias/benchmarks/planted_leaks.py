@@ -47,7 +47,9 @@ def spread_ratio(nats: float) -> float:
     weights = weights / weights.sum()
 
     def told(ratio: float) -> float:
-        log_odds = lambda x: -(x**2) / (2 * ratio**2) - math.log(ratio) + x**2 / 2  # noqa: E731
+        def log_odds(x: NDArray[np.float64]) -> NDArray[np.float64]:
+            return -(x**2) / (2 * ratio**2) - math.log(ratio) + x**2 / 2
+
         narrow = math.log(2) - weights @ np.logaddexp(0, log_odds(nodes))
         wide = math.log(2) - weights @ np.logaddexp(0, -log_odds(ratio * nodes))
         return float(narrow + wide) / 2

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from .. import __version__
+from ..protocols import DataError
 
 __all__ = ["metrics", "new_run_folder", "results_document", "versions", "write_json", "write_metrics"]
 
@@ -71,14 +72,23 @@ def write_metrics(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def new_run_folder(parent: Path, name: str) -> Path:
-    """Make ``parent/name-001`` or the next free number; never an existing folder."""
-    parent.mkdir(parents=True, exist_ok=True)
+    """Make ``parent/name-001`` or the next free number; never an existing folder.
+
+    Raises
+    ------
+    DataError
+        When no folder can be made there.
+    """
     number = 1
-    while True:
-        folder = parent / f"{name}-{number:03d}"
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            number += 1
-        else:
-            return folder
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            folder = parent / f"{name}-{number:03d}"
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                number += 1
+            else:
+                return folder
+    except OSError as error:
+        raise DataError(f"no run folder can be made in {parent} ({error.strerror})") from error

@@ -14,6 +14,7 @@ from .compare import compare
 from .data import data
 from .demo import demo
 from .doctor import doctor
+from .export import export
 from .reproduce import reproduce
 from .sweep import sweep
 from .train import train
@@ -34,6 +35,7 @@ app.command()(compare)
 app.command()(reproduce)
 app.command()(sweep)
 app.command()(audit)
+app.command()(export)
 app.command()(data)
 app.command()(doctor)
 
@@ -59,6 +61,9 @@ def run(arguments: list[str] | None = None) -> int:
         status = app(arguments, standalone_mode=False)
     except (InputError, DataError) as error:
         sys.stderr.write(f"midebias: {error}\n")
+        return 2
+    except OSError as error:  # a full disk, a folder without permission
+        sys.stderr.write(f"midebias: {error.filename or 'a file'} cannot be read or written ({error.strerror})\n")
         return 2
     except KeyboardInterrupt:
         sys.stderr.write("midebias: interrupted\n")

@@ -32,11 +32,19 @@ def _from_file(context: typer.Context, path: Path | None) -> Path | None:
     return path
 
 
+def _is_no_file(path: Path) -> Path:
+    """Said before the work, and not after it."""
+    there = next((p for p in (path, *path.parents) if p.exists()), None)
+    if there is not None and not there.is_dir():
+        raise InputError(f"--output-dir {path}: {there} is a file")
+    return path
+
+
 Config = Annotated[
     Path | None,
     typer.Option(callback=_from_file, is_eager=True, help="YAML file with any of these options."),
 ]
-OutputDir = Annotated[Path, typer.Option(help="Where the run folder goes.")]
+OutputDir = Annotated[Path, typer.Option(callback=_is_no_file, help="Where the run folder goes.")]
 PaletteFile = Annotated[
     Path | None,
     typer.Option("--palette", help="Ten lines of red, green, blue in 0 to 255: colours of your own for the digits."),

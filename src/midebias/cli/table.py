@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from ..benchmarks.results import new_run_folder, results_document, write_json, write_metrics
 from ..protocols import Criterion, DataError, InputError
+from ..served_table import described
 from .console import console, show_plain_table
 
 __all__ = ["is_table", "train_table"]
@@ -82,6 +83,7 @@ def train_table(
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     decided = model.predict(test.drop(columns=label))
     rows = [_row(path, name, seed, test, label, decided, model) for name in attributes]
+    write_json(folder / "preprocessing.json", described(model))
     save_file({k: v.contiguous() for k, v in model.network_.state_dict().items()}, folder / "model.safetensors")
     write_metrics(
         folder / "metrics.csv",

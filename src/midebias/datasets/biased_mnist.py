@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ..arguments import checked
 from ..protocols import InputError
 from .files import read_digits
 from .palette import as_colours
@@ -72,6 +73,7 @@ class BiasedMNIST(Dataset[tuple[Tensor, int, int]]):
         Where it is another class's.
     """
 
+    @checked
     def __init__(
         self,
         root: str | Path | None = None,
@@ -91,6 +93,8 @@ class BiasedMNIST(Dataset[tuple[Tensor, int, int]]):
         if not 1 <= n_confusing <= 9:
             raise InputError(f"n_confusing must lie between 1 and 9, got {n_confusing}")
         colours = as_colours(BACKGROUNDS if backgrounds is None else backgrounds, name="backgrounds")
+        if seed < 0:
+            raise InputError(f"seed must be at least 0, got {seed}")
         labels, gray = read_digits(root, split, limit)
         rng = np.random.default_rng([seed, 2 if split == "train" else 3])
         other = (labels + rng.integers(1, n_confusing + 1, size=len(labels))) % 10

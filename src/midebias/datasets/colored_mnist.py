@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ..arguments import checked
 from ..protocols import DataError, InputError
 from .files import read_digits
 from .palette import as_colours
@@ -77,6 +78,7 @@ class ColoredMNIST(Dataset[tuple[Tensor, int, Tensor]]):
         Whose palette colour was used; None for the authors' files.
     """
 
+    @checked
     def __init__(
         self,
         root: str | Path | None = None,
@@ -96,6 +98,8 @@ class ColoredMNIST(Dataset[tuple[Tensor, int, Tensor]]):
         if attribute not in ("levels", "colour"):
             raise InputError(f"attribute must be 'levels' or 'colour', got {attribute!r}")
         means = as_colours(PALETTE if palette is None else palette)
+        if seed < 0:
+            raise InputError(f"seed must be at least 0, got {seed}")
         labels, gray = read_digits(root, split, limit)
         rng = np.random.default_rng([seed, 0 if split == "train" else 1])
         biased = split == "train" if unbiased is None else not unbiased

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..arguments import checked
 from ..protocols import DataError, InputError
 from .decoding import Prefetched
 
@@ -75,6 +76,7 @@ class IMDBFaces:
     Rothe, Timofte, Van Gool, "Deep expectation of real and apparent age from a single image", IJCV 2018.
     """
 
+    @checked
     def __init__(
         self,
         root: str | Path,
@@ -177,7 +179,6 @@ class IMDBFaces:
 def _metadata(root: Path) -> dict[str, NDArray[Any]]:
     """Columns of ``imdb.mat``; ages are those at the photograph."""
     from scipy.io import loadmat  # type: ignore[import-untyped,unused-ignore]
-    from scipy.io.matlab import MatReadError  # type: ignore[import-untyped,unused-ignore]
 
     path = root / "imdb.mat"
     try:
@@ -190,7 +191,7 @@ def _metadata(root: Path) -> dict[str, NDArray[Any]]:
         names = [str(v) for v in np.atleast_1d(table["name"])] if "name" in (table.dtype.names or ()) else None
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist: root must be the imdb_crop folder") from error
-    except (OSError, ValueError, KeyError, TypeError, IndexError, NotImplementedError, MatReadError) as error:
+    except Exception as error:  # a damaged file fails in many ways
         raise DataError(f"{path} cannot be read as the metadata of imdb_crop ({error})") from error
     if any(len(v) != n for v in (*columns.values(), score, second)):
         raise DataError(f"{path}: its columns are of different lengths")

@@ -20,7 +20,10 @@ def as_colours(palette: ArrayLike, *, name: str = "palette") -> NDArray[np.float
     InputError
         When it has another shape or values outside 0 to 255; the message calls it ``name``.
     """
-    colours = np.asarray(palette, dtype=np.float64) / 255
+    try:
+        colours = np.asarray(palette, dtype=np.float64) / 255
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{name} must hold numbers ({error})") from error
     if colours.shape != (10, 3):
         raise InputError(f"{name} must have shape (10, 3), got {colours.shape}")
     if not (colours.min() >= 0 and colours.max() <= 1):

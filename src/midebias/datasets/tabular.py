@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..arguments import checked
 from ..protocols import InputError
 from .files import read_file
 
@@ -28,6 +29,7 @@ _GERMAN = [
 _WOMEN = ("A92", "A95")
 
 
+@checked
 def fetch_adult(
     *,
     split: Literal["train", "test", "all"] = "train",
@@ -101,6 +103,7 @@ def fetch_adult(
     return _bunch(frame, target, frame, attribute, include_attribute, as_frame, ["<=50K", ">50K"], fetch_adult)
 
 
+@checked
 def fetch_german(
     *,
     attribute: Literal["age", "sex"] | Sequence[str] = "age",

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ..arguments import checked
 from ..marginals import permutation, permutation_within
 from ..networks import CriticName, build_critic, seeded
-from ..protocols import Bound, InputError, check_groups, check_representation
+from ..protocols import Bound, InputError, check_encoded, check_groups, check_representation
 
 __all__ = ["CriticEstimator", "SampledEstimator"]
 
@@ -30,6 +31,8 @@ class SampledEstimator(nn.Module, ABC):
         super().__init__()
         if dim < 1 or attribute_dim < 1:
             raise InputError(f"dim and attribute_dim must be at least 1, got {dim} and {attribute_dim}")
+        if n_groups < 0:
+            raise InputError(f"n_groups must be at least 0, got {n_groups}")
         self.dim, self.attribute_dim, self.n_groups = dim, attribute_dim, n_groups
         self.standardize = standardize
         self._generator = torch.Generator().manual_seed(seed)
@@ -113,14 +116,15 @@ class SampledEstimator(nn.Module, ABC):
         return -self._value(z, c, groups)
 
     def _checked(self, z: Tensor, c: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Raise `InputError` for what cannot be used; half precision becomes float32."""
+        """Raise `InputError` for what cannot be used; z and c become as precise as the critic."""
         check_representation(z, dim=self.dim)
         check_groups(groups, len(z))
-        if c.shape != (len(z), self.attribute_dim):
-            raise InputError(f"c must be encoded to shape ({len(z)}, {self.attribute_dim}), got {tuple(c.shape)}")
+        check_encoded(c, len(z), self.attribute_dim)
         if groups is not None and not self.n_groups:
             raise InputError(f"groups given, but this {type(self).__name__} was built with n_groups=0")
-        z = z.float() if z.dtype in (torch.float16, torch.bfloat16) else z
+        if z.dtype != self.mean.dtype:  # that of the critic's weights
+            z = z.to(self.mean.dtype)
+            check_representation(z)
         return z, c.to(z.dtype)
 
     def _standardized(self, z: Tensor) -> Tensor:
@@ -177,6 +181,7 @@ class CriticEstimator(SampledEstimator):
 
     has_derivatives = False
 
+    @checked
     def __init__(
         self,
         dim: int,

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from ..protocols import Bound, InputError, check_groups, check_representation
+from ..arguments import checked
+from ..protocols import Bound, InputError, check_encoded, check_groups, check_representation
 
 __all__ = ["DiscreteMI"]
 
@@ -61,6 +62,7 @@ class DiscreteMI(nn.Module):
     sums: Tensor
     counts: Tensor
 
+    @checked
     def __init__(
         self,
         n_outcomes: int,
@@ -97,8 +99,7 @@ class DiscreteMI(nn.Module):
         """
         check_representation(z, dim=self.n_outcomes, least=1)
         check_groups(groups, len(z))
-        if c.shape != (len(z), sum(self.sizes)):
-            raise InputError(f"c must be one-hot of shape ({len(z)}, {sum(self.sizes)}), got {tuple(c.shape)}")
+        check_encoded(c, len(z), sum(self.sizes))
         if float(z.detach().min()) < 0 or float((z.detach().sum(1) - 1).abs().max()) > 1e-3:
             raise InputError("z must hold probabilities: rows of numbers >= 0 that sum to 1")
         if groups is not None and len(groups) and int(groups.max()) >= self.n_groups:

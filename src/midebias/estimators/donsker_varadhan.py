@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..arguments import checked
 from ..networks import CriticName
 from ..protocols import Bound, InputError
 from .critic_estimator import CriticEstimator
@@ -43,6 +44,7 @@ class DonskerVaradhan(CriticEstimator):
     has_derivatives = True
     log_average: Tensor
 
+    @checked
     def __init__(
         self,
         dim: int,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..arguments import checked
 from ..networks import CriticName
 from ..protocols import Bound, InputError
 from .critic_estimator import CriticEstimator
@@ -101,6 +102,7 @@ class SMILE(CriticEstimator):
     assumption = "scores within the clipping range; beyond it the value can exceed the truth"
     has_derivatives = True
 
+    @checked
     def __init__(
         self,
         dim: int,

@@ -9,10 +9,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ..arguments import checked
 from ..distributed import Pool
-from ..log_determinant import affordable, check_encoded, gaussian_information, random_signs, with_products
+from ..log_determinant import affordable, gaussian_information, random_signs, with_products
 from ..marginals import center_within
-from ..protocols import Bound, InputError, check_groups, check_representation
+from ..protocols import Bound, InputError, check_encoded, check_groups, check_representation
 
 __all__ = ["GaussianMI"]
 
@@ -66,6 +67,7 @@ class GaussianMI(nn.Module):
     pools_moments = True
     projection: Tensor | None
 
+    @checked
     def __init__(
         self,
         *,
@@ -83,7 +85,7 @@ class GaussianMI(nn.Module):
             raise InputError(f"features must be 'linear' or 'random', got {features!r}")
         if attribute_degree not in (1, 2):
             raise InputError(f"attribute_degree must be 1 or 2, got {attribute_degree!r}")
-        if n_features < 1 or bandwidth <= 0 or ridge < 0:
+        if n_features < 1 or not 0 < bandwidth < math.inf or not 0 <= ridge < math.inf:
             raise InputError(
                 f"n_features must be >= 1, bandwidth > 0 and ridge >= 0, got {n_features}, {bandwidth} and {ridge}"
             )
@@ -142,7 +144,7 @@ class GaussianMI(nn.Module):
     def _check(self, z: Tensor, c: Tensor, groups: Tensor | None, pool: Pool | None) -> None:
         check_representation(z, least=2 if pool is None else 0)
         check_groups(groups, len(z))
-        check_encoded(z, c)
+        check_encoded(c, len(z))
 
     def _features_of(self, c: Tensor, groups: Tensor | None, pool: Pool | None) -> Tensor:
         c, _ = center_within(with_products(c, pool) if self.attribute_degree == 2 else c, groups, pool)

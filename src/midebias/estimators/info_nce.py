@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from ..arguments import checked
 from ..networks import CriticName
 from ..protocols import Bound, InputError
 from .critic_estimator import CriticEstimator
@@ -40,6 +41,7 @@ class InfoNCE(CriticEstimator):
     bound: Bound = "lower"
     assumption = "none: holds in expectation for any critic; at most log of the batch size"
 
+    @checked
     def __init__(
         self,
         dim: int,

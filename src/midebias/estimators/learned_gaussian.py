@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from ..log_determinant import affordable, check_encoded, gaussian_information, random_signs, with_products
+from ..arguments import checked
+from ..log_determinant import affordable, gaussian_information, random_signs, with_products
 from ..marginals import center_within
 from ..networks import seeded
-from ..protocols import Bound, InputError, check_groups, check_representation
+from ..protocols import Bound, InputError, check_encoded, check_groups, check_representation
 
 __all__ = ["LearnedGaussianMI"]
 
@@ -54,6 +56,7 @@ class LearnedGaussianMI(nn.Module):
     variance: Tensor
     updates: Tensor
 
+    @checked
     def __init__(
         self,
         dim: int,
@@ -73,7 +76,7 @@ class LearnedGaussianMI(nn.Module):
             )
         if attribute_degree not in (1, 2):
             raise InputError(f"attribute_degree must be 1 or 2, got {attribute_degree!r}")
-        if ridge < 0:
+        if not 0 <= ridge < math.inf:
             raise InputError(f"ridge must be >= 0, got {ridge}")
         columns = attribute_dim if attribute_degree == 1 else attribute_dim * (attribute_dim + 3) // 2
         with seeded(seed):
@@ -109,7 +112,7 @@ class LearnedGaussianMI(nn.Module):
         standardized = self._standardized(z)
         linear = affordable(standardized, self._generator, most=self.n_linear)
         features = torch.cat(
-            [linear, affordable(self.critic(standardized), self._generator, most=self.n_linear)], dim=1
+            [linear, affordable(self._features(standardized), self._generator, most=self.n_linear)], dim=1
         )
         c = random_signs(self._target(c.to(z.dtype), groups), groups, self._generator)
         c = affordable(c, self._generator, most=self.n_linear)
@@ -122,14 +125,17 @@ class LearnedGaussianMI(nn.Module):
         self._observe(z, groups)
         target = self._target(c.to(z.dtype), groups)
         target = target / target.square().mean().sqrt().clamp(min=1e-6)
-        return nn.functional.mse_loss(self.critic(self._standardized(z)), target)
+        return nn.functional.mse_loss(self._features(self._standardized(z)), target)
+
+    def _features(self, standardized: Tensor) -> Tensor:
+        """The critic's, in the precision of z: a closed form gains by it, a critic does not."""
+        features: Tensor = self.critic(standardized.to(self.mean.dtype))
+        return features.to(standardized.dtype)
 
     def _check(self, z: Tensor, c: Tensor, groups: Tensor | None) -> None:
         check_representation(z, dim=self.dim)
         check_groups(groups, len(z))
-        check_encoded(z, c)
-        if c.shape[1] != self.attribute_dim:
-            raise InputError(f"c must be encoded to shape ({len(z)}, {self.attribute_dim}), got {tuple(c.shape)}")
+        check_encoded(c, len(z), self.attribute_dim)
 
     def _target(self, c: Tensor, groups: Tensor | None) -> Tensor:
         return center_within(with_products(c) if self.attribute_degree == 2 else c, groups)[0]

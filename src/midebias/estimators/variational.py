@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ..arguments import checked
 from ..attributes import Attribute, Attributes, Categorical
 from ..marginals import center_within
 from ..networks import perceptron, seeded
@@ -42,6 +43,7 @@ class DecoderEstimator(SampledEstimator):
     _one_hot: Tensor
     _values: Tensor
 
+    @checked
     def __init__(
         self,
         dim: int,
@@ -172,6 +174,7 @@ class CLUB(DecoderEstimator):
     bound: Bound = "upper"
     assumption = "the decoder q(c|z) is close to p(c|z)"
 
+    @checked
     def __init__(
         self,
         dim: int,
