@@ -149,7 +149,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     given = parser.parse_args()
     command = f"python -m midebias.benchmarks.large_networks --steps {given.steps} --pixels {given.pixels}"
-    command += f" --output {given.output.name}"
+    command += f" --output {given.output}"
     shares: list[dict[str, Any]] = []
     sizes: list[dict[str, Any]] = []
 

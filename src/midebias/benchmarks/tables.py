@@ -43,6 +43,8 @@ def markdown_table(document: Mapping[str, Any]) -> str:
     """Markdown of a ``results.json``: of the cost, or of a comparison (one setting: with leakage; several: without)."""
     if "recipe" in document:
         return _cost(document)
+    if "sizes" in document:
+        return _large_networks(document)
     if document.get("table") == "fairness":
         from .fairness import fairness_markdown  # needs the benchmark extra
 
@@ -125,6 +127,35 @@ def _cost(document: Mapping[str, Any]) -> str:
     seeds = ", ".join(str(s) for s in document["seed"])
     threads = document["versions"]["threads"]
     lines += ["", f"In turns of a few steps, in one run, {threads} threads, seed {seeds}: `{document['command']}`"]
+    return "\n".join(lines) + "\n"
+
+
+def _large_networks(document: Mapping[str, Any]) -> str:
+    lines = [
+        "| estimator | representations | seconds of a step | of these the penalty |",
+        "| --- | --- | ---: | ---: |",
+    ]
+    lines += [
+        f"| `{r['estimator']}` | {r['representations']} | {r['step_cpu_seconds']:.1f} | {100 * r['share']:.1f}% |"
+        for r in document["rows"]
+    ]
+    lines += [
+        "",
+        "| estimator | columns of z | values of c | milliseconds of a call | bank |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    lines += [
+        f"| `{s['estimator']}` | {s['dim']:,} | {s['values']:,} | {1e3 * s['cpu_seconds']:.0f} "
+        f"| {s['bank_bytes'] / 2**20:.1f} MiB |"
+        for s in document["sizes"]
+    ]
+    first, steps = document["rows"][0], document["rows"][0]["steps"]
+    lines += [
+        "",
+        f"Above: batches of {first['batch_size']} at {first['pixels']} pixels, K = {first['critic_steps']} critic steps, 12 "
+        f"values of c. Below: batches of {document['sizes'][0]['batch_size']}, K = 10. Processor time of one thread, "
+        f"medians of {steps} and 5 repetitions, seed 0: `{document['command']}`",
+    ]
     return "\n".join(lines) + "\n"
 
 
