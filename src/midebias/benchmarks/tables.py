@@ -152,7 +152,7 @@ def _large_networks(document: Mapping[str, Any]) -> str:
     first, steps = document["rows"][0], document["rows"][0]["steps"]
     lines += [
         "",
-        f"Above: batches of {first['batch_size']} at {first['pixels']} pixels, K = {first['critic_steps']} critic steps, "
+        f"Above: batches of {first['batch_size']} at {first['pixels']} pixels, K = {first['critic_steps']}, "
         f"12 values of c. Below: batches of {document['sizes'][0]['batch_size']}, K = 10. Processor time of one thread, "
         f"medians of {steps} and 5 repetitions, seed 0: `{document['command']}`",
     ]
