@@ -153,8 +153,8 @@ def _large_networks(document: Mapping[str, Any]) -> str:
     lines += [
         "",
         f"Above: batches of {first['batch_size']} at {first['pixels']} pixels, K = {first['critic_steps']}, "
-        f"12 values of c. Below: batches of {document['sizes'][0]['batch_size']}, K = 10. Processor time of one thread, "
-        f"medians of {steps} and 5 repetitions, seed 0: `{document['command']}`",
+        f"12 values of c. Below: batches of {document['sizes'][0]['batch_size']}, K = 10. "
+        f"Processor time of one thread, medians of {steps} and 5 repetitions, seed 0: `{document['command']}`",
     ]
     return "\n".join(lines) + "\n"
 
