@@ -29,8 +29,14 @@ _TESTED = 4_000  # unbiased images
 
 
 def _sweep(rows: Rows) -> int:
-    names = ("weight", "exchanged_accuracy", "exchanged_accuracy_stderr", "conditional_mi", "conditional_mi_stderr")
-    return choose([WeightTrial(*(r[n] for n in names), resamples=r["resamples"]) for r in rows])
+    trials = [
+        WeightTrial(
+            r["weight"], r["exchanged_accuracy"], r["exchanged_accuracy_stderr"], r["conditional_mi"],
+            r["conditional_mi_stderr"], r["resamples"],
+        )
+        for r in rows
+    ]  # fmt: skip
+    return choose(trials)
 
 
 def _highest(column: str) -> Callable[[Rows], int]:
@@ -139,7 +145,7 @@ def _main() -> None:
     parser.add_argument("--limit", type=int, default=8192)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seeds", default="0")
-    parser.add_argument("--development", default="", help="Settings that rules were made on; left out of their means.")
+    parser.add_argument("--development", default="", help="Settings that rules were made on.")
     parser.add_argument("--cells", type=Path, default=Path("runs/weight-regret"), help="Trained ones are kept here.")
     parser.add_argument("--output", type=Path, required=True)
     given = parser.parse_args()
