@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,6 +32,10 @@ def test_the_front_is_what_nothing_beats() -> None:
 def test_the_rule_takes_the_largest_weight_that_is_as_good_as_the_best() -> None:
     assert choose([trial(9, 0.8, 0.0), trial(0.1, 1.0, 0.9), trial(3, 0.55, 0.1), trial(1, 0.50, 0.3)]) == 2
     assert choose([trial(1, 0.5, 0.3, stderr=0.0), trial(3, 0.51, 0.1)]) == 0
+    paired = [
+        replace(trial(w, e, 0.1), resamples=r) for w, e, r in ((1, 0.5, (0.4, 0.5, 0.6)), (3, 0.53, (0.37, 0.46, 0.58)))
+    ]
+    assert choose(paired) == 0  # within the standard error of either, but not of their difference
     assert choose([trial(1, float("inf"), 0.0), trial(3, 0.9, 0.1)]) == 1
     with pytest.raises(ValueError, match="no trial"):
         choose([trial(1, float("nan"), 0.0)])
@@ -66,7 +71,8 @@ def test_regret_is_measured_against_the_best_in_hindsight() -> None:
     def row(weight: float, exchanged: float, reweighted: float, unbiased: float) -> dict[str, Any]:
         return {
             "dataset": "d", "setting": 1.0, "seed": 0, "weight": weight, "exchanged_accuracy": exchanged,
-            "exchanged_accuracy_stderr": 0.01, "reweighted_accuracy": reweighted, "reweighted_accuracy_stderr": 0.02,
+            "exchanged_accuracy_stderr": 0.01, "resamples": [], "reweighted_accuracy": reweighted,
+            "reweighted_accuracy_stderr": 0.02,
             "conditional_mi": 1 / weight, "conditional_mi_stderr": 0.0, "unbiased_accuracy": unbiased,
         }  # fmt: skip
 
@@ -112,7 +118,7 @@ def test_a_trial_is_judged_on_biased_held_out_images(monkeypatch: pytest.MonkeyP
         judged.append((name, data.held_out, len(data.train), len(data.test), options))
         columns = module._COLUMNS.values()
         row = dict.fromkeys([*columns, *(f"{c}_stderr" for c in columns)], float(seed))
-        return SimpleNamespace(row=row)
+        return SimpleNamespace(row=row, exchanged=SimpleNamespace(resamples=(seed, 2.0 * seed)))
 
     monkeypatch.setattr(module, "run_method", trained)
     options = {"dataset": "colored-mnist", "setting": 0.02, "limit": 1024, "image_size": None, "epochs": 1,

@@ -21,10 +21,14 @@ _RIDGE = 1.0  # rows' worth of shrinkage, for categories that are all but absent
 
 @dataclass(frozen=True)
 class ExchangedAccuracy:
-    """An accuracy in [0, 1] and its standard error, by the bootstrap."""
+    """An accuracy in [0, 1], its standard error by the bootstrap, and what each resample gave.
+
+    The same rows and ``random_state`` give the same resamples: those of two networks are differences of pairs.
+    """
 
     value: float
     stderr: float
+    resamples: tuple[float, ...]
 
 
 def exchanged_accuracy(
@@ -63,7 +67,7 @@ def exchanged_accuracy(
     for _ in range(n_resamples):
         rows = generator.integers(n, size=n)
         resampled.append(_exchanged(scores[rows], features[rows], labels[rows], 1, generator))
-    return ExchangedAccuracy(value, float(np.std(resampled, ddof=1)))
+    return ExchangedAccuracy(value, float(np.std(resampled, ddof=1)), tuple(resampled))
 
 
 def _exchanged(

@@ -20,7 +20,7 @@ from ..methods import METHODS, Method, Problem
 from ..networks import NETWORKS, Classifier, seeded
 from ..protocols import DataError, InputError
 from ..training import TrainingRun, bfloat16_is_fast, evaluate
-from .exchanged_attribute import exchanged_accuracy
+from .exchanged_attribute import ExchangedAccuracy, exchanged_accuracy
 from .image_data import ImageData
 from .process import Interruptions, peak_memory_mb
 
@@ -96,7 +96,10 @@ def build_method(
 
 @dataclass
 class Outcome:
-    """What came out: the table's row, accuracy and training over time, and the network's answers to the test images."""
+    """What came out: the table's row, accuracy and training over time, and the network's answers to the test images.
+
+    ``exchanged`` is accuracy with the attribute exchanged, of held-out biased images.
+    """
 
     row: dict[str, Any]
     history: list[dict[str, Any]]
@@ -104,6 +107,7 @@ class Outcome:
     answers: Tensor
     probe: ProbeResult
     method: Method = field(repr=False)
+    exchanged: ExchangedAccuracy | None = None
 
 
 def run_method(
@@ -205,9 +209,13 @@ def run_method(
         "peak_memory_mb": peak_memory_mb(),
         "threads": torch.get_num_threads(),
     }
+    exchanged = None
     if data.held_out:
+        exchanged = exchanged_accuracy(logits, test.y, test.c, data.problem.attribute, random_state=seed)
+        row |= {"exchanged_accuracy": exchanged.value, "exchanged_accuracy_stderr": exchanged.stderr}
         row |= _on_biased_images(z, logits, data, seed)
-    return Outcome(row, history, [asdict(point) for point in run.trace], logits.argmax(1), result, method)
+    trace = [asdict(point) for point in run.trace]
+    return Outcome(row, history, trace, logits.argmax(1), result, method, exchanged)
 
 
 class _Checkpoint:
@@ -270,10 +278,7 @@ def _on_biased_images(z: Tensor, logits: Tensor, data: ImageData, seed: int) -> 
         n_permutations=0,
         random_state=seed,
     )
-    exchanged = exchanged_accuracy(logits, test.y, test.c, problem.attribute, random_state=seed)
     return {
-        "exchanged_accuracy": exchanged.value,
-        "exchanged_accuracy_stderr": exchanged.stderr,
         "reweighted_accuracy": accuracy,
         "reweighted_accuracy_stderr": float((weights * (right - accuracy)).square().sum().sqrt()),
         "reweighted_loss": loss,

@@ -37,7 +37,10 @@ def _solved(nats: float, of: Callable[[float], float], low: float, high: float) 
 
 def flip_rate(nats: float) -> float:
     """How often a fair bit has to be flipped for the flipped one to tell ``nats`` about it: ln 2 - H(rate) = nats."""
-    told = lambda kept: math.log(2) + sum(p * math.log(p) for p in (kept, 1 - kept) if p > 0)  # noqa: E731
+
+    def told(kept: float) -> float:
+        return math.log(2) + sum(p * math.log(p) for p in (kept, 1 - kept) if p > 0)
+
     return 1 - _solved(nats, told, 0.5, 1.0)
 
 
@@ -47,11 +50,9 @@ def spread_ratio(nats: float) -> float:
     weights = weights / weights.sum()
 
     def told(ratio: float) -> float:
-        def log_odds(x: NDArray[np.float64]) -> NDArray[np.float64]:
-            return -(x**2) / (2 * ratio**2) - math.log(ratio) + x**2 / 2
-
-        narrow = math.log(2) - weights @ np.logaddexp(0, log_odds(nodes))
-        wide = math.log(2) - weights @ np.logaddexp(0, -log_odds(ratio * nodes))
+        odds = [x**2 / 2 * (1 - 1 / ratio**2) - math.log(ratio) for x in (nodes, ratio * nodes)]  # of wide to narrow
+        narrow = math.log(2) - weights @ np.logaddexp(0, odds[0])
+        wide = math.log(2) - weights @ np.logaddexp(0, -odds[1])
         return float(narrow + wide) / 2
 
     return _solved(nats, told, 1.0, 20.0)

@@ -207,12 +207,17 @@ def _regret(document: Mapping[str, Any]) -> str:
             f"| {cell[0]} | {cell[1]:g}{mark} | {cell[2]} | " + " | ".join(said)
             + f" | {e['chosen']:g} | {e['regret']:.3f} |"
         )  # fmt: skip
-    lines += ["", "| rule | settings | mean regret | standard deviation | largest |", "| --- |" + " ---: |" * 4]
+    lines += [
+        "", "| rule | settings | mean regret | standard deviation | largest | of those, unseen | their mean regret |",
+        "| --- |" + " ---: |" * 6,
+    ]  # fmt: skip
     for rule in dict.fromkeys(e["rule"] for e in summary):
-        mine = [e["regret"] for e in summary if e["rule"] == rule and not e["development"]]
-        if mine:
-            spread = f"{stdev(mine):.3f}" if len(mine) > 1 else "–"
-            lines.append(f"| {rule} | {len(mine)} | {mean(mine):.3f} | {spread} | {max(mine):.3f} |")
+        mine = [e for e in summary if e["rule"] == rule]
+        every, unseen = [e["regret"] for e in mine], [e["regret"] for e in mine if not e["development"]]
+        spread, fresh = f"{stdev(every):.3f}" if len(every) > 1 else "–", f"{mean(unseen):.3f}" if unseen else "–"
+        lines.append(
+            f"| {rule} | {len(every)} | {mean(every):.3f} | {spread} | {max(every):.3f} | {len(unseen)} | {fresh} |"
+        )
     return "\n".join(lines) + f"\n\n`{document['command']}`\n"
 
 

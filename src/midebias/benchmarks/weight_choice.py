@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import stdev
 
 __all__ = ["RULE", "WeightTrial", "choose", "on_front"]
 
 RULE = (
     "Chosen: the largest weight whose accuracy on held-out training images, after the attribute's share in their "
-    "logits was exchanged for another image's, lies within one standard error of the best. No unbiased data is used."
+    "logits was exchanged for another image's, lies within one standard error of the best, the error being that of the "
+    "difference. No unbiased data is used."
 )
 
 
@@ -25,6 +27,8 @@ class WeightTrial:
         In [0, 1], with the attribute exchanged (see `exchanged_accuracy`), mean over seeds.
     leakage, leakage_stderr : float
         Held-out estimate of I(Z;C|Y), in nats.
+    resamples : sequence of float
+        Accuracies of resampled rows, the same for all weights.
     loss, loss_stderr : float
         Task loss in nats, rows weighted by 1 / p(y|c); for the record, the rule does not look at it.
     """
@@ -34,6 +38,7 @@ class WeightTrial:
     accuracy_stderr: float
     leakage: float
     leakage_stderr: float
+    resamples: Sequence[float] = ()
     loss: float = math.nan
     loss_stderr: float = math.nan
 
@@ -75,5 +80,12 @@ def choose(trials: Sequence[WeightTrial]) -> int:
         raise ValueError("no trial has a finite accuracy and leakage")
     best = max((trials[i] for i in finite), key=lambda t: t.accuracy)
     # Where more leaks, the exchange sees less of it than there is: what is close goes to the larger weight.
-    close = [i for i in finite if trials[i].accuracy >= best.accuracy - best.accuracy_stderr]
+    close = [i for i in finite if best.accuracy - trials[i].accuracy <= _error(best, trials[i])]
     return max(close, key=lambda i: trials[i].weight)
+
+
+def _error(best: WeightTrial, other: WeightTrial) -> float:
+    """Standard error of their difference: far smaller than either's, for they were judged on the same rows."""
+    if len(best.resamples) != len(other.resamples) or len(best.resamples) < 2:
+        return best.accuracy_stderr
+    return stdev(a - b for a, b in zip(best.resamples, other.resamples, strict=True))

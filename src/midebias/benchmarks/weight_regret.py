@@ -29,8 +29,14 @@ _TESTED = 4_000  # unbiased images
 
 
 def _sweep(rows: Rows) -> int:
-    names = ("weight", "exchanged_accuracy", "exchanged_accuracy_stderr", "conditional_mi", "conditional_mi_stderr")
-    return choose([WeightTrial(*(r[n] for n in names)) for r in rows])
+    trials = [
+        WeightTrial(
+            r["weight"], r["exchanged_accuracy"], r["exchanged_accuracy_stderr"], r["conditional_mi"],
+            r["conditional_mi_stderr"], r["resamples"],
+        )
+        for r in rows
+    ]  # fmt: skip
+    return choose(trials)
 
 
 def _highest(column: str) -> Callable[[Rows], int]:
@@ -59,6 +65,7 @@ def _no_leakage_then_accuracy(rows: Rows) -> int:
 RULES: Mapping[str, Callable[[Rows], int]] = {
     "midebias sweep": _sweep,
     "highest exchanged accuracy": _highest("exchanged_accuracy"),
+    "largest weight within one standard error of that alone": _largest_within_one_error("exchanged_accuracy"),
     "highest reweighted accuracy": _highest("reweighted_accuracy"),
     "largest weight within one standard error of it": _largest_within_one_error("reweighted_accuracy"),
     "least leakage, then reweighted accuracy": _no_leakage_then_accuracy,
@@ -106,7 +113,7 @@ def _trained(dataset: str, setting: float, weight: float, seed: int, limit: int,
     )  # fmt: skip
 
 
-def _measured(path: Path) -> dict[str, float]:
+def _measured(path: Path) -> dict[str, Any]:
     """What held-out biased images say; and accuracy on unbiased ones, which judges the rules and is seen by none."""
     with np.load(path, allow_pickle=False) as kept:
         z, logits, y, c, weights, tested = (
@@ -123,7 +130,7 @@ def _measured(path: Path) -> dict[str, float]:
     )
     return {
         "exchanged_accuracy": exchanged.value, "exchanged_accuracy_stderr": exchanged.stderr,
-        "reweighted_accuracy": accuracy,
+        "resamples": [round(v, 5) for v in exchanged.resamples], "reweighted_accuracy": accuracy,
         "reweighted_accuracy_stderr": float((weights * (right - accuracy)).square().sum().sqrt()),
         "held_out_accuracy": float(right.mean()), "conditional_mi": mi.value, "conditional_mi_stderr": mi.stderr,
         "unbiased_accuracy": float(tested.double().mean()),
@@ -138,7 +145,7 @@ def _main() -> None:
     parser.add_argument("--limit", type=int, default=8192)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seeds", default="0")
-    parser.add_argument("--development", default="", help="Settings that rules were made on; left out of their means.")
+    parser.add_argument("--development", default="", help="Settings that rules were made on.")
     parser.add_argument("--cells", type=Path, default=Path("runs/weight-regret"), help="Trained ones are kept here.")
     parser.add_argument("--output", type=Path, required=True)
     given = parser.parse_args()

@@ -124,7 +124,7 @@ def _study(optuna: Any, storage: str, seed: int) -> Any:
 
 
 def _tried(options: dict[str, Any], weight: float, seeds: Sequence[int]) -> WeightTrial:
-    rows = []
+    rows, resamples = [], []
     for seed in seeds:
         data = load(
             options["dataset"], options["setting"], seed, limit=options["limit"], image_size=options["image_size"]
@@ -135,6 +135,8 @@ def _tried(options: dict[str, Any], weight: float, seeds: Sequence[int]) -> Weig
             options={"mi_weight": weight},
         )  # fmt: skip
         rows.append(outcome.row)
+        assert outcome.exchanged is not None
+        resamples.append(outcome.exchanged.resamples)
     found: dict[str, float] = {}
     for name, column in _COLUMNS.items():
         values = np.array([r[column] for r in rows], dtype=float)
@@ -143,13 +145,14 @@ def _tried(options: dict[str, Any], weight: float, seeds: Sequence[int]) -> Weig
         several = len(values) > 1
         own = float(rows[0][f"{column}_stderr"])
         found[f"{name}_stderr"] = float(values.std(ddof=1) / len(values) ** 0.5) if several else own
-    return WeightTrial(weight, **found)
+    return WeightTrial(weight, **found, resamples=np.mean(resamples, axis=0).tolist())
 
 
 def _report(folder: Path, command: str, trials: Sequence[WeightTrial], options: dict[str, Any]) -> None:
     chosen, front = choose(trials), on_front(trials)
     best = trials[chosen]
-    rows = [asdict(t) | {"front": f, "chosen": i == chosen} for i, (t, f) in enumerate(zip(trials, front, strict=True))]
+    plain = [{k: v for k, v in asdict(t).items() if k != "resamples"} for t in trials]
+    rows = [p | {"front": f, "chosen": i == chosen} for i, (p, f) in enumerate(zip(plain, front, strict=True))]
     document = results_document(command, options["seed"], rows, rule=RULE, mi_weight=best.weight)
     write_json(folder / "results.json", document)
     points = [
