@@ -10,7 +10,10 @@ import pytest
 import torch
 
 from midebias.attributes import Attributes, Categorical, Continuous
-from midebias.benchmarks.fairness import METHODS, FairCell, FairnessTable, fair_cells, fairness_markdown
+from midebias.benchmarks import repeated_folds
+from midebias.benchmarks.fairness import METHODS, FairCell, FairnessTable, fair_cells, fairness_markdown, load_split
+from midebias.benchmarks.fit_time import fit_time_document, fit_time_markdown
+from midebias.benchmarks.repeated_folds import repeated_folds_markdown, signed_differences
 from midebias.cli import run
 from midebias.datasets import fetch_adult, fetch_german
 from midebias.estimators import DiscreteMI
@@ -236,7 +239,7 @@ def test_discrete_information_names_bad_input() -> None:
     onehot = torch.eye(2)
     with pytest.raises(InputError, match="z must hold probabilities"):
         DiscreteMI(2, [2])(torch.tensor([[2.0, -1.0], [0.5, 0.5]]), onehot)
-    with pytest.raises(InputError, match="c must be one-hot"):
+    with pytest.raises(InputError, match="c must be encoded to shape"):
         DiscreteMI(2, [3])(torch.full((2, 2), 0.5), onehot)
     with pytest.raises(InputError, match="y holds label 1 but n_groups is 1"):
         DiscreteMI(2, [2])(torch.full((2, 2), 0.5), onehot, torch.tensor([0, 1]))
@@ -327,3 +330,38 @@ def test_the_table_holds_every_method_and_no_two_cells_of_one_name() -> None:
     assert {c.method for c in cells} == set(METHODS)
     assert len({c.name for c in cells}) == len(cells)
     assert {(c.dataset, c.attribute) for c in cells} == {("adult", "sex"), ("german", "age"), ("german", "sex")}
+
+
+def test_signed_differences_tell_who_is_decided_against() -> None:
+    truth, first = np.array([0, 0, 0, 0, 1, 1]), np.array([True, True, False, False, True, False])
+    decided = np.array([0, 1, 1, 1, 0, 1])
+    parity, (wrongly, rightly) = signed_differences(decided, truth, first)
+    assert parity == pytest.approx(1 / 3 - 1)
+    assert wrongly == pytest.approx(0.5 - 1)
+    assert rightly == pytest.approx(0 - 1)
+
+
+def test_a_second_shuffle_of_german_has_folds_of_its_own_that_hold_every_row_once() -> None:
+    first, second = ([load_split("german", "age", fold + k) for fold in range(5)] for k in (0, 5))
+    for folds in (first, second):
+        assert sum(len(f.frame_test) for f in folds) == 1000
+        assert len(pd.concat([f.frame_test for f in folds]).drop_duplicates()) > 990
+    assert not first[0].frame_test.equals(second[0].frame_test)
+
+
+def test_a_fold_is_measured_and_told() -> None:
+    row = repeated_folds.run("logistic regression", "age", 6)
+    assert row["parity_difference"] == abs(row["signed_parity_difference"])
+    assert 0.6 < row["accuracy"] < 0.9
+    table = repeated_folds_markdown(repeated_folds.document([row, row | {"fold": 7}], "a command"))
+    assert "| age | logistic regression | " in table
+    assert "`a command`" in table
+
+
+def test_the_table_of_fit_times_is_over_the_plain_network() -> None:
+    rows = [
+        {"method": name, "seed": seed, "cpu_seconds": seconds * (1 + seed), "seconds": 1.0}
+        for seed in (0, 1)
+        for name, seconds in (("plain network", 2.0), ("separation", 3.0))
+    ]
+    assert "| separation | 4.5 | 1.50 (1.50 to 1.50) |" in fit_time_markdown(fit_time_document(rows, "a command"))

@@ -61,7 +61,7 @@ class TabularRows:
         return len(self.x)
 
     def __getitem__(self, rows: Tensor) -> TabularRows:
-        return TabularRows(*(None if v is None else v[rows] for v in vars(self).values()))  # type: ignore[arg-type]
+        return TabularRows(*(None if v is None else v.index_select(0, rows) for v in vars(self).values()))  # type: ignore[arg-type]
 
 
 class TabularPenalty(nn.Module):

@@ -75,7 +75,10 @@ class _Outcome:
 
 
 def load_split(dataset: str, attribute: str, seed: int, limit: int | None = None) -> _Split:
-    """Adult's official split, or fold ``seed`` of German's five; ``limit`` keeps so many rows of each part."""
+    """Adult's official split, or fold ``seed`` of German's five; ``limit`` keeps so many rows of each part.
+
+    Folds 5 to 9 are those of a second shuffle of the rows, and so on.
+    """
     if dataset == "adult":
         train, test = fetch_adult(attribute=attribute), fetch_adult(split="test", attribute=attribute)
         frame, frame_test = train.data, test.data
@@ -86,7 +89,7 @@ def load_split(dataset: str, attribute: str, seed: int, limit: int | None = None
 
         german = fetch_german(attribute=attribute)
         labels, sensitive = german.target.to_numpy(), german.sensitive_features[attribute].astype(str).to_numpy()
-        folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=0)
+        folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed // _FOLDS)
         strata = np.char.add(labels.astype(str), sensitive.astype(str))
         a, b = list(folds.split(german.data, strata))[seed % _FOLDS]
         frame, frame_test = german.data.iloc[a], german.data.iloc[b]

@@ -49,6 +49,14 @@ def markdown_table(document: Mapping[str, Any]) -> str:
         from .fairness import fairness_markdown  # needs the benchmark extra
 
         return fairness_markdown(document)
+    if document.get("table") == "repeated folds":
+        from .repeated_folds import repeated_folds_markdown
+
+        return repeated_folds_markdown(document)
+    if document.get("table") == "fit time":
+        from .fit_time import fit_time_markdown
+
+        return fit_time_markdown(document)
     if "called_leaking" in document["summary"][0]:
         return _planted(document)
     if document.get("table") == "regret":

@@ -90,7 +90,7 @@ class DiscreteMI(nn.Module):
         return z.new_zeros(())
 
     def forward(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
-        """Information in nats, differentiable in the probabilities z (n, n_outcomes); c (n, sum of sizes) is one-hot.
+        """Nats, differentiable once in the probabilities z (n, n_outcomes); c is one-hot of shape (n, sum of sizes).
 
         Raises
         ------

@@ -109,7 +109,7 @@ class GaussianMI(nn.Module):
         return z.new_zeros(())
 
     def forward(self, z: Tensor, c: Tensor, groups: Tensor | None = None, *, pool: Pool | None = None) -> Tensor:
-        """Estimate in nats, differentiable in z.
+        """Estimate in nats, differentiable in z (once: its gradient is written out).
 
         Returns zero, without a gradient, when c does not vary within any group. Raises `InputError` when
         there are too few samples for the number of features. With a ``pool`` the pairs are this rank's and the estimate
