@@ -215,7 +215,8 @@ def _auto(
     closed, separate = _closed_form(left, right, groups)
     fit = cross_fit_ratio(left, right, groups, dof=dof, separate=separate, **options)
     name = "Gaussian copula" if math.isinf(dof) else "Student copula"
-    if fit.gain > 2 * fit.gain_stderr:
+    # A copula of more columns than the pairs carry is far below zero: to be above it is no gain.
+    if fit.gain > 2 * fit.gain_stderr and fit.value > 0:
         alarms = _alarms(fit.undertrained, max_steps)
         if fit.value > math.log(n / n_folds) - 2:
             alarms += (_too_small(fit.value, n // n_folds),)

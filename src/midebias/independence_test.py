@@ -19,8 +19,8 @@ def permutation_p_value(
     """p-value of independence of z and c, within groups when they are given.
 
     The statistic is the squared cross-covariance of whitened features, summed: the columns of either side, their norm
-    and random Fourier features. c is permuted (inside each group); under independence the data's statistic is as likely as
-    any to be the largest, so that the p-value is exact for every sample size.
+    and random Fourier features. c is permuted (inside each group); under independence the data's statistic is as likely
+    as any to be the largest, so that the p-value is exact for every sample size.
 
     Parameters
     ----------

@@ -48,7 +48,7 @@ LINEAR: Mapping[str, Mapping[str, Any]] = {
 Update = Callable[[Tensor, Tensor], Any]
 
 
-def by_batch(batches: Sequence[int], *, dim: int = 64, repeats: int = 5) -> list[dict[str, Any]]:
+def by_batch(batches: Sequence[int], *, dim: int = 64, repeats: int = 3) -> list[dict[str, Any]]:
     """Seconds of one critic update, or of the closed form with its gradient, for each batch size."""
     updates = {name: _ours(name, dim, options) for name, options in LINEAR.items()} | {"gaussian": _closed_form}
     rows = []
