@@ -90,12 +90,12 @@ def whitened(values: Tensor, groups: Tensor | None = None) -> Tensor:
     return (centred @ (vectors[:, keep] / eigenvalues[keep].sqrt())).float()
 
 
-def degrees_of_freedom(z: Tensor, c: Tensor, groups: Tensor | None, *, seed: int) -> float:
+def degrees_of_freedom(z: Tensor, c: Tensor, groups: Tensor | None, *, separate: bool = False, seed: int) -> float:
     """Degrees of freedom of the Student copula that fits normal scores (within groups) best.
 
     By the Donsker-Varadhan bound of the first rows; inf, the normal copula, unless another is better by twice the
     standard error, and for few rows beside the columns. Tails that both sides share carry information that no
-    correlation shows.
+    correlation shows. ``separate``: see `EllipticalCopula`; correlations that differ look like tails when pooled.
     """
     if len(z) < 20 * (z.shape[1] + c.shape[1]):  # too few to tell
         return math.inf
@@ -105,7 +105,7 @@ def degrees_of_freedom(z: Tensor, c: Tensor, groups: Tensor | None, *, seed: int
     others = [_permuted(rows, groups, generator) for _ in range(8)]
 
     def local(dof: float) -> Tensor:
-        copula = EllipticalCopula(z, c, groups, dof=dof)
+        copula = EllipticalCopula(z, c, groups, dof=dof, separate=separate)
         a, b, rho = copula.rotate(z, c, groups)
         return _influence(copula.log_ratio(a, b, rho), [copula.log_ratio(a, b[other], rho) for other in others])
 
@@ -288,7 +288,7 @@ def _logistic(inputs: Tensor, labels: Tensor, prior: Tensor, fit: Tensor) -> Ten
         loss.backward()
         return loss
 
-    optimizer.step(closure)  # type: ignore[arg-type]
+    optimizer.step(closure)
     return (prior + inputs @ weight + bias).detach()
 
 

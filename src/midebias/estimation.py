@@ -211,8 +211,10 @@ def _auto(
         return _or_neighbours(result, fit.local if network else fit.base_local, other, apart, groups)
     left = normal_scores(z, groups)
     right = center_within(c, groups)[0] if isinstance(attribute, Categorical) else normal_scores(c, groups)
-    dof = math.inf if isinstance(attribute, Categorical) else degrees_of_freedom(left, right, groups, seed=seed)
     closed, separate = _closed_form(left, right, groups)
+    dof = math.inf
+    if not isinstance(attribute, Categorical):
+        dof = degrees_of_freedom(left, right, groups, separate=separate, seed=seed)
     fit = cross_fit_ratio(left, right, groups, dof=dof, separate=separate, **options)
     name = "Gaussian copula" if math.isinf(dof) else "Student copula"
     # A copula of more columns than the pairs carry is far below zero: to be above it is no gain.
