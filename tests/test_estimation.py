@@ -163,7 +163,7 @@ def test_a_copulas_ratio_is_one_on_average_and_its_logarithm_the_truth(dof: floa
         z, c = z * tails, c * tails
         truth += _shared_tails(2, 2)
     z, c = normal_scores(z, groups), normal_scores(c, groups)
-    assert degrees_of_freedom(z, c, groups, seed=0) == (math.inf if separate else dof)
+    assert degrees_of_freedom(z, c, groups, separate=separate, seed=0) == dof
     copula = EllipticalCopula(z, c, groups, dof=dof, separate=separate)
     a, b, rho = copula.rotate(z, c, groups)
     assert float(copula.log_ratio(a, b, rho).mean()) == pytest.approx(truth, abs=0.05)

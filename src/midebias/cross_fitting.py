@@ -90,19 +90,22 @@ def whitened(values: Tensor, groups: Tensor | None = None) -> Tensor:
     return (centred @ (vectors[:, keep] / eigenvalues[keep].sqrt())).float()
 
 
-def degrees_of_freedom(z: Tensor, c: Tensor, groups: Tensor | None, *, seed: int) -> float:
+def degrees_of_freedom(z: Tensor, c: Tensor, groups: Tensor | None, *, separate: bool = False, seed: int) -> float:
     """Degrees of freedom of the Student copula that fits normal scores (within groups) best.
 
     By the Donsker-Varadhan bound of the first rows; inf, the normal copula, unless another is better by twice the
-    standard error. Tails that both sides share carry information that no correlation shows.
+    standard error, and for few rows beside the columns. Tails that both sides share carry information that no
+    correlation shows. ``separate``: see `EllipticalCopula`; correlations that differ look like tails when pooled.
     """
+    if len(z) < 20 * (z.shape[1] + c.shape[1]):  # too few to tell
+        return math.inf
     generator = torch.Generator().manual_seed(seed)
     z, c, groups = z[:_FOR_DOF], c[:_FOR_DOF], None if groups is None else groups[:_FOR_DOF]
     rows = torch.arange(len(z))
     others = [_permuted(rows, groups, generator) for _ in range(8)]
 
     def local(dof: float) -> Tensor:
-        copula = EllipticalCopula(z, c, groups, dof=dof)
+        copula = EllipticalCopula(z, c, groups, dof=dof, separate=separate)
         a, b, rho = copula.rotate(z, c, groups)
         return _influence(copula.log_ratio(a, b, rho), [copula.log_ratio(a, b[other], rho) for other in others])
 
@@ -171,6 +174,7 @@ class _Pairs:
         onehot = torch.zeros(len(z), 0) if groups is None else nn.functional.one_hot(groups).float()
         self._z, self._c = (torch.cat([_with_radius(v), onehot], dim=1) for v in (left, right))
         self._groups = groups
+        self._weights: dict[int, Tensor] = {}  # without groups, of each number of rows
         self.widths = self._z.shape[1], self._c.shape[1]
 
     def all_scores(self, net: nn.Module, rows: Tensor) -> Tensor:
@@ -182,6 +186,8 @@ class _Pairs:
     def log_weights(self, rows: Tensor) -> Tensor:
         """Logarithms of the weights with which they stand for the product of the marginals (within groups)."""
         n = len(rows)
+        if n in self._weights:
+            return self._weights[n]
         other = ~torch.eye(n, dtype=torch.bool)
         if self._groups is not None:
             other &= self._groups[rows][:, None] == self._groups[rows]
@@ -189,7 +195,10 @@ class _Pairs:
             other = ~other
         count = other.sum(dim=1, keepdim=True)
         weight = 1.0 / (count.clamp(min=1) * (count > 0).sum())
-        return torch.where(other, weight.log(), -math.inf)
+        weights = torch.where(other, weight.log(), -math.inf)
+        if self._groups is None:
+            self._weights[n] = weights
+        return weights
 
     def scores(self, net: nn.Module, rows: Tensor, others: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Of the rows' pairs, then of each z with another row's c; by the copula alone, and with the network."""

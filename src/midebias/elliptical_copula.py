@@ -133,7 +133,7 @@ def _scatter(x: Tensor, dof: float) -> Tensor:
     d = x.shape[1]
     scatter = torch.eye(d, dtype=x.dtype)
     for _ in range(_ROUNDS):
-        ridge = 1e-9 * scatter.diagonal().mean() * torch.eye(d, dtype=x.dtype)
+        ridge = (1e-9 * scatter.diagonal().mean() + 1e-12) * torch.eye(d, dtype=x.dtype)
         norms = (x * torch.linalg.solve(scatter + ridge, x.T).T).sum(dim=1)
         weights = (dof + d) / (dof + norms)
         scatter = (x * weights[:, None]).T @ x / len(x)

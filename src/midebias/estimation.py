@@ -214,11 +214,14 @@ def _auto(
         return _or_neighbours(result, fit.local if network else fit.base_local, other, apart, groups)
     left = normal_scores(z, groups)
     right = center_within(c, groups)[0] if isinstance(attribute, Categorical) else normal_scores(c, groups)
-    dof = math.inf if isinstance(attribute, Categorical) else degrees_of_freedom(left, right, groups, seed=seed)
     closed, separate = _closed_form(left, right, groups)
+    dof = math.inf
+    if not isinstance(attribute, Categorical):
+        dof = degrees_of_freedom(left, right, groups, separate=separate, seed=seed)
     fit = cross_fit_ratio(left, right, groups, dof=dof, separate=separate, **options)
     name = "Gaussian copula" if math.isinf(dof) else "Student copula"
-    if fit.gain > 2 * fit.gain_stderr:
+    # A copula of more columns than the pairs carry is far below zero: to be above it is no gain.
+    if fit.gain > 2 * fit.gain_stderr and fit.value > 0:
         alarms = _alarms(fit.undertrained, max_steps)
         if fit.value > math.log(n / n_folds) - 2:
             alarms += (_too_small(fit.value, n // n_folds),)

@@ -201,9 +201,9 @@ def draw_cost_by_batch(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     figure = Figure(figsize=(6.5, 4.2), dpi=130, facecolor="white", layout="constrained")
     axis: Any = figure.subplots()
     names = list(dict.fromkeys(r["estimator"] for r in mine))
-    for name, colour in zip(names, matplotlib.colormaps["tab10"].colors, strict=False):
+    for i, name in enumerate(names):
         points = [(r["batch"], 1e3 * r["seconds"]) for r in mine if r["estimator"] == name]
-        axis.plot(*zip(*points, strict=True), "o-", color=colour, lw=1.4, ms=3.5, label=name.replace("_", " "))
+        axis.plot(*zip(*points, strict=True), "o-", color=f"C{i}", lw=1.4, ms=3.5, label=name.replace("_", " "))
     largest = max(r["batch"] for r in mine)
     top = 2e3 * max(r["seconds"] for r in mine)
     ends = [min(r["batch"] for r in mine), largest]

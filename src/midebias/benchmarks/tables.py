@@ -45,6 +45,12 @@ def markdown_table(document: Mapping[str, Any]) -> str:
         return _cost(document)
     if "sizes" in document:
         return _large_networks(document)
+    if "growth" in document:
+        return _speed(document)
+    if "within_small" in document["summary"]:
+        return _estimates(document)
+    if "rejected" in document["summary"][0]:
+        return _rejections(document)
     if document.get("table") == "fairness":
         from .fairness import fairness_markdown  # needs the benchmark extra
 
@@ -241,6 +247,61 @@ def _audit_cost(document: Mapping[str, Any]) -> str:
     ]
     threads = document["versions"]["threads"]
     return "\n".join(lines) + f"\n\n{threads} thread, seed {document['seed']}. `{document['command']}`\n"
+
+
+def _speed(document: Mapping[str, Any]) -> str:
+    rows = document["rows"]
+    public = [r for r in rows if r["kind"] == "public"]
+    lines = []
+    if public:
+        lines += ["| estimator | beside | ours, ms | theirs, ms | ratio |", "| --- | --- | ---: | ---: | ---: |"]
+        lines += [
+            f"| {r['estimator']} | {r['public']} | {1e3 * r['ours']:.2f} | {1e3 * r['theirs']:.2f} | {r['ratio']:.2f} |"
+            for r in public
+        ]
+        lines.append("")
+    steps = [r for r in rows if r["kind"] == "steps"]
+    ratios = ", ".join(f"{r['estimator']} {r['ratio']:.2f}" for r in steps)
+    lines.append(f"{steps[0]['steps']} steps as one call cost, beside as many calls: {ratios}.\n")
+    batches = [r["batch"] for r in rows if r["kind"] == "batch"]
+    growth = ", ".join(f"{name} {value:.2f}" for name, value in document["growth"].items())
+    lines.append(f"Seconds grow with the batch, from 4,096 to {max(batches):,} pairs, to the power of: {growth}.\n")
+    lines.append(
+        f"Medians of processor seconds on one thread, in turns, z and c of 64 columns: `{document['command']}`"
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _estimates(document: Mapping[str, Any]) -> str:
+    said = {
+        "within_small": "within max(0.05 nats, 10%) of the truth, at most five columns a side",
+        "within_all": "within max(0.1 nats, 15%) of the truth, all",
+        "covered": "95% interval covers the truth, normal and discrete families",
+    }
+    lines = ["| runs | hits | of | share |", "| --- | ---: | ---: | ---: |"]
+    for key, text in said.items():
+        entry = document["summary"][key]
+        lines.append(f"| {text} | {entry['hits']} | {entry['of']} | {entry['share']:.2f} |")
+    ours = [r for r in document["rows"] if r["estimator"] == "midebias"]
+    far = [r for r in ours if abs(r["value"] - r["truth"]) > max(0.05, 0.1 * r["truth"])]
+    misses = "; ".join(f"`{r['task']}` {r['value']:.2f} for {r['truth']:.2f} (seed {r['seed']})" for r in far)
+    seeds: dict[tuple[int, ...], int] = {}
+    for task in dict.fromkeys(r["task"] for r in ours):
+        mine = tuple(sorted(r["seed"] for r in ours if r["task"] == task))
+        seeds[mine] = seeds.get(mine, 0) + 1
+    runs = "; ".join(f"{n} tasks with seeds {', '.join(map(str, mine))}" for mine, n in seeds.items())
+    return (
+        "\n".join(lines)
+        + f"\n\nFarther off than max(0.05 nats, 10%): {misses or 'none'}.\n\n"
+        + f"{document['n']:,} pairs, default settings; {runs}. `{document['command']}`\n"
+    )
+
+
+def _rejections(document: Mapping[str, Any]) -> str:
+    lines = ["| independent pairs | draws | p-value at most 0.05 |", "| --- | ---: | ---: |"]
+    lines += [f"| {e['kind']} | {e['draws']} | {e['rejected']:.3f} |" for e in document["summary"]]
+    seeds = document["seed"]
+    return "\n".join(lines) + f"\n\nSeeds {seeds[0]} to {seeds[-1]}: `{document['command']}`\n"
 
 
 def _name(method: str) -> str:
