@@ -116,7 +116,13 @@ def _called(hint: Any) -> str:
         return f"a sequence, each {_called(of[0])}" if of else "a sequence"
     if hint is torch.Tensor:
         return "a torch.Tensor"
-    names = {int: "a whole number", float: "a number", str: "a word", bool: "True or False", Path: "a path"}
+    names: dict[Any, str] = {
+        int: "a whole number",
+        float: "a number",
+        str: "a word",
+        bool: "True or False",
+        Path: "a path",
+    }
     names |= {type(None): "None", None: "None"}
     if hint in names:
         return names[hint]

@@ -70,7 +70,8 @@ class Categorical(Attribute):
 
     @checked
     def __init__(self, n_categories: int | Sequence[int]) -> None:
-        self.sizes = (int(n_categories),) if isinstance(n_categories, Integral) else tuple(int(n) for n in n_categories)
+        several = (n_categories,) if isinstance(n_categories, Integral | int) else n_categories
+        self.sizes = tuple(int(n) for n in several)
         if not self.sizes or min(self.sizes) < 2:
             raise InputError(f"n_categories must be at least 2 for each column, got {n_categories}")
         self.width, self.dim = len(self.sizes), sum(self.sizes)

@@ -164,6 +164,8 @@ class LogitAdjustment(nn.Module):
                 self._update(self._optimizer, known, known_y)
         else:
             values, present = self.attribute.encode(c)
+        if len(values) != len(logits):
+            raise InputError(f"c must have {len(logits)} rows like logits, got {len(values)}")
         with torch.no_grad():
             left = ((1 - self.rebalance) * self._scores(values)).softmax(dim=1)
             prior = (1 - self.floor) * left + self.floor / self.n_classes
@@ -189,6 +191,8 @@ class LogitAdjustment(nn.Module):
 
     def _check(self, c: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         values, present = self.attribute.encode(c)
+        if y is None:
+            raise InputError("y is needed, got None")
         check_groups(y, len(values))
         if len(y) and int(y.max()) >= self.n_classes:
             raise InputError(f"y must hold labels 0 to {self.n_classes - 1}, got {int(y.max())}")
