@@ -324,6 +324,8 @@ def _early_stopped(
 def _guess(c: Tensor) -> Attribute:
     if not isinstance(c, Tensor):
         raise InputError(f"c must be a torch.Tensor, got {type(c).__name__}")
+    if c.is_complex() or c.ndim not in (1, 2) or c.numel() == 0:
+        raise InputError(f"c must be real and of shape (n,) or (n, width), got {c.dtype} of shape {tuple(c.shape)}")
     columns = c[:, None] if c.ndim == 1 else c
     if c.is_floating_point():
         return Continuous(columns.shape[1])

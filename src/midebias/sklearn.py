@@ -52,6 +52,7 @@ _LEAST_ROWS = 5
 _MI_WEIGHTS = {"independence": 2.5, "separation": 3.0}
 _DECISION_WEIGHTS = {"independence": 2.0, "separation": 5.0}
 _KINDS: dict[str, Any] = {
+    "criterion": str,
     "preprocess": bool,
     "early_stopping": bool,
     "warm_start": bool,
@@ -419,10 +420,10 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         """Task, y as a tensor, y -> the groups of separation, number of outputs, number of groups."""
 
     def _check_parameters(self) -> None:
-        if self.criterion not in ("independence", "separation"):
-            raise InputError(f"criterion must be 'independence' or 'separation', got {self.criterion!r}")
         for name, hint in _KINDS.items():
             check_kind(name, getattr(self, name), hint)
+        if self.criterion not in ("independence", "separation"):
+            raise InputError(f"criterion must be 'independence' or 'separation', got {self.criterion!r}")
         for name in ("mi_weight", "decision_weight", "weight_decay", "learning_rate"):
             value: Any = getattr(self, name)
             if value is None and name in ("mi_weight", "decision_weight"):

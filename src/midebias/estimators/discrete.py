@@ -71,6 +71,7 @@ class DiscreteMI(nn.Module):
         memory: float = 0.95,
     ) -> None:
         super().__init__()
+        sizes = tuple(sizes)
         if n_outcomes < 2 or not sizes or min(sizes) < 2 or n_groups < 1:
             raise InputError(
                 f"n_outcomes and sizes must be >= 2 and n_groups >= 1, got {n_outcomes}, {list(sizes)} and {n_groups}"

@@ -62,7 +62,7 @@ class DecoderEstimator(SampledEstimator):
             labels = torch.zeros(len(z), dtype=torch.long, device=z.device) if groups is None else groups
             if len(labels) and int(labels.max()) >= self.n_groups:
                 raise InputError(f"y holds label {int(labels.max())} but n_groups is {self.n_groups}")
-            z = torch.cat([z, nn.functional.one_hot(labels, self.n_groups).to(z.dtype)], dim=1)
+            z = torch.cat([z, nn.functional.one_hot(labels.long(), self.n_groups).to(z.dtype)], dim=1)
         out: Tensor = self.decoder(z)
         parts, at = [], 0
         for size in self.blocks:
