@@ -48,10 +48,27 @@ class LogitAdjustment(nn.Module):
         Updates of the classifier per call in training mode.
     seed : int, default 0
 
+    Raises
+    ------
+    InputError
+        An argument that cannot be used; the message names it.
+
     References
     ----------
     Hinton, "Training Products of Experts", 2002. Clark et al., "Don't Take the Easy Way Out", EMNLP 2019
     (there called bias product). Menon et al., "Long-tail learning via logit adjustment", ICLR 2021.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from midebias import LogitAdjustment
+    >>> from midebias.attributes import Categorical
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> y = torch.randint(3, (600,), generator=generator)
+    >>> adjustment = LogitAdjustment(Categorical(3), 3).fit(y, y)    # here the attribute gives the label away
+    >>> adjusted = adjustment(torch.zeros(600, 3), y, y)
+    >>> adjusted.shape, bool((adjusted.argmax(1) == y).all())
+    (torch.Size([600, 3]), True)
     """
 
     @checked

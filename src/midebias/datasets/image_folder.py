@@ -58,6 +58,12 @@ def read_image_folder(
         the file.
     InputError
         When image_size is not at least 1.
+
+    Examples
+    --------
+    >>> from midebias.datasets import read_image_folder
+    >>> parts = read_image_folder("scans", image_size=64)    # doctest: +SKIP
+    >>> x, y, c = (parts["train"][k] for k in "xyc")         # doctest: +SKIP
     """
     folder = Path(folder)
     if image_size is not None and image_size < 1:

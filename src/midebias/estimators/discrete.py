@@ -40,6 +40,11 @@ class DiscreteMI(nn.Module):
     memory : float, default 0.95
         Decay, per call in training mode, of the kept sums, in [0, 1); 0 keeps none.
 
+    Raises
+    ------
+    InputError
+        An argument that cannot be used; the message names it.
+
     References
     ----------
     Cover and Thomas, "Elements of Information Theory", 2006, eq. 2.28. Lin, "Divergence measures based on the Shannon
