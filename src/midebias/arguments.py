@@ -92,9 +92,9 @@ def _is(value: Any, hint: Any) -> bool:
     if hint is bool:
         return isinstance(value, bool) or type(value).__name__ in ("bool_", "bool")
     if hint is int:
-        return isinstance(value, Integral) and abs(int(value)) < 2**63
+        return isinstance(value, Integral) and not isinstance(value, bool) and abs(int(value)) < 2**63
     if hint is float:
-        return isinstance(value, Real) and not (isinstance(value, Integral) and abs(int(value)) >= 2**63)
+        return _is(value, int) or (isinstance(value, Real) and not isinstance(value, Integral))
     if hint in (Path, os.PathLike):
         return isinstance(value, (str, os.PathLike))
     if hint is None or hint is type(None):
@@ -116,7 +116,13 @@ def _called(hint: Any) -> str:
         return f"a sequence, each {_called(of[0])}" if of else "a sequence"
     if hint is torch.Tensor:
         return "a torch.Tensor"
-    names = {int: "a whole number", float: "a number", str: "a word", bool: "True or False", Path: "a path"}
+    names: dict[Any, str] = {
+        int: "a whole number",
+        float: "a number",
+        str: "a word",
+        bool: "True or False",
+        Path: "a path",
+    }
     names |= {type(None): "None", None: "None"}
     if hint in names:
         return names[hint]

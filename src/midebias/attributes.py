@@ -20,7 +20,20 @@ __all__ = ["Attribute", "Attributes", "Categorical", "Continuous"]
 
 
 class Attribute:
-    """Base of the attribute kinds. ``width`` is the number of columns c takes on input."""
+    """Base of the attribute kinds. ``width`` is the number of columns c takes on input.
+
+    Raises
+    ------
+    InputError
+        From `encode`: a c of another shape or kind.
+
+    Examples
+    --------
+    >>> from midebias.attributes import Attribute, Categorical
+    >>> attribute: Attribute = Categorical((8, 8, 8))
+    >>> attribute.width, attribute.dim    # columns of c, and of c encoded
+    (3, 24)
+    """
 
     width: int
     dim: int
@@ -60,6 +73,11 @@ class Categorical(Attribute):
         At least 2. A sequence describes several columns, each one-hot on its own: the reference recipe's
         three colour channels of 8 levels are ``Categorical((8, 8, 8))``, encoded in 24 columns.
 
+    Raises
+    ------
+    InputError
+        An argument that cannot be used; the message names it.
+
     Examples
     --------
     >>> import torch
@@ -70,7 +88,8 @@ class Categorical(Attribute):
 
     @checked
     def __init__(self, n_categories: int | Sequence[int]) -> None:
-        self.sizes = (int(n_categories),) if isinstance(n_categories, Integral) else tuple(int(n) for n in n_categories)
+        several = (n_categories,) if isinstance(n_categories, Integral | int) else n_categories
+        self.sizes = tuple(int(n) for n in several)
         if not self.sizes or min(self.sizes) < 2:
             raise InputError(f"n_categories must be at least 2 for each column, got {n_categories}")
         self.width, self.dim = len(self.sizes), sum(self.sizes)
@@ -114,6 +133,19 @@ class Continuous(Attribute):
     ----------
     dim : int
         Number of columns, at least 1.
+
+    Raises
+    ------
+    InputError
+        An argument that cannot be used; the message names it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from midebias.attributes import Continuous
+    >>> values, present = Continuous().encode(torch.tensor([35.0, float("nan")]))
+    >>> values.tolist(), present.tolist()
+    ([[35.0], [0.0]], [True, False])
     """
 
     @checked
@@ -139,6 +171,16 @@ class Attributes(Attribute):
     """Several attributes side by side; the information is that of all of them jointly.
 
     A row counts as missing when any of its attributes is missing.
+
+    Parameters
+    ----------
+    *parts : Attribute
+        In the order of c's columns.
+
+    Raises
+    ------
+    InputError
+        An argument that cannot be used; the message names it.
 
     Examples
     --------

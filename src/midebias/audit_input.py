@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .protocols import InputError, TooFewSamples
 
-__all__ = ["Column", "as_attributes", "as_column", "as_representation", "check_size", "distinct_values"]
+__all__ = ["Column", "as_array", "as_attributes", "as_column", "as_representation", "check_size", "distinct_values"]
 
 _MOST_CATEGORIES = 20  # of a number, before it is cut into bins
 _LARGEST = 1e18
@@ -47,14 +47,18 @@ class Column:
         return Column(self.name, self.codes[rows], self.names, self.binned, self.values[rows])
 
 
-def _array(values: Any) -> NDArray[Any]:
+def as_array(values: Any, *, name: str) -> NDArray[Any]:
+    """A tensor, frame, series or list as an array. Raises `InputError` for rows of different lengths."""
     if hasattr(values, "detach"):
         values = values.detach().cpu()
         if str(values.dtype) == "torch.bfloat16":  # numpy has none
             values = values.float()
     if hasattr(values, "to_numpy"):
         return np.asarray(values.to_numpy())
-    return np.asarray(values)
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} cannot be read as an array ({error})") from error
 
 
 def as_representation(z: Any) -> NDArray[Any]:
@@ -65,7 +69,7 @@ def as_representation(z: Any) -> NDArray[Any]:
     InputError
         Another shape or kind, NaN or infinity.
     """
-    found = _array(z)
+    found = as_array(z, name="z")
     if found.dtype == object:
         try:
             found = found.astype(np.float32)
@@ -101,7 +105,7 @@ def as_attributes(c: Any, n: int, *, n_bins: int) -> tuple[Column, ...]:
     elif hasattr(c, "columns"):
         found = {str(k): c[k] for k in c.columns}
     else:
-        array = _array(c)
+        array = as_array(c, name="c")
         if array.ndim == 2 and array.shape[1] != 1:
             found = {f"c{i}": array[:, i] for i in range(array.shape[1])}
         else:
@@ -117,7 +121,7 @@ def as_column(values: Any, n: int, *, name: str, n_bins: int, argument: str) -> 
 
     NaN, None and, in integers, negative values count as missing. Categories of fewer than 20 rows are joined into one.
     """
-    array = _array(values)
+    array = as_array(values, name=argument)
     which = argument if name == argument else f"{argument} ({name})"
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]

@@ -99,6 +99,19 @@ class SeededLoader(DataLoader[Any]):
         See `SeededBatches`.
     **options
         Of `torch.utils.data.DataLoader`: ``num_workers``, ``pin_memory`` and so on.
+
+    Raises
+    ------
+    InputError
+        As `SeededBatches`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from midebias.lightning import SeededLoader
+    >>> data = torch.utils.data.TensorDataset(torch.zeros(10, 3), torch.arange(10), torch.arange(10) % 2)
+    >>> [len(y) for _, y, _ in SeededLoader(data, 4)]
+    [4, 4]
     """
 
     def __init__(

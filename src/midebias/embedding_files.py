@@ -108,7 +108,8 @@ def _read_npz(path: Path, named: Sequence[str], columns: Sequence[str] | None) -
     if columns is not None and len(columns) > 1:
         raise InputError(f"--columns must name one array of {path}, got {', '.join(columns)}")
     try:
-        with np.load(path, allow_pickle=False) as content:
+        # Opened here, because numpy leaves a file open that turns out to be no archive.
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as content:
             if key not in content.files:
                 raise InputError(f"{path} has no array {key!r}; it has {', '.join(content.files)}")
             _check_named(path, named, content.files)

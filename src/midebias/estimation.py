@@ -99,6 +99,17 @@ def estimate_mi(
     ------
     InputError
         Wrong shapes or dtypes, NaN in z, or fewer than 100 samples with the attribute present.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from midebias import estimate_mi
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> c = torch.randint(2, (400,), generator=generator)
+    >>> z = c[:, None] + 0.1 * torch.randn(400, 3, generator=generator)
+    >>> found = estimate_mi(z, c, max_steps=100, n_permutations=19)
+    >>> abs(found.value - 0.69) < 0.1, found.bound, found.p_value    # the truth is log 2
+    (True, 'lower', 0.05)
     """
     check_representation(z)
     check_groups(condition_on, len(z), name="condition_on")
@@ -373,6 +384,8 @@ def _early_stopped(
 def _guess(c: Tensor) -> Attribute:
     if not isinstance(c, Tensor):
         raise InputError(f"c must be a torch.Tensor, got {type(c).__name__}")
+    if c.is_complex() or c.ndim not in (1, 2) or c.numel() == 0:
+        raise InputError(f"c must be real and of shape (n,) or (n, width), got {c.dtype} of shape {tuple(c.shape)}")
     columns = c[:, None] if c.ndim == 1 else c
     if c.is_floating_point():
         return Continuous(columns.shape[1])

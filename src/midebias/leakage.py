@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .arguments import checked
-from .audit_input import Column, as_attributes, as_column, as_representation, check_size, distinct_values
+from .audit_input import Column, as_array, as_attributes, as_column, as_representation, check_size, distinct_values
 from .audit_probes import PROBES
 from .audit_questions import answered, questions_about, summarized
 from .audit_result import AuditResult
@@ -82,6 +82,8 @@ def probe(z: Tensor, c: Tensor, *, hidden: int = 128, max_epochs: int = 60, rand
     """
     check_representation(z)
     check_groups(c, len(z), name="c")
+    if hidden < 1 or max_epochs < 1:
+        raise InputError(f"hidden and max_epochs must be at least 1, got {hidden} and {max_epochs}")
     if len(z) < 100:
         raise InputError(f"z holds {len(z)} samples; a probe needs at least 100")
     labels, c = torch.unique(c, return_inverse=True)
@@ -302,7 +304,7 @@ def _check_options(probes: Sequence[str], alpha: float, max_rows: int, n_bins: i
 
 def _answers(predictions: Any, y: Column) -> NDArray[np.int64]:
     """Predictions as codes of y."""
-    values = predictions.detach().cpu().numpy() if hasattr(predictions, "detach") else np.asarray(predictions)
+    values = as_array(predictions, name="predictions")
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim not in (1, 2) or len(values) != len(y.codes):

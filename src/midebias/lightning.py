@@ -57,6 +57,11 @@ class DebiasModule(pl.LightningModule):
     optimizer : callable, optional
         Parameters -> optimiser; default is Adam at ``learning_rate``.
 
+    Raises
+    ------
+    InputError
+        An argument that cannot be used; in `setup`, precision '16-mixed' with a penalty.
+
     Notes
     -----
     With ``accumulate_grad_batches`` the information is that of each single batch: estimates do not add up to that of
@@ -187,6 +192,18 @@ class MIMeter(pl.Callback):
     Attributes
     ----------
     alarms : list of str
+
+    Raises
+    ------
+    InputError
+        When patience or every is not at least 1.
+
+    Examples
+    --------
+    >>> from midebias.lightning import MIMeter
+    >>> meter = MIMeter(patience=50)    # Trainer(callbacks=[meter])
+    >>> meter.alarms
+    []
     """
 
     @checked
@@ -242,6 +259,20 @@ class SafeCheckpoints(CheckpointIO):
     ``Trainer(plugins=[SafeCheckpoints()])``.
 
     A full disk is a `DataError` and leaves the checkpoint before it as it was; a truncated file is said to be one.
+
+    Raises
+    ------
+    DataError
+        A checkpoint that cannot be written or read; the message names it.
+
+    Examples
+    --------
+    >>> import tempfile, torch
+    >>> from midebias.lightning import SafeCheckpoints
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     SafeCheckpoints().save_checkpoint({"epoch": 3, "w": torch.ones(2)}, folder + "/last.ckpt")
+    ...     SafeCheckpoints().load_checkpoint(folder + "/last.ckpt")["epoch"]
+    3
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:

@@ -49,10 +49,27 @@ class LogitAdjustment(nn.Module):
         Updates of the classifier per call in training mode.
     seed : int, default 0
 
+    Raises
+    ------
+    InputError
+        An argument that cannot be used; the message names it.
+
     References
     ----------
     Hinton, "Training Products of Experts", 2002. Clark et al., "Don't Take the Easy Way Out", EMNLP 2019
     (there called bias product). Menon et al., "Long-tail learning via logit adjustment", ICLR 2021.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from midebias import LogitAdjustment
+    >>> from midebias.attributes import Categorical
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> y = torch.randint(3, (600,), generator=generator)
+    >>> adjustment = LogitAdjustment(Categorical(3), 3).fit(y, y)    # here the attribute gives the label away
+    >>> adjusted = adjustment(torch.zeros(600, 3), y, y)
+    >>> adjusted.shape, bool((adjusted.argmax(1) == y).all())
+    (torch.Size([600, 3]), True)
     """
 
     @checked
@@ -168,6 +185,8 @@ class LogitAdjustment(nn.Module):
                 self._update(self._optimizer, known, known_y)
         else:
             values, present = self.attribute.encode(c)
+        if len(values) != len(logits):
+            raise InputError(f"c must have {len(logits)} rows like logits, got {len(values)}")
         with torch.no_grad():
             left = ((1 - self.rebalance) * self._scores(values)).softmax(dim=1)
             prior = (1 - self.floor) * left + self.floor / self.n_classes
@@ -199,6 +218,8 @@ class LogitAdjustment(nn.Module):
 
     def _check(self, c: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         values, present = self.attribute.encode(c)
+        if y is None:
+            raise InputError("y is needed, got None")
         check_groups(y, len(values))
         if len(y) and int(y.max()) >= self.n_classes:
             raise InputError(f"y must hold labels 0 to {self.n_classes - 1}, got {int(y.max())}")

@@ -50,13 +50,13 @@ def center_within(values: Tensor, groups: Tensor | None, pool: Pool | None = Non
         known = values.detach()
         if groups is None:
             return values - pool.mean(known), 1
-        onehot = torch.nn.functional.one_hot(groups, pool.n_groups).to(values.dtype)
+        onehot = torch.nn.functional.one_hot(groups.long(), pool.n_groups).to(values.dtype)
         sums, counts = pool.total(onehot.T @ known, onehot.sum(dim=0))
         return values - onehot @ (sums / counts.clamp(min=1)[:, None]), int((counts > 0).sum())
     if groups is None:
         return values - values.mean(dim=0), 1
     size = int(groups.max()) + 1
-    onehot = torch.nn.functional.one_hot(groups, size).to(values.dtype)
+    onehot = torch.nn.functional.one_hot(groups.long(), size).to(values.dtype)
     counts = onehot.sum(dim=0)
     means = (onehot.T @ values) / counts.clamp(min=1)[:, None]
     return values - onehot @ means, int((counts > 0).sum())

@@ -106,7 +106,7 @@ class Critic(nn.Module, ABC):
                 groups = torch.zeros(len(z), dtype=torch.long, device=z.device)
             if len(groups) and int(groups.max()) >= self.n_groups:
                 raise InputError(f"y holds label {int(groups.max())} but n_groups is {self.n_groups}")
-            parts = [*parts, nn.functional.one_hot(groups, self.n_groups).to(z.dtype)]
+            parts = [*parts, nn.functional.one_hot(groups.long(), self.n_groups).to(z.dtype)]
         return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
 
 
@@ -272,7 +272,7 @@ class BilinearCritic(Critic):
             return forms[:, 0]
         if len(groups) and int(groups.max()) >= self.n_groups:
             raise InputError(f"y holds label {int(groups.max())} but n_groups is {self.n_groups}")
-        return forms[torch.arange(len(z), device=z.device), groups]
+        return forms[torch.arange(len(z), device=z.device), groups.long()]
 
 
 def build_critic(name: str, dim: int, attribute_dim: int, *, hidden: Sequence[int], n_groups: int) -> Critic:

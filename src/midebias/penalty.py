@@ -112,6 +112,11 @@ class MIPenalty(nn.Module):
     that still depends on z, with a zero gradient, and counted in `health`; a critic whose estimates stay
     unusable for 100 calls raises a `RuntimeWarning` once.
 
+    Raises
+    ------
+    InputError
+        An argument that cannot be used; the message names it.
+
     References
     ----------
     Ragonesi, Volpi, Cavazza, Murino, arXiv 2003.06430.

@@ -120,7 +120,7 @@ def check_representation(z: Tensor, *, name: str = "z", dim: int | None = None, 
         raise InputError(f"{name} must be a torch.Tensor, got {type(z).__name__}")
     if not z.is_floating_point():
         raise InputError(f"{name} must have a floating dtype, got {z.dtype}")
-    if z.ndim < 2:
+    if z.ndim != 2 or z.shape[1] < 1:
         raise InputError(f"{name} must have shape (batch, dim), got {tuple(z.shape)}")
     if dim is not None and z.shape[1] != dim:
         raise InputError(f"{name} must have {dim} columns as in the constructor, got shape {tuple(z.shape)}")

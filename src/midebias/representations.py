@@ -15,7 +15,23 @@ __all__ = ["FeatureMap", "Shape", "Summary", "Tokens", "check_shape", "width_of"
 
 @dataclass(frozen=True)
 class FeatureMap:
-    """A representation of shape (n, channels, ...): read as each channel's mean and maximum over positions."""
+    """A representation of shape (n, channels, ...): read as each channel's mean and maximum over positions.
+
+    Raises
+    ------
+    InputError
+        When channels is not a whole number >= 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from midebias import FeatureMap, MIPenalty
+    >>> from midebias.attributes import Categorical
+    >>> penalty = MIPenalty([FeatureMap(16), 8], Categorical(2), criterion="independence")
+    >>> c = torch.arange(64) % 2
+    >>> penalty([torch.zeros(64, 16, 5, 5), torch.zeros(64, 8)], c).shape
+    torch.Size([])
+    """
 
     channels: int
 
@@ -25,7 +41,22 @@ class FeatureMap:
 
 @dataclass(frozen=True)
 class Tokens:
-    """A representation of shape (n, tokens, dim): read as each column's mean and maximum over tokens."""
+    """A representation of shape (n, tokens, dim): read as each column's mean and maximum over tokens.
+
+    Raises
+    ------
+    InputError
+        When dim is not a whole number >= 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from midebias import MIPenalty, Tokens
+    >>> from midebias.attributes import Categorical
+    >>> penalty = MIPenalty(Tokens(16), Categorical(2), criterion="independence")
+    >>> penalty(torch.zeros(64, 7, 16), torch.arange(64) % 2).shape
+    torch.Size([])
+    """
 
     dim: int
 

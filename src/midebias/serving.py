@@ -124,6 +124,15 @@ def servable(model: Any, *, example: Tensor | None = None) -> ServedModel | Serv
     ------
     InputError
         A model of another kind, an estimator that is not fitted, or an example that the model cannot encode.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from midebias.serving import servable
+    >>> model = servable((torch.nn.Linear(20, 8), torch.nn.Linear(8, 3)), example=torch.zeros(1, 20))
+    >>> logits, z = model(torch.zeros(5, 20))
+    >>> tuple(logits.shape), tuple(z.shape)
+    ((5, 3), (5, 8))
     """
     if isinstance(model, (ServedModel, ServedTable)):
         return model
@@ -153,6 +162,11 @@ def load_run(folder: str | Path) -> ServedModel | ServedTable:
     ------
     DataError
         When the folder holds no finished training, or a file in it is damaged; the message names it.
+
+    Examples
+    --------
+    >>> from midebias.serving import load_run
+    >>> model = load_run("runs/train-colored-mnist-mib-001")    # doctest: +SKIP
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file

@@ -52,6 +52,7 @@ _LEAST_ROWS = 5
 _MI_WEIGHTS = {"independence": 2.5, "separation": 3.0}
 _DECISION_WEIGHTS = {"independence": 2.0, "separation": 5.0}
 _KINDS: dict[str, Any] = {
+    "criterion": str,
     "preprocess": bool,
     "early_stopping": bool,
     "warm_start": bool,
@@ -419,10 +420,10 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         """Task, y as a tensor, y -> the groups of separation, number of outputs, number of groups."""
 
     def _check_parameters(self) -> None:
-        if self.criterion not in ("independence", "separation"):
-            raise InputError(f"criterion must be 'independence' or 'separation', got {self.criterion!r}")
         for name, hint in _KINDS.items():
             check_kind(name, getattr(self, name), hint)
+        if self.criterion not in ("independence", "separation"):
+            raise InputError(f"criterion must be 'independence' or 'separation', got {self.criterion!r}")
         for name in ("mi_weight", "decision_weight", "weight_decay", "learning_rate"):
             value: Any = getattr(self, name)
             if value is None and name in ("mi_weight", "decision_weight"):
@@ -531,7 +532,10 @@ class MIDebiasClassifier(ClassifierMixin, _MIDebias):  # type: ignore[misc]
 
 
 class MIDebiasRegressor(RegressorMixin, _MIDebias):  # type: ignore[misc]
-    """A regressor, of one or several outputs, whose representation carries little about ``sensitive_features``."""
+    """A regressor, of one or several outputs, whose representation carries little about ``sensitive_features``.
+
+    ``criterion="separation"`` conditions on ``n_bins`` bins of y that hold equally many rows each (default 5).
+    """
 
     def __init__(
         self,
@@ -604,7 +608,10 @@ class MIDebiasRegressor(RegressorMixin, _MIDebias):  # type: ignore[misc]
 
 
 class MIDebiasTransformer(_MIDebias):
-    """A transformer whose output carries little about ``sensitive_features``."""
+    """A transformer whose output carries little about ``sensitive_features``.
+
+    ``criterion="separation"`` conditions on y, or on ``n_bins`` bins of a y of numbers (default 5).
+    """
 
     def __init__(
         self,
@@ -674,5 +681,27 @@ class MIDebiasTransformer(_MIDebias):
         return "classification", target, itself if separate else None, k, k
 
 
-for _estimator in (MIDebiasClassifier, MIDebiasRegressor, MIDebiasTransformer):
-    _estimator.__doc__ = (_estimator.__doc__ or "").rstrip() + "\n" + _PARAMETERS
+_EXAMPLE = """
+    Raises
+    ------
+    InputError
+        From `fit`: a parameter, a column or an argument that cannot be used; the message names it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from midebias.sklearn import {name}
+    >>> rng = np.random.default_rng(0)
+    >>> sex = rng.integers(2, size=200)
+    >>> X = rng.normal(size=(200, 3)) + sex[:, None]
+    >>> y = {target}
+    >>> model = {name}(epochs=1, random_state=0).fit(X, y, sensitive_features=sex)
+    >>> model.transform(X).shape{more}
+    """
+for _estimator, _target, _more in (
+    (MIDebiasClassifier, "X[:, 0] > 0.5", ", model.predict_proba(X).shape\n    ((200, 2), (200, 2))"),
+    (MIDebiasRegressor, "X[:, 0]", ", model.predict(X).shape\n    ((200, 2), (200,))"),
+    (MIDebiasTransformer, "None    # z is to reconstruct X", "\n    (200, 3)"),
+):
+    _shown = _EXAMPLE.format(name=_estimator.__name__, target=_target, more=_more)
+    _estimator.__doc__ = (_estimator.__doc__ or "").rstrip() + "\n" + _PARAMETERS.rstrip() + "\n" + _shown

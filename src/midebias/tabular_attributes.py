@@ -33,7 +33,10 @@ def sensitive_columns_of(sensitive_features: Any, n: int) -> list[Column]:
     elif is_frame(sensitive_features):
         columns = columns_of_frame(sensitive_features, name=name)
     else:
-        array = np.asarray(sensitive_features, dtype=None if hasattr(sensitive_features, "dtype") else object)
+        try:
+            array = np.asarray(sensitive_features, dtype=None if hasattr(sensitive_features, "dtype") else object)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InputError(f"sensitive_features cannot be read as an array ({error})") from error
         if array.ndim not in (1, 2):
             raise InputError(f"sensitive_features must have shape (n,) or (n, k), got {array.shape}")
         matrix = array[:, None] if array.ndim == 1 else array

@@ -25,7 +25,12 @@ def refuse_missing(y: Any) -> None:
     """Raise `InputError` for labels that are None or NaN."""
     if y is None:
         raise InputError("requires y to be passed, but the target y is None")
-    values = np.asarray(y, dtype=object)
+    try:
+        values = np.asarray(y, dtype=object)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"y cannot be read as an array ({error})") from error
+    if values.ndim == 0:
+        raise InputError(f"y must have shape (n,), got the single value {y!r}")
     missing = np.array([v is None or (isinstance(v, float) and math.isnan(v)) for v in values.ravel().tolist()])
     if missing.any():
         raise InputError(

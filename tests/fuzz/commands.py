@@ -183,8 +183,10 @@ def _arguments(rng: random.Random, name: str, folder: Path) -> list[str]:
         elif kind == 3:
             del words[min(at, len(words) - 1)]
         elif kind == 4:
-            (folder / "hurt.yaml").write_bytes(mutated(rng, b"epochs: 1\nseed: [1]\nmethod: plain\nlimit: 600\n"))
-            words += ["--config", "hurt.yaml"]
+            (folder / "hurt-config.yaml").write_bytes(
+                mutated(rng, b"epochs: 1\nseed: [1]\nmethod: plain\nlimit: 600\n")
+            )
+            words += ["--config", "hurt-config.yaml"]
         else:
             places = [i for i, w in enumerate(words) if not w.startswith("--")]
             if places:

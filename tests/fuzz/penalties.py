@@ -50,7 +50,7 @@ def _representation(scale: str, n: int, dim: int, c: Tensor, g: torch.Generator)
     if scale == "constant":
         return torch.full_like(z, 0.3)
     if scale == "duplicated":
-        return z[: max(1, n // 8)].repeat(9, 1)[:n]
+        return z[: max(1, n // 8)].repeat(16, 1)[:n]
     if scale == "large":
         return z * 1e3
     if scale == "tiny":
@@ -60,7 +60,7 @@ def _representation(scale: str, n: int, dim: int, c: Tensor, g: torch.Generator)
     if scale == "sparse":
         return z.relu() * (torch.rand(n, dim, generator=g) < 0.1)
     if scale == "tells all":
-        return c.reshape(n, -1)[:, :1].nan_to_num(0).float().expand(n, dim).clone()
+        return c.reshape(n, c[:1].numel() if n else 1)[:, :1].nan_to_num(0).float().expand(n, dim).clone()
     return z
 
 

@@ -71,6 +71,21 @@ class BiasedMNIST(Dataset[tuple[Tensor, int, int]]):
         c: whose colour the background is. Goes with ``Categorical(10)``.
     conflicting : bool Tensor of shape (n,)
         Where it is another class's.
+
+    Raises
+    ------
+    InputError
+        An argument that is not as above.
+    DataError
+        A file is missing, or has another SHA-256 sum.
+
+    Examples
+    --------
+    >>> from midebias.datasets import BiasedMNIST
+    >>> data = BiasedMNIST(split="test", limit=100)
+    >>> x, y, c = data[0]
+    >>> len(data), tuple(x.shape), y
+    (100, (3, 28, 28), 7)
     """
 
     @checked

@@ -76,6 +76,21 @@ class ColoredMNIST(Dataset[tuple[Tensor, int, Tensor]]):
         Continuous c in [0, 1]: per-channel maximum over the image.
     colour_classes : Tensor of shape (n,) or None
         Whose palette colour was used; None for the authors' files.
+
+    Raises
+    ------
+    InputError
+        An argument that is not as above.
+    DataError
+        A file is missing, or has another SHA-256 sum.
+
+    Examples
+    --------
+    >>> from midebias.datasets import ColoredMNIST
+    >>> data = ColoredMNIST(split="test", limit=100)
+    >>> x, y, c = data[0]
+    >>> len(data), tuple(x.shape), y
+    (100, (3, 28, 28), 7)
     """
 
     @checked

@@ -19,7 +19,14 @@ _BUNDLED = Path(__file__).parent / "data"
 
 
 def bundled_files() -> dict[str, str]:
-    """Names of the bundled files and the SHA-256 sums of their uncompressed contents."""
+    """Names of the bundled files and the SHA-256 sums of their uncompressed contents.
+
+    Examples
+    --------
+    >>> from midebias.datasets import bundled_files
+    >>> len(bundled_files())
+    7
+    """
     lines = (_BUNDLED / "SHA256SUMS").read_text(encoding="ascii").splitlines()
     return {name: digest for digest, name in (line.split() for line in lines)}
 
@@ -38,6 +45,12 @@ def read_file(name: str, root: str | Path | None = None) -> bytes:
     ------
     DataError
         When the file is missing, cannot be decompressed, or has another SHA-256 sum.
+
+    Examples
+    --------
+    >>> from midebias.datasets import read_file
+    >>> len(read_file("german/german.data"))
+    79793
     """
     expected = bundled_files().get(name)
     if expected is None:

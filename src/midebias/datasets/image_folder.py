@@ -145,6 +145,13 @@ def open_image_folder(
         When there is nothing to read, a column is missing, or the first image is; the message names the file.
     InputError
         When image_size or workers is not at least 1, or columns are named and there is no table.
+
+    Examples
+    --------
+    >>> from midebias.datasets import open_image_folder
+    >>> files = open_image_folder("scans", image_size=64)["train"]    # doctest: +SKIP
+    >>> files.images(torch.arange(32)).shape                          # doctest: +SKIP
+    torch.Size([32, 3, 64, 64])
     """
     folder = Path(folder)
     if image_size is not None and image_size < 1:
@@ -191,6 +198,12 @@ def read_image_folder(
         file.
     InputError
         As `open_image_folder` does.
+
+    Examples
+    --------
+    >>> from midebias.datasets import read_image_folder
+    >>> parts = read_image_folder("scans", image_size=64)    # doctest: +SKIP
+    >>> x, y, c = (parts["train"][k] for k in "xyc")         # doctest: +SKIP
     """
     parts = open_image_folder(folder, label=label, attribute=attribute, image_size=image_size, seed=seed)
     return {split: {"x": files.read(), "y": files.y, "c": files.c} for split, files in parts.items()}

@@ -74,6 +74,12 @@ class IMDBFaces:
     References
     ----------
     Rothe, Timofte, Van Gool, "Deep expectation of real and apparent age from a single image", IJCV 2018.
+
+    Examples
+    --------
+    >>> from midebias.datasets import IMDBFaces
+    >>> faces = IMDBFaces("imdb_crop", "eb1", size=224)    # doctest: +SKIP
+    >>> x, y, c = faces[0]                                 # doctest: +SKIP
     """
 
     @checked

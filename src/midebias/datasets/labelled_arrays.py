@@ -36,6 +36,17 @@ def read_labelled_arrays(path: str | Path, *, seed: int = 0) -> dict[str, dict[s
     ------
     DataError
         When the file cannot be read or an array is missing, not numeric, or of another length; the message names it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from midebias.datasets import read_labelled_arrays
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.savez(folder + "/own.npz", x=np.zeros((10, 8, 8), np.uint8), y=np.arange(10) % 2, c=np.arange(10) % 3)
+    ...     parts = read_labelled_arrays(folder + "/own.npz")
+    >>> tuple(parts["train"]["x"].shape), len(parts["test"]["y"])
+    ((8, 1, 8, 8), 2)
     """
     try:
         # Opened here, because numpy leaves a file open that turns out to be no archive.

@@ -38,6 +38,17 @@ def read_palette(path: str | Path) -> tuple[tuple[float, float, float], ...]:
     ------
     DataError
         When the file cannot be read or holds something else.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from midebias.datasets import read_palette
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "grays.txt"
+    ...     _ = path.write_text("\\n".join(f"{v} {v} {v}" for v in range(10)))
+    ...     read_palette(path)[9]
+    (9.0, 9.0, 9.0)
     """
     try:
         lines = [line.replace(",", " ").split() for line in Path(path).read_text(encoding="utf-8").splitlines()]

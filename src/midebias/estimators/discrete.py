@@ -42,6 +42,11 @@ class DiscreteMI(nn.Module):
     memory : float, default 0.95
         Decay, per call in training mode, of the kept sums, in [0, 1); 0 keeps none.
 
+    Raises
+    ------
+    InputError
+        An argument that cannot be used; the message names it.
+
     References
     ----------
     Cover and Thomas, "Elements of Information Theory", 2006, eq. 2.28. Lin, "Divergence measures based on the Shannon
@@ -73,6 +78,7 @@ class DiscreteMI(nn.Module):
         memory: float = 0.95,
     ) -> None:
         super().__init__()
+        sizes = tuple(sizes)
         if n_outcomes < 2 or not sizes or min(sizes) < 2 or n_groups < 1:
             raise InputError(
                 f"n_outcomes and sizes must be >= 2 and n_groups >= 1, got {n_outcomes}, {list(sizes)} and {n_groups}"

@@ -33,10 +33,28 @@ class DonskerVaradhan(CriticEstimator):
         Weight, in (0, 1], of a new batch in the running mean of e^T that the gradient of the learning loss divides
         by: the correction of the batch's gradient of Belghazi et al., section 3.2. Default: none, the plain gradient.
 
+    Raises
+    ------
+    InputError
+        An argument that cannot be used; the message names it.
+
     References
     ----------
     Belghazi et al., "Mutual Information Neural Estimation", ICML 2018, eq. 10 and section 3.2.
     Ragonesi et al., arXiv 2003.06430, eq. 4.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from midebias.estimators import DonskerVaradhan
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> c = torch.randint(2, (512, 1), generator=generator).float()
+    >>> z = c + 0.1 * torch.randn(512, 1, generator=generator)
+    >>> estimator = DonskerVaradhan(1, 1)
+    >>> optimizer = torch.optim.Adam(estimator.parameters(), lr=0.01)
+    >>> _ = estimator.update(z, c, None, optimizer, steps=100)
+    >>> 0.3 < float(estimator(z, c)) < 0.8    # the truth is log 2, 0.69 nats
+    True
     """
 
     bound: Bound = "lower"

@@ -26,11 +26,29 @@ class NWJ(CriticEstimator):
     Unlike `DonskerVaradhan` unbiased on any batch, at the price of more variance. Parameters: see
     `CriticEstimator`. Above T = 40 the exponential goes on as its tangent, so that no score overflows.
 
+    Raises
+    ------
+    InputError
+        An argument that cannot be used; the message names it.
+
     References
     ----------
     Nguyen, Wainwright, Jordan, "Estimating divergence functionals and the likelihood ratio by convex risk
     minimization", IEEE Trans. Information Theory 2010; Poole et al., "On variational bounds of mutual information",
     ICML 2019, eq. 6.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from midebias.estimators import NWJ
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> c = torch.randint(2, (512, 1), generator=generator).float()
+    >>> z = c + 0.1 * torch.randn(512, 1, generator=generator)
+    >>> estimator = NWJ(1, 1)
+    >>> optimizer = torch.optim.Adam(estimator.parameters(), lr=0.01)
+    >>> _ = estimator.update(z, c, None, optimizer, steps=100)
+    >>> 0.3 < float(estimator(z, c)) < 0.8    # the truth is log 2, 0.69 nats
+    True
     """
 
     bound: Bound = "lower"
@@ -57,10 +75,28 @@ class JensenShannon(CriticEstimator):
 
     a lower bound in expectation for any critic. Parameters: see `CriticEstimator`.
 
+    Raises
+    ------
+    InputError
+        An argument that cannot be used; the message names it.
+
     References
     ----------
     Hjelm et al., "Learning deep representations by mutual information estimation and maximization", ICLR 2019, eq. 4;
     Poole et al., ICML 2019, section 2.2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from midebias.estimators import JensenShannon
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> c = torch.randint(2, (512, 1), generator=generator).float()
+    >>> z = c + 0.1 * torch.randn(512, 1, generator=generator)
+    >>> estimator = JensenShannon(1, 1)
+    >>> optimizer = torch.optim.Adam(estimator.parameters(), lr=0.01)
+    >>> _ = estimator.update(z, c, None, optimizer, steps=100)
+    >>> 0.3 < float(estimator(z, c)) < 0.8    # the truth is log 2, 0.69 nats
+    True
     """
 
     bound: Bound = "lower"
@@ -93,9 +129,27 @@ class SMILE(CriticEstimator):
     clip : float, default 5.0
         τ.
 
+    Raises
+    ------
+    InputError
+        An argument that cannot be used; the message names it.
+
     References
     ----------
     Song and Ermon, "Understanding the limitations of variational mutual information estimators", ICLR 2020, eq. 9.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from midebias.estimators import SMILE
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> c = torch.randint(2, (512, 1), generator=generator).float()
+    >>> z = c + 0.1 * torch.randn(512, 1, generator=generator)
+    >>> estimator = SMILE(1, 1)
+    >>> optimizer = torch.optim.Adam(estimator.parameters(), lr=0.01)
+    >>> _ = estimator.update(z, c, None, optimizer, steps=100)
+    >>> 0.3 < float(estimator(z, c)) < 0.8    # the truth is log 2, 0.69 nats
+    True
     """
 
     bound: Bound = "lower"

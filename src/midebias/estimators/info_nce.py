@@ -33,9 +33,27 @@ class InfoNCE(CriticEstimator):
     chunk : int, default 256
         Rows scored at a time.
 
+    Raises
+    ------
+    InputError
+        An argument that cannot be used; the message names it.
+
     References
     ----------
     van den Oord, Li, Vinyals, arXiv 1807.03748; Poole et al., ICML 2019, eq. 10.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from midebias.estimators import InfoNCE
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> c = torch.randint(2, (512, 1), generator=generator).float()
+    >>> z = c + 0.1 * torch.randn(512, 1, generator=generator)
+    >>> estimator = InfoNCE(1, 1)
+    >>> optimizer = torch.optim.Adam(estimator.parameters(), lr=0.01)
+    >>> _ = estimator.update(z, c, None, optimizer, steps=100)
+    >>> 0.3 < float(estimator(z, c)) < 0.8    # the truth is log 2, 0.69 nats
+    True
     """
 
     bound: Bound = "lower"

@@ -43,10 +43,25 @@ class LearnedGaussianMI(nn.Module):
         Added to the covariance of the features, in units of their mean variance.
     seed : int, default 0
 
+    Raises
+    ------
+    InputError
+        An argument that cannot be used; the message names it.
+
     References
     ----------
     Andrew, Arora, Bilmes, Livescu, "Deep Canonical Correlation Analysis", ICML 2013, for the log-determinant's
     features; Cover and Thomas, "Elements of Information Theory", 2006, eq. 8.56.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from midebias.estimators import LearnedGaussianMI
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> z, c = torch.randn(256, 4, generator=generator), torch.randn(256, 1, generator=generator)
+    >>> nats = LearnedGaussianMI(4, 1)(z, c)
+    >>> nats.shape, bool(nats.abs() < 0.2)
+    (torch.Size([]), True)
     """
 
     bound: Bound = "exact"

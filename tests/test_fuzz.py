@@ -1,0 +1,88 @@
+"""A few hundred generated inputs; ``python -m tests.fuzz --seconds 600`` tries thousands."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from midebias.protocols import InputError
+
+from .fuzz.__main__ import TARGETS
+from .fuzz.penalties import ATTRIBUTES, CRITERIA, DTYPES, ESTIMATORS, SCALES, TASKS, check_penalty
+from .fuzz.runner import Defect, Target, fuzz, one
+
+_SLOW = ("midebias", "audit", "penalty")
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=lambda t: t.name)
+def test_bad_input_has_a_clear_error_or_a_right_answer(target: Target) -> None:
+    tally = fuzz(target, inputs=2 if target.name.startswith(_SLOW) else 6, seed=1)
+    assert not tally.defects, "\n".join(map(str, tally.defects))
+
+
+def test_the_fuzzer_finds_what_is_wrong() -> None:
+    def fails(error: BaseException) -> Target:
+        def feed(rng: random.Random, folder: Path) -> None:
+            (folder / "left").write_text("behind")
+            raise error
+
+        return Target("planted", feed, ("z",))
+
+    assert isinstance(one(fails(KeyError("z")), 0), Defect)
+    assert isinstance(one(fails(InputError("something is wrong")), 0), Defect)
+    assert isinstance(one(fails(InputError("")), 0), Defect)
+    assert one(fails(InputError("z is wrong")), 0) == "z is wrong"
+
+
+def test_an_input_comes_again_by_its_number() -> None:
+    seen: list[float] = []
+    target = Target("numbers", lambda rng, folder: seen.append(rng.random()))
+    for number in (3, 4, 3):
+        one(target, number)
+    assert seen[0] == seen[2] != seen[1]
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(
+    task=st.sampled_from(TASKS),
+    kind=st.sampled_from(ATTRIBUTES),
+    estimator=st.sampled_from(ESTIMATORS),
+    criterion=st.sampled_from(CRITERIA),
+    dtype=st.sampled_from(DTYPES),
+    scale=st.sampled_from(SCALES),
+    n=st.integers(0, 70),
+    balanced=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_a_penalty_is_finite_over_the_grid(
+    task: str,
+    kind: str,
+    estimator: str,
+    criterion: str,
+    dtype: torch.dtype,
+    scale: str,
+    n: int,
+    balanced: bool,
+    seed: int,
+) -> None:
+    check_penalty(task, kind, estimator, criterion, dtype, scale=scale, n=n, balanced=balanced, seed=seed)
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_a_regression_is_conditioned_on_what_it_is_told_only(criterion: str) -> None:
+    from midebias import MIPenalty
+    from midebias.attributes import Categorical
+
+    g = torch.Generator().manual_seed(0)
+    z, c, y = torch.randn(40, 2, generator=g), torch.randint(2, (40,), generator=g), torch.randn(40, generator=g)
+    penalty = MIPenalty(2, Categorical(2), criterion=criterion, estimator="gaussian")  # type: ignore[arg-type]
+    if criterion == "separation":
+        with pytest.raises(InputError, match="not binned silently"):
+            penalty(z, c, y)
+    else:
+        assert torch.isfinite(penalty(z, c, y))
