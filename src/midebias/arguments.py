@@ -92,7 +92,7 @@ def _is(value: Any, hint: Any) -> bool:
     if hint is bool:
         return isinstance(value, bool) or type(value).__name__ in ("bool_", "bool")
     if hint is int:
-        return isinstance(value, Integral) and not isinstance(value, bool) and abs(int(value)) < 2**63
+        return not isinstance(value, bool) and isinstance(value, Integral) and abs(int(value)) < 2**63
     if hint is float:
         return _is(value, int) or (isinstance(value, Real) and not isinstance(value, Integral))
     if hint in (Path, os.PathLike):
