@@ -263,9 +263,10 @@ def _speed(document: Mapping[str, Any]) -> str:
     steps = [r for r in rows if r["kind"] == "steps"]
     ratios = ", ".join(f"{r['estimator']} {r['ratio']:.2f}" for r in steps)
     lines.append(f"{steps[0]['steps']} steps as one call cost, beside as many calls: {ratios}.\n")
-    batches = [r["batch"] for r in rows if r["kind"] == "batch"]
-    growth = ", ".join(f"{name} {value:.2f}" for name, value in document["growth"].items())
-    lines.append(f"Seconds grow with the batch, from 4,096 to {max(batches):,} pairs, to the power of: {growth}.\n")
+    if document["growth"]:
+        batches = [r["batch"] for r in rows if r["kind"] == "batch"]
+        growth = ", ".join(f"{name} {value:.2f}" for name, value in document["growth"].items())
+        lines.append(f"Seconds grow with the batch, from 4,096 to {max(batches):,} pairs, to the power of: {growth}.\n")
     lines.append(
         f"Medians of processor seconds on one thread, in turns, z and c of 64 columns: `{document['command']}`"
     )
