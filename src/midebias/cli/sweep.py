@@ -163,8 +163,8 @@ def _report(folder: Path, command: str, trials: Sequence[WeightTrial], options: 
         for i, (t, f) in enumerate(zip(trials, front, strict=True)) if t.finite
     ]  # fmt: skip
     verdict = (
-        f"Weight {best.weight:.3g}: accuracy {best.accuracy:.3f} on held-out images with the attribute exchanged, "
-        f"leakage I(Z;C|Y) {best.leakage:.3f} nats, of {len(trials)} weights tried."
+        f"Weight {best.weight:.3g} is chosen, of {len(trials)} tried: accuracy {best.accuracy:.3f} on held-out images "
+        f"with the attribute exchanged, leakage I(Z;C|Y) {best.leakage:.3f} nats."
     )
     content = {
         "verdict": {"text": verdict, "status": "note"},
