@@ -18,7 +18,7 @@ from midebias.protocols import InputError
 @pytest.mark.parametrize(
     ("hint", "good", "bad"),
     [
-        (int, [3, -1, np.int64(3), True], [3.0, "3", None, 10**30, torch.tensor(3), np.array([1, 2]), 1j]),
+        (int, [3, -1, np.int64(3)], [True, 3.0, "3", None, 10**30, torch.tensor(3), np.array([1, 2]), 1j]),
         (float, [0.5, 3, np.float32(1), float("nan")], ["0.5", None, 1j, [], torch.ones(2), 10**400]),
         (bool, [True, np.bool_(False)], [1, "yes", None, np.array([True, False])]),
         (str, ["a"], [1, None, b"a"]),

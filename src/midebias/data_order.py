@@ -111,7 +111,7 @@ class SeededLoader(DataLoader[Any]):
     >>> from midebias.lightning import SeededLoader
     >>> data = torch.utils.data.TensorDataset(torch.zeros(10, 3), torch.arange(10), torch.arange(10) % 2)
     >>> [len(y) for _, y, _ in SeededLoader(data, 4)]
-    [4, 4]
+    [4, 4, 2]
     """
 
     def __init__(
