@@ -16,6 +16,7 @@ def test_cost_by_batch_and_its_growth(tmp_path: Path) -> None:
     assert {r["estimator"] for r in rows} == {*LINEAR, "gaussian"}
     assert all(r["seconds"] > 0 for r in rows)
     made = [{"kind": "batch", "estimator": "nwj", "batch": n, "seconds": 3e-6 * n} for n in (16, 64, 128)]
+    made.append({"kind": "steps", "estimator": "nwj", "ratio": 0.9})
     assert growth(made, least=64) == {"nwj": pytest.approx(1.0)}
     draw_cost_by_batch(tmp_path / "cost.png", made)
     assert (tmp_path / "cost.png").stat().st_size > 5000

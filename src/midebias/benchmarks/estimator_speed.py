@@ -62,8 +62,9 @@ def by_batch(batches: Sequence[int], *, dim: int = 64, repeats: int = 3) -> list
 def growth(rows: Sequence[Mapping[str, Any]], *, least: int = 4096) -> dict[str, float]:
     """Exponent of the batch in each estimator's seconds, by least squares in logarithms from ``least`` pairs on."""
     out = {}
-    for name in dict.fromkeys(r["estimator"] for r in rows if r["kind"] == "batch"):
-        mine = [(math.log(r["batch"]), math.log(r["seconds"])) for r in rows if r.get("estimator") == name]
+    rows = [r for r in rows if r["kind"] == "batch"]
+    for name in dict.fromkeys(r["estimator"] for r in rows):
+        mine = [(math.log(r["batch"]), math.log(r["seconds"])) for r in rows if r["estimator"] == name]
         large = [point for point in mine if point[0] >= math.log(least) - 1e-9]
         if len(large) > 1:
             out[name] = statistics.linear_regression(*zip(*large, strict=True)).slope
