@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-__all__ = ["follow"]
+__all__ = ["at_device", "follow"]
+
+
+def at_device(device: torch.device, *values: Any) -> tuple[Any, ...]:
+    """Tensors moved to ``device``; all else as it is, for those who check it."""
+    return tuple(v.to(device) if isinstance(v, Tensor) else v for v in values)
 
 
 def follow(module: nn.Module, optimizer: torch.optim.Optimizer | None, device: torch.device) -> None:

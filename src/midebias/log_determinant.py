@@ -124,7 +124,7 @@ class _Information(torch.autograd.Function):
         flat, n_groups = center_within(several.transpose(0, 1).reshape(n, m * p), groups, pool)
         centred = flat.reshape(n, m, p).transpose(0, 1)
         white = _whiten(c, pool)
-        ctx.basis = None
+        ctx.basis, ctx.shape = None, several.shape
         if pool is None and p > n:
             centred, ctx.basis = _rotated(centred)
         squares = several.square().sum(dim=(1, 2))
@@ -171,7 +171,7 @@ class _Information(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, weight: Tensor) -> tuple[Tensor | None, ...]:
         if ctx.empty:
-            return None, None, None, None, None
+            return weight.new_zeros(ctx.shape), None, None, None, None
         centred, white, by_covariance, by_cross = ctx.saved_tensors
         weight = ctx.size * weight[:, None, None]
         gradient = centred @ (weight * by_covariance)

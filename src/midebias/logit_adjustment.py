@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from .arguments import checked
 from .attributes import Attribute
-from .devices import follow
+from .devices import at_device, follow
 from .distributed import world
 from .networks import seeded
 from .protocols import InputError, check_groups
@@ -170,7 +170,7 @@ class LogitAdjustment(nn.Module):
         if logits.ndim != 2 or logits.shape[1] != self.n_classes:
             raise InputError(f"logits must have shape (n, {self.n_classes}), got {tuple(logits.shape)}")
         self._follow(logits)
-        c, y = c.to(logits.device), None if y is None else y.to(logits.device)
+        c, y = at_device(logits.device, c, y)
         if self.steps:
             if y is None:
                 raise InputError("y is needed while LogitAdjustment learns; call fit(c, y) first to go without")

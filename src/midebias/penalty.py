@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from .arguments import checked
 from .attributes import Attribute, Continuous
 from .balancing import Balance, DualAscent, GradientBalance
-from .devices import follow
+from .devices import at_device, follow
 from .distributed import Pool, Ranks, Traffic, world
 from .estimators import GaussianMI, LearnedGaussianMI
 from .estimators.by_name import CRITICS, DECODERS, NetworkName
@@ -335,8 +335,7 @@ class MIPenalty(nn.Module):
         device = representations[0].device
         if self.banks[0].z.device != device:
             follow(self, self._optimizer, device)
-        c = c.to(device) if isinstance(c, Tensor) else c
-        y = y.to(device) if isinstance(y, Tensor) else y
+        c, y = at_device(device, c, y)
         values, present = self.attribute.encode(c)
         if len(values) != n:
             raise InputError(f"c must have {n} rows like z, got {len(values)}")

@@ -98,7 +98,7 @@ def check_penalty(
         else:
             total = penalty(leaf, c, y)
             total.backward()
-        if not bool(torch.isfinite(total)) or float(total) < 0 or total.ndim:
+        if not bool(torch.isfinite(total)) or total.item() < 0 or total.ndim:
             raise BrokenPromise(f"the estimate is {total}")
         if leaf.grad is None or leaf.grad.dtype != dtype or not bool(torch.isfinite(leaf.grad).all()):
             raise BrokenPromise(f"the gradient is {leaf.grad}")

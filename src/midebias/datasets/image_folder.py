@@ -38,14 +38,35 @@ class ImageFiles:
 
     Made by `open_image_folder`.
 
-    Attributes
+    Parameters
     ----------
     files : sequence of path
     y : integer Tensor of shape (n,)
     c : Tensor of shape (n,)
         Integers, or float32 where the attribute is continuous.
+    size : tuple of int
+        Pixels: width and height.
+    scale : bool
+        Whether images of another size are scaled, or refused.
+    workers : int
+        Threads that decode.
+
+    Attributes
+    ----------
     image_shape : tuple
         (3, height, width).
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile, torch
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> path = Path(tempfile.mkdtemp()) / "a.png"
+    >>> Image.fromarray(np.full((4, 6, 3), 255, np.uint8)).save(path)
+    >>> label = torch.tensor([0])
+    >>> files = ImageFiles([path], label, label, size=(6, 4), scale=False, workers=1)
+    >>> files.image_shape, float(files.images(torch.tensor([0])).mean())
+    ((3, 4, 6), 1.0)
     """
 
     def __init__(
@@ -185,6 +206,11 @@ def read_image_folder(
     seed: int = 0,
 ) -> dict[str, dict[str, Tensor]]:
     """All images of a folder at once: `open_image_folder`, decoded.
+
+    Parameters
+    ----------
+    folder, label, attribute, image_size, seed
+        As there.
 
     Returns
     -------
