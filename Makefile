@@ -10,7 +10,7 @@ demo: $(STAMP)
 	$(BIN)/midebias demo
 
 test: $(STAMP) lint docs
-	$(BIN)/pytest -n 2 -p no:cacheprovider tests src/midebias
+	$(BIN)/pytest -n 2 --dist worksteal -p no:cacheprovider tests src/midebias
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -64,7 +64,7 @@ def test_a_budget_instead_of_a_weight_on_images(tmp_path: Path) -> None:
 
 def test_a_config_gives_defaults_and_options_win(tmp_path: Path) -> None:
     config = tmp_path / "run.yaml"
-    config.write_text("method: plain\nlimit: 600\nepochs: 1\nseed: 9\nmax_steps: 1\n")
+    config.write_text("method: plain\nnetwork: lnl\nlimit: 600\nepochs: 1\nseed: 9\nmax_steps: 1\n")
     out = tmp_path / "out"
     command = ["train", "colored-mnist", "--config", str(config), "--seed", "4", "--output-dir", str(out)]
     assert run(command) == 0
