@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from midebias import FeatureMap, LogitAdjustment, MIPenalty
+from midebias import FeatureMap, LogitAdjustment, MIPenalty, estimate_mi
 from midebias.attributes import Attribute, Attributes, Categorical, Continuous
 from midebias.networks import seeded
 from midebias.training_step import train_step
@@ -89,6 +89,18 @@ def test_training_on_another_device(case: tuple[str, str, str, str], monkeypatch
     assert nats_there == nats
     assert torch.equal(weights_there, weights)
     assert max(nats) > 0
+
+
+def test_an_estimate_is_made_wherever_the_pairs_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    g = generator(2)
+    y = torch.randint(2, (300,), generator=g)
+    z = torch.randn(300, 2, generator=g) + y[:, None]
+    with elsewhere(monkeypatch):
+        there = estimate_mi(
+            z.to(DEVICE), z[:, :1].to(DEVICE), condition_on=y.to(DEVICE), max_steps=20, n_permutations=9
+        )
+    here = estimate_mi(z, z[:, :1], condition_on=y, max_steps=20, n_permutations=9)
+    assert (there.value, there.p_value) == (here.value, here.p_value)
 
 
 def test_the_other_device_refuses_what_a_gpu_does(monkeypatch: pytest.MonkeyPatch) -> None:

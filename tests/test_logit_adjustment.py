@@ -103,6 +103,10 @@ def test_bad_arguments_are_named() -> None:
         adjustment(torch.zeros(50, 2), c)
     with pytest.raises(InputError, match="labels 0 to 1"):
         adjustment.fit(c, y + 1)
+    with pytest.raises(InputError, match=r"c must be a torch\.Tensor"):
+        adjustment.fit([0.0, 1.0], y)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"c must be a torch\.Tensor"):
+        adjustment.sampling_weights(c.numpy(), y)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="logits must have shape"):
         adjustment(torch.zeros(50, 3), c, y)
     with pytest.raises(InputError, match="c holds no row"):

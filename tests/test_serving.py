@@ -291,3 +291,17 @@ def test_without_the_extra_its_install_line_is_named(tmp_path: Path, monkeypatch
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(InputError, match=r"pip install 'midebias\[export\]'"):
         export_model((nn.Linear(4, 4), nn.Linear(4, 2)), tmp_path / "model.onnx", example=torch.zeros(2, 4))
+
+
+def test_nan_is_no_small_difference(tmp_path: Path) -> None:
+    class Waves(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.sin()
+
+    with seeded(0), torch.no_grad():
+        head = nn.Linear(3, 2)
+        head.weight[:, ::2] = float("inf")
+        head.weight[:, 1] = -float("inf")
+    with pytest.raises(InputError, match="or NaN"):
+        export_model((Waves(), head), tmp_path / "model.pt2", example=torch.ones(2, 3))
+    assert not list(tmp_path.iterdir())

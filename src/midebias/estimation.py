@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from .arguments import checked
 from .attributes import Attribute, Attributes, Categorical, Continuous
 from .cross_fitting import cross_fit_classifier, cross_fit_ratio, degrees_of_freedom, normal_scores, whitened
+from .devices import at_device
 from .estimators import DonskerVaradhan, GaussianMI
 from .estimators.by_name import CRITICS, DECODERS, NetworkName
 from .estimators.critic_estimator import SampledEstimator
@@ -93,7 +94,8 @@ def estimate_mi(
     Returns
     -------
     MIEstimate
-        In nats, with standard error, interval, p-value and alarms; not clipped at zero.
+        In nats, with standard error, interval, p-value and alarms; not clipped at zero. Computed on the CPU, wherever
+        z and c are.
 
     Raises
     ------
@@ -111,6 +113,7 @@ def estimate_mi(
     >>> abs(found.value - 0.69) < 0.1, found.bound, found.p_value    # the truth is log 2
     (True, 'lower', 0.05)
     """
+    z, c, condition_on = at_device(torch.device("cpu"), z, c, condition_on)
     check_representation(z)
     check_groups(condition_on, len(z), name="condition_on")
     if n_folds < 2:

@@ -213,7 +213,7 @@ class LogitAdjustment(nn.Module):
         return torch.where(present, weights, known.mean() if len(known) else torch.ones_like(weights[:1]))
 
     def _follow(self, data: Tensor) -> None:
-        if self.center.device != data.device:
+        if isinstance(data, Tensor) and self.center.device != data.device:
             follow(self, self._optimizer, data.device)
 
     def _check(self, c: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -269,7 +269,7 @@ def export_model(
         ran = torch.export.load(io.BytesIO(content)).module()
         largest = _largest_difference(served, lambda x: cast("tuple[Tensor, ...]", ran(x)))
     if not largest <= _TOLERANCE:
-        raise InputError(f"model computes other values once exported: they differ by {largest:.2g}")
+        raise InputError(f"model computes other values, or NaN, once exported: they differ by {largest:.2g}")
     write_atomically(path, content)
     return Exported(path, chosen, served.outputs, largest)
 
@@ -380,8 +380,10 @@ def _largest_difference(served: ServedModel | ServedTable, run: Any) -> float:
         for own, exported in zip(served(x), run(x), strict=True):
             if own.shape != exported.shape:
                 return float("inf")
-            scale = own.abs().clamp(min=1)
-            largest = max(largest, float(((own - exported).abs() / scale).max()))
+            difference = float(((own - exported).abs() / own.abs().clamp(min=1)).max())
+            if difference != difference:  # NaN is larger than nothing, and would be passed over
+                return float("inf")
+            largest = max(largest, difference)
     return largest
 
 
