@@ -192,6 +192,17 @@ def test_a_rate_without_rows_is_not_a_rate_of_zero() -> None:
     assert [g["true_positive_rate"] for g in result.groups] == [1.0, None, 1.0]
 
 
+def test_odds_that_no_two_groups_can_be_compared_by_are_not_equal(tmp_path: Path) -> None:
+    site = np.repeat(["a", "b"], 200)
+    y = (site == "b").astype(int)
+    z = np.random.default_rng(0).normal(size=(400, 2))
+    result = audit(z, {"site": site}, y, predictions=y, probes=["linear"])
+    assert result.differences[0]["equalized_odds_difference"] is None
+    assert "–" in str(result)
+    result.to_html(tmp_path / "report.html")
+    assert ">–</td>" in (tmp_path / "report.html").read_text()
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float64, np.int8, bool])
 def test_any_numbers_are_read_as_they_are(dtype: type, tmp_path: Path) -> None:
     """Also from a memory-mapped file; nothing is written to it."""

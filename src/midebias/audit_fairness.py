@@ -41,7 +41,8 @@ def group_metrics(
     differences : list of dict
         For each attribute ``demographic_parity_difference``, ``equalized_odds_difference``, ``accuracy_difference`` and
         ``worst_group_accuracy``; for more than two classes the largest over the classes, each against the rest, where a
-        group holds at least 20 rows of the class. ``without_small`` says whether small groups were left out of them.
+        group holds at least 20 rows of the class. That of odds is None where no rate is known of two groups.
+        ``without_small`` says whether small groups were left out of them.
     """
     try:
         from fairlearn import metrics as fair
@@ -97,7 +98,7 @@ def group_metrics(
         differences.append(
             {
                 "attribute": name, "demographic_parity_difference": float(max(parity)),
-                "equalized_odds_difference": float(max(odds, default=0.0)),
+                "equalized_odds_difference": max(odds, default=None),
                 "accuracy_difference": float(max(accuracies) - min(accuracies)),
                 "worst_group_accuracy": float(min(accuracies)), "without_small": not bool(judged.all()),
             }

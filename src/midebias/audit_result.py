@@ -277,7 +277,13 @@ class AuditResult:
             ]
             for d in self.differences:
                 keys = ("demographic_parity_difference", "equalized_odds_difference", "accuracy_difference")
-                table.append((d["attribute"], *(f"{d[k]:.3f}" for k in keys), f"{d['worst_group_accuracy']:.3f}"))
+                table.append(
+                    (
+                        d["attribute"],
+                        *("–" if d[k] is None else f"{d[k]:.3f}" for k in keys),
+                        f"{d['worst_group_accuracy']:.3f}",
+                    )
+                )
             lines += _aligned(table)
         lines += [""] * bool(self.warnings) + [f"Warning: {w}" for w in self.warnings]
         return "\n".join(lines)

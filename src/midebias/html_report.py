@@ -180,7 +180,10 @@ def _groups(content: Mapping[str, Any]) -> str:
         ("worst_group_accuracy", "worst group's accuracy"),
     )
     lines = [
-        [d["attribute"] + (" (without small groups)" if d["without_small"] else ""), *(f"{d[k]:.3f}" for k, _ in keys)]
+        [
+            d["attribute"] + (" (without small groups)" if d["without_small"] else ""),
+            *("–" if d[k] is None else f"{d[k]:.3f}" for k, _ in keys),
+        ]
         for d in content.get("differences", [])
     ]
     rates = [k for k in ("selection_rate", "true_positive_rate", "false_positive_rate") if k in content["groups"][0]]

@@ -95,6 +95,7 @@ def against_public(path: Path, *, n: int = 256, dim: int = 64, repeats: int = 40
     """Seconds of one critic update, ours and those of the file's implementations, in turns."""
     z, c = _pairs(n, dim)
     rows = []
+    # The user's own code, which they named on their own command line.
     for public, (name, options, make) in runpy.run_path(str(path))["IMPLEMENTATIONS"].items():
         ours, theirs = _ours(name, dim, options), make(dim)
         seconds = _in_turns({"ours": partial(ours, z, c), "theirs": partial(theirs, z, c)}, repeats)
