@@ -88,8 +88,7 @@ def draw_comparison(path: Path, summary: Sequence[Mapping[str, Any]], published:
     }
     last = {m: next(e["test_accuracy"] for e in reversed(summary) if e["method"] == m) for m in methods}
     order = sorted(methods, key=lambda m: -last[m]) + list(theirs)
-    height = max(3.2, 0.2 * len(order) * max(1, len(settings)) + 1.2)
-    figure = Figure(figsize=(9.5, min(height, 22)), dpi=130, facecolor="white", layout="constrained")
+    figure = Figure(figsize=(9.5, max(3.2, 0.3 * len(order) + 1.4)), dpi=130, facecolor="white", layout="constrained")
     grid: Any = figure.subplots(1, len(settings), sharey=True, squeeze=False) if len(settings) <= 4 else None
     axes = list(grid[0]) if grid is not None else [figure.subplots()]
     if grid is None:
@@ -263,29 +262,38 @@ def _draw_lines(
         if name in theirs:
             values = [float("nan") if v is None else v for v in theirs[name]]
             axis.plot(range(len(settings)), values, ":", color="#9aa0a6", lw=1.3)
-            ends.append((values[-1], name, "#6b7178"))
+            ends.append((*_last(values), name, "#6b7178"))
             continue
         entries = [found.get((name, s)) for s in settings]
         values = [float("nan") if e is None else e["test_accuracy"] for e in entries]
         spread = [0.0 if e is None else e["test_accuracy_std"] for e in entries]
         colour = _COLOURS.get(name, "#7d8590")
         axis.errorbar(
-            range(len(settings)), values, yerr=spread, color=colour, lw=2.4 if name == "mib" else 1.4, capsize=2
-        )
-        ends.append((values[-1], name, colour))
-    axis.set_ylim(0, 1.02)
-    gap, at = 0.034, float("inf")
-    for value, name, colour in sorted((e for e in ends if e[0] == e[0]), reverse=True):
-        at = min(value, at - gap)
-        axis.annotate(
-            f"{_LABELS.get(name, name)}  {value:.3f}", (len(settings) - 1, value), xytext=(len(settings) - 0.85, at),
-            va="center", fontsize=8.5, color=colour, annotation_clip=False,
+            range(len(settings)), values, yerr=spread, fmt="-o", ms=3, color=colour, lw=2.4 if name == "mib" else 1.4,
+            capsize=2,
         )  # fmt: skip
+        ends.append((*_last(values), name, colour))
+    axis.set_ylim(0, 1.02)
+    # A column of labels on the right, and one beside each setting after which methods end.
+    gap = 1.02 * 0.21 / (0.3 * len(order) + 0.6)
+    for place in {e[1] for e in ends}:
+        at = float("inf")
+        for value, _, name, colour in sorted((e for e in ends if e[1] == place), reverse=True):
+            at = min(value, at - gap)
+            axis.annotate(
+                f"{_LABELS.get(name, name)}  {value:.3f}", (place, value), xytext=(place + 0.15, at),
+                va="center", fontsize=8.5, color=colour, annotation_clip=False,
+            )  # fmt: skip
     axis.set_xticks(range(len(settings)), [s.split("=")[-1] for s in settings])
     axis.set_xlim(-0.2, len(settings) + 1.6)
     axis.spines["bottom"].set_bounds(-0.2, len(settings) - 1)
     axis.set_xlabel(settings[0].split("=")[0], x=0.5 * (len(settings) - 0.8) / (len(settings) + 1.8))
     _style(axis, "Accuracy on the unbiased test")
+
+
+def _last(values: Sequence[float]) -> tuple[float, int]:
+    """The last value that is there, and its place."""
+    return next((v, i) for i, v in reversed(list(enumerate(values))) if v == v)
 
 
 def _draw_answers(
