@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -343,7 +344,11 @@ def _trained(
             model = DECODERS[name](z.shape[1], attribute, n_groups=n_groups, seed=seed + k)
         fit = (fold != k).nonzero().squeeze(1)
         aside, fit = fit[: len(fit) // 8], fit[len(fit) // 8 :]
-        late = _early_stopped(model, z, c, groups, fit, aside, max_steps) or late
+
+        def loss(model: SampledEstimator = model, aside: Tensor = aside) -> float:
+            return float(model.learning_loss(z[aside], c[aside], None if groups is None else groups[aside]))
+
+        late = _early_stopped(model, z, c, groups, fit, loss, max_steps) or late
         with torch.no_grad():
             parts = (fold == k).nonzero().squeeze(1).split(_EVALUATED)
             for rows in [p for p in parts if len(p) >= 50] or parts:  # a small rest would be noise beside the others
@@ -361,24 +366,29 @@ def _trained(
 
 
 def _early_stopped(
-    model: Any, z: Tensor, c: Tensor, groups: Tensor | None, fit: Tensor, aside: Tensor, max_steps: int
+    model: Any,
+    z: Tensor,
+    c: Tensor,
+    groups: Tensor | None,
+    fit: Tensor,
+    loss: Callable[[], float],
+    max_steps: int,
 ) -> bool:
-    """Train; keep the weights that did best on ``aside``. Returns whether they were the last ones."""
-
-    def part(rows: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        return z[rows], c[rows], None if groups is None else groups[rows]
-
+    """Train on the rows ``fit``; keep the weights of least ``loss``. Returns whether they were the last ones."""
+    pairs = z[fit], c[fit], None if groups is None else groups[fit]
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=1e-3, fused=True)
     best, state, at, done = math.inf, None, 0, 0
-    while done < max_steps and done - at < 400:
-        steps = min(50, max_steps - done)
-        model.update(*part(fit), optimizer, steps=steps, batch_size=256)
-        done += steps
+    while True:
         with torch.no_grad():
-            loss = float(model.learning_loss(*part(aside)))
-        if loss < best:
-            best, at = loss, done
+            now = loss()
+        if now < best:
+            best, at = now, done
             state = {key: value.clone() for key, value in nn.Module.state_dict(model).items() if key != "_extra_state"}
+        if done >= max_steps or done - at >= 400:
+            break
+        steps = min(50, max_steps - done)
+        model.update(*pairs, optimizer, steps=steps, batch_size=256)
+        done += steps
     if state is not None:
         model.load_state_dict(state, strict=False)
     return at == max_steps
@@ -412,24 +422,34 @@ def _gaussian(z: Tensor, c: Tensor, groups: Tensor | None) -> MIEstimate:
 def _donsker_varadhan(
     z: Tensor, c: Tensor, groups: Tensor | None, n_folds: int, max_steps: int, seed: int
 ) -> MIEstimate:
-    generator = torch.Generator().manual_seed(seed + 1)
     n_groups = 0 if groups is None else int(groups.max()) + 1
     # Invertible linear maps change no information, and a critic trains best on uncorrelated unit columns.
     z, c = _whitened(z), _whitened(c)
     fold = torch.arange(len(z)) % n_folds
-    values, variances = [], []
+    values, variances, late = [], [], False
     for k in range(n_folds):
         critic = DonskerVaradhan(z.shape[1], c.shape[1], hidden=(128, 128), n_groups=n_groups, seed=seed + k)
-        fit = (fold != k).nonzero().squeeze(1)
+        fit, held = (fold != k).nonzero().squeeze(1), (fold == k).nonzero().squeeze(1)
         aside, fit = fit[: len(fit) // 5], fit[len(fit) // 5 :]
-        _train(critic, z, c, groups, fit, aside, max_steps, generator)
-        held = (fold == k).nonzero().squeeze(1)
-        value, variance = _evaluate(critic, z[held], c[held], None if groups is None else groups[held])
+        for parameter in critic.critic.layers[-1].parameters():  # type: ignore[union-attr, index]  # of a JoinedCritic
+            nn.init.zeros_(parameter)  # a constant critic's bound is zero: what is worse than that is not kept
+
+        def loss(critic: DonskerVaradhan = critic, aside: Tensor = aside) -> float:
+            return -_evaluate(critic, z, c, groups, aside)[0]
+
+        late = _early_stopped(critic, z, c, groups, fit, loss, max_steps) or late
+        value, variance = _evaluate(critic, z, c, groups, held)
         values.append(value)
         variances.append(variance)
     stderr = (sum(variances) / n_folds**2) ** 0.5
     return MIEstimate(
-        sum(values) / n_folds, stderr, "DonskerVaradhan", "lower", len(z), assumption=DonskerVaradhan.assumption
+        sum(values) / n_folds,
+        stderr,
+        "DonskerVaradhan",
+        "lower",
+        len(z),
+        assumption=DonskerVaradhan.assumption,
+        alarms=_alarms(late, max_steps),
     )
 
 
@@ -443,52 +463,12 @@ def _whitened(values: Tensor) -> Tensor:
     return (centred @ (vectors[:, keep] / eigenvalues[keep].sqrt())).float()
 
 
-def _train(
-    critic: DonskerVaradhan,
-    z: Tensor,
-    c: Tensor,
-    groups: Tensor | None,
-    fit: Tensor,
-    aside: Tensor,
-    max_steps: int,
-    generator: torch.Generator,
-) -> None:
-    """Train with early stopping on ``aside``; the weights that did best there are kept."""
-    optimizer = torch.optim.AdamW(critic.parameters(), lr=2e-3, weight_decay=1e-3)
-    best, best_state, patience = 0.0, None, 0
-    critic.mean.copy_(z[fit].mean(0))
-    critic.variance.copy_(z[fit].var(0, unbiased=False))
-    initial = {k: v.clone() for k, v in critic.critic.state_dict().items()}
-    for step in range(max_steps):
-        rows = fit[torch.randint(len(fit), (min(512, len(fit)),), generator=generator)]
-        loss = -critic(z[rows], c[rows], None if groups is None else groups[rows])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        if step % 50 == 49:
-            value, _ = _evaluate(critic, z[aside], c[aside], None if groups is None else groups[aside])
-            if value > best:
-                best, patience = value, 0
-                best_state = {k: v.clone() for k, v in critic.critic.state_dict().items()}
-            else:
-                patience += 1
-                if patience >= 8:
-                    break
-    if best_state is None:  # never above zero: a constant critic, whose bound is zero, is the best one known
-        layers = critic.critic.layers
-        assert isinstance(layers, nn.Sequential)
-        last = layers[-1]
-        assert isinstance(last, nn.Linear)
-        critic.critic.load_state_dict(initial)
-        torch.nn.init.zeros_(last.weight)
-        torch.nn.init.zeros_(last.bias)
-    else:
-        critic.critic.load_state_dict(best_state)
-
-
 @torch.no_grad()
-def _evaluate(critic: DonskerVaradhan, z: Tensor, c: Tensor, groups: Tensor | None) -> tuple[float, float]:
-    """Value and its squared standard error, by the delta method over 16 permutations."""
+def _evaluate(
+    critic: DonskerVaradhan, z: Tensor, c: Tensor, groups: Tensor | None, rows: Tensor
+) -> tuple[float, float]:
+    """Value on these rows and its squared standard error, by the delta method over 16 permutations."""
+    z, c, groups = z[rows], c[rows], None if groups is None else groups[rows]
     n, rounds = len(z), 16
     joints, weights = torch.zeros(n, dtype=torch.float64), torch.zeros(n, dtype=torch.float64)
     for _ in range(rounds):

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..protocols import DataError
 from .comparison import comparison_table
+from .one_line import one_line_markdown
 
 __all__ = ["fill", "markdown_table"]
 
@@ -63,6 +64,8 @@ def markdown_table(document: Mapping[str, Any]) -> str:
         from .fit_time import fit_time_markdown
 
         return fit_time_markdown(document)
+    if document.get("table") == "one line":
+        return one_line_markdown(document)
     if "called_leaking" in document["summary"][0]:
         return _planted(document)
     if document.get("table") == "regret":
