@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -22,6 +21,8 @@ from midebias.methods import METHODS
 from midebias.protocols import DataError, InputError
 from midebias.training import TrainingRun
 
+from .conftest import labelled_images
+
 OPTIONS = [
     "--network", "lnl", "--epochs", "8", "--estimator", "donsker_varadhan", "--critic-steps", "2",
     "--checkpoint-every", "0",
@@ -30,15 +31,7 @@ OPTIONS = [
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Images of twelve pixels a side: what is tested does not hang on their size."""
-    rng = np.random.default_rng(0)
-    y, c = rng.integers(0, 3, 600), rng.integers(0, 3, 600)
-    x = rng.random((600, 12, 12, 3), dtype=np.float32)
-    x[:, :, :, 0] += y[:, None, None]
-    x[:, :, :, 1] += c[:, None, None]
-    path = tmp_path_factory.mktemp("data") / "small.npz"
-    np.savez(path, x=x, y=y, c=c)
-    return path
+    return labelled_images(tmp_path_factory.mktemp("data") / "small.npz", 600, 12)
 
 
 @pytest.fixture(scope="module")
