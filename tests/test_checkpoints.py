@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from midebias.benchmarks.image_data import ImageData, load_own
 from midebias.benchmarks.images import build_method
+from midebias.benchmarks.process import Interruptions
 from midebias.checkpoints import read_checkpoint, write_checkpoint
 from midebias.cli import run
 from midebias.methods import METHODS
@@ -177,6 +178,17 @@ def test_control_c_saves_the_state_and_exits_130(small: Path, tmp_path: Path) ->
     assert process.returncode == 130
     assert said.strip() == "midebias: interrupted"
     assert read_checkpoint(folder / "checkpoint.safetensors")["run"]["done_steps"] > before
+
+
+def test_a_signal_that_is_passed_on_is_no_second_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Interruptions() as interruptions:
+        for _ in range(2):
+            signal.raise_signal(signal.SIGINT)
+        assert interruptions.noted
+        later = time.monotonic() + 2
+        monkeypatch.setattr(time, "monotonic", lambda: later)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
 
 
 def test_a_resume_that_cannot_be_says_why(small: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -160,6 +160,9 @@ def test_alarms_are_said_and_kept(
 def test_what_the_machine_does_not_have_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    for bad in ({"accelerator": "tpu"}, {"precision": "16-mixed"}, {"devices": 0}, {"num_nodes": "two"}):
+        with pytest.raises(InputError, match=next(iter(bad))):
+            lightning_run.make_trainer(**bad)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="finds no GPU"):
         lightning_run.make_trainer(accelerator="gpu")
     for name, value in {"TORCHELASTIC_RUN_ID": "x", "LOCAL_WORLD_SIZE": "4", "WORLD_SIZE": "8"}.items():

@@ -18,6 +18,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 
+from ..arguments import checked
 from ..lightning import DebiasModule, MIMeter, SafeCheckpoints
 from ..methods import TrainStepMethod
 from ..networks import Classifier
@@ -31,6 +32,7 @@ from .process import Interruptions
 __all__ = ["make_trainer", "run_by_trainer"]
 
 
+@checked
 def make_trainer(
     *,
     accelerator: Literal["cpu", "gpu", "auto"] = "auto",
@@ -51,8 +53,15 @@ def make_trainer(
     Raises
     ------
     InputError
-        What the machine, or torchrun, does not have.
+        An argument that cannot be used; what the machine, or torchrun, does not have.
     """
+    if accelerator not in ("cpu", "gpu", "auto"):
+        raise InputError(f"accelerator must be 'cpu', 'gpu' or 'auto', got {accelerator!r}")
+    if precision not in (None, "32", "bf16-mixed"):
+        raise InputError(f"precision must be '32' or 'bf16-mixed', got {precision!r}")
+    for name, number in (("devices", devices), ("num_nodes", num_nodes)):
+        if number is not None and number < 1:
+            raise InputError(f"{name} must be at least 1, got {number}")
     device = _device_type(accelerator)
     devices, num_nodes = _processes(devices, num_nodes)
     several = devices * num_nodes > 1
@@ -333,8 +342,6 @@ def _fit(trainer: pl.Trainer, module: DebiasModule, run: TrainingRun, checkpoint
 
 def _device_type(accelerator: str) -> str:
     """Lightning's name of the kind of device."""
-    if accelerator not in ("cpu", "gpu", "auto"):
-        raise InputError(f"accelerator must be 'cpu', 'gpu' or 'auto', got {accelerator!r}")
     found = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if accelerator == "gpu" and found == "cpu":
         raise InputError("accelerator is 'gpu', but torch finds no GPU here")

@@ -84,17 +84,12 @@ class _Precision(StrEnum):
 TRAINER_OPTIONS = ("accelerator", "devices", "num_nodes", "precision")
 Accelerator = Annotated[
     _Accelerator | None,
-    typer.Option(help="Lightning's Trainer, on this. Any of these four options trains by it; without, on the CPU."),
+    typer.Option(help="This and the next three: any of them trains by Lightning's Trainer; images, mib or plain only."),
 ]
-Devices = Annotated[
-    int | None, typer.Option(min=1, help="Lightning's Trainer: processes of a node, which share each batch; 1.")
-]
-NumNodes = Annotated[
-    int | None, typer.Option(min=1, help="Lightning's Trainer: nodes; 1. torchrun knows both numbers by itself.")
-]
+Devices = Annotated[int | None, typer.Option(min=1, help="Processes of a node, which share each batch; 1.")]
+NumNodes = Annotated[int | None, typer.Option(min=1, help="Nodes; 1. torchrun knows both numbers by itself.")]
 Precision = Annotated[
-    _Precision | None,
-    typer.Option(help="Lightning's Trainer: of the network; bf16-mixed where that is fast. Information stays float32."),
+    _Precision | None, typer.Option(help="Of the network; bf16-mixed where that is fast. Information is in float32.")
 ]
 Only = Annotated[
     str | None, typer.Option(help="Run only these of its methods now, and leave the others for another time.")
