@@ -207,8 +207,8 @@ class TrainingRun:
 
         Pieces are contiguous, rank after rank. All ranks draw the same order.
         """
-        self._started = time.perf_counter()
         self.prepare()
+        self._started = time.perf_counter()
         at = self.done_steps % self.steps_per_epoch
         if at == 0:
             self._begin_epoch()
@@ -274,11 +274,15 @@ class TrainingRun:
         self._draws.load_state_dict(state["draws"])
 
     def prepare(self) -> None:
-        """Show the method the training set, once: done by the first step, and before a state is loaded."""
+        """Show the method the training set, once: done by the first step, and before a state is loaded.
+
+        To be called by those who load a method's state themselves, before they do.
+        """
         if not self._prepared:
-            self._prepared = True
+            self._prepared, started = True, time.perf_counter()
             self.method.prepare(self.data.levels, self.data.c, self.data.y)
             self._weights = self.method.sampling_weights(self.data.levels, self.data.y)
+            self.seconds += time.perf_counter() - started
 
     def _rows(self, at: int) -> Tensor:
         return self._order[at * self.batch_size : (at + 1) * self.batch_size]
