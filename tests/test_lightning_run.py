@@ -100,7 +100,7 @@ def test_the_trainer_ends_with_the_weights_of_the_loop(
 def test_bfloat16_is_that_of_the_loop(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "bfloat16_is_fast", lambda: True)
     data, ends = load_own(small, 0, limit=256), list[dict[str, Tensor]]()
-    given: dict[str, Any] = {"epochs": 2, "network": "lnl"}
+    given: dict[str, Any] = {"epochs": 1, "network": "lnl"}
     trainer = lightning_run.make_trainer(accelerator="cpu", precision="bf16-mixed")
     for outcome in (
         run_method("mib", data, **given),
@@ -191,7 +191,7 @@ def test_two_processes_follow_one_and_stop_together(tmp_path: Path) -> None:
     folder = the_folder(tmp_path / "two", process)
     time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=120)
     assert process.returncode == 130
     assert said == "midebias: interrupted\n"
     (book,) = (v for k, v in read_checkpoint(folder / "checkpoint.safetensors")["callbacks"].items() if "Book" in k)
@@ -199,6 +199,8 @@ def test_two_processes_follow_one_and_stop_together(tmp_path: Path) -> None:
     config = yaml.safe_load((folder / "config.yaml").read_text())
     (folder / "config.yaml").write_text(yaml.safe_dump(config | {"devices": 1, "max_steps": last}))
     assert run(["train", "--resume", str(folder)]) == 0
-    alone = run_method("mib", load_own(data, 0), epochs=99, max_steps=last).method.model.state_dict()
+    alone = run_method(
+        "mib", load_own(data, 0), epochs=99, max_steps=last, evaluate_every=last
+    ).method.model.state_dict()
     for name, value in load_file(folder / "model.safetensors").items():
         torch.testing.assert_close(value, alone[name], rtol=2e-3, atol=2e-4)
