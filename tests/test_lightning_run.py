@@ -199,8 +199,7 @@ def test_two_processes_follow_one_and_stop_together(tmp_path: Path) -> None:
     config = yaml.safe_load((folder / "config.yaml").read_text())
     (folder / "config.yaml").write_text(yaml.safe_dump(config | {"devices": 1, "max_steps": last}))
     assert run(["train", "--resume", str(folder)]) == 0
-    alone = run_method(
-        "mib", load_own(data, 0), epochs=99, max_steps=last, evaluate_every=last
-    ).method.model.state_dict()
+    outcome = run_method("mib", load_own(data, 0), epochs=99, max_steps=last, evaluate_every=last)
+    alone = outcome.method.model.state_dict()
     for name, value in load_file(folder / "model.safetensors").items():
         torch.testing.assert_close(value, alone[name], rtol=2e-3, atol=2e-4)
