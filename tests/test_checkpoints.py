@@ -9,18 +9,20 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from midebias.benchmarks.image_data import ImageData, load_own
 from midebias.benchmarks.images import build_method
+from midebias.benchmarks.process import Interruptions
 from midebias.checkpoints import read_checkpoint, write_checkpoint
 from midebias.cli import run
 from midebias.methods import METHODS
 from midebias.protocols import DataError, InputError
 from midebias.training import TrainingRun
+
+from .conftest import labelled_images
 
 OPTIONS = [
     "--network", "lnl", "--epochs", "8", "--estimator", "donsker_varadhan", "--critic-steps", "2",
@@ -30,15 +32,7 @@ OPTIONS = [
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Images of twelve pixels a side: what is tested does not hang on their size."""
-    rng = np.random.default_rng(0)
-    y, c = rng.integers(0, 3, 600), rng.integers(0, 3, 600)
-    x = rng.random((600, 12, 12, 3), dtype=np.float32)
-    x[:, :, :, 0] += y[:, None, None]
-    x[:, :, :, 1] += c[:, None, None]
-    path = tmp_path_factory.mktemp("data") / "small.npz"
-    np.savez(path, x=x, y=y, c=c)
-    return path
+    return labelled_images(tmp_path_factory.mktemp("data") / "small.npz", 600, 12)
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +178,17 @@ def test_control_c_saves_the_state_and_exits_130(small: Path, tmp_path: Path) ->
     assert process.returncode == 130
     assert said.strip() == "midebias: interrupted"
     assert read_checkpoint(folder / "checkpoint.safetensors")["run"]["done_steps"] > before
+
+
+def test_a_signal_that_is_passed_on_is_no_second_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Interruptions() as interruptions:
+        for _ in range(2):
+            signal.raise_signal(signal.SIGINT)
+        assert interruptions.noted
+        later = time.monotonic() + 2
+        monkeypatch.setattr(time, "monotonic", lambda: later)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
 
 
 def test_a_resume_that_cannot_be_says_why(small: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from midebias import FeatureMap, LogitAdjustment, MIPenalty, estimate_mi
 from midebias.attributes import Attribute, Attributes, Categorical, Continuous
+from midebias.benchmarks.images import build_method
 from midebias.networks import seeded
+from midebias.training import TensorData, evaluate
 from midebias.training_step import train_step
 
 from .conftest import generator
@@ -112,3 +114,15 @@ def test_the_other_device_refuses_what_a_gpu_does(monkeypatch: pytest.MonkeyPatc
                 refused()
         with pytest.raises(RuntimeError, match="generator"):
             torch.randn(3, generator=generator(0), device=DEVICE)
+
+
+def test_representations_come_back_to_where_the_images_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, c = torch.rand(40, 3, 8, 8, generator=generator(3)), torch.zeros(40, 1)
+    data = TensorData(x, torch.arange(40) % 3, c, c)
+    methods = [build_method("plain", network="lnl", precision="float32") for _ in range(2)]
+    here = evaluate(methods[0], data, batch_size=16)
+    with elsewhere(monkeypatch):
+        methods[1].model.to(DEVICE)
+        there = evaluate(methods[1], data, batch_size=16)
+    assert all(type(t) is Tensor for t in there)
+    assert all(torch.equal(a, b) for a, b in zip(here, there, strict=True))

@@ -192,6 +192,9 @@ def test_the_meter_tells_a_dead_penalty_and_why(tmp_path: Path) -> None:
         with pytest.warns(RuntimeWarning, match=word):
             trainer(tmp_path, max_steps=4, callbacks=[meter]).fit(module, SeededLoader(dataset(), n))
         assert len(meter.alarms) == 1
+        resumed = MIMeter(patience=3)
+        resumed.load_state_dict(meter.state_dict())
+        assert resumed.alarms == meter.alarms
         assert word in meter.alarms[0]
 
 

@@ -21,7 +21,15 @@ from .data_order import SeededLoader
 from .logit_adjustment import LogitAdjustment
 from .penalty import MIPenalty
 from .protocols import DataError, InputError
-from .training_step import Combination, ForwardPass, backward_pass, forward_pass, step_result
+from .training_step import (
+    Combination,
+    ForwardPass,
+    StepResult,
+    backward_pass,
+    forward_pass,
+    step_result,
+    without_autocast,
+)
 
 try:
     import lightning.pytorch as pl
@@ -56,6 +64,11 @@ class DebiasModule(pl.LightningModule):
     task_loss : callable, default cross-entropy
     optimizer : callable, optional
         Parameters -> optimiser; default is Adam at ``learning_rate``.
+
+    Attributes
+    ----------
+    last_step : StepResult or None
+        What the last training step did, on this rank's rows.
 
     Raises
     ------
@@ -104,6 +117,7 @@ class DebiasModule(pl.LightningModule):
         self.learning_rate, self.mi_weight, self.combine = learning_rate, mi_weight, combine
         self._task_loss, self._make_optimizer = task_loss, optimizer
         self._passed: tuple[ForwardPass, Tensor, Tensor] | None = None
+        self.last_step: StepResult | None = None
         # The penalty learns by itself, on the pairs of all ranks: DDP leaves it alone.
         parts = [(n, m) for n, m in (("penalty", penalty), ("adjustment", adjustment)) if m is not None]
         self._ddp_params_and_buffers_to_ignore = [
@@ -143,12 +157,13 @@ class DebiasModule(pl.LightningModule):
         """Task and penalty in one pass; called by the Trainer with the loss of `training_step`."""
         assert self._passed is not None
         (passed, y, c), self._passed = self._passed, None
-        with torch.autocast(loss.device.type, enabled=False):
+        with without_autocast(loss.device):
             backward_pass(
                 passed, self.penalty, y, c, combine=self.combine, mi_weight=self.mi_weight,
                 scale=1 / self.trainer.accumulate_grad_batches,
             )  # fmt: skip
         result = step_result(passed, self.penalty, y, combine=self.combine, mi_weight=self.mi_weight)
+        self.last_step = result
         self.log("train_loss", result.loss, batch_size=len(y))
         self.log("train_accuracy", result.correct / max(1, len(y)), batch_size=len(y))
         if self.penalty is not None:
@@ -232,6 +247,14 @@ class MIMeter(pl.Callback):
                 pl_module.log(f"mi_{k}", mi, batch_size=1)
                 pl_module.log(f"mi_used_{k}", health.used / total, batch_size=1)
                 pl_module.log(f"mi_multiplier_{k}", penalty.multipliers[k], batch_size=1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Alarms so far, and what they go by: a resumed fit raises none of them again."""
+        return {"alarms": list(self.alarms), "before": self._before}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from what `state_dict` saved."""
+        self.alarms, self._before = list(state_dict["alarms"]), dict(state_dict["before"])
 
     def _alarm(self, k: int, penalty: MIPenalty) -> None:
         now, before = vars(penalty.health[k]), self._before.get(k, {})

@@ -176,7 +176,7 @@ class TrainingRun:
         self._draws = _Draws(data, self.steps_per_epoch * self.batch_size, self.batch_size, seed + 7919)
         self._order = torch.empty(0, dtype=torch.long)
         self._window: list[tuple[float, float, tuple[float, ...]]] = []
-        self._epoch_started = 0.0
+        self._epoch_started, self._started = 0.0, 0.0
         self._prepared = False
         self._weights: Tensor | None = None
 
@@ -185,35 +185,57 @@ class TrainingRun:
         """Whether all steps are done."""
         return self.done_steps >= self.last_step
 
+    @property
+    def learning_rate(self) -> float:
+        """Of the next step."""
+        if not self.method.cosine:
+            return self.method.lr
+        rise = min(1.0, (self.done_steps + 1) / self.warmup)
+        return self.method.lr * rise * 0.5 * (1 + math.cos(math.pi * self.done_steps / self.total_steps))
+
     def advance(self, steps: int, *, on_step: Callable[[], None] | None = None) -> None:
-        """Do up to ``steps`` steps. Time spent here adds to ``seconds``; an ended epoch adds to ``records``."""
-        started = time.perf_counter()
-        self._prepare()
-        expect = getattr(self.data, "expect", None)
+        """Do up to ``steps`` steps. Time spent in them adds to ``seconds``; an ended epoch adds to ``records``."""
         self.method.model.train()
         for _ in range(min(steps, self.last_step - self.done_steps)):
-            at = self.done_steps % self.steps_per_epoch
-            if at == 0:
-                self._begin_epoch(started)
-            batch = self.data.batch(self._rows(at))
-            if expect is not None and at + 1 < self.steps_per_epoch:
-                expect(self._rows(at + 1))
-            result = self.method.step(batch, self._draws.batch, self._lr())
-            self.done_steps += 1
-            self._window.append((result.loss, result.correct / len(batch), result.mi))
-            self._untraced.append(result)
-            now = self.seconds + time.perf_counter() - started
-            ended = at + 1 == self.steps_per_epoch or self.finished
-            if ended or self.done_steps % max(1, self.total_steps // 50) == 0:
-                self._end_window(now)
+            batch = self.begin_step()
+            self.end_step(self.method.step(batch, self._draws.batch, self.learning_rate))
             if on_step is not None:
                 on_step()
-            if ended:
-                self._end_epoch(now)
-        self.seconds += time.perf_counter() - started
+
+    def begin_step(self, rank: int = 0, world_size: int = 1) -> Batch:
+        """The next step's batch, or this rank's piece of it: for those who take the step themselves.
+
+        Pieces are contiguous, rank after rank. All ranks draw the same order.
+        """
+        self.prepare()
+        self._started = time.perf_counter()
+        at = self.done_steps % self.steps_per_epoch
+        if at == 0:
+            self._begin_epoch()
+        batch = self.data.batch(self._rows(at).tensor_split(world_size)[rank])
+        expect = getattr(self.data, "expect", None)
+        if expect is not None and at + 1 < self.steps_per_epoch:
+            expect(self._rows(at + 1).tensor_split(world_size)[rank])
+        return batch
+
+    def end_step(self, result: StepResult) -> None:
+        """Take note of what the step on the batch of `begin_step` did."""
+        self.done_steps += 1
+        self.seconds += time.perf_counter() - self._started
+        self._window.append((result.loss, result.correct / self.batch_size, result.mi))
+        self._untraced.append(result)
+        ended = self.done_steps % self.steps_per_epoch == 0 or self.finished
+        if ended or self.done_steps % max(1, self.total_steps // 50) == 0:
+            self._end_window()
+        if ended:
+            self._end_epoch()
 
     def state_dict(self) -> dict[str, Any]:
         """All that a run needs to go on, between two calls of `advance` or in its ``on_step``."""
+        return {**self.progress(), "method": self.method.state_dict()}
+
+    def progress(self) -> dict[str, Any]:
+        """The state without the method's, where somebody else keeps that."""
         return {
             "steps": (self.batch_size, self.steps_per_epoch, self.total_steps),
             "done_steps": self.done_steps,
@@ -226,11 +248,10 @@ class TrainingRun:
             "order": self._order,
             "generator": self._generator.get_state(),
             "draws": self._draws.state_dict(),
-            "method": self.method.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` saved, in a run made with the same arguments on the same data.
+        """Go on from what `state_dict` or `progress` saved, in a run made with the same arguments on the same data.
 
         Raises
         ------
@@ -240,8 +261,9 @@ class TrainingRun:
         mine = (self.batch_size, self.steps_per_epoch, self.total_steps)
         if tuple(state["steps"]) != mine:
             raise InputError(f"the state is that of another run: batch size and steps {state['steps']}, not {mine}")
-        self._prepare()
-        self.method.load_state_dict(state["method"])
+        self.prepare()
+        if "method" in state:
+            self.method.load_state_dict(state["method"])
         self.done_steps, self.seconds = int(state["done_steps"]), float(state["seconds"])
         self.records = [EpochRecord(**r) for r in state["records"]]
         self.trace = [TracePoint(**t) for t in state["trace"]]
@@ -251,17 +273,22 @@ class TrainingRun:
         self._generator.set_state(state["generator"])
         self._draws.load_state_dict(state["draws"])
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
+        """Show the method the training set, once: done by the first step, and before a state is loaded.
+
+        To be called by those who load a method's state themselves, before they do.
+        """
         if not self._prepared:
-            self._prepared = True
+            self._prepared, started = True, time.perf_counter()
             self.method.prepare(self.data.levels, self.data.c, self.data.y)
             self._weights = self.method.sampling_weights(self.data.levels, self.data.y)
+            self.seconds += time.perf_counter() - started
 
     def _rows(self, at: int) -> Tensor:
         return self._order[at * self.batch_size : (at + 1) * self.batch_size]
 
-    def _begin_epoch(self, started: float) -> None:
-        self._epoch_started = self.seconds + time.perf_counter() - started
+    def _begin_epoch(self) -> None:
+        self._epoch_started = self.seconds + time.perf_counter() - self._started
         self._window = []
         self._order = self._drawn()
         order = torch.randperm(len(self.data), generator=self._generator)
@@ -275,13 +302,13 @@ class TrainingRun:
             return torch.randperm(n, generator=self._generator)
         return torch.multinomial(self._weights.cpu().double(), n, replacement=True, generator=self._generator)
 
-    def _end_window(self, now: float) -> None:
+    def _end_window(self) -> None:
         results, self._untraced = self._untraced, []
         n = len(results)
         self.trace.append(
             TracePoint(
                 step=self.done_steps,
-                seconds=now,
+                seconds=self.seconds,
                 loss=sum(r.loss for r in results) / n,
                 train_accuracy=sum(r.correct for r in results) / (n * self.batch_size),
                 mi=_means([r.mi for r in results]),
@@ -289,7 +316,7 @@ class TrainingRun:
             )
         )
 
-    def _end_epoch(self, now: float) -> None:
+    def _end_epoch(self) -> None:
         tail = self._window[-max(1, len(self._window) // 10) :]
         self.records.append(
             EpochRecord(
@@ -298,15 +325,9 @@ class TrainingRun:
                 loss=sum(t[0] for t in tail) / len(tail),
                 train_accuracy=sum(t[1] for t in tail) / len(tail),
                 mi=_means([t[2] for t in tail]),
-                seconds=now - self._epoch_started,
+                seconds=self.seconds - self._epoch_started,
             )
         )
-
-    def _lr(self) -> float:
-        if not self.method.cosine:
-            return self.method.lr
-        rise = min(1.0, (self.done_steps + 1) / self.warmup)
-        return self.method.lr * rise * 0.5 * (1 + math.cos(math.pi * self.done_steps / self.total_steps))
 
 
 class _Draws:

@@ -9,13 +9,23 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.amp import is_autocast_available
 
 from .arguments import check_kind
 from .logit_adjustment import LogitAdjustment
 from .penalty import MIPenalty
 from .protocols import InputError
 
-__all__ = ["Combination", "ForwardPass", "StepResult", "backward_pass", "forward_pass", "train_step"]
+__all__ = [
+    "Combination",
+    "ForwardPass",
+    "StepResult",
+    "backward_pass",
+    "forward_pass",
+    "step_result",
+    "train_step",
+    "without_autocast",
+]
 
 Combination = Literal["added", "balanced"]
 Encoder = Callable[[Tensor], Tensor | Sequence[Tensor]]
@@ -69,9 +79,14 @@ def forward_pass(
         representations = (encoded,) if isinstance(encoded, Tensor) else tuple(encoded)
         logits = head(representations[-1])
     logits = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
-    return ForwardPass(
-        representations, logits, task_loss(logits if adjustment is None else adjustment(logits, c, y), y)
-    )
+    with without_autocast(logits.device):
+        adjusted = logits if adjustment is None else adjustment(logits, c, y)
+        return ForwardPass(representations, logits, task_loss(adjusted, y))
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Context for losses and information, which are computed in float32 whatever a trainer does around the step."""
+    return torch.autocast(device.type, enabled=False) if is_autocast_available(device.type) else nullcontext()
 
 
 def backward_pass(

@@ -208,7 +208,8 @@ def _nothing_long() -> Iterator[None]:
         for place in (
             "midebias.cli.demo.load_colored_mnist", "midebias.cli.reproduce.run_comparison",
             "midebias.cli.faces.run_faces", "midebias.benchmarks.comparison.Comparison.run",
-            "midebias.cli.train.run_method", "midebias.cli.sweep._tried",
+            "midebias.cli.train.run_method", "midebias.benchmarks.lightning_run.run_by_trainer",
+            "midebias.cli.sweep._tried",
             "midebias.benchmarks.image_data.load_colored_mnist",
             "midebias.benchmarks.image_data.load_biased_mnist", "midebias.cli.reproduce.reproduce_estimators",
             "midebias.cli.reproduce.resume_estimators", "midebias.cli.fairness.reproduce_fairness",

@@ -17,6 +17,7 @@ from ..estimation import estimate_mi
 from ..leakage import ProbeResult, probe
 from ..logit_adjustment import LogitAdjustment
 from ..methods import METHODS, Method, Problem
+from ..methods.interface import Precision
 from ..networks import NETWORKS, Classifier, seeded
 from ..protocols import DataError, InputError
 from ..training import TrainingRun, bfloat16_is_fast, evaluate
@@ -28,6 +29,9 @@ __all__ = [
     "Network",
     "Outcome",
     "build_method",
+    "evaluated",
+    "method_for",
+    "outcome_of",
     "parse_method",
     "run_method",
 ]
@@ -76,11 +80,13 @@ def build_method(
     seed: int = 0,
     network: str = "paper",
     channels: int = 3,
+    precision: Precision | None = None,
     **options: Any,
 ) -> Method:
     """A method with a digit network, weights drawn from ``seed``.
 
-    bfloat16 is used where the hardware multiplies it natively, for every method but the reference recipe.
+    Where no ``precision`` is given, bfloat16 is used where the hardware multiplies it natively, for every method but
+    the reference recipe.
     """
     if name not in METHODS:
         raise InputError(f"method must be one of {', '.join(METHODS)}, got {name!r}")
@@ -90,15 +96,16 @@ def build_method(
     with seeded(seed):
         model: Classifier = NETWORKS[network](channels=channels, n_classes=n_classes)
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    precision = "bfloat16" if bfloat16_is_fast() else "float32"
-    return METHODS[name](model, problem, precision=precision, seed=seed, **options)  # type: ignore[arg-type]
+    precision = precision or ("bfloat16" if bfloat16_is_fast() else "float32")
+    return METHODS[name](model, problem, precision=precision, seed=seed, **options)
 
 
 @dataclass
 class Outcome:
     """What came out: the table's row, accuracy and training over time, and the network's answers to the test images.
 
-    ``exchanged`` is accuracy with the attribute exchanged, of held-out biased images.
+    ``exchanged`` is accuracy with the attribute exchanged, of held-out biased images; ``alarms`` are those of
+    `MIMeter`, where there was one.
     """
 
     row: dict[str, Any]
@@ -108,6 +115,7 @@ class Outcome:
     probe: ProbeResult
     method: Method = field(repr=False)
     exchanged: ExchangedAccuracy | None = None
+    alarms: tuple[str, ...] | None = None
 
 
 def run_method(
@@ -155,12 +163,8 @@ def run_method(
         are independent; ``row["conflicting_accuracy"]`` is over test images whose attribute is another class's, where
         attribute and label have the same names; seconds are those of training.
     """
-    channels, *pixels = data.train.image_shape
-    method = build_method(name, data.problem, seed=seed, network=network, channels=channels, **dict(options or {}))
-    if network == "paper" and pixels != [28, 28]:
-        raise InputError(f"network 'paper' takes 28x28 images, got {tuple(pixels)}; use 'lnl'")
+    method = method_for(name, data, seed=seed, network=network, options=options)
     run = TrainingRun(method, data.train, epochs=epochs, batch_size=batch_size, seed=seed, max_steps=max_steps)
-    test = data.test
     history: list[dict[str, Any]] = []
     kept = None if checkpoint is None else _Checkpoint(checkpoint, run, history, every=checkpoint_every)
     every = evaluate_every or run.steps_per_epoch
@@ -170,27 +174,59 @@ def run_method(
             run.advance(due - run.done_steps, on_step=on_step)
         else:
             kept.advance(due - run.done_steps, on_step=on_step)
-        z, logits = evaluate(method, test)
-        entry: dict[str, Any] = {
-            "method": name,
-            "step": run.done_steps,
-            "epoch": run.done_steps / run.steps_per_epoch,
-            "seconds": run.seconds,
-            "test_accuracy": _accuracy(logits, test.y),
-        }
-        if run.records:
-            last = run.records[-1]
-            entry |= {"loss": last.loss, "mi_estimates": list(last.mi)}
-        history.append(entry)
+        history.append(evaluated(run, data))
         if on_evaluation is not None:
-            on_evaluation(entry)
+            on_evaluation(history[-1])
+    return outcome_of(run, data, history, network=network, seed=seed)
+
+
+def method_for(
+    name: str,
+    data: ImageData,
+    *,
+    seed: int,
+    network: str,
+    options: Mapping[str, Any] | None = None,
+    precision: Precision | None = None,
+) -> Method:
+    """`build_method` for the images of a data set. Raises `InputError` when they do not fit the network."""
+    channels, *pixels = data.train.image_shape
+    method = build_method(
+        name, data.problem, seed=seed, network=network, channels=channels, precision=precision, **dict(options or {})
+    )
+    if network == "paper" and pixels != [28, 28]:
+        raise InputError(f"network 'paper' takes 28x28 images, got {tuple(pixels)}; use 'lnl'")
+    return method
+
+
+def evaluated(run: TrainingRun, data: ImageData) -> dict[str, Any]:
+    """An entry of the history: how the network of a run stands on the test images."""
+    _, logits = evaluate(run.method, data.test)
+    entry: dict[str, Any] = {
+        "method": run.method.name,
+        "step": run.done_steps,
+        "epoch": run.done_steps / run.steps_per_epoch,
+        "seconds": run.seconds,
+        "test_accuracy": _accuracy(logits, data.test.y),
+    }
+    if run.records:
+        last = run.records[-1]
+        entry |= {"loss": last.loss, "mi_estimates": list(last.mi)}
+    return entry
+
+
+def outcome_of(
+    run: TrainingRun, data: ImageData, history: list[dict[str, Any]], *, network: str, seed: int, device: str = "cpu"
+) -> Outcome:
+    """What came out of a run that has ended: tested, and probed for the attribute. ``device`` is where it trained."""
+    method, test = run.method, data.test
     z, logits = evaluate(method, test)
     _, train_logits = evaluate(method, data.train, first=10_000)
     result = probe(z, data.attribute_classes, random_state=seed)
     done = run.done_steps / run.steps_per_epoch
     row = {
         "dataset": data.dataset,
-        "method": name,
+        "method": method.name,
         "setting": data.setting,
         "network": network,
         "seed": seed,
@@ -206,7 +242,7 @@ def run_method(
         "chance": result.chance,
         "seconds": run.seconds,
         "seconds_per_epoch": run.seconds / done,
-        "peak_memory_mb": peak_memory_mb(),
+        "peak_memory_mb": peak_memory_mb(device),
         "threads": torch.get_num_threads(),
     }
     exchanged = None

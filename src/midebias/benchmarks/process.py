@@ -6,6 +6,7 @@ import ctypes
 import signal
 import sys
 import threading
+import time
 from types import FrameType
 from typing import Any
 
@@ -49,6 +50,7 @@ def peak_memory_mb(device: str = "cpu") -> float:
 class Interruptions:
     """Context in which Ctrl-C and SIGTERM are noted, to be obeyed between two steps; the second time at once.
 
+    Within a second of the first it is no second time: torchrun passes on what its processes were told already.
     Outside the main thread, which alone is told of signals, it does nothing.
 
     Attributes
@@ -57,7 +59,7 @@ class Interruptions:
     """
 
     def __init__(self) -> None:
-        self.noted = False
+        self.noted, self._noted_at = False, 0.0
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interruptions:
@@ -70,6 +72,7 @@ class Interruptions:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.noted:
+        if not self.noted:
+            self.noted, self._noted_at = True, time.monotonic()
+        elif time.monotonic() > self._noted_at + 1:
             raise KeyboardInterrupt
-        self.noted = True

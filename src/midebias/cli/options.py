@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,21 @@ import yaml
 
 from ..protocols import InputError
 
-__all__ = ["Config", "ImageSize", "Jobs", "Only", "OutputDir", "PaletteFile", "Resume", "numbers"]
+__all__ = [
+    "TRAINER_OPTIONS",
+    "Accelerator",
+    "Config",
+    "Devices",
+    "ImageSize",
+    "Jobs",
+    "NumNodes",
+    "Only",
+    "OutputDir",
+    "PaletteFile",
+    "Precision",
+    "Resume",
+    "numbers",
+]
 
 
 def _from_file(context: typer.Context, path: Path | None) -> Path | None:
@@ -51,6 +66,30 @@ PaletteFile = Annotated[
 ]
 ImageSize = Annotated[
     int | None, typer.Option(min=1, help="Scale images to so many pixels a side. Folders of images only.")
+]
+
+
+class _Accelerator(StrEnum):
+    cpu = "cpu"
+    gpu = "gpu"
+    auto = "auto"
+
+
+class _Precision(StrEnum):
+    full = "32"
+    bf16_mixed = "bf16-mixed"
+
+
+# Any of them given: training is by Lightning's Trainer.
+TRAINER_OPTIONS = ("accelerator", "devices", "num_nodes", "precision")
+Accelerator = Annotated[
+    _Accelerator | None,
+    typer.Option(help="This and the next three: any of them trains by Lightning's Trainer; images, mib or plain only."),
+]
+Devices = Annotated[int | None, typer.Option(min=1, help="Processes of a node, which share each batch; 1.")]
+NumNodes = Annotated[int | None, typer.Option(min=1, help="Nodes; 1. torchrun knows both numbers by itself.")]
+Precision = Annotated[
+    _Precision | None, typer.Option(help="Of the network; bf16-mixed where that is fast. Information is in float32.")
 ]
 Only = Annotated[
     str | None, typer.Option(help="Run only these of its methods now, and leave the others for another time.")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,17 +15,27 @@ import yaml
 from safetensors.torch import save
 
 from ..benchmarks.image_data import load
-from ..benchmarks.images import Network, run_method
+from ..benchmarks.images import Network, Outcome, run_method
 from ..benchmarks.results import metrics, new_run_folder, results_document, write_json, write_metrics
 from ..checkpoints import write_atomically
 from ..datasets import read_palette
 from ..html_report import write_html_report
-from ..methods import METHODS
+from ..methods import METHODS, TrainStepMethod
 from ..protocols import DataError, InputError
 from ..report import draw_training
 from ..run_pages import trained
 from .console import bars, console, show_table
-from .options import Config, ImageSize, OutputDir, PaletteFile
+from .options import (
+    TRAINER_OPTIONS,
+    Accelerator,
+    Config,
+    Devices,
+    ImageSize,
+    NumNodes,
+    OutputDir,
+    PaletteFile,
+    Precision,
+)
 from .table import is_table, train_table
 
 __all__ = ["train"]
@@ -102,6 +114,10 @@ def train(
         typer.Option(help="Budget in nats: how much may leak; the weight finds itself. Tables, or mib on images."),
     ] = None,
     output_dir: OutputDir = Path("runs"),
+    accelerator: Accelerator = None,
+    devices: Devices = None,
+    num_nodes: NumNodes = None,
+    precision: Precision = None,
 ) -> None:
     """Train one method and report what its representation still knows of the attribute.
 
@@ -114,12 +130,15 @@ def train(
         return
     if dataset is None:
         raise InputError("name a data set, or a run folder with --resume")
+    given = (accelerator and str(accelerator), devices, num_nodes, precision and str(precision))
+    by_trainer = {k: v for k, v in zip(TRAINER_OPTIONS, given, strict=True) if v is not None}
     if is_table(dataset):
         of_images: dict[str, Any] = {
             "variance": variance, "rho": rho, "estimator": estimator, "critic-steps": critic_steps,
             "rebalance": rebalance, "palette": palette, "image-size": image_size, "limit": limit,
             "max-steps": max_steps, "method": None if method == _OURS else method,
             "network": None if network == Network.paper else network,
+            **{k.replace("_", "-"): v for k, v in by_trainer.items()},
         }  # fmt: skip
         for option, value in of_images.items():
             if value is not None:
@@ -135,6 +154,10 @@ def train(
     epochs = 5 if epochs is None else epochs
     if max_mi is not None and not 0 < max_mi < math.inf:
         raise InputError(f"--max-mi must be a positive number of nats, got {max_mi}")
+    known = [name for name, kind in METHODS.items() if issubclass(kind, TrainStepMethod)]
+    if by_trainer and str(method) not in known:
+        option = next(iter(by_trainer)).replace("_", "-")
+        raise InputError(f"--{option} applies to --method {', '.join(known)} only, and not to {method}")
     options = _options(method, mi_weight, max_mi, criterion, estimator, critic_steps, rebalance)
     if variance is not None and dataset != "colored-mnist":
         raise InputError("--variance applies to colored-mnist only")
@@ -146,12 +169,40 @@ def train(
         "palette": None if palette is None else str(palette), "image_size": image_size,
         "label": label, "attribute": attribute,
         "epochs": epochs, "seed": seed, "limit": limit, "max_steps": max_steps, "checkpoint_every": checkpoint_every,
+        **by_trainer,
     }  # fmt: skip
     _run(resolved, output_dir=output_dir)
 
 
 def _run(resolved: dict[str, Any], *, folder: Path | None = None, output_dir: Path = Path("runs")) -> None:
     """Train as resolved, into a new run folder or on in one that is there."""
+    by_trainer = {k: resolved[k] for k in TRAINER_OPTIONS if k in resolved}
+    if not by_trainer:
+        _train(resolved, run_method, folder=folder, output_dir=output_dir)
+        return
+    try:
+        from .. import lightning  # noqa: F401 - which says what to install
+        from ..benchmarks.lightning_run import make_trainer, run_by_trainer
+    except ImportError as error:
+        raise InputError(str(error)) from None
+    trainer = make_trainer(**by_trainer)
+    run = partial(run_by_trainer, trainer=trainer, on_alarm=lambda alarm: console.print(alarm, soft_wrap=True))
+    if trainer.is_global_zero:
+        _train(resolved, run, folder=folder, output_dir=output_dir)
+        return
+    console.quiet = True
+    try:
+        _train(resolved, run, folder=folder, output_dir=None)
+    except (InputError, DataError):
+        raise SystemExit(2) from None  # the first rank says why
+    except KeyboardInterrupt:
+        raise SystemExit(0) from None  # as agreed; another status would make the Trainer kill the first rank
+
+
+def _train(
+    resolved: dict[str, Any], run: Callable[..., Outcome | None], *, folder: Path | None, output_dir: Path | None
+) -> None:
+    """Load, train by ``run`` and report; where there is no ``output_dir``, and no outcome, leave that to another."""
     method, seed, epochs, max_steps = (resolved[k] for k in ("method", "seed", "epochs", "max_steps"))
     data = load(
         resolved["dataset"],
@@ -163,10 +214,10 @@ def _run(resolved: dict[str, Any], *, folder: Path | None = None, output_dir: Pa
         label=resolved["label"],
         attribute=resolved["attribute"],
     )
-    if folder is None:
+    if folder is None and output_dir is not None:
         folder = new_run_folder(output_dir, f"train-{data.dataset}-{method}")
         (folder / "config.yaml").write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
-    elif (folder / "results.json").exists():
+    elif folder is not None and (folder / "results.json").exists():
         console.print(f"{folder} is finished: nothing to do", soft_wrap=True)
         return
     console.print(
@@ -176,12 +227,14 @@ def _run(resolved: dict[str, Any], *, folder: Path | None = None, output_dir: Pa
     with bars() as shown:
         steps = epochs * (len(data.train) // METHODS[method].batch_size)
         shown.start(method, min(steps, max_steps or steps))
-        outcome = run_method(
+        outcome = run(
             method, data, epochs=epochs, seed=seed, network=resolved["network"], max_steps=max_steps,
             options={k: resolved[k] for k in _METHOD_OPTIONS if k in resolved},
             on_step=shown.step, on_evaluation=shown.evaluation,
-            checkpoint=folder / _CHECKPOINT, checkpoint_every=resolved["checkpoint_every"],
+            checkpoint=folder and folder / _CHECKPOINT, checkpoint_every=resolved["checkpoint_every"],
         )  # fmt: skip
+    if outcome is None or folder is None:
+        return
     weights = {k: v.contiguous() for k, v in outcome.method.model.state_dict().items()}
     write_atomically(folder / "model.safetensors", save(weights))
     write_metrics(folder / "metrics.csv", metrics(outcome.trace, outcome.history))
@@ -190,7 +243,8 @@ def _run(resolved: dict[str, Any], *, folder: Path | None = None, output_dir: Pa
         [resolved["dataset"], *(f"--{k.replace('_', '-')} {v}" for k, v in resolved.items()
                          if k not in ("command", "dataset", "checkpoint_every") and v is not None)]
     )  # fmt: skip
-    write_json(folder / "results.json", results_document(command, seed, [outcome.row], history=outcome.history))
+    more = {} if outcome.alarms is None else {"alarms": outcome.alarms}
+    write_json(folder / "results.json", results_document(command, seed, [outcome.row], history=outcome.history, **more))
     row = outcome.row
     verdict = (
         f"{method} reaches {row['test_accuracy']:.3f} on the test; a fresh probe reads the attribute with accuracy "

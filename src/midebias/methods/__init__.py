@@ -8,7 +8,7 @@ from .gradient_reversal import GradientReversal
 from .gray import Gray
 from .group_dro import GroupDRO
 from .hsic import HSIC
-from .interface import Batch, Draw, Method, Problem, StepResult
+from .interface import Batch, Draw, Method, Problem, StepResult, TrainStepMethod
 from .learning_not_to_learn import LearningNotToLearn
 from .mutual_information import MutualInformation
 from .plain import Plain
@@ -51,4 +51,5 @@ __all__ = [
     "Problem",
     "Reference",
     "StepResult",
+    "TrainStepMethod",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -12,11 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from ..attributes import Attribute, Continuous
+from ..logit_adjustment import LogitAdjustment
 from ..networks import Classifier
+from ..penalty import MIPenalty
 from ..protocols import InputError
-from ..training_step import StepResult
+from ..training_step import Combination, StepResult, train_step
 
-__all__ = ["Batch", "Draw", "Method", "Precision", "Problem", "SingleLoss", "StepResult"]
+__all__ = ["Batch", "Draw", "Method", "Precision", "Problem", "SingleLoss", "StepResult", "TrainStepMethod"]
 
 Precision = Literal["float32", "bfloat16"]
 _PLAIN = (Tensor, bool, int, float)
@@ -100,8 +102,9 @@ class Method(ABC):
 
     def autocast(self) -> AbstractContextManager[object]:
         """Context for the network's forward pass."""
-        device = next(self.model.parameters()).device.type
-        return torch.autocast(device, torch.bfloat16, enabled=self.precision == "bfloat16")
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(next(self.model.parameters()).device.type, torch.bfloat16)
 
     def prepare(self, levels: Tensor, c: Tensor, y: Tensor) -> None:  # noqa: B027 - optional
         """Look once at the attribute and label of the whole training set; by default, do not."""
@@ -119,11 +122,11 @@ class Method(ABC):
 
     @torch.no_grad()
     def representations(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """z (n, dim) and logits (n, n_classes), both float32."""
+        """z (n, dim) and logits (n, n_classes), both float32 and where x is, wherever the model is."""
         with self.autocast():
-            z = self.model.depths(x)[-1]
+            z = self.model.depths(x.to(next(self.model.parameters()).device))[-1]
             logits = self.model.head(z)
-        return z.float(), logits.float()
+        return z.float().to(x.device), logits.float().to(x.device)
 
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed run needs: modules, optimisers, generators, and whatever numbers a step changes."""
@@ -199,3 +202,38 @@ class SingleLoss(Method):
         objective.backward()
         self.optimizer.step()
         return StepResult(float(loss.detach()), int((logits.argmax(1) == batch.y).sum()), self.estimates)
+
+
+class TrainStepMethod(Method):
+    """A method whose step is `train_step`, which Lightning's Trainer takes as well as the training loop.
+
+    Attributes
+    ----------
+    penalty : MIPenalty or None
+    adjustment : LogitAdjustment or None
+    combine : {"added", "balanced"}
+    max_grad_norm : float or None
+        See `train_step`.
+    """
+
+    penalty: MIPenalty | None = None
+    adjustment: LogitAdjustment | None = None
+    combine: ClassVar[Combination] = "added"
+    max_grad_norm: ClassVar[float | None] = None
+
+    def step(self, batch: Batch, draw: Draw, lr: float) -> StepResult:
+        """See `Method.step`."""
+        self.set_lr(lr)
+        return train_step(
+            self.model.depths,
+            self.model.head,
+            self.penalty,
+            self.optimizer,
+            batch.x,
+            batch.y,
+            batch.c,
+            combine=self.combine,
+            adjustment=self.adjustment,
+            autocast=self.autocast(),
+            max_grad_norm=self.max_grad_norm,
+        )

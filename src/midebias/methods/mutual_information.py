@@ -14,13 +14,13 @@ from ..logit_adjustment import LogitAdjustment
 from ..networks import Classifier
 from ..penalty import MIPenalty
 from ..protocols import Criterion
-from ..training_step import StepResult, train_step
-from .interface import Batch, Draw, Method, Precision, Problem
+from ..training_step import Combination
+from .interface import Precision, Problem, TrainStepMethod
 
 __all__ = ["MutualInformation"]
 
 
-class MutualInformation(Method):
+class MutualInformation(TrainStepMethod):
     """Task adjusted by what c says of y, penalty I(Z;C|Y) at every depth of the model.
 
     The gradients of task and penalty go through the encoder in one backward pass.
@@ -47,6 +47,10 @@ class MutualInformation(Method):
     """
 
     name: ClassVar[str] = "mib"
+    combine: ClassVar[Combination] = "balanced"
+    max_grad_norm: ClassVar[float | None] = 10.0
+    penalty: MIPenalty
+    adjustment: LogitAdjustment
 
     def __init__(
         self,
@@ -90,20 +94,3 @@ class MutualInformation(Method):
     def sampling_weights(self, levels: Tensor, y: Tensor) -> Tensor | None:
         """See `Method.sampling_weights`."""
         return self._weights
-
-    def step(self, batch: Batch, draw: Draw, lr: float) -> StepResult:
-        """See `Method.step`."""
-        self.set_lr(lr)
-        return train_step(
-            self.model.depths,
-            self.model.head,
-            self.penalty,
-            self.optimizer,
-            batch.x,
-            batch.y,
-            batch.c,
-            combine="balanced",
-            adjustment=self.adjustment,
-            autocast=self.autocast(),
-            max_grad_norm=10.0,
-        )
