@@ -12,6 +12,7 @@ from torch import Tensor
 from midebias import MIPenalty, estimate_mi
 from midebias.attributes import Attributes, Categorical, Continuous
 from midebias.estimators import CLUB, NWJ, SMILE, BarberAgakov, DonskerVaradhan, GaussianMI, InfoNCE, JensenShannon
+from midebias.estimators.learned_gaussian import LearnedGaussianMI
 from midebias.log_determinant import gaussian_information, wilks_bias
 from midebias.marginals import center_within
 from midebias.protocols import InputError, TooFewSamples
@@ -491,3 +492,23 @@ def _assert_one_update_follows_autograd(build, z: Tensor, c: Tensor, groups: Ten
     assert torch.equal(ends[0], ends[1])
     assert torch.allclose(ends[0], ends[2], atol=2e-6)
     assert not torch.allclose(ends[0], torch.cat([p.detach().flatten() for p in build().parameters()]), atol=1e-4)
+
+
+@pytest.mark.parametrize("degree", [1, 2])
+@pytest.mark.parametrize("conditional", [False, True])
+def test_updates_of_learned_features_are_those_of_their_loss(degree: Any, conditional: bool) -> None:
+    g = generator(3)
+    by_hand, by_autograd = (LearnedGaussianMI(6, 2, attribute_degree=degree, seed=1) for _ in range(2))
+    first, second = (torch.optim.Adam(m.parameters(), lr=0.01) for m in (by_hand, by_autograd))
+    for _ in range(3):
+        z = torch.randn(200, 6, generator=g)
+        c = z[:, :2] + torch.randn(200, 2, generator=g)
+        groups = torch.randint(3, (200,), generator=g) if conditional else None
+        found = by_hand.update(z, c, groups, first)
+        loss = by_autograd.learning_loss(z, c, groups)
+        second.zero_grad()
+        loss.backward()
+        second.step()
+        assert found == pytest.approx(float(loss.detach()), rel=1e-5)
+    for p, q in zip(by_hand.state_dict().values(), by_autograd.state_dict().values(), strict=True):
+        assert torch.allclose(p, q, atol=1e-5)

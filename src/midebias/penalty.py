@@ -503,7 +503,11 @@ class MIPenalty(nn.Module):
         for _ in range(steps):
             rows = torch.randint(len(z), (size,), generator=self._generator).to(z.device)
             inside = groups[rows] if groups is not None and self.criterion == "separation" else None
-            loss = estimator.learning_loss(z[rows], self.attribute.encode(c[rows])[0].to(z), inside)
+            pairs = z[rows], self.attribute.encode(c[rows])[0].to(z), inside
+            if hasattr(estimator, "update"):
+                estimator.update(*pairs, self._optimizer)
+                continue
+            loss = estimator.learning_loss(*pairs)
             self._optimizer.zero_grad()
             loss.backward()
             self._optimizer.step()

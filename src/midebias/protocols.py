@@ -94,7 +94,8 @@ class Estimator(Protocol):
     """An estimator of I(Z;C), or of I(Z;C|G) when ``groups`` are given.
 
     ``forward(z, c, groups)`` is the estimate in nats (a scalar, differentiable in z). Estimators with a
-    critic (``trainable``) also have ``learning_loss(z, c, groups)``, the scalar its critic minimises. Those with
+    critic (``trainable``) also have ``learning_loss(z, c, groups)``, the scalar its critic minimises, and may have
+    ``update(z, c, groups, optimizer)``, which takes a step on it faster than autograd would. Those with
     a closed form are computed from the moments of the pairs they are called with, and gain by more pairs.
     """
 

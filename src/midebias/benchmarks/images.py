@@ -168,16 +168,18 @@ def run_method(
     history: list[dict[str, Any]] = []
     kept = None if checkpoint is None else _Checkpoint(checkpoint, run, history, every=checkpoint_every)
     every = evaluate_every or run.steps_per_epoch
+    answers: tuple[Tensor, Tensor] | None = None
     while not run.finished or not history or history[-1]["step"] < run.done_steps:
         due = (history[-1]["step"] if history else 0) + every
         if kept is None:
             run.advance(due - run.done_steps, on_step=on_step)
         else:
             kept.advance(due - run.done_steps, on_step=on_step)
-        history.append(evaluated(run, data))
+        entry, answers = evaluated(run, data)
+        history.append(entry)
         if on_evaluation is not None:
             on_evaluation(history[-1])
-    return outcome_of(run, data, history, network=network, seed=seed)
+    return outcome_of(run, data, history, answers, network=network, seed=seed)
 
 
 def method_for(
@@ -199,28 +201,38 @@ def method_for(
     return method
 
 
-def evaluated(run: TrainingRun, data: ImageData) -> dict[str, Any]:
-    """An entry of the history: how the network of a run stands on the test images."""
-    _, logits = evaluate(run.method, data.test)
+def evaluated(run: TrainingRun, data: ImageData) -> tuple[dict[str, Any], tuple[Tensor, Tensor]]:
+    """An entry of the history: how the network of a run stands on the test images; and its z and logits of them."""
+    answers = evaluate(run.method, data.test)
     entry: dict[str, Any] = {
         "method": run.method.name,
         "step": run.done_steps,
         "epoch": run.done_steps / run.steps_per_epoch,
         "seconds": run.seconds,
-        "test_accuracy": _accuracy(logits, data.test.y),
+        "test_accuracy": _accuracy(answers[1], data.test.y),
     }
     if run.records:
         last = run.records[-1]
         entry |= {"loss": last.loss, "mi_estimates": list(last.mi)}
-    return entry
+    return entry, answers
 
 
 def outcome_of(
-    run: TrainingRun, data: ImageData, history: list[dict[str, Any]], *, network: str, seed: int, device: str = "cpu"
+    run: TrainingRun,
+    data: ImageData,
+    history: list[dict[str, Any]],
+    answers: tuple[Tensor, Tensor] | None,
+    *,
+    network: str,
+    seed: int,
+    device: str = "cpu",
 ) -> Outcome:
-    """What came out of a run that has ended: tested, and probed for the attribute. ``device`` is where it trained."""
+    """What came out of a run that has ended: tested, and probed for the attribute.
+
+    ``answers`` are z and logits of the test images, where they are known; ``device`` is where it trained.
+    """
     method, test = run.method, data.test
-    z, logits = evaluate(method, test)
+    z, logits = answers or evaluate(method, test)
     _, train_logits = evaluate(method, data.train, first=10_000)
     result = probe(z, data.attribute_classes, random_state=seed)
     done = run.done_steps / run.steps_per_epoch

@@ -163,7 +163,7 @@ def run_by_trainer(
     device = trainer.strategy.root_device
     method.model.to(device)  # from which the Trainer took it
     book.test()
-    outcome = outcome_of(run, data, book.history, network=network, seed=seed, device=str(device))
+    outcome = outcome_of(run, data, book.history, book.answers, network=network, seed=seed, device=str(device))
     method.model.cpu()
     outcome.row |= {
         "accelerator": device.type,
@@ -217,6 +217,8 @@ class _Book(pl.Callback):
     ----------
     history : list of dict
         See `Outcome`; of the first rank.
+    answers : pair of Tensor or None
+        z and logits of the test images, as last tested.
     interrupted : bool
         Whether training was stopped by a signal.
     """
@@ -234,6 +236,7 @@ class _Book(pl.Callback):
         on_alarm: Callable[[str], None] | None,
     ) -> None:
         self.history: list[dict[str, Any]] = []
+        self.answers: tuple[Tensor, Tensor] | None = None
         self.interrupted = False
         self._run, self._data, self._meter, self._checkpoint, self._every = run, data, meter, checkpoint, every
         self._on_step, self._on_evaluation, self._on_alarm = on_step, on_evaluation, on_alarm
@@ -252,7 +255,8 @@ class _Book(pl.Callback):
         """At the end of an epoch and of the run, once."""
         run, before = self._run, self.history[-1]["step"] if self.history else 0
         if run.done_steps > before and (run.finished or run.done_steps % run.steps_per_epoch == 0):
-            self.history.append(evaluated(run, self._data))
+            entry, self.answers = evaluated(run, self._data)
+            self.history.append(entry)
             if self._on_evaluation is not None:
                 self._on_evaluation(self.history[-1])
 

@@ -173,7 +173,7 @@ def one_line_markdown(document: Mapping[str, Any]) -> str:
             cells.append(f"{entry[column]:.3f}" + ("" if spread is None else f" ± {spread:.3f}"))
         lines.append(f"| {' | '.join([*cells, format(entry['cpu_seconds'], '.0f')])} |")
     seeds = ", ".join(map(str, document["seed"]))
-    return "\n".join([*lines, "", f"Mean ± standard deviation over seeds {seeds}. `{document['command']}`"])
+    return "\n".join([*lines, "", f"Mean ± standard deviation over seeds {seeds}. `{document['command']}`", ""])
 
 
 def _main() -> None:

@@ -12,6 +12,7 @@ from ..arguments import checked
 from ..log_determinant import affordable, gaussian_information, random_signs, with_products
 from ..marginals import center_within
 from ..networks import seeded
+from ..perceptron_gradients import backward_from_output, forward_from_first, set_gradients
 from ..protocols import Bound, InputError, check_encoded, check_groups, check_representation
 
 __all__ = ["LearnedGaussianMI"]
@@ -142,6 +143,34 @@ class LearnedGaussianMI(nn.Module):
         target = target / target.square().mean().sqrt().clamp(min=1e-6)
         return nn.functional.mse_loss(self._features(self._standardized(z)), target)
 
+    @torch.no_grad()
+    def update(
+        self, z: Tensor, c: Tensor, groups: Tensor | None, optimizer: torch.optim.Optimizer, *, steps: int = 1
+    ) -> float:
+        """Take ``steps`` critic steps on these pairs, as from `learning_loss`; returns the last loss.
+
+        Gradients are written out: on small batches most of a step is else autograd's bookkeeping.
+        """
+        self._check(z, c, groups)
+        z = z.detach().to(self.mean.dtype)
+        products = with_products(c.to(z)) if self.attribute_degree == 2 else c.to(z)
+        centred, _ = center_within(torch.cat([z, products], dim=1), groups)
+        within, target = centred.split([self.dim, products.shape[1]], dim=1)
+        target = target / target.square().mean().sqrt().clamp(min=1e-6)
+        moments = z.mean(dim=0), within.square().mean(dim=0)
+        first, loss = self.critic[0], z.new_zeros(())
+        assert isinstance(first, nn.Linear)
+        for _ in range(steps):
+            self._follow(*moments)
+            inside = self._standardized(z)
+            predicted, inputs = forward_from_first(self.critic, torch.addmm(first.bias, inside, first.weight.T))
+            error = predicted - target
+            optimizer.zero_grad()
+            set_gradients(first, inside, backward_from_output(self.critic, inputs, error * (2 / error.numel())))
+            optimizer.step()
+            loss = error.square().mean()
+        return float(loss)
+
     def _features(self, standardized: Tensor) -> Tensor:
         """The critic's, in the precision of z: a closed form gains by it, a critic does not."""
         features: Tensor = self.critic(standardized.to(self.mean.dtype))
@@ -160,11 +189,14 @@ class LearnedGaussianMI(nn.Module):
 
     @torch.no_grad()
     def _observe(self, z: Tensor, groups: Tensor | None) -> None:
-        """Follow z's mean, and its variance within groups, over about ten calls; the first call sets them."""
+        """Follow z's mean, and its variance within groups."""
+        self._follow(z.mean(dim=0), center_within(z, groups)[0].square().mean(dim=0))
+
+    def _follow(self, mean: Tensor, variance: Tensor) -> None:
+        """Running moments over about ten calls; the first call sets them."""
         weight = torch.where(self.updates == 0, 1.0, 0.1)
-        centred, _ = center_within(z, groups)
-        self.mean.lerp_(z.mean(0).to(self.mean), weight)
-        self.variance.lerp_(centred.square().mean(0).to(self.variance), weight)
+        self.mean.lerp_(mean.to(self.mean), weight)
+        self.variance.lerp_(variance.to(self.variance), weight)
         self.updates += 1
 
 
