@@ -252,10 +252,12 @@ def table(n: int = 120) -> pd.DataFrame:
     return pd.DataFrame({"merit": merit, "sex": sex, "paid": np.where(merit + (sex == "m") > 0.5, "yes", "no")})
 
 
-@pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_a_table_trains_from_the_command_line(tmp_path: Path, suffix: str) -> None:
+@pytest.mark.parametrize(("suffix", "n"), [("csv", 120), ("parquet", 600)])
+def test_a_table_trains_from_the_command_line(
+    tmp_path: Path, suffix: str, n: int, capsys: pytest.CaptureFixture[str]
+) -> None:
     path, out = tmp_path / f"people.{suffix}", tmp_path / "runs"
-    getattr(table(), f"to_{suffix}")(path, index=False)
+    getattr(table(n), f"to_{suffix}")(path, index=False)
     options = ["--label", "paid", "--attribute", "sex", "--epochs", "3", "--seed", "4", "--output-dir", str(out)]
     assert run(["train", str(path), *options, "--criterion", "independence"]) == 0
     (folder,) = out.iterdir()
@@ -264,9 +266,20 @@ def test_a_table_trains_from_the_command_line(tmp_path: Path, suffix: str) -> No
     assert 0 <= row["accuracy"] <= 1
     assert 0 <= row["demographic_parity_difference"] <= 1
     predictions = pd.read_csv(folder / "predictions.csv")
-    assert len(predictions) == 30
+    assert len(predictions) == n // 4
     assert set(predictions["prediction"]) <= {"yes", "no"}
     assert {p.name for p in folder.iterdir()} >= {"config.yaml", "metrics.csv", "model.safetensors"}
+    said, card = capsys.readouterr().out, (folder / "model-card.md").read_text()
+    assert f"| accuracy | {row['accuracy']:.3f} |" in card
+    assert "an estimate of I(Z;C), what" in card
+    page = (folder / "report.html").read_text()
+    if n == 120:
+        assert "Not audited: z holds 30 rows" in said
+        assert "Audit:" not in card
+    else:
+        verdict = next(line for line in said.splitlines() if "leak" in line.lower())
+        assert f"Audit: {verdict}" in card
+        assert verdict in page
 
 
 @pytest.mark.parametrize(

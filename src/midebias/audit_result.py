@@ -156,24 +156,33 @@ class AuditResult:
     @property
     def verdict(self) -> str:
         """The result in a sentence."""
-        names = list(dict.fromkeys(s.attribute for s in self.summary))
-        leaking = list(dict.fromkeys(s.attribute for s in self.summary if s.leaks))
+        return self.verdict_on(None)
+
+    def verdict_on(self, condition: str | None) -> str:
+        """The result in a sentence: of "overall", of "within classes", or of everything (None)."""
+        looked_at = self._looked_at(condition)
+        names = list(dict.fromkeys(s.attribute for s in looked_at))
+        leaking = [s for s in looked_at if s.leaks]
         if not leaking:
             who = names[0] if len(names) == 1 else "any of " + ", ".join(names)
             n = f"{self.settings['rows_probed']:,}"
-            return f"No leakage found: no probe could tell {who} from the representation, on {n} rows."
-        worst = self.worst
+            beyond = " beyond what the label tells" if condition == "within classes" else ""
+            return f"No leakage found: no probe could tell {who} from the representation{beyond}, on {n} rows."
+        worst = max(leaking, key=lambda s: s.leakage)
         low, high = max(0.0, worst.low), worst.high
         where = {"overall": "", "within classes": " beyond what the label tells"}.get(
             worst.condition, f" among rows with {worst.condition}"
         )
-        others = [n for n in leaking if n != worst.attribute]
+        others = list(dict.fromkeys(s.attribute for s in leaking if s.attribute != worst.attribute))
         also = f" Also leaking: {', '.join(others)}." if others else ""
         return (
             f"The representation leaks {worst.attribute}{where}: at least {worst.leakage:.3f} nats "
             f"(95% interval {low:.3f} to {high:.3f}, of {worst.entropy:.3f} possible). A fresh probe tells it with "
             f"balanced accuracy {worst.balanced_accuracy:.2f}; chance is {worst.balanced_chance:.2f}.{also}"
         )
+
+    def _looked_at(self, condition: str | None) -> list[AttributeLeakage]:
+        return [s for s in self.summary if condition in (None, s.condition)] or list(self.summary)
 
     def to_frame(self) -> pd.DataFrame:
         """Every finding as a row, columns named as the attributes of `Finding`."""
@@ -221,11 +230,12 @@ class AuditResult:
 
         write_html_report(Path(path), title=title, content=self.report_content(command=command))
 
-    def report_content(self, *, command: str | None = None) -> dict[str, Any]:
-        """What a page is drawn from: see `html_report.write_html_report`."""
+    def report_content(self, *, command: str | None = None, condition: str | None = None) -> dict[str, Any]:
+        """What a page is drawn from: see `html_report.write_html_report`. ``condition``: see `verdict_on`."""
         found = self.to_dict()
+        leaks = any(s.leaks for s in self._looked_at(condition))
         return {
-            "verdict": {"text": self.verdict, "status": "leaks" if self.leaks else "clean"},
+            "verdict": {"text": self.verdict_on(condition), "status": "leaks" if leaks else "clean"},
             "leakage": {"summary": found["summary"], "rows": found["rows"]},
             "map": self._map(),
             "groups": found["groups"],

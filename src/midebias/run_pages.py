@@ -11,20 +11,25 @@ __all__ = ["compared", "trained"]
 _STREAK = 3  # estimates in a row at or below zero before it is said
 
 
-def trained(traces: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
-    """Training curves of runs by title, from points with ``step``, ``loss`` and ``mi``."""
+def trained(
+    traces: Mapping[str, Sequence[Mapping[str, Any]]], *, names: Sequence[str] | None = None
+) -> list[dict[str, Any]]:
+    """Training curves of runs by title, from points with ``step``, ``loss`` and ``mi``.
+
+    ``names`` are those of the estimates in ``mi``; default is depths of a network, of which the last is z.
+    """
     runs = []
     for name, points in traces.items():
         if not points:
             continue
         depths = len(points[0]["mi"])
-        names = [f"depth {i + 1}" for i in range(depths - 1)] + ["z"]
+        called = [f"depth {i + 1}" for i in range(depths - 1)] + ["z"] if names is None else list(names)[-depths:]
         panels = [{"name": "task loss", "series": [{"name": "task loss", "values": [p["loss"] for p in points]}]}]
         if depths:
-            series = [{"name": n, "values": [p["mi"][i] for p in points]} for i, n in enumerate(names)]
+            series = [{"name": n, "values": [p["mi"][i] for p in points]} for i, n in enumerate(called)]
             panels.append({"name": "mutual information, nats", "series": series})
         steps = [p["step"] for p in points]
-        runs.append({"name": name, "steps": steps, "panels": panels, "alarms": _alarms(points, names)})
+        runs.append({"name": name, "steps": steps, "panels": panels, "alarms": _alarms(points, called)})
     return runs
 
 

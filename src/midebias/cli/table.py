@@ -10,10 +10,15 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from ..benchmarks.results import new_run_folder, results_document, write_json, write_metrics
+from ..audit_result import AuditResult
+from ..benchmarks.results import new_run_folder, results_document, versions, write_json, write_metrics
+from ..html_report import write_html_report
+from ..leakage import audit
+from ..model_card import model_card
 from ..protocols import Criterion, DataError, InputError
+from ..run_pages import trained
 from ..served_table import described
-from .console import console, show_plain_table
+from .console import console, share_bar, show_plain_table
 
 __all__ = ["is_table", "train_table"]
 
@@ -95,11 +100,65 @@ def train_table(
     )
     test.assign(prediction=decided).to_csv(folder / "predictions.csv", index=False)
     write_json(folder / "results.json", results_document(command, seed, rows))
+    audited, why_not = _audited(model, test, label, attributes, decided, seed)
+    condition = "overall" if criterion == "independence" else "within classes"
+    verdict = why_not if audited is None else audited.verdict_on(condition)
+    trace = [{"step": r.steps, "loss": r.loss, "mi": r.mi} for r in model.history_]
+    content = {
+        "verdict": {"text": verdict, "status": "note"},
+        **({} if audited is None else audited.report_content(condition=condition)),
+        "training": trained({path.name: trace}, names=("decision", "z")),
+        "settings": config | ({} if audited is None else {f"audit: {k}": v for k, v in audited.settings.items()}),
+        "command": command,
+    }
+    title = f"{label} of {path.name} without {attribute}"
+    write_html_report(folder / "report.html", title=title, content=content)
+    card = model_card(
+        data=f"three quarters of {path.name}", label=label, attributes=attributes,
+        criterion=criterion if model.mi_weight_ > 0 else None, measured_on=f"{len(test):,} rows not trained on",
+        figures=_figures(rows), verdict=None if audited is None else verdict, command=command, versions=versions(),
+        use=f"midebias export {folder} --format onnx",
+    )  # fmt: skip
+    (folder / "model-card.md").write_text(card, encoding="utf-8")
     header = ["attribute", "accuracy", "parity", "odds", "I(Z;C), nats"]
     shown = ("accuracy", "demographic_parity_difference", "equalized_odds_difference", "mi")
     lines = [[r["attribute"], *("" if r[k] is None else f"{r[k]:.3f}" for k in shown)] for r in rows]
     show_plain_table(header, lines, title=f"{path.name}: {len(test):,} rows not trained on")
-    console.print(f"run folder  {folder}", soft_wrap=True)
+    console.print(f"\n{verdict}", soft_wrap=True, markup=False)
+    console.print(f"report      {folder / 'report.html'}\nrun folder  {folder}", soft_wrap=True, markup=False)
+
+
+def _audited(
+    model: Any, test: Any, label: str, attributes: list[str], decided: Any, seed: int
+) -> tuple[AuditResult | None, str]:
+    """What the representation of the test rows leaks; or why that was not looked at."""
+    try:
+        with share_bar("audit") as step:
+            found = audit(
+                model.transform(test.drop(columns=label)),
+                test[attributes],
+                test[label].to_numpy(),
+                predictions=decided,
+                random_state=seed,
+                on_step=step,
+            )
+    except InputError as error:
+        return None, f"Not audited: {error}."
+    return found, ""
+
+
+def _figures(rows: list[dict[str, Any]]) -> dict[str, str]:
+    """What a model card tells."""
+    figures = {"accuracy": f"{rows[0]['accuracy']:.3f}", "balanced accuracy": f"{rows[0]['balanced_accuracy']:.3f}"}
+    for row in rows:
+        for name, column in (
+            ("demographic parity difference", "demographic_parity_difference"),
+            ("equalized odds difference", "equalized_odds_difference"),
+            ("I(Z;C), nats", "mi"),
+        ):
+            if row[column] is not None:
+                figures[f"{name}, {row['attribute']}"] = f"{row[column]:.3f}"
+    return figures
 
 
 def _row(path: Path, attribute: str, seed: int, test: Any, label: str, decided: Any, model: Any) -> dict[str, Any]:

@@ -16,11 +16,12 @@ from safetensors.torch import save
 
 from ..benchmarks.image_data import load
 from ..benchmarks.images import Network, Outcome, run_method
-from ..benchmarks.results import metrics, new_run_folder, results_document, write_json, write_metrics
+from ..benchmarks.results import metrics, new_run_folder, results_document, versions, write_json, write_metrics
 from ..checkpoints import write_atomically
 from ..datasets import read_palette
 from ..html_report import write_html_report
 from ..methods import METHODS, TrainStepMethod
+from ..model_card import model_card
 from ..protocols import DataError, InputError
 from ..report import draw_training
 from ..run_pages import trained
@@ -256,6 +257,19 @@ def _train(
         "settings": resolved, "command": command,
     }  # fmt: skip
     write_html_report(folder / "report.html", title=f"{method} on {data.dataset}, {data.setting}", content=content)
+    given = resolved.get("criterion", "separation") if resolved["method"] == "mib" else None
+    card = model_card(
+        data=f"{row['train_images']:,} images of {data.dataset}, {data.setting}",
+        label=resolved["label"] or "y", attributes=[resolved["attribute"] or "c"], criterion=given,
+        measured_on=f"{len(data.test):,} test images", verdict=verdict, command=command, versions=versions(),
+        figures={
+            "method": str(method), "accuracy": f"{row['test_accuracy']:.3f}",
+            "attribute read by a fresh probe, accuracy": f"{row['probe_accuracy']:.3f} (chance {row['chance']:.3f})",
+            "information about it, at least, nats": f"{row['mi']:.3f} ± {row['mi_stderr']:.3f}",
+        },
+        use=f"midebias export {folder} --format onnx",
+    )  # fmt: skip
+    (folder / "model-card.md").write_text(card, encoding="utf-8")
     (folder / _CHECKPOINT).unlink(missing_ok=True)
     show_table([outcome.row], title=f"{data.dataset}, {data.setting}")
     console.print(f"run folder  {folder}", soft_wrap=True)
