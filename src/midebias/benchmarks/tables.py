@@ -98,9 +98,18 @@ def _one_setting(document: Mapping[str, Any]) -> str:
 
 def _accuracies(document: Mapping[str, Any]) -> str:
     header, rows = comparison_table(document)
-    lines = ["| " + " | ".join(h.replace("variance=", "σ² = ").replace("rho=", "ρ = ") for h in header) + " |"]
-    lines.append("| --- |" + " ---: |" * (len(header) - 1))
-    lines += ["| " + " | ".join([_name(row[0]), *row[1:]]) + " |" for row in rows]
+    titles = [h.replace("variance=", "σ² = ").replace("rho=", "ρ = ") for h in header]
+    # Lines that would be mostly empty are told below the table.
+    sparse = [row for row in rows if 2 * sum(cell == "" for cell in row[1:]) > len(row) - 1]
+    lines = ["| " + " | ".join(titles) + " |", "| --- |" + " ---: |" * (len(header) - 1)]
+    lines += ["| " + " | ".join([_name(row[0]), *row[1:]]) + " |" for row in rows if row not in sparse]
+    said = []
+    for i, title in enumerate(titles[1:], start=1):
+        cells = [f"{_name(row[0])} {row[i]}" for row in sparse if row[i]]
+        if cells:
+            said.append(f"{title}: {', '.join(cells)}")
+    if said:
+        lines += ["", f"Run at some settings only. {'. '.join(said)}."]
     return "\n".join(lines) + "\n"
 
 
