@@ -40,7 +40,7 @@ def test_time_until_a_target_against_the_recipe(data: ImageData) -> None:
     assert found["reference_over_ours_per_epoch"] > 1
     row = {"method": "mib", "seconds_per_epoch": 3.0, "over_plain": 1.06}
     made = {"seed": [0], "command": "made by", "versions": {"threads": "2"}}
-    table = markdown_table({"rows": [row], "recipe": found} | made)
+    table = markdown_table({"table": "cost", "rows": [row], "recipe": found} | made)
     assert "**1.06** times plain" in table
     assert "made by" in table
     with pytest.raises(InputError, match="not reached"):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from ..leakage import audit
 from .process import peak_memory_mb
 from .results import results_document, write_json
 
-__all__ = ["measured"]
+__all__ = ["audit_cost_markdown", "measured"]
 
 _BLOCK = 65_536
 
@@ -58,6 +59,21 @@ def measured(rows: int, dim: int, dtype: str, with_label: bool, seed: int) -> di
         "peak_memory_mb": peak_memory_mb(), "cores": os.cpu_count(), "load": os.getloadavg()[0],
         "leaking": sorted(leaking),
     }  # fmt: skip
+
+
+def audit_cost_markdown(document: Mapping[str, Any]) -> str:
+    """Processor seconds and memory of an audit."""
+    lines = [
+        "| rows | dimensions | attributes | within classes, fairness metrics | processor seconds | peak memory, GB |",
+        "| ---: | ---: | ---: | --- | ---: | ---: |",
+    ]
+    lines += [
+        f"| {r['rows']:,} | {r['dim']} | {r['attributes']} | {'yes' if r['label'] else 'no'} | "
+        f"{r['cpu_seconds']:.0f} | {r['peak_memory_mb'] / 1024:.1f} |"
+        for r in document["rows"]
+    ]
+    threads = document["versions"]["threads"]
+    return "\n".join(lines) + f"\n\n{threads} thread, seed {document['seed']}. `{document['command']}`\n"
 
 
 def _main() -> None:

@@ -33,7 +33,7 @@ from ..report import draw_cost_by_batch
 from .process import keep_freed_memory
 from .results import results_document, write_json
 
-__all__ = ["against_public", "by_batch", "growth", "one_call"]
+__all__ = ["against_public", "by_batch", "estimator_speed_markdown", "growth", "one_call"]
 
 _LOG = logging.getLogger("midebias.benchmarks")
 LINEAR: Mapping[str, Mapping[str, Any]] = {
@@ -136,6 +136,31 @@ def _in_turns(functions: Mapping[str, Callable[[], Any]], repeats: int) -> dict[
     return {name: statistics.median(values) for name, values in found.items()}
 
 
+def estimator_speed_markdown(document: Mapping[str, Any]) -> str:
+    """Cost of an update beside public code, of several in one call, and its growth with the batch."""
+    rows = document["rows"]
+    public = [r for r in rows if r["kind"] == "public"]
+    lines = []
+    if public:
+        lines += ["| estimator | beside | ours, ms | theirs, ms | ratio |", "| --- | --- | ---: | ---: | ---: |"]
+        lines += [
+            f"| {r['estimator']} | {r['public']} | {1e3 * r['ours']:.2f} | {1e3 * r['theirs']:.2f} | {r['ratio']:.2f} |"
+            for r in public
+        ]
+        lines.append("")
+    steps = [r for r in rows if r["kind"] == "steps"]
+    ratios = ", ".join(f"{r['estimator']} {r['ratio']:.2f}" for r in steps)
+    lines.append(f"{steps[0]['steps']} steps as one call cost, beside as many calls: {ratios}.\n")
+    if document["growth"]:
+        batches = [r["batch"] for r in rows if r["kind"] == "batch"]
+        growth = ", ".join(f"{name} {value:.2f}" for name, value in document["growth"].items())
+        lines.append(f"Seconds grow with the batch, from 4,096 to {max(batches):,} pairs, to the power of: {growth}.\n")
+    lines.append(
+        f"Medians of processor seconds on one thread, in turns, z and c of 64 columns: `{document['command']}`"
+    )
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -155,7 +180,9 @@ def main() -> None:
         for row in more:
             _LOG.info("%s", row)
         rows.extend(more)
-        document = results_document(f"{command} --output {arguments.output}", None, rows, growth=growth(rows))
+        document = results_document(
+            f"{command} --output {arguments.output}", None, rows, table="estimator speed", growth=growth(rows)
+        )
         write_json(arguments.output, document)
 
     add(one_call())

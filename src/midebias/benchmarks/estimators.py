@@ -13,7 +13,7 @@ import torch
 from ..datasets.synthetic import TASKS
 from ..estimation import estimate_mi
 
-__all__ = ["estimator_rows", "estimator_summary", "one_task"]
+__all__ = ["estimator_rows", "estimator_summary", "estimators_markdown", "one_task"]
 
 
 def estimator_rows(cells: Sequence[tuple[str, int]], *, n: int, jobs: int = 1) -> Iterator[list[dict[str, Any]]]:
@@ -81,3 +81,29 @@ def estimator_summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         return {"hits": sum(hits), "of": len(hits), "share": sum(hits) / len(hits) if hits else None}
 
     return {"within_small": share(small), "within_all": share(every), "covered": share(covered)}
+
+
+def estimators_markdown(document: Mapping[str, Any]) -> str:
+    """How many estimates lie near the truth, and which do not."""
+    said = {
+        "within_small": "within max(0.05 nats, 10%) of the truth, at most five columns a side",
+        "within_all": "within max(0.1 nats, 15%) of the truth, all",
+        "covered": "95% interval covers the truth, normal and discrete families",
+    }
+    lines = ["| runs | hits | of | share |", "| --- | ---: | ---: | ---: |"]
+    for key, text in said.items():
+        entry = document["summary"][key]
+        lines.append(f"| {text} | {entry['hits']} | {entry['of']} | {entry['share']:.2f} |")
+    ours = [r for r in document["rows"] if r["estimator"] == "midebias"]
+    far = [r for r in ours if abs(r["value"] - r["truth"]) > max(0.05, 0.1 * r["truth"])]
+    misses = "; ".join(f"`{r['task']}` {r['value']:.2f} for {r['truth']:.2f} (seed {r['seed']})" for r in far)
+    seeds: dict[tuple[int, ...], int] = {}
+    for task in dict.fromkeys(r["task"] for r in ours):
+        mine = tuple(sorted(r["seed"] for r in ours if r["task"] == task))
+        seeds[mine] = seeds.get(mine, 0) + 1
+    runs = "; ".join(f"{n} tasks with seeds {', '.join(map(str, mine))}" for mine, n in seeds.items())
+    return (
+        "\n".join(lines)
+        + f"\n\nFarther off than max(0.05 nats, 10%): {misses or 'none'}.\n\n"
+        + f"{document['n']:,} pairs, default settings; {runs}. `{document['command']}`\n"
+    )

@@ -21,7 +21,7 @@ from ..estimation import estimate_mi
 from .process import keep_freed_memory
 from .results import results_document, write_json
 
-__all__ = ["KINDS", "draw_p_value", "rejections"]
+__all__ = ["KINDS", "draw_p_value", "independence_markdown", "rejections"]
 
 _LOG = logging.getLogger("midebias.benchmarks")
 Sample = tuple[Tensor, Tensor, Tensor | None]
@@ -76,6 +76,14 @@ def rejections(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
+def independence_markdown(document: Mapping[str, Any]) -> str:
+    """How often independence was rejected."""
+    lines = ["| independent pairs | draws | p-value at most 0.05 |", "| --- | ---: | ---: |"]
+    lines += [f"| {e['kind']} | {e['draws']} | {e['rejected']:.3f} |" for e in document["summary"]]
+    seeds = document["seed"]
+    return "\n".join(lines) + f"\n\nSeeds {seeds[0]} to {seeds[-1]}: `{document['command']}`\n"
+
+
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -94,7 +102,10 @@ def main() -> None:
         rows.append(draw_p_value(seed, n=arguments.pairs))
         if seed % 20 == 19 or seed == arguments.draws - 1:
             summary = rejections(rows)
-            write_json(arguments.output, results_document(command, list(range(len(rows))), rows, summary=summary))
+            write_json(
+                arguments.output,
+                results_document(command, list(range(len(rows))), rows, table="independence", summary=summary),
+            )
             _LOG.info("%d draws: %s", len(rows), summary[0]["rejected"])
 
 

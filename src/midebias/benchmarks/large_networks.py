@@ -9,6 +9,7 @@ import argparse
 import logging
 import statistics
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from ..training_step import train_step
 from .process import keep_freed_memory
 from .results import results_document, write_json
 
-__all__ = ["ResNet50", "cost_by_size", "share_of_a_step"]
+__all__ = ["ResNet50", "cost_by_size", "large_networks_markdown", "share_of_a_step"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -140,6 +141,36 @@ def cost_by_size(estimator: str, dim: int, values: int, *, batch_size: int = 256
     }  # fmt: skip
 
 
+def large_networks_markdown(document: Mapping[str, Any]) -> str:
+    """The penalty's share of a step, and what a call costs by columns and values."""
+    lines = [
+        "| estimator | representations | seconds of a step | of these the penalty |",
+        "| --- | --- | ---: | ---: |",
+    ]
+    lines += [
+        f"| `{r['estimator']}` | {r['representations']} | {r['step_cpu_seconds']:.1f} | {100 * r['share']:.1f}% |"
+        for r in document["rows"]
+    ]
+    lines += [
+        "",
+        "| estimator | columns of z | values of c | milliseconds of a call | bank |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    lines += [
+        f"| `{s['estimator']}` | {s['dim']:,} | {s['values']:,} | {1e3 * s['cpu_seconds']:.0f} "
+        f"| {s['bank_bytes'] / 2**20:.1f} MiB |"
+        for s in document["sizes"]
+    ]
+    first, steps = document["rows"][0], document["rows"][0]["steps"]
+    lines += [
+        "",
+        f"Above: batches of {first['batch_size']} at {first['pixels']} pixels, K = {first['critic_steps']}, "
+        f"12 values of c. Below: batches of {document['sizes'][0]['batch_size']}, K = 10. "
+        f"Processor time of one thread, medians of {steps} and 5 repetitions, seed 0: `{document['command']}`",
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     keep_freed_memory()
@@ -154,7 +185,7 @@ def main() -> None:
     sizes: list[dict[str, Any]] = []
 
     def write() -> None:
-        write_json(given.output, results_document(command, 0, shares, sizes=sizes))
+        write_json(given.output, results_document(command, 0, shares, table="large networks", sizes=sizes))
 
     for estimator in ("gaussian", "gaussian_learned", "donsker_varadhan"):
         for dim, values in ((128, 10), (512, 10), (2048, 10), (2048, 100), (2048, 1000)):

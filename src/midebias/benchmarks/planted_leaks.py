@@ -6,7 +6,7 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..leakage import audit
 from .results import results_document, write_json
 
-__all__ = ["KINDS", "flip_rate", "plant", "spread_ratio"]
+__all__ = ["KINDS", "flip_rate", "plant", "planted_leaks_markdown", "spread_ratio"]
 
 KINDS = (
     "linear", "xor", "radial", "one class", "3 of 512", "sinusoidal", "sign pattern of 3", "rotated product",
@@ -139,6 +139,37 @@ def _summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return summary
 
 
+_PLANTED = {
+    "one class": "linear, in one class of two only",
+    "3 of 512": "linear, in 3 dimensions",
+    "sinusoidal": "sign of a sine of one column",
+    "sign pattern of 3": "product of the signs of 3 columns",
+    "rotated product": "sign of a product of two directions",
+    "variance": "one column's variance",
+    "continuous": "linear, of a number",
+    "clean": "nothing",
+    "clean, with y": "nothing, audited within classes too",
+}
+"""Kinds in words."""
+
+
+def planted_leaks_markdown(document: Mapping[str, Any]) -> str:
+    """How often each kind of leak was called one."""
+    lines = [
+        "| planted | nats | rows | dimensions | called leaking | leakage found, nats |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for e in document["summary"]:
+        called = f"{round(e['called_leaking'] * e['draws'])} of {e['draws']}"
+        found = f"{e['leakage']:.4f} ± {e['leakage_std']:.4f}"
+        kind = _PLANTED.get(e["kind"], e["kind"])
+        lines.append(f"| {kind} | {e['nats']:g} | {e['n']:,} | {e['dim']} | {called} | {found} |")
+    seeds = document["seed"]
+    return "\n".join(lines) + (
+        f"\n\nMean ± standard deviation over seeds {seeds[0]} to {seeds[-1]}. `{document['command']}`\n"
+    )
+
+
 def _main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--draws", type=int, default=40)
@@ -161,7 +192,9 @@ def _main() -> None:
             command = f"python -m midebias.benchmarks.planted_leaks --draws {given.draws}"
             if given.kinds != parser.get_default("kinds"):
                 command += f' --kinds "{given.kinds}"'
-            write_json(given.output, results_document(command, seeds, rows, summary=_summary(rows)))
+            write_json(
+                given.output, results_document(command, seeds, rows, table="planted leaks", summary=_summary(rows))
+            )
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from .images import build_method
 from .results import results_document, write_json
 from .weight_choice import WeightTrial, choose
 
-__all__ = ["RULES", "regret"]
+__all__ = ["RULES", "regret", "weight_regret_markdown"]
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -135,6 +136,40 @@ def _measured(path: Path) -> dict[str, Any]:
         "held_out_accuracy": float(right.mean()), "conditional_mi": mi.value, "conditional_mi_stderr": mi.stderr,
         "unbiased_accuracy": float(tested.double().mean()),
     }  # fmt: skip
+
+
+def weight_regret_markdown(document: Mapping[str, Any]) -> str:
+    """Accuracy of each weight, what was chosen, and what each rule gave away."""
+    rows, summary = document["rows"], document["summary"]
+    cells = list(dict.fromkeys((r["dataset"], r["setting"], r["seed"]) for r in rows))
+    weights = sorted({r["weight"] for r in rows})
+    measured = {(r["dataset"], r["setting"], r["seed"], r["weight"]): r for r in rows}
+    chosen = {(e["dataset"], e["setting"], e["seed"]): e for e in summary if e["rule"] == "midebias sweep"}
+    lines = [
+        "| data set | setting | seed | " + " | ".join(f"weight {w:g}" for w in weights) + " | chosen | regret |",
+        "| --- | ---: | ---: | " + " ---: |" * (len(weights) + 2),
+    ]
+    for cell in cells:
+        found = [measured.get((*cell, w)) for w in weights]
+        said = ["–" if r is None else f"{r['unbiased_accuracy']:.3f} ({r['exchanged_accuracy']:.3f})" for r in found]
+        e = chosen[cell]
+        mark = "*" if e["development"] else ""
+        lines.append(
+            f"| {cell[0]} | {cell[1]:g}{mark} | {cell[2]} | " + " | ".join(said)
+            + f" | {e['chosen']:g} | {e['regret']:.3f} |"
+        )  # fmt: skip
+    lines += [
+        "", "| rule | settings | mean regret | standard deviation | largest | of those, unseen | their mean regret |",
+        "| --- |" + " ---: |" * 6,
+    ]  # fmt: skip
+    for rule in dict.fromkeys(e["rule"] for e in summary):
+        mine = [e for e in summary if e["rule"] == rule]
+        every, unseen = [e["regret"] for e in mine], [e["regret"] for e in mine if not e["development"]]
+        spread, fresh = f"{stdev(every):.3f}" if len(every) > 1 else "–", f"{mean(unseen):.3f}" if unseen else "–"
+        lines.append(
+            f"| {rule} | {len(every)} | {mean(every):.3f} | {spread} | {max(every):.3f} | {len(unseen)} | {fresh} |"
+        )
+    return "\n".join(lines) + f"\n\n`{document['command']}`\n"
 
 
 def _main() -> None:

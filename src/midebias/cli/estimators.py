@@ -23,7 +23,7 @@ def reproduce_estimators(seeds: Sequence[int], quick: bool, only: str | None, jo
         raise InputError(f"--seeds must be at least 0, got {min(seeds)}")
     wanted = _tasks(only)
     command = f"midebias reproduce estimators --seeds {','.join(map(str, seeds))}{' --quick' if quick else ''}"
-    document = results_document(command, list(seeds), [], n=2_000 if quick else 10_000)
+    document = results_document(command, list(seeds), [], table="estimators", n=2_000 if quick else 10_000)
     folder = new_run_folder(output_dir, "reproduce-estimators")
     write_json(folder / "results.json", document)
     _run(folder, document, wanted, jobs)
