@@ -16,6 +16,8 @@ from midebias.networks import DigitClassifier, seeded
 from midebias.protocols import DataError
 from midebias.serving import load_run
 
+from .conftest import labelled_images
+
 QUICK = ["train", "colored-mnist", "--limit", "600", "--epochs", "1"]
 ROW = {
     "dataset", "method", "setting", "seed", "epochs", "train_accuracy", "test_accuracy", "mi", "probe_accuracy",
@@ -55,9 +57,10 @@ def test_train_leaves_a_run_folder(tmp_path: Path, method: str) -> None:
 
 
 def test_a_budget_instead_of_a_weight_on_images(tmp_path: Path) -> None:
-    command = ["train", "colored-mnist", "--limit", "1024", "--epochs", "1", "--output-dir", str(tmp_path)]
+    data = labelled_images(tmp_path / "small.npz", 800, 12)
+    command = ["train", str(data), "--network", "lnl", "--epochs", "1", "--output-dir", str(tmp_path / "runs")]
     assert run([*command, "--max-mi", "0.5"]) == 0
-    folder = folder_in(tmp_path)
+    folder = folder_in(tmp_path / "runs")
     assert yaml.safe_load((folder / "config.yaml").read_text())["max_mi"] == 0.5
     assert "--max-mi 0.5" in json.loads((folder / "results.json").read_text())["command"]
 
@@ -65,13 +68,13 @@ def test_a_budget_instead_of_a_weight_on_images(tmp_path: Path) -> None:
 def test_a_config_gives_defaults_and_options_win(tmp_path: Path) -> None:
     config = tmp_path / "run.yaml"
     config.write_text("method: plain\nnetwork: lnl\nlimit: 600\nepochs: 1\nseed: 9\nmax_steps: 1\n")
-    out = tmp_path / "out"
-    command = ["train", "colored-mnist", "--config", str(config), "--seed", "4", "--output-dir", str(out)]
+    out, data = tmp_path / "out", str(labelled_images(tmp_path / "small.npz", 800, 12))
+    command = ["train", data, "--config", str(config), "--seed", "4", "--output-dir", str(out)]
     assert run(command) == 0
     resolved = yaml.safe_load((sorted(out.iterdir())[0] / "config.yaml").read_text())
     assert (resolved["method"], resolved["seed"], resolved["limit"]) == ("plain", 4, 600)
     resolved_file = sorted(out.iterdir())[0] / "config.yaml"
-    assert run(["train", "colored-mnist", "--config", str(resolved_file), "--output-dir", str(out)]) == 0
+    assert run(["train", data, "--config", str(resolved_file), "--output-dir", str(out)]) == 0
     folders = sorted(out.iterdir())
     assert len(folders) == 2  # a second run never overwrites the first
     rows = [json.loads((f / "results.json").read_text())["rows"][0]["test_accuracy"] for f in folders]
