@@ -442,12 +442,16 @@ def test_names_and_options_of_critics_are_checked() -> None:
 
 @pytest.mark.parametrize("n_groups", [0, 2])
 @pytest.mark.parametrize("critic", ["joined", "separable", "bilinear"])
-@pytest.mark.parametrize("name", ["donsker_varadhan", "moving_average", "nwj", "jensen_shannon", "smile"])
+@pytest.mark.parametrize(
+    "name", ["donsker_varadhan", "moving_average", "nwj", "jensen_shannon", "smile", "info_nce", "info_nce_in_chunks"]
+)
 def test_gradients_by_hand_are_those_of_autograd(name: str, critic: str, n_groups: int) -> None:
     z, c, _ = correlated_normals(60, 3, 0.7, 0)
     groups = torch.arange(60) % 2 if n_groups else None
-    kinds = {"nwj": NWJ, "jensen_shannon": JensenShannon, "smile": SMILE}
-    options = {"moving_average": 0.3} if name == "moving_average" else {}
+    kinds = {
+        "nwj": NWJ, "jensen_shannon": JensenShannon, "smile": SMILE, "info_nce": InfoNCE, "info_nce_in_chunks": InfoNCE,
+    }  # fmt: skip
+    options = {"moving_average": {"moving_average": 0.3}, "info_nce_in_chunks": {"chunk": 25}}.get(name, {})
 
     def build():  # type: ignore[no-untyped-def]
         return kinds.get(name, DonskerVaradhan)(3, 3, critic=critic, n_groups=n_groups, hidden=(8, 6), **options)

@@ -8,12 +8,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from midebias.attributes import Attribute, Categorical, Continuous
 from midebias.benchmarks.exchanged_attribute import exchanged_accuracy
-from midebias.benchmarks.weight_choice import WeightTrial, choose, on_front
+from midebias.benchmarks.swept import SweptImages, SweptTable
+from midebias.benchmarks.weight_choice import WeightTrial, choose, choose_within, on_front
 from midebias.benchmarks.weight_regret import RULES, regret
 from midebias.cli import run
 
@@ -86,16 +88,15 @@ def test_regret_is_measured_against_the_best_in_hindsight() -> None:
 
 
 def test_an_interrupted_sweep_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module: Any = sys.modules["midebias.cli.sweep"]
     weights: list[float] = []
 
-    def tried(options: dict[str, Any], weight: float, seeds: list[int]) -> WeightTrial:
+    def tried(_: SweptImages, weight: float) -> WeightTrial:
         weights.append(weight)
         if len(weights) == 2:
             raise KeyboardInterrupt
         return trial(weight, (weight - 1) ** 2, 1 / weight)
 
-    monkeypatch.setattr(module, "_tried", tried)
+    monkeypatch.setattr(SweptImages, "tried", tried)
     assert run([*COMMAND, "--output-dir", str(tmp_path)]) == 130
     folder = tmp_path / "sweep-001"
     assert not (folder / "results.json").exists()
@@ -111,19 +112,19 @@ def test_an_interrupted_sweep_goes_on(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_trial_is_judged_on_biased_held_out_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    module: Any = sys.modules["midebias.cli.sweep"]
+    module: Any = sys.modules["midebias.benchmarks.swept"]
     judged = []
 
     def trained(name: str, data: Any, *, seed: int, options: dict[str, float], **_: object) -> Any:
         judged.append((name, data.held_out, len(data.train), len(data.test), options))
-        columns = module._COLUMNS.values()
+        columns = SweptImages._columns.values()
         row = dict.fromkeys([*columns, *(f"{c}_stderr" for c in columns)], float(seed))
         return SimpleNamespace(row=row, exchanged=SimpleNamespace(resamples=(seed, 2.0 * seed)))
 
     monkeypatch.setattr(module, "run_method", trained)
     options = {"dataset": "colored-mnist", "setting": 0.02, "limit": 1024, "image_size": None, "epochs": 1,
                "network": "paper"}  # fmt: skip
-    found = module._tried(options, 1.5, [0, 4])
+    found = SweptImages(options, [0, 4]).tried(1.5)
     assert judged == [("mib", True, 768, 256, {"mi_weight": 1.5})] * 2
     assert (found.accuracy, found.accuracy_stderr) == (
         2.0,
@@ -131,10 +132,53 @@ def test_a_trial_is_judged_on_biased_held_out_images(monkeypatch: pytest.MonkeyP
     )  # the mean over seeds and its standard error
 
 
+def test_of_a_table_the_largest_weight_that_costs_no_more_than_it_may() -> None:
+    trials = [trial(8, 0.17, 0.0), trial(0.1, 0.14, 0.05), trial(2, 0.16, 0.01)]
+    assert choose_within(trials, plain=0.855, tolerance=0.02) == 2
+    assert choose_within(trials, plain=0.855, tolerance=0.0) == 1  # none is as accurate: the most accurate
+    with pytest.raises(ValueError, match="no trial"):
+        choose_within([trial(1, float("nan"), 0.0)], plain=0.9, tolerance=0.1)
+
+
+def people(n: int) -> pd.DataFrame:
+    """Income hangs on merit and on sex, which shows in a column of its own."""
+    rng = np.random.default_rng(0)
+    sex, merit = rng.integers(0, 2, n), rng.normal(size=n)
+    shown = 2 * sex + rng.normal(scale=0.3, size=n)
+    paid = np.where(merit + 1.5 * sex + 0.3 * rng.normal(size=n) > 0.8, "yes", "no")
+    return pd.DataFrame({"merit": merit, "shown": shown, "sex": np.array(["f", "m"])[sex], "paid": paid})
+
+
+def test_more_weight_on_a_table_is_less_leakage() -> None:
+    swept = SweptTable(
+        people(900), label="paid", attributes=["sex"], criterion="independence", epochs=None, tolerance=1.0, seeds=[0]
+    )
+    little, much = swept.tried(0.05), swept.tried(10.0)
+    assert much.leakage < little.leakage - 3 * little.leakage_stderr
+    assert 0 < little.accuracy_stderr < 0.05
+    assert swept.plain > 0.85
+    assert swept.chosen([little, much]) == 1
+
+
+def test_a_table_is_swept_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    people(300).to_csv(tmp_path / "people.csv", index=False)
+    command = ["sweep", str(tmp_path / "people.csv"), "--weights", "0.1,3", "--trials", "2", "--epochs", "2"]
+    assert run([*command, "--label", "paid", "--attribute", "sex", "--output-dir", str(tmp_path / "runs")]) == 0
+    document = json.loads((tmp_path / "runs" / "sweep-001" / "results.json").read_text())
+    assert [r["weight"] for r in document["rows"]] == [0.1, 3.0]
+    assert "within 0.02" in document["rule"]
+    assert "I(Z;C|Y)" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
         (["sweep"], "name a data set"),
+        (["sweep", "people.csv", "--limit", "2000"], "--limit applies to images only"),
+        (["sweep", "people.csv"], "--label and --attribute"),
+        (["sweep", "people.csv", "--label", "a", "--attribute", "b"], "people.csv does not exist"),
+        (["sweep", "colored-mnist", "--tolerance", "0.1"], "--tolerance applies to tables"),
+        (["sweep", "colored-mnist", "--label", "digit"], "--label applies to tables"),
         (["sweep", "imagenet"], "imagenet"),
         (["sweep", "colored-mnist", "--weights", "a"], "--weights"),
         (["sweep", "colored-mnist", "--weights", "0"], "--weights"),

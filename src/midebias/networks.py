@@ -222,23 +222,38 @@ class SeparableCritic(Critic):
         self, z: Tensor, c: Tensor, permutation: Tensor, groups: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Callable[[Tensor, Tensor], None]]:
         """See `Critic.scored`."""
-        z = self._with_groups([z], groups)
-        first_z, first_c = self.of_z[0], self.of_c[0]
-        assert isinstance(first_z, nn.Linear)
-        assert isinstance(first_c, nn.Linear)
-        left, of_z = forward_from_first(self.of_z, first_z(z))
-        right, of_c = forward_from_first(self.of_c, first_c(c))
+        left, right, backward_from_sides = self.sides(z, c, groups)
         inner, other = left[:, :-1], right[permutation]
 
         @torch.no_grad()
         def backward(joint: Tensor, marginal: Tensor) -> None:
             joint, marginal = joint[:, None], marginal[:, None]
             by_left = torch.cat([joint * right + marginal * other, joint + marginal], dim=1)
-            by_right = (joint * inner).index_add_(0, permutation, marginal * inner)
+            backward_from_sides(by_left, (joint * inner).index_add_(0, permutation, marginal * inner))
+
+        return (inner * right).sum(dim=1) + left[:, -1], (inner * other).sum(dim=1) + left[:, -1], backward
+
+    @torch.no_grad()
+    def sides(
+        self, z: Tensor, c: Tensor, groups: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Callable[[Tensor, Tensor], None]]:
+        """f(z) (m, 33), whose last column is added to the inner product, and g(c) (n, 32), without autograd.
+
+        The function sets the weights' gradients from those of both.
+        """
+        z = self._with_groups([z], groups)
+        first_z, first_c = self.of_z[0], self.of_c[0]
+        assert isinstance(first_z, nn.Linear)
+        assert isinstance(first_c, nn.Linear)
+        left, of_z = forward_from_first(self.of_z, first_z(z))
+        right, of_c = forward_from_first(self.of_c, first_c(c))
+
+        @torch.no_grad()
+        def backward(by_left: Tensor, by_right: Tensor) -> None:
             set_gradients(first_z, z, backward_from_output(self.of_z, of_z, by_left))
             set_gradients(first_c, c, backward_from_output(self.of_c, of_c, by_right))
 
-        return (inner * right).sum(dim=1) + left[:, -1], (inner * other).sum(dim=1) + left[:, -1], backward
+        return left, right, backward
 
     def _sides(self, z: Tensor, c: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor]:
         return self.of_z(self._with_groups([z], groups)), self.of_c(c)

@@ -48,6 +48,7 @@ _RENDERERS = {
     "one line": ("one_line", "one_line_markdown"),
     "planted leaks": ("planted_leaks", "planted_leaks_markdown"),
     "regret": ("weight_regret", "weight_regret_markdown"),
+    "table weight regret": ("table_weight_regret", "table_weight_regret_markdown"),
     "repeated folds": ("repeated_folds", "repeated_folds_markdown"),
 }
 _BLOCK = re.compile(r"(<!-- (results/[\w./-]+\.json) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import stdev
 
-__all__ = ["RULE", "WeightTrial", "choose", "on_front"]
+__all__ = ["RULE", "WeightTrial", "choose", "choose_within", "on_front"]
 
 RULE = (
     "Chosen: the largest weight whose accuracy on held-out training images, after the attribute's share in their "
@@ -24,9 +24,9 @@ class WeightTrial:
     ----------
     weight : float
     accuracy, accuracy_stderr : float
-        In [0, 1], with the attribute exchanged (see `exchanged_accuracy`), mean over seeds.
+        In [0, 1], mean over seeds; of images with the attribute exchanged (see `exchanged_accuracy`).
     leakage, leakage_stderr : float
-        Held-out estimate of I(Z;C|Y), in nats.
+        Held-out estimate of I(Z;C|Y), or of a table's I(Z;C), in nats.
     resamples : sequence of float
         Accuracies of resampled rows, the same for all weights.
     loss, loss_stderr : float
@@ -82,6 +82,24 @@ def choose(trials: Sequence[WeightTrial]) -> int:
     # Where more leaks, the exchange sees less of it than there is: what is close goes to the larger weight.
     close = [i for i in finite if best.accuracy - trials[i].accuracy <= _error(best, trials[i])]
     return max(close, key=lambda i: trials[i].weight)
+
+
+def choose_within(trials: Sequence[WeightTrial], *, plain: float, tolerance: float) -> int:
+    """Index of the largest weight whose accuracy is at least ``plain - tolerance``; of the most accurate if none is.
+
+    For attributes that cannot be exchanged, and a task that itself tells of them: what less leakage may cost is then
+    for the user to say.
+
+    Raises
+    ------
+    ValueError
+        When no trial is finite.
+    """
+    finite = [i for i, t in enumerate(trials) if t.finite]
+    if not finite:
+        raise ValueError("no trial has a finite accuracy and leakage")
+    close = [i for i in finite if trials[i].accuracy >= plain - tolerance]
+    return max(close, key=lambda i: trials[i].weight) if close else max(finite, key=lambda i: trials[i].accuracy)
 
 
 def _error(best: WeightTrial, other: WeightTrial) -> float:

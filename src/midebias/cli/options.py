@@ -15,6 +15,7 @@ __all__ = [
     "TRAINER_OPTIONS",
     "Accelerator",
     "Config",
+    "Criterion",
     "Devices",
     "ImageSize",
     "Jobs",
@@ -67,6 +68,13 @@ PaletteFile = Annotated[
 ImageSize = Annotated[
     int | None, typer.Option(min=1, help="Scale images to so many pixels a side. Folders of images only.")
 ]
+
+
+class Criterion(StrEnum):
+    """What is minimised, as `MIPenalty` has it."""
+
+    separation = "separation"
+    independence = "independence"
 
 
 class _Accelerator(StrEnum):

@@ -8,28 +8,34 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 import yaml
 
-from ..benchmarks.image_data import check_setting, hold_out, load
-from ..benchmarks.images import Network, run_method
+from ..benchmarks.image_data import check_setting
+from ..benchmarks.images import Network
 from ..benchmarks.results import new_run_folder, results_document, write_json
-from ..benchmarks.weight_choice import RULE, WeightTrial, choose, on_front
+from ..benchmarks.swept import Swept, SweptImages, SweptTable
+from ..benchmarks.weight_choice import WeightTrial, on_front
 from ..html_report import write_html_report
 from ..protocols import DataError, InputError
 from .console import cells_bar, console, show_plain_table
-from .options import Config, ImageSize, OutputDir, numbers
+from .options import Config, Criterion, ImageSize, OutputDir, numbers
+from .table import is_table, read_table
 
 __all__ = ["sweep"]
 
 _LOW, _HIGH = 0.03, 30.0
-_COLUMNS = {"accuracy": "exchanged_accuracy", "leakage": "conditional_mi", "loss": "reweighted_loss"}
+_EPOCHS = 5  # of images
+_TOLERANCE = 0.02
+_REQUIRED = ("dataset", "weights", "trials", "seeds", "epochs", "network", "seed")
 
 
 def sweep(
     dataset: Annotated[
-        str | None, typer.Argument(help="colored-mnist, biased-mnist, an .npz with x, y, c, or a folder of images.")
+        str | None,
+        typer.Argument(
+            help="colored-mnist, biased-mnist, an .npz with x, y, c, a folder of images, or a table (.csv, .parquet)."
+        ),
     ] = None,
     setting: Annotated[float | None, typer.Option(help="Variance of colored-mnist, rho of biased-mnist.")] = None,
     weights: Annotated[str, typer.Option(help="Weights to begin with, by commas.")] = "0.1,1,3,10",
@@ -37,10 +43,26 @@ def sweep(
         int, typer.Option(min=1, help="How many weights in all; the rest is proposed by the sampler.")
     ] = 8,
     seeds: Annotated[str, typer.Option(help="Each weight is trained from each of these; by commas.")] = "0",
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training set.")] = 5,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the training set; 5, or 20 and more of a table.")
+    ] = None,
     network: Annotated[Network, typer.Option(help="The paper's, or that of Learning Not to Learn.")] = Network.paper,
     limit: Annotated[int | None, typer.Option(min=1024, help="First so many training images only.")] = None,
     image_size: ImageSize = None,
+    label: Annotated[
+        str | None, typer.Option(help="Column that is predicted: of a table, or of the labels in a folder of images.")
+    ] = None,
+    attribute: Annotated[
+        str | None,
+        typer.Option(help="Column that must not be learned, of a table or a folder's labels; a table takes several."),
+    ] = None,
+    criterion: Annotated[
+        Criterion | None, typer.Option(help="separation: I(Z;C|Y), independence: I(Z;C). Tables only.")
+    ] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1.0, help="Accuracy that less leakage may cost, 0.02 if not given. Tables only."),
+    ] = None,
     storage: Annotated[
         str | None,
         typer.Option(help="Journal file or database URL that several machines share; default is in the run folder."),
@@ -58,7 +80,9 @@ def sweep(
     """
     options: dict[str, Any] = {
         "dataset": dataset, "setting": setting, "weights": weights, "trials": trials, "seeds": seeds, "epochs": epochs,
-        "network": str(network), "limit": limit, "image_size": image_size, "storage": storage, "seed": seed,
+        "network": str(network), "limit": limit, "image_size": image_size, "label": label, "attribute": attribute,
+        "criterion": None if criterion is None else str(criterion), "tolerance": tolerance, "storage": storage,
+        "seed": seed,
     }  # fmt: skip
     if resume is not None:
         options = _resumed(resume, options)
@@ -67,7 +91,7 @@ def sweep(
     given, run_seeds = numbers(options["weights"], float, "--weights"), numbers(options["seeds"], int, "--seeds")
     if any(not _LOW <= w <= _HIGH for w in given):
         raise InputError(f"--weights must lie between {_LOW} and {_HIGH}, got {options['weights']}")
-    check_setting(options["dataset"], options["setting"], image_size=options["image_size"])
+    swept = _swept(options, run_seeds)
     optuna = _optuna()
     folder = new_run_folder(output_dir, "sweep") if resume is None else resume
     shown = {k: v for k, v in options.items() if k != "dataset" and v is not None}
@@ -87,16 +111,41 @@ def sweep(
             trial = study.ask()
             weight = trial.suggest_float("mi_weight", _LOW, _HIGH, log=True)
             try:
-                found = _tried(options, weight, run_seeds)
+                found = swept.tried(weight)
             except BaseException:
                 study.tell(trial, state=optuna.trial.TrialState.FAIL)
                 study.enqueue_trial({"mi_weight": weight})
                 raise
             trial.set_user_attr("found", asdict(found))
             study.tell(trial, [1 - found.accuracy, max(0.0, found.leakage)])
-            done(f"weight {weight:.3g}: accuracy {found.accuracy:.3f} exchanged, leakage {found.leakage:.3f} nats")
+            done(f"weight {weight:.3g}: {swept.accuracy} {found.accuracy:.3f}, leakage {found.leakage:.3f} nats")
     results = [WeightTrial(**t.user_attrs["found"]) for t in study.get_trials(states=(complete,))]
-    _report(folder, command, sorted(results, key=lambda t: t.weight), options)
+    _report(folder, command, sorted(results, key=lambda t: t.weight), options, swept)
+
+
+def _swept(options: dict[str, Any], seeds: Sequence[int]) -> Swept:
+    """Images or a table, with what does not go together refused."""
+    dataset = options["dataset"]
+    if is_table(dataset):
+        for name in ("setting", "limit", "image_size"):
+            if options[name] is not None:
+                raise InputError(f"--{name.replace('_', '-')} applies to images only, and {dataset} is a table")
+        if options["network"] != str(Network.paper):
+            raise InputError(f"--network applies to images only, and {dataset} is a table")
+        frame, attributes = read_table(Path(dataset), options["label"], options["attribute"])
+        return SweptTable(
+            frame, label=options["label"], attributes=attributes, criterion=options["criterion"] or "separation",
+            epochs=options["epochs"], tolerance=_TOLERANCE if options["tolerance"] is None else options["tolerance"],
+            seeds=seeds,
+        )  # fmt: skip
+    for name in ("criterion", "tolerance"):
+        if options[name] is not None:
+            raise InputError(f"--{name} applies to tables (.csv, .parquet) only")
+    for name in ("label", "attribute"):
+        if options[name] is not None and not Path(dataset).is_dir():
+            raise InputError(f"--{name} applies to tables (.csv, .parquet) and folders of images only")
+    check_setting(dataset, options["setting"], image_size=options["image_size"])
+    return SweptImages(options | {"epochs": options["epochs"] or _EPOCHS}, seeds)
 
 
 def _optuna() -> Any:
@@ -123,37 +172,12 @@ def _study(optuna: Any, storage: str, seed: int) -> Any:
         raise DataError(f"--storage {storage} cannot be used: {first}") from error
 
 
-def _tried(options: dict[str, Any], weight: float, seeds: Sequence[int]) -> WeightTrial:
-    rows, resamples = [], []
-    for seed in seeds:
-        data = load(
-            options["dataset"], options["setting"], seed, limit=options["limit"], image_size=options["image_size"]
-        )
-        held = hold_out(data, seed)
-        outcome = run_method(
-            "mib", held, epochs=options["epochs"], seed=seed, network=options["network"], evaluate_every=2**62,
-            options={"mi_weight": weight},
-        )  # fmt: skip
-        rows.append(outcome.row)
-        assert outcome.exchanged is not None
-        resamples.append(outcome.exchanged.resamples)
-    found: dict[str, float] = {}
-    for name, column in _COLUMNS.items():
-        values = np.array([r[column] for r in rows], dtype=float)
-        found[name] = float(values.mean())
-        # Between seeds where there are several, within the held-out rows where there is one.
-        several = len(values) > 1
-        own = float(rows[0][f"{column}_stderr"])
-        found[f"{name}_stderr"] = float(values.std(ddof=1) / len(values) ** 0.5) if several else own
-    return WeightTrial(weight, **found, resamples=np.mean(resamples, axis=0).tolist())
-
-
-def _report(folder: Path, command: str, trials: Sequence[WeightTrial], options: dict[str, Any]) -> None:
-    chosen, front = choose(trials), on_front(trials)
+def _report(folder: Path, command: str, trials: Sequence[WeightTrial], options: dict[str, Any], swept: Swept) -> None:
+    chosen, front = swept.chosen(trials), on_front(trials)
     best = trials[chosen]
     plain = [{k: v for k, v in asdict(t).items() if k != "resamples"} for t in trials]
     rows = [p | {"front": f, "chosen": i == chosen} for i, (p, f) in enumerate(zip(plain, front, strict=True))]
-    document = results_document(command, options["seed"], rows, rule=RULE, mi_weight=best.weight)
+    document = results_document(command, options["seed"], rows, rule=swept.rule, mi_weight=best.weight)
     write_json(folder / "results.json", document)
     points = [
         {
@@ -163,14 +187,13 @@ def _report(folder: Path, command: str, trials: Sequence[WeightTrial], options: 
         for i, (t, f) in enumerate(zip(trials, front, strict=True)) if t.finite
     ]  # fmt: skip
     verdict = (
-        f"Weight {best.weight:.3g} is chosen, of {len(trials)} tried: accuracy {best.accuracy:.3f} on held-out images "
-        f"with the attribute exchanged, leakage I(Z;C|Y) {best.leakage:.3f} nats."
+        f"Weight {best.weight:.3g} is chosen, of {len(trials)} tried: {swept.accuracy} {best.accuracy:.3f}, "
+        f"{swept.leakage.removesuffix(', nats')} {best.leakage:.3f} nats."
     )
     content = {
         "verdict": {"text": verdict, "status": "note"},
         "front": {
-            "points": points, "x_label": "leakage I(Z;C|Y), nats", "y_label": "held-out accuracy, attribute exchanged",
-            "rule": RULE,
+            "points": points, "x_label": swept.leakage, "y_label": swept.accuracy, "rule": swept.rule,
         },
         "settings": options, "command": command,
     }  # fmt: skip
@@ -183,8 +206,8 @@ def _report(folder: Path, command: str, trials: Sequence[WeightTrial], options: 
         ]
         for i, (t, f) in enumerate(zip(trials, front, strict=True))
     ]  # fmt: skip
-    show_plain_table(["weight", "exchanged accuracy", "leakage, nats", "", " "], lines, title="Weights")
-    console.print(RULE, soft_wrap=True)
+    show_plain_table(["weight", swept.accuracy, swept.leakage, "", " "], lines, title="Weights")
+    console.print(swept.rule, soft_wrap=True)
     console.print(f"report   {folder / 'report.html'}", soft_wrap=True)
     console.print(f"results  {folder / 'results.json'}", soft_wrap=True)
 
@@ -192,6 +215,6 @@ def _report(folder: Path, command: str, trials: Sequence[WeightTrial], options: 
 def _resumed(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
     try:
         kept = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-        return {k: kept[k] for k in options}
+        return {k: kept[k] if k in _REQUIRED else kept.get(k) for k in options}
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
         raise DataError(f"--resume {folder} holds no sweep that can go on ({error})") from error

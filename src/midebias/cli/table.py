@@ -20,7 +20,7 @@ from ..run_pages import trained
 from ..served_table import described
 from .console import console, share_bar, show_plain_table
 
-__all__ = ["is_table", "train_table"]
+__all__ = ["is_table", "read_table", "train_table"]
 
 _SUFFIXES = (".csv", ".parquet")
 
@@ -49,29 +49,13 @@ def train_table(
     InputError, DataError
         Options that do not go together, columns that are not there, or a file that cannot be read.
     """
-    if label is None or attribute is None:
-        raise InputError("a table needs --label and --attribute, names of columns")
-    frame = _read(path)
-    attributes = attribute.split(",")
-    for option, name in (("--label", label), *(("--attribute", a) for a in attributes)):
-        if name not in frame.columns:
-            raise InputError(f"{option}: {path} has no column {name!r}; it has {', '.join(map(str, frame.columns))}")
-    if label in attributes:
-        raise InputError(f"--label and --attribute name the same column {label!r}")
+    frame, attributes = read_table(path, label, attribute)
+    assert label is not None
     from sklearn.model_selection import train_test_split
 
     from ..sklearn import MIDebiasClassifier
 
-    missing = int(frame[label].isna().sum())
-    if missing:
-        raise DataError(f"{path}: column {label!r} is missing in {missing} rows; leave those out")
-    if len(frame) < 20:
-        raise DataError(f"{path} has {len(frame)} rows; at least 20 are needed to train and to test")
-    if frame[label].nunique() > 100:
-        raise DataError(f"{path}: column {label!r} has {frame[label].nunique():,} values; a label has 100 at most")
     counts = frame[label].value_counts()
-    if len(counts) < 2:
-        raise DataError(f"{path}: column {label!r} has one value only, {str(counts.index[0])!r}")
     train, test = train_test_split(
         frame, test_size=0.25, random_state=seed, stratify=frame[label] if counts.min() >= 2 else None
     )
@@ -199,6 +183,36 @@ def _disparities(truth: Any, decided: Any, attribute: Any, positive: Any) -> dic
             "demographic_parity_difference": float(demographic_parity_difference(*pair, **given)),
             "equalized_odds_difference": float(equalized_odds_difference(*pair, **given)),
         }
+
+
+def read_table(path: Path, label: str | None, attribute: str | None) -> tuple[Any, list[str]]:
+    """A table whose columns are there and can be trained on, and the names of its attributes.
+
+    Raises
+    ------
+    InputError, DataError
+        Columns that are not there, or a file or a label that cannot be used.
+    """
+    if label is None or attribute is None:
+        raise InputError("a table needs --label and --attribute, names of columns")
+    frame = _read(path)
+    attributes = attribute.split(",")
+    for option, name in (("--label", label), *(("--attribute", a) for a in attributes)):
+        if name not in frame.columns:
+            raise InputError(f"{option}: {path} has no column {name!r}; it has {', '.join(map(str, frame.columns))}")
+    if label in attributes:
+        raise InputError(f"--label and --attribute name the same column {label!r}")
+    missing = int(frame[label].isna().sum())
+    if missing:
+        raise DataError(f"{path}: column {label!r} is missing in {missing} rows; leave those out")
+    if len(frame) < 20:
+        raise DataError(f"{path} has {len(frame)} rows; at least 20 are needed to train and to test")
+    if frame[label].nunique() > 100:
+        raise DataError(f"{path}: column {label!r} has {frame[label].nunique():,} values; a label has 100 at most")
+    counts = frame[label].value_counts()
+    if len(counts) < 2:
+        raise DataError(f"{path}: column {label!r} has one value only, {str(counts.index[0])!r}")
+    return frame, attributes
 
 
 def _read(path: Path) -> Any:

@@ -30,6 +30,7 @@ from .options import (
     TRAINER_OPTIONS,
     Accelerator,
     Config,
+    Criterion,
     Devices,
     ImageSize,
     NumNodes,
@@ -46,11 +47,6 @@ _Method = StrEnum("_Method", {name: name for name in METHODS})  # type: ignore[m
 _OURS = _Method("mib")
 _CHECKPOINT = "checkpoint.safetensors"
 _METHOD_OPTIONS = ("mi_weight", "max_mi", "criterion", "estimator", "critic_steps", "rebalance")
-
-
-class _Criterion(StrEnum):
-    separation = "separation"
-    independence = "independence"
 
 
 class _Estimator(StrEnum):
@@ -79,7 +75,7 @@ def train(
         float | None, typer.Option(min=0.0, help="Weight of the penalty; default is the method's own.")
     ] = None,
     criterion: Annotated[
-        _Criterion | None, typer.Option(help="separation: I(Z;C|Y), independence: I(Z;C). mib only.")
+        Criterion | None, typer.Option(help="separation: I(Z;C|Y), independence: I(Z;C). mib only.")
     ] = None,
     estimator: Annotated[_Estimator | None, typer.Option(help="How mib estimates. mib only.")] = None,
     critic_steps: Annotated[
@@ -294,7 +290,7 @@ def _options(
     method: _Method,
     mi_weight: float | None,
     max_mi: float | None,
-    criterion: _Criterion | None,
+    criterion: Criterion | None,
     estimator: _Estimator | None,
     critic_steps: int | None,
     rebalance: float | None,

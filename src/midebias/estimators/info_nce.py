@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ..arguments import checked
-from ..networks import CriticName
+from ..networks import CriticName, SeparableCritic
 from ..protocols import Bound, InputError
 from .critic_estimator import CriticEstimator
 
@@ -93,6 +93,34 @@ class InfoNCE(CriticEstimator):
                 part = self._rows(z, c, groups, start, stop)
             total = total + part
         return total / n
+
+    def _backward(self, z: Tensor, c: Tensor, groups: Tensor | None) -> Tensor:
+        if not isinstance(self.critic, SeparableCritic):
+            return super()._backward(z, c, groups)
+        with torch.no_grad():
+            n = len(z)
+            left, right, backward = self.critic.sides(self._standardized(z), c, groups)
+            by_left, by_right, total = torch.zeros_like(left), torch.zeros_like(right), z.new_zeros(())
+            for start in range(0, n, self.chunk):
+                rows = slice(start, start + self.chunk)
+                scores = torch.addmm(left[rows, -1:], left[rows, :-1], right.T)
+                own = scores.diagonal(offset=start).clone()
+                counts: Tensor | float = math.log(n)
+                if groups is not None:
+                    same = groups[rows][:, None] == groups
+                    scores.masked_fill_(~same, -math.inf)
+                    counts = same.sum(dim=1).to(scores.dtype).log()
+                largest = scores.amax(dim=1, keepdim=True)
+                slopes = scores.sub_(largest).exp_()
+                sums = slopes.sum(dim=1, keepdim=True)
+                total += (own - (largest + sums.log()).squeeze(1) + counts).sum()
+                slopes /= sums
+                slopes.diagonal(offset=start).sub_(1)
+                by_left[rows, :-1] = slopes @ right
+                by_left[rows, -1] = slopes.sum(dim=1)
+                by_right += slopes.T @ left[rows, :-1]
+            backward(by_left / n, by_right / n)
+            return -total / n
 
     def _rows(self, z: Tensor, c: Tensor, groups: Tensor | None, start: int, stop: int) -> Tensor:
         rows = slice(start, stop)
