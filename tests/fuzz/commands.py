@@ -116,6 +116,10 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
         "own.npz", "--network", "lnl", "--epochs", "1", "--trials", "1", "--weights", "1", "--seeds", "0",
         "--storage", "study.log",
     ),
+    "sweep table": (
+        "people.csv", "--label", "y", "--attribute", "sex", "--criterion", "separation", "--tolerance", "0.1",
+        "--trials", "1", "--weights", "1", "--epochs", "1",
+    ),
     "sweep again": ("--resume", "swept"),
     "audit": (
         "z.npz", "--attribute", "sex", "--label", "y", "--probes", "linear", "--max-leakage", "9", "--seed", "0",
@@ -209,7 +213,7 @@ def _nothing_long() -> Iterator[None]:
             "midebias.cli.demo.load_colored_mnist", "midebias.cli.reproduce.run_comparison",
             "midebias.cli.faces.run_faces", "midebias.benchmarks.comparison.Comparison.run",
             "midebias.cli.train.run_method", "midebias.benchmarks.lightning_run.run_by_trainer",
-            "midebias.cli.sweep._tried",
+            "midebias.benchmarks.swept.SweptImages.tried", "midebias.benchmarks.swept.SweptTable.tried",
             "midebias.benchmarks.image_data.load_colored_mnist",
             "midebias.benchmarks.image_data.load_biased_mnist", "midebias.cli.reproduce.reproduce_estimators",
             "midebias.cli.reproduce.resume_estimators", "midebias.cli.fairness.reproduce_fairness",
