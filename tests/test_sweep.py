@@ -160,6 +160,14 @@ def test_more_weight_on_a_table_is_less_leakage() -> None:
     assert swept.chosen([little, much]) == 1
 
 
+def test_a_table_too_small_to_hold_rows_out_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    people(30).to_csv(tmp_path / "few.csv", index=False)
+    command = ["sweep", str(tmp_path / "few.csv"), "--label", "paid", "--attribute", "sex"]
+    assert run([*command, "--output-dir", str(tmp_path / "runs")]) == 2
+    assert "has 30 rows; a sweep" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_table_is_swept_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     people(300).to_csv(tmp_path / "people.csv", index=False)
     command = ["sweep", str(tmp_path / "people.csv"), "--weights", "0.1,3", "--trials", "2", "--epochs", "2"]

@@ -159,7 +159,10 @@ class AuditResult:
         return self.verdict_on(None)
 
     def verdict_on(self, condition: str | None) -> str:
-        """The result in a sentence: of "overall", of "within classes", or of everything (None)."""
+        """The result in a sentence: of "overall", of "within classes" where y was given, or of everything (None).
+
+        Raises `InputError` for another condition.
+        """
         looked_at = self._looked_at(condition)
         names = list(dict.fromkeys(s.attribute for s in looked_at))
         leaking = [s for s in looked_at if s.leaks]
@@ -182,6 +185,8 @@ class AuditResult:
         )
 
     def _looked_at(self, condition: str | None) -> list[AttributeLeakage]:
+        if condition not in (None, "overall", "within classes"):
+            raise InputError(f"condition must be 'overall', 'within classes' or None, got {condition!r}")
         return [s for s in self.summary if condition in (None, s.condition)] or list(self.summary)
 
     def to_frame(self) -> pd.DataFrame:

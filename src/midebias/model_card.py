@@ -18,6 +18,7 @@ def model_card(
     data: str,
     label: str,
     attributes: Sequence[str],
+    method: str,
     criterion: str | None,
     measured_on: str,
     figures: Mapping[str, str],
@@ -36,8 +37,10 @@ def model_card(
         What it predicts.
     attributes : sequence of str
         What it was not to learn.
+    method : str
+        What trained it.
     criterion : {"separation", "independence"} or None
-        What was minimised; None for a method without a penalty.
+        What was minimised; None where the method minimises something else, or nothing.
     measured_on : str
         The rows the figures are of.
     figures : mapping of str to str
@@ -57,18 +60,17 @@ def model_card(
     Examples
     --------
     >>> card = model_card(
-    ...     data="people.csv", label="income", attributes=["sex"], criterion="separation", measured_on="100 rows",
-    ...     figures={"accuracy": "0.850"}, verdict=None, command="midebias train people.csv", versions={}, use="...",
+    ...     data="people.csv", label="income", attributes=["sex"], method="mib", criterion="separation",
+    ...     measured_on="100 rows", figures={"accuracy": "0.850"}, verdict=None, command="midebias train people.csv",
+    ...     versions={}, use="...",
     ... )
     >>> "| accuracy | 0.850 |" in card, card.startswith("---")
     (True, True)
     """
     named = _joined([_code(name) for name in attributes])
-    trained = (
-        "It was trained without a penalty."
-        if criterion is None
-        else f"While it was trained, an estimate of {_MINIMISED[criterion]} was minimised beside the task's loss."
-    )
+    trained = f"It was trained by the method {_code(method)}."
+    if criterion is not None:
+        trained += f" While it was, an estimate of {_MINIMISED[criterion]} was minimised beside the task's loss."
     lines = [
         "---",
         "library_name: midebias",

@@ -14,11 +14,13 @@ from ..protocols import InputError
 __all__ = [
     "TRAINER_OPTIONS",
     "Accelerator",
+    "AttributeColumn",
     "Config",
     "Criterion",
     "Devices",
     "ImageSize",
     "Jobs",
+    "LabelColumn",
     "NumNodes",
     "Only",
     "OutputDir",
@@ -93,6 +95,13 @@ TRAINER_OPTIONS = ("accelerator", "devices", "num_nodes", "precision")
 Accelerator = Annotated[
     _Accelerator | None,
     typer.Option(help="This and the next three: any of them trains by Lightning's Trainer; images, mib or plain only."),
+]
+LabelColumn = Annotated[
+    str | None, typer.Option(help="Column that is predicted: of a table, or of the labels in a folder of images.")
+]
+AttributeColumn = Annotated[
+    str | None,
+    typer.Option(help="Column that must not be learned, of a table or a folder's labels; a table takes several."),
 ]
 Devices = Annotated[int | None, typer.Option(min=1, help="Processes of a node, which share each batch; 1.")]
 NumNodes = Annotated[int | None, typer.Option(min=1, help="Nodes; 1. torchrun knows both numbers by itself.")]

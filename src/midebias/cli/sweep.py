@@ -19,7 +19,7 @@ from ..benchmarks.weight_choice import WeightTrial, on_front
 from ..html_report import write_html_report
 from ..protocols import DataError, InputError
 from .console import cells_bar, console, show_plain_table
-from .options import Config, Criterion, ImageSize, OutputDir, numbers
+from .options import AttributeColumn, Config, Criterion, ImageSize, LabelColumn, OutputDir, numbers
 from .table import is_table, read_table
 
 __all__ = ["sweep"]
@@ -27,6 +27,7 @@ __all__ = ["sweep"]
 _LOW, _HIGH = 0.03, 30.0
 _EPOCHS = 5  # of images
 _TOLERANCE = 0.02
+_LEAST_ROWS = 60  # of a table
 _REQUIRED = ("dataset", "weights", "trials", "seeds", "epochs", "network", "seed")
 
 
@@ -49,13 +50,8 @@ def sweep(
     network: Annotated[Network, typer.Option(help="The paper's, or that of Learning Not to Learn.")] = Network.paper,
     limit: Annotated[int | None, typer.Option(min=1024, help="First so many training images only.")] = None,
     image_size: ImageSize = None,
-    label: Annotated[
-        str | None, typer.Option(help="Column that is predicted: of a table, or of the labels in a folder of images.")
-    ] = None,
-    attribute: Annotated[
-        str | None,
-        typer.Option(help="Column that must not be learned, of a table or a folder's labels; a table takes several."),
-    ] = None,
+    label: LabelColumn = None,
+    attribute: AttributeColumn = None,
     criterion: Annotated[
         Criterion | None, typer.Option(help="separation: I(Z;C|Y), independence: I(Z;C). Tables only.")
     ] = None,
@@ -133,6 +129,8 @@ def _swept(options: dict[str, Any], seeds: Sequence[int]) -> Swept:
         if options["network"] != str(Network.paper):
             raise InputError(f"--network applies to images only, and {dataset} is a table")
         frame, attributes = read_table(Path(dataset), options["label"], options["attribute"])
+        if len(frame) < _LEAST_ROWS:
+            raise DataError(f"{dataset} has {len(frame)} rows; a sweep holds a third out and needs {_LEAST_ROWS}")
         return SweptTable(
             frame, label=options["label"], attributes=attributes, criterion=options["criterion"] or "separation",
             epochs=options["epochs"], tolerance=_TOLERANCE if options["tolerance"] is None else options["tolerance"],

@@ -99,7 +99,8 @@ def train_table(
     write_html_report(folder / "report.html", title=title, content=content)
     card = model_card(
         data=f"three quarters of {path.name}", label=label, attributes=attributes,
-        criterion=criterion if model.mi_weight_ > 0 else None, measured_on=f"{len(test):,} rows not trained on",
+        method="mib" if model.mi_weight_ > 0 else "plain", criterion=criterion if model.mi_weight_ > 0 else None,
+        measured_on=f"{len(test):,} rows not trained on",
         figures=_figures(rows), verdict=None if audited is None else verdict, command=command, versions=versions(),
         use=f"midebias export {folder} --format onnx",
     )  # fmt: skip

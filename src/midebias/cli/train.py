@@ -29,10 +29,12 @@ from .console import bars, console, show_table
 from .options import (
     TRAINER_OPTIONS,
     Accelerator,
+    AttributeColumn,
     Config,
     Criterion,
     Devices,
     ImageSize,
+    LabelColumn,
     NumNodes,
     OutputDir,
     PaletteFile,
@@ -99,13 +101,8 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(help="Run folder of a stopped training to go on with; all options come from it.")
     ] = None,
-    label: Annotated[
-        str | None, typer.Option(help="Column that is predicted: of a table, or of the labels in a folder of images.")
-    ] = None,
-    attribute: Annotated[
-        str | None,
-        typer.Option(help="Column that must not be learned, of a table or a folder's labels; a table takes several."),
-    ] = None,
+    label: LabelColumn = None,
+    attribute: AttributeColumn = None,
     max_mi: Annotated[
         float | None,
         typer.Option(help="Budget in nats: how much may leak; the weight finds itself. Tables, or mib on images."),
@@ -253,13 +250,14 @@ def _train(
         "settings": resolved, "command": command,
     }  # fmt: skip
     write_html_report(folder / "report.html", title=f"{method} on {data.dataset}, {data.setting}", content=content)
-    given = resolved.get("criterion", "separation") if resolved["method"] == "mib" else None
+    penalised = method == "mib" and resolved.get("mi_weight") != 0
     card = model_card(
         data=f"{row['train_images']:,} images of {data.dataset}, {data.setting}",
-        label=resolved["label"] or "y", attributes=[resolved["attribute"] or "c"], criterion=given,
-        measured_on=f"{len(data.test):,} test images", verdict=verdict, command=command, versions=versions(),
+        label=resolved["label"] or "y", attributes=[resolved["attribute"] or "c"], method=method,
+        criterion=resolved.get("criterion", "separation") if penalised else None,
+        measured_on=f"{len(data.test):,} test images", verdict=None, command=command, versions=versions(),
         figures={
-            "method": str(method), "accuracy": f"{row['test_accuracy']:.3f}",
+            "accuracy": f"{row['test_accuracy']:.3f}",
             "attribute read by a fresh probe, accuracy": f"{row['probe_accuracy']:.3f} (chance {row['chance']:.3f})",
             "information about it, at least, nats": f"{row['mi']:.3f} ± {row['mi_stderr']:.3f}",
         },
