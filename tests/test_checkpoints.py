@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,17 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     back = read_checkpoint(tmp_path / "a")
     assert_same(back, state)
     assert back["images"].stride() == state["images"].stride()
+
+
+def test_it_is_opened_once(tmp_path: Path) -> None:
+    """Opened twice, its two halves may be of two checkpoints, where a running training replaces it meanwhile."""
+    write_checkpoint(tmp_path / "state", {"k": torch.arange(3)})
+    pipe = tmp_path / "pipe"  # gives what is in it to the first who opens it
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=((tmp_path / "state").read_bytes(),), daemon=True)
+    writer.start()
+    assert torch.equal(read_checkpoint(pipe)["k"], torch.arange(3))
+    writer.join(timeout=60)
 
 
 def test_what_cannot_be_held_is_named(tmp_path: Path) -> None:

@@ -54,18 +54,19 @@ def read_checkpoint(path: str | Path) -> Any:
     DataError
         When the file is missing, truncated, damaged, or something else; the message names it.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
+    from safetensors.torch import load
 
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != _FORMAT:
-                raise DataError(f"{path} is no checkpoint of midebias")
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
+        content = Path(path).read_bytes()  # opened once: meanwhile another process may put a newer one in its place
+        tensors = load(content)
+        metadata = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")]).get("__metadata__", {})
     except FileNotFoundError as error:
         raise DataError(f"checkpoint {path} does not exist") from error
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise DataError(f"checkpoint {path} is truncated or damaged ({error})") from error
+    if metadata.get("format") != _FORMAT:
+        raise DataError(f"{path} is no checkpoint of midebias")
     structure = metadata["structure"]
     if _digest(structure, tensors) != metadata["sha256"]:
         raise DataError(f"checkpoint {path} is damaged: its contents do not add up to its SHA-256 sum")

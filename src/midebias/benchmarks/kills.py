@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import logging
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +24,12 @@ from .results import results_document, write_json
 
 __all__ = ["killed_and_resumed"]
 
+_LOG = logging.getLogger(__name__)
+
 _TRAIN = [
-    "train", "colored-mnist", "--network", "lnl", "--limit", "1024", "--epochs", "4", "--checkpoint-every", "0",
+    "train", "colored-mnist", "--network", "lnl", "--limit", "4096", "--epochs", "4", "--checkpoint-every", "0",
 ]  # fmt: skip
+_STEPS = 64
 
 
 def _start(*arguments: str) -> subprocess.Popen[bytes]:
@@ -35,38 +41,65 @@ def _sum(folder: Path) -> str:
     return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
 
 
+def _done(run: Path | None) -> int:
+    """Steps of the latest checkpoint, 0 before the first."""
+    path = None if run is None else run / "checkpoint.safetensors"
+    return int(read_checkpoint(path)["run"]["done_steps"]) if path is not None and path.exists() else 0
+
+
+def _kill_within(process: subprocess.Popen[bytes], run: Callable[[], Path | None], generator: random.Random) -> bool:
+    """SIGKILL after a random number of further steps, at a random moment of the next; False if the run ended first.
+
+    Counted in checkpoints that it writes, not in seconds, so that a busy machine changes nothing: up to a quarter of
+    the run, and in one attempt of five before it has gone on at all.
+    """
+    at = before = _done(run())
+    target = before + (0 if generator.random() < 0.2 else generator.randint(1, _STEPS // 4))
+    began = time.monotonic()
+    while at < target and process.poll() is None:
+        time.sleep(0.005)
+        at = _done(run())
+    seconds_each = (time.monotonic() - began) / max(1, at - before)
+    # Before its first step, a run imports for some seconds; later a step and its checkpoint take a fraction of one.
+    ends = time.monotonic() + generator.uniform(0, 4.0 if target == before else min(1.0, seconds_each))
+    while time.monotonic() < ends and process.poll() is None:
+        time.sleep(0.001)
+    process.kill()  # does nothing to one that has ended
+    return process.wait() == -signal.SIGKILL
+
+
 def killed_and_resumed(kills: int, seed: int, folder: Path) -> dict[str, Any]:
     """SIGKILL at ``kills`` random moments, over as many runs as that takes; each must end like the undisturbed one."""
     generator = random.Random(seed)
-    started = time.monotonic()
     if _start(*_TRAIN, "--output-dir", str(folder / "undisturbed")).wait():
         raise RuntimeError("the undisturbed run failed")
-    whole = time.monotonic() - started  # loading included, where a kill may fall as well
     (undisturbed,) = (folder / "undisturbed").iterdir()
     expected, done, runs, same = _sum(undisturbed), 0, 0, 0
     at_steps: list[int] = []
     while done < kills:
         runs += 1
         parent = folder / f"run{runs}"
+
+        def run(parent: Path = parent) -> Path | None:
+            return next(iter(parent.glob("*")), None)
+
         process = _start(*_TRAIN, "--output-dir", str(parent))
-        while True:
-            while process.poll() is None and not list(parent.glob("*/checkpoint.safetensors")):
-                time.sleep(0.02)
-            time.sleep(generator.uniform(0, whole))
-            if process.poll() is not None or done >= kills:
-                break
-            process.kill()
-            process.wait()
-            (run,) = parent.iterdir()
-            if (run / "results.json").exists():
-                break
+        while done < kills and _kill_within(process, run, generator):
             done += 1
-            at_steps.append(int(read_checkpoint(run / "checkpoint.safetensors")["run"]["done_steps"]))
-            process = _start("train", "--resume", str(run))
-        if process.wait() not in (0, -signal.SIGKILL):
+            reached = run()
+            at_steps.append(_done(reached))
+            _LOG.info("kill %d at step %d of run %d", done, at_steps[-1], runs)
+            begun = reached is not None and (reached / "checkpoint.safetensors").exists()
+            if not begun and reached is not None:
+                shutil.rmtree(reached)  # nothing was saved yet: it starts afresh
+            process = (
+                _start("train", "--resume", str(reached)) if begun else _start(*_TRAIN, "--output-dir", str(parent))
+            )
+        if process.wait() != 0:
             raise RuntimeError(f"run {runs} could not be resumed")
-        same += _sum(next(parent.iterdir())) == expected
-    return {"kills": done, "at_steps": at_steps, "runs": runs, "same_weights": same}
+        last = run()
+        same += last is not None and _sum(last) == expected
+    return {"kills": done, "at_steps": at_steps, "steps": _STEPS, "runs": runs, "same_weights": same}
 
 
 def main() -> None:
@@ -76,6 +109,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     with tempfile.TemporaryDirectory() as folder:
         row = killed_and_resumed(arguments.kills, arguments.seed, Path(folder))
     options = f"--kills {arguments.kills} --seed {arguments.seed} --output {arguments.output}"
