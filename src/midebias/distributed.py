@@ -110,9 +110,18 @@ class Pool:
         """See `Ranks.total`."""
         return self.ranks.total(*tensors)
 
-    def mean(self, values: Tensor) -> Tensor:
-        """Mean over the rows of all ranks."""
-        return self.total(values.sum(dim=0))[0] / self.n
+    def moments(self, *tensors: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Mean and variance of the columns of each over the rows of all ranks, in one communication; no gradient.
+
+        From sums and squares in double precision, whose differences keep what single precision could tell apart.
+        """
+        wide = [t.detach().double() for t in tensors]
+        sums = self.total(*(s for t in wide for s in (t.sum(dim=0), t.square().sum(dim=0))))
+        out = []
+        for t, first, second in zip(tensors, sums[::2], sums[1::2], strict=True):
+            mean = first / self.n
+            out.append((mean.to(t.dtype), (second / self.n - mean.square()).clamp(min=0).to(t.dtype)))
+        return out
 
 
 def world() -> Ranks | None:

@@ -34,13 +34,13 @@ def wilks_bias(p: float, q: int, dof: int) -> float:
     return float(0.5 * (torch.digamma((dof - j) / 2) - torch.digamma((dof - p - j) / 2)).sum())
 
 
-def with_products(c: Tensor, pool: Pool | None = None) -> Tensor:
-    """Columns of c, standardised (over all ranks, with a pool), with squares and products: (n, q + q(q+1)/2)."""
-    if pool is None:
-        c = (c - c.mean(0)) / c.std(0).clamp(min=1e-12)
-    else:
-        c = c - pool.mean(c)
-        c = c / (pool.total(c.square().sum(0))[0] / max(1, pool.n - 1)).sqrt().clamp(min=1e-12)
+def with_products(c: Tensor, moments: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    """Columns of c, standardised, with squares and products: (n, q + q(q+1)/2).
+
+    By the mean and variance of its own rows, or by those given, as with a pool.
+    """
+    mean, deviation = (c.mean(0), c.std(0)) if moments is None else (moments[0], moments[1].sqrt())
+    c = (c - mean) / deviation.clamp(min=1e-12)
     i, j = torch.triu_indices(c.shape[1], c.shape[1], device=c.device)
     return torch.cat([c, c[:, i] * c[:, j]], dim=1)
 
@@ -84,7 +84,7 @@ def gaussian_information(
     z : Tensor of shape (n, p) or (m, n, p)
         Features of the representation, or of m representations.
     c : Tensor of shape (n, q)
-        Features of the attribute, centred within groups.
+        Features of the attribute, centred within groups; with a pool that is done here, with z's, at once.
     groups : integer Tensor of shape (n,) or None
         z is centred within groups and covariances are pooled over them.
     ridge : float
@@ -121,18 +121,22 @@ class _Information(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, several: Tensor, c: Tensor, groups: Tensor | None, ridge: float, pool: Pool | None) -> Tensor:
         m, n, p = several.shape
-        flat, n_groups = center_within(several.transpose(0, 1).reshape(n, m * p), groups, pool)
-        centred = flat.reshape(n, m, p).transpose(0, 1)
-        white = _whiten(c, pool)
+        flat = several.transpose(0, 1).reshape(n, m * p)
+        both, n_groups = center_within(flat if pool is None else torch.cat([flat, c], dim=1), groups, pool)
+        centred = both[:, : m * p].reshape(n, m, p).transpose(0, 1)
         ctx.basis, ctx.shape = None, several.shape
         if pool is None and p > n:
             centred, ctx.basis = _rotated(centred)
+        white = _whiten(c) if pool is None else both[:, m * p :]
         squares = several.square().sum(dim=(1, 2))
         cross = (white.T @ centred).transpose(1, 2)  # in this order, as tall narrow products are slow in the other
         sums = [centred.transpose(1, 2) @ centred, cross, squares]
-        ctx.size = 1 if pool is None else pool.ranks.size
-        sums = sums if pool is None else pool.total(*sums)
-        n = n if pool is None else pool.n
+        ctx.size = 1
+        if pool is not None:  # one communication, and c is made white after it
+            ctx.size, n = pool.ranks.size, pool.n
+            *sums, gram = pool.total(*sums, white.T @ white)
+            whitening = _whitening(gram.double() / n)
+            white, sums[1] = white @ whitening.to(white.dtype), sums[1].double() @ whitening
         covariance, cross, magnitude = (s.double() / n for s in sums)
         q, dof = white.shape[1], n - n_groups
         scale = covariance.diagonal(dim1=1, dim2=2).sum(dim=1) / p
@@ -194,10 +198,8 @@ def _rotated(centred: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def _whiten(c: Tensor, pool: Pool | None = None) -> Tensor:
+def _whiten(c: Tensor) -> Tensor:
     """Rotate centred c to uncorrelated unit columns, without directions that do not vary."""
-    if pool is not None:
-        return _whiten_pooled(c, pool)
     scale = c.square().mean(0).sqrt()
     varies = scale > 1e-6 * scale.max().clamp(min=1e-30)
     if not bool(varies.all()):
@@ -205,19 +207,21 @@ def _whiten(c: Tensor, pool: Pool | None = None) -> Tensor:
     if c.shape[1] == 0:
         return c
     c = c / scale
-    values, vectors = torch.linalg.eigh((c.T @ c / len(c)).double())
-    keep = values > 1e-5 * values.max()
-    return c @ (vectors[:, keep] / values[keep].sqrt()).to(c.dtype)
+    return c @ _rotation((c.T @ c / len(c)).double()).to(c.dtype)
 
 
-def _whiten_pooled(c: Tensor, pool: Pool) -> Tensor:
-    """As `_whiten`, from one sum over all ranks: columns are scaled after it."""
-    gram = pool.total((c.T @ c).double())[0] / pool.n
-    scale = gram.diagonal().sqrt()
+@torch.no_grad()
+def _whitening(covariance: Tensor) -> Tensor:
+    """What `_whiten` multiplies by, from the covariance (q, q) alone: (q, at most q)."""
+    scale = covariance.diagonal().sqrt()
     varies = scale > 1e-6 * scale.max().clamp(min=1e-30)
-    c, scale, gram = c[:, varies], scale[varies], gram[varies][:, varies]
-    if c.shape[1] == 0:
-        return c
-    values, vectors = torch.linalg.eigh(gram / scale / scale[:, None])
+    scale = scale[varies]
+    chosen = torch.eye(len(varies), dtype=covariance.dtype, device=covariance.device)[:, varies] / scale
+    return chosen @ _rotation(chosen.T @ covariance @ chosen) if len(scale) else chosen
+
+
+def _rotation(correlation: Tensor) -> Tensor:
+    """To uncorrelated unit columns, those left out that hardly vary."""
+    values, vectors = torch.linalg.eigh(correlation)
     keep = values > 1e-5 * values.max()
-    return (c / scale.to(c.dtype)) @ (vectors[:, keep] / values[keep].sqrt()).to(c.dtype)
+    return vectors[:, keep] / values[keep].sqrt()

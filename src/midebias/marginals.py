@@ -49,7 +49,7 @@ def center_within(values: Tensor, groups: Tensor | None, pool: Pool | None = Non
         # Means count as constants: moments of centred values do not change with them to first order.
         known = values.detach()
         if groups is None:
-            return values - pool.mean(known), 1
+            return values - pool.total(known.sum(dim=0))[0] / pool.n, 1
         onehot = torch.nn.functional.one_hot(groups.long(), pool.n_groups).to(values.dtype)
         sums, counts = pool.total(onehot.T @ known, onehot.sum(dim=0))
         return values - onehot @ (sums / counts.clamp(min=1)[:, None]), int((counts > 0).sum())

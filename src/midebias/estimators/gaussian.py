@@ -131,10 +131,8 @@ class GaussianMI(nn.Module):
         is that of all ranks' pairs, from sums over rows alone.
         """
         self._check(z, c, groups, pool)
-        z = self._lift(z, pool)
-        return gaussian_information(
-            z, self._features_of(c.to(z.dtype), groups, pool), groups, ridge=self.ridge, pool=pool
-        )
+        features, c = self._prepared([z], c, groups, pool)
+        return gaussian_information(features[0], c, groups, ridge=self.ridge, pool=pool)
 
     def several(
         self,
@@ -152,35 +150,58 @@ class GaussianMI(nn.Module):
             raise InputError("several representations can be estimated together with features='random' only")
         for z in representations:
             self._check(z, c, groups, pool)
-        features = torch.stack([self._lift(z, pool) for z in representations])
-        c = self._features_of(c.to(features.dtype), groups, pool)
-        return gaussian_information(features, c, groups, ridge=self.ridge, pool=pool)
+        features, c = self._prepared(representations, c, groups, pool)
+        return gaussian_information(torch.stack(features), c, groups, ridge=self.ridge, pool=pool)
 
     def _check(self, z: Tensor, c: Tensor, groups: Tensor | None, pool: Pool | None) -> None:
         check_representation(z, least=2 if pool is None else 0)
         check_groups(groups, len(z))
         check_encoded(c, len(z))
 
-    def _features_of(self, c: Tensor, groups: Tensor | None, pool: Pool | None) -> Tensor:
-        c, _ = center_within(with_products(c, pool) if self.attribute_degree == 2 else c, groups, pool)
+    def _prepared(
+        self, representations: Sequence[Tensor], c: Tensor, groups: Tensor | None, pool: Pool | None
+    ) -> tuple[list[Tensor], Tensor]:
+        """Features of each representation and of c; what all ranks must know for them is communicated at once."""
+        zs = [z.float() if z.dtype in (torch.float16, torch.bfloat16) else z for z in representations]
+        if self.features == "linear":
+            zs = [self._projected(z) for z in zs]
+        c = c.to(zs[0].dtype)
+        lifted, squared = self.features == "random", self.attribute_degree == 2
+        moments: list[tuple[Tensor, Tensor] | None] = [None] * (len(zs) + 1)
+        if pool is not None and (lifted or squared):
+            asked = [k for k in range(len(zs) + 1) if (squared if k == len(zs) else lifted)]
+            for k, found in zip(asked, pool.moments(*([*zs, c][k] for k in asked)), strict=True):
+                moments[k] = found
+        if lifted:
+            zs = [self._lifted(z, known) for z, known in zip(zs, moments[:-1], strict=True)]
+        return zs, self._features_of(c, moments[-1], groups, pool)
+
+    def _features_of(
+        self, c: Tensor, moments: tuple[Tensor, Tensor] | None, groups: Tensor | None, pool: Pool | None
+    ) -> Tensor:
+        c = with_products(c, moments) if self.attribute_degree == 2 else c
+        if pool is None:
+            c, _ = center_within(c, groups)
         rows = len(c) if pool is None else pool.n
         if self.features == "random" and c.shape[1] > rows // 2:
             c = affordable(c, self._generator, most=c.shape[1], rows=rows)
         return random_signs(c, groups, self._generator, pool) if self.group_signs else c
 
-    def _lift(self, z: Tensor, pool: Pool | None) -> Tensor:
-        z = z.float() if z.dtype in (torch.float16, torch.bfloat16) else z
-        if self.features == "linear":
-            if self.projection is None:
-                return z
-            if self.projection.shape[0] != z.shape[1]:
-                raise InputError(f"z has {z.shape[1]} columns, projection takes {self.projection.shape[0]}")
-            return z @ self.projection.to(z.dtype)
+    def _projected(self, z: Tensor) -> Tensor:
+        if self.projection is None:
+            return z
+        if self.projection.shape[0] != z.shape[1]:
+            raise InputError(f"z has {z.shape[1]} columns, projection takes {self.projection.shape[0]}")
+        return z @ self.projection.to(z.dtype)
+
+    def _lifted(self, z: Tensor, moments: tuple[Tensor, Tensor] | None) -> Tensor:
         dim = z.shape[1]
-        detached = z.detach()
-        mean = detached.mean(0) if pool is None else pool.mean(detached)
-        squares = (detached - mean).square()
-        spread = squares.mean(0) if pool is None else pool.mean(squares)
+        if moments is None:
+            detached = z.detach()
+            mean = detached.mean(0)
+            spread = (detached - mean).square().mean(0)
+        else:
+            mean, spread = moments
         # A column that hardly varies is not blown up to unit size: that is where gradients explode.
         spread = (spread + 0.1 * spread.mean()).sqrt().clamp(min=1e-12)
         scaled = (z - mean) / spread
