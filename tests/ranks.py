@@ -161,6 +161,12 @@ def refusals(rank: int) -> list[str]:
             penalty.backward(z.sum(), z, c)
         except InputError as error:
             said.append(str(error))
+    adjustment = LogitAdjustment(Categorical(2), 3)
+    y = torch.zeros(8, dtype=torch.long)
+    try:
+        adjustment(torch.zeros(8, 3), y, y + 3 * rank)
+    except InputError as error:
+        said.append(str(error))
     return said
 
 

@@ -64,9 +64,10 @@ def test_sharded_parameters_follow(ranks: list[dict[str, Any]]) -> None:
 
 
 def test_what_one_rank_refuses_ends_the_call_on_all(ranks: list[dict[str, Any]]) -> None:
-    assert ranks[0]["refusals"] == ["rank 1 refused what it was given: its own message says why"] * 2
+    assert ranks[0]["refusals"] == ["rank 1 refused what it was given: its own message says why"] * 3
     assert "NaN" in ranks[1]["refusals"][0]
     assert "labels 0 to 2" in ranks[1]["refusals"][1]
+    assert "y must hold labels 0 to 2" in ranks[1]["refusals"][2]
 
 
 def test_a_process_group_that_is_none_is_named() -> None:

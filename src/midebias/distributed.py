@@ -7,8 +7,9 @@ anything being communicated on the way back.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["Pool", "Ranks", "Traffic", "world"]
+from .protocols import InputError
+
+__all__ = ["Pool", "Ranks", "Traffic", "refusal_told", "world"]
 
 _WORLD: dict[str, Any] = {}
 
@@ -73,7 +76,20 @@ class Ranks:
         return torch.cat([part[:n] for part, n in zip(parts, counts, strict=True)])
 
     def told(self, *numbers: int) -> list[list[int]]:
-        """What each rank says, rank after rank."""
+        """What each rank says, rank after rank; the first number is at least 0.
+
+        Raises
+        ------
+        InputError
+            When another rank refused what it was given, see `refusal_told`.
+        """
+        heard = self._told(*numbers)
+        refused = next((rank for rank, said in enumerate(heard) if said[0] < 0), None)
+        if refused is not None and numbers[0] >= 0:
+            raise InputError(f"rank {refused} refused what it was given: its own message says why")
+        return heard
+
+    def _told(self, *numbers: int) -> list[list[int]]:
         mine = torch.tensor(numbers, device=self._device())
         parts = [torch.empty_like(mine) for _ in range(self.size)]
         with _Timed(self.traffic, mine):
@@ -136,6 +152,17 @@ def world() -> Ranks | None:
         _WORLD.update(default=default, ranks=Ranks(dist.new_group()))
     ranks: Ranks = _WORLD["ranks"]
     return ranks
+
+
+@contextlib.contextmanager
+def refusal_told(ranks: Ranks | None, numbers: int) -> Iterator[None]:
+    """Tell the other ranks when this one refuses its input: they would wait for the ``numbers`` it was to tell."""
+    try:
+        yield
+    except InputError:
+        if ranks is not None:
+            ranks.told(*([-1] * numbers))
+        raise
 
 
 class _Timed:

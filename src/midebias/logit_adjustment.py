@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .arguments import checked
 from .attributes import Attribute
 from .devices import at_device, follow
-from .distributed import world
+from .distributed import refusal_told, world
 from .networks import seeded
 from .protocols import InputError, check_groups
 
@@ -167,15 +167,19 @@ class LogitAdjustment(nn.Module):
             raise InputError(f"logits must be a torch.Tensor, got {type(logits).__name__}")
         if not self.training or self.strength == 0:
             return logits
-        if logits.ndim != 2 or logits.shape[1] != self.n_classes:
-            raise InputError(f"logits must have shape (n, {self.n_classes}), got {tuple(logits.shape)}")
-        self._follow(logits)
-        c, y = at_device(logits.device, c, y)
-        if self.steps:
-            if y is None:
+        ranks = world() if self.steps else None
+        with refusal_told(ranks, 1):
+            if logits.ndim != 2 or logits.shape[1] != self.n_classes:
+                raise InputError(f"logits must have shape (n, {self.n_classes}), got {tuple(logits.shape)}")
+            self._follow(logits)
+            c, y = at_device(logits.device, c, y)
+            if self.steps and y is None:
                 raise InputError("y is needed while LogitAdjustment learns; call fit(c, y) first to go without")
-            values, present = self._check(c, y)
-            known, known_y, ranks = values[present], y[present], world()
+            values, present = self._check(c, y) if self.steps else self.attribute.encode(c)
+            if len(values) != len(logits):
+                raise InputError(f"c must have {len(logits)} rows like logits, got {len(values)}")
+        if self.steps:
+            known, known_y = values[present], y[present]
             if ranks is not None:  # every rank learns from the rows of all
                 counts = [told[0] for told in ranks.told(len(known))]
                 known, known_y = ranks.gathered(known, counts), ranks.gathered(known_y, counts)
@@ -183,10 +187,6 @@ class LogitAdjustment(nn.Module):
                 self._set_scale(known)
             for _ in range(self.steps if len(known) else 0):
                 self._update(self._optimizer, known, known_y)
-        else:
-            values, present = self.attribute.encode(c)
-        if len(values) != len(logits):
-            raise InputError(f"c must have {len(logits)} rows like logits, got {len(values)}")
         with torch.no_grad():
             left = ((1 - self.rebalance) * self._scores(values)).softmax(dim=1)
             prior = (1 - self.floor) * left + self.floor / self.n_classes

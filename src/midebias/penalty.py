@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from .arguments import checked
 from .attributes import Attribute, Continuous
 from .balancing import Balance, DualAscent, GradientBalance
 from .devices import at_device, follow
-from .distributed import Pool, Ranks, Traffic, world
+from .distributed import Pool, Ranks, Traffic, refusal_told, world
 from .estimators import GaussianMI, LearnedGaussianMI
 from .estimators.by_name import CRITICS, DECODERS, NetworkName
 from .health import Health
@@ -225,7 +225,7 @@ class MIPenalty(nn.Module):
             Wrong shapes, dtypes or labels, or NaN in z; the message names the argument. On every rank, when one of
             them refuses what it was given.
         """
-        with self._refusal_told():
+        with refusal_told(self._ranks(), 3):
             representations = _several(z)
             given = self._inputs(representations, c, y)
             summaries = [Summary(h, self.shapes[k], name=self._name(k)).values for k, h in enumerate(representations)]
@@ -259,7 +259,7 @@ class MIPenalty(nn.Module):
         InputError
             As in `forward`; also when z does not need a gradient or ``task_loss`` does not depend on it.
         """
-        with self._refusal_told():
+        with refusal_told(self._ranks(), 3):
             representations = _several(z)
             given = self._inputs(representations, c, y)
             if not isinstance(task_loss, Tensor) or task_loss.numel() != 1:
@@ -312,17 +312,6 @@ class MIPenalty(nn.Module):
 
     def _name(self, k: int) -> str:
         return "z" if len(self.shapes) == 1 else f"z[{k}]"
-
-    @contextlib.contextmanager
-    def _refusal_told(self) -> Iterator[None]:
-        """Tell the other ranks when this one refuses its input: they would wait for it."""
-        try:
-            yield
-        except InputError:
-            ranks = self._ranks()
-            if ranks is not None:
-                ranks.told(-1, 0, 0)
-            raise
 
     def _inputs(self, representations: list[Tensor], c: Tensor, y: Tensor | None) -> _Given:
         if len(representations) != len(self.shapes):
@@ -391,8 +380,6 @@ class MIPenalty(nn.Module):
         highest = int(groups.max()) + 1 if groups is not None and len(groups) else 0
         told = ranks.told(len(c), highest, missing)
         counts = [t[0] for t in told]
-        if min(counts) < 0:
-            raise InputError(f"rank {counts.index(-1)} refused what it was given: its own message says why")
         for health in self.health:
             health.missing += sum(t[2] for t in told)
         summable = all(getattr(e, "pools_moments", False) for e in self.estimators) and not self.preconditioning
