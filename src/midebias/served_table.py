@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .networks import seeded
+from .piecewise_linear import PiecewiseLinear
 from .protocols import DataError, InputError
 
 __all__ = ["ServedTable", "described", "served_table"]
@@ -173,7 +174,10 @@ class ServedTable(nn.Module):
             shapes = [state_dict[k].shape for k in sorted(layers, key=lambda k: int(k.split(".")[1]))]
             (n_outputs, dim), widths = state_dict["head.weight"].shape, [s[0] for s in shapes[:-1]]
             with seeded(0):
-                network = TabularNetwork(TabularNetwork.perceptron(shapes[0][1], widths, dim), dim, n_outputs).double()
+                reading = _reading(state_dict)
+                n_inputs = shapes[0][1] - (0 if reading is None else reading.pieces)
+                encoder = TabularNetwork.perceptron(n_inputs, widths, dim, reading)
+                network = TabularNetwork(encoder, dim, n_outputs).double()
             network.load_state_dict(dict(state_dict))
             served = cls(network, description)
             served(served.example)
@@ -210,6 +214,14 @@ def described(estimator: Any) -> dict[str, Any]:
         moments = {"center": estimator._center.tolist(), "scale": estimator._scale.tolist()}
         return {"task": "regression", **moments, "several": bool(estimator._several), **described}
     return {"task": "representation", **described}
+
+
+def _reading(state_dict: Mapping[str, Tensor]) -> PiecewiseLinear | None:
+    """As its weights say, to be loaded with them."""
+    if "encoder.0.columns" not in state_dict:
+        return None
+    low = state_dict["encoder.0.low"]
+    return PiecewiseLinear(torch.zeros(len(low), dtype=torch.long), torch.zeros_like(low), torch.ones_like(low))
 
 
 def _plain(value: Any) -> Any:

@@ -39,6 +39,7 @@ from .arguments import check_kind
 from .attributes import Attribute
 from .networks import seeded
 from .penalty import MIPenalty
+from .piecewise_linear import PiecewiseLinear
 from .protocols import Criterion, InputError
 from .tabular_attributes import encode_sensitive, sensitive_columns_of
 from .tabular_preprocessing import Column, TablePreprocessor, columns_of_frame, is_frame, typed_column
@@ -50,7 +51,7 @@ __all__ = ["MIDebiasClassifier", "MIDebiasRegressor", "MIDebiasTransformer"]
 
 _LEAST_ROWS = 5
 _MI_WEIGHTS = {"independence": 2.5, "separation": 3.0}
-_DECISION_WEIGHTS = {"independence": 2.0, "separation": 5.0}
+_DECISION_WEIGHTS = {"independence": 4.0, "separation": 5.0}
 _KINDS: dict[str, Any] = {
     "criterion": str,
     "preprocess": bool,
@@ -74,7 +75,7 @@ _PARAMETERS = """
         after each epoch, and the weight is moved by dual ascent until the budget is met. See ``held_out_mi_``.
     decision_weight : float, optional
         Of classifiers: what the dependence of the decision counts beside that of the representation; see
-        `TabularPenalty`. Default 2 for independence, 5 for separation. Not used under a budget, which no decision made
+        `TabularPenalty`. Default 4 for independence, 5 for separation. Not used under a budget, which no decision made
         from z can exceed.
     sensitive_columns : str, int or sequence of them, optional
         Columns of X that are the attributes: taken out of X in fit, and ignored in prediction, where they may be
@@ -83,6 +84,9 @@ _PARAMETERS = """
         Of the encoder, before z.
     dim : int, optional
         Columns of z. Default is as many as there are outputs, at least 2: a wider z has more room to hide in.
+    n_pieces : int, default 32
+        The encoder reads each number also piece by piece, see `PiecewiseLinear`: in at most so many pieces, and one for
+        a hundred rows. 0 leaves that out.
     module : torch.nn.Module or callable, optional
         An encoder of your own instead, from (n, n_inputs) to (n, dim), or a function of ``n_inputs`` that makes it.
         It is copied: fit never changes the one given.
@@ -153,6 +157,7 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         sensitive_columns: str | int | Sequence[str | int] | None = None,
         hidden_layer_sizes: Sequence[int] = (256, 64),
         dim: int | None = None,
+        n_pieces: int = 32,
         module: torch.nn.Module | Callable[[int], torch.nn.Module] | None = None,
         preprocess: bool = True,
         estimator: Any = "gaussian",
@@ -175,6 +180,7 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         self.sensitive_columns = sensitive_columns
         self.hidden_layer_sizes = hidden_layer_sizes
         self.dim = dim
+        self.n_pieces = n_pieces
         self.module = module
         self.preprocess = preprocess
         self.estimator = estimator
@@ -299,7 +305,10 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         with seeded(seed):
             if self.module is None:
                 dim = max(2, min(n_outputs, 8)) if self.dim is None else self.dim
-                encoder: torch.nn.Module = TabularNetwork.perceptron(x.shape[1], tuple(self.hidden_layer_sizes), dim)
+                reading = PiecewiseLinear.learned(x.numpy(), self.n_pieces)
+                encoder: torch.nn.Module = TabularNetwork.perceptron(
+                    x.shape[1], tuple(self.hidden_layer_sizes), dim, reading
+                )
             else:
                 given = self.module
                 encoder = copy.deepcopy(given) if isinstance(given, torch.nn.Module) else given(x.shape[1])
@@ -442,6 +451,9 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             optional = value is None and name in ("epochs", "dim")
             if not optional and (not isinstance(value, Integral) or value < 1):
                 raise InputError(f"{name} must be a whole number >= 1, got {value!r}")
+        pieces: Any = self.n_pieces
+        if not isinstance(pieces, Integral) or pieces < 0:
+            raise InputError(f"n_pieces must be a whole number >= 0, got {pieces!r}")
         widths: Any = self.hidden_layer_sizes
         if not isinstance(widths, Sequence) or any(not isinstance(w, Integral) or int(w) < 1 for w in widths):
             raise InputError(f"hidden_layer_sizes must be whole numbers >= 1, got {widths!r}")
@@ -547,6 +559,7 @@ class MIDebiasRegressor(RegressorMixin, _MIDebias):  # type: ignore[misc]
         sensitive_columns: str | int | Sequence[str | int] | None = None,
         hidden_layer_sizes: Sequence[int] = (256, 64),
         dim: int | None = None,
+        n_pieces: int = 32,
         module: torch.nn.Module | Callable[[int], torch.nn.Module] | None = None,
         preprocess: bool = True,
         estimator: Any = "gaussian",
@@ -564,7 +577,8 @@ class MIDebiasRegressor(RegressorMixin, _MIDebias):  # type: ignore[misc]
     ) -> None:
         super().__init__(
             criterion=criterion, mi_weight=mi_weight, max_mi=max_mi,
-            sensitive_columns=sensitive_columns, hidden_layer_sizes=hidden_layer_sizes, dim=dim, module=module,
+            sensitive_columns=sensitive_columns, hidden_layer_sizes=hidden_layer_sizes, dim=dim,
+            n_pieces=n_pieces, module=module,
             preprocess=preprocess, estimator=estimator, epochs=epochs, batch_size=batch_size,
             learning_rate=learning_rate, weight_decay=weight_decay, early_stopping=early_stopping,
             validation_fraction=validation_fraction, n_iter_no_change=n_iter_no_change, warm_start=warm_start,
@@ -624,6 +638,7 @@ class MIDebiasTransformer(_MIDebias):
         sensitive_columns: str | int | Sequence[str | int] | None = None,
         hidden_layer_sizes: Sequence[int] = (256, 64),
         dim: int | None = None,
+        n_pieces: int = 32,
         module: torch.nn.Module | Callable[[int], torch.nn.Module] | None = None,
         preprocess: bool = True,
         estimator: Any = "gaussian",
@@ -641,7 +656,8 @@ class MIDebiasTransformer(_MIDebias):
     ) -> None:
         super().__init__(
             criterion=criterion, mi_weight=mi_weight, max_mi=max_mi, decision_weight=decision_weight,
-            sensitive_columns=sensitive_columns, hidden_layer_sizes=hidden_layer_sizes, dim=dim, module=module,
+            sensitive_columns=sensitive_columns, hidden_layer_sizes=hidden_layer_sizes, dim=dim,
+            n_pieces=n_pieces, module=module,
             preprocess=preprocess, estimator=estimator, epochs=epochs, batch_size=batch_size,
             learning_rate=learning_rate, weight_decay=weight_decay, early_stopping=early_stopping,
             validation_fraction=validation_fraction, n_iter_no_change=n_iter_no_change, warm_start=warm_start,

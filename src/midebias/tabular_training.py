@@ -16,6 +16,7 @@ from .balancing import DualAscent
 from .estimators import DiscreteMI, GaussianMI
 from .networks import seeded
 from .penalty import MIPenalty
+from .piecewise_linear import PiecewiseLinear
 from .protocols import Criterion, InputError
 from .training import EpochRecord, train_step
 from .training_step import StepResult
@@ -34,9 +35,16 @@ class TabularNetwork(nn.Module):
         self.head = nn.Linear(dim, n_outputs)
 
     @staticmethod
-    def perceptron(n_inputs: int, hidden: Sequence[int], dim: int) -> nn.Sequential:
-        """Linear layers with ReLU between them; none behind the last, so that z may take either sign."""
+    def perceptron(
+        n_inputs: int, hidden: Sequence[int], dim: int, reading: PiecewiseLinear | None = None
+    ) -> nn.Sequential:
+        """Linear layers with ReLU between them; none behind the last, so that z may take either sign.
+
+        With ``reading`` the first layer is given its code of the ``n_inputs`` columns beside them.
+        """
         layers: list[nn.Module] = []
+        if reading is not None:
+            layers, n_inputs = [reading], n_inputs + reading.pieces
         for width in hidden:
             layers += [nn.Linear(n_inputs, width), nn.ReLU()]
             n_inputs = width

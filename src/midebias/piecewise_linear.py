@@ -1,0 +1,93 @@
+"""Numbers read piece by piece, so that a network can tell apart what lies close together."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+__all__ = ["PiecewiseLinear"]
+
+_ROWS_PER_PIECE = 100
+_NARROWEST = 1e-4  # of a column's range: single precision must tell the ends of a piece apart
+
+
+class PiecewiseLinear(nn.Module):
+    """x (n, p) beside a piecewise linear code of its columns: (n, p + pieces).
+
+    A column becomes one number for each of its pieces: -1/2 below the piece, 1/2 above it, and linear in between.
+    Pieces end at quantiles of the *distinct* values, since what is rare may matter most (in Adult 8% of all rows
+    have a capital gain, and a high one decides).
+
+    Parameters
+    ----------
+    columns : integer Tensor of shape (pieces,)
+        Which column each piece is of.
+    low, high : Tensor of shape (pieces,)
+        Where it begins and ends.
+
+    References
+    ----------
+    Gorishniy, Rubachev, Babenko, "On Embeddings for Numerical Features in Tabular Deep Learning", NeurIPS 2022.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from midebias.piecewise_linear import PiecewiseLinear
+    >>> code = PiecewiseLinear(torch.tensor([0, 0]), torch.tensor([0.0, 1.0]), torch.tensor([1.0, 3.0]))
+    >>> code(torch.tensor([[0.25], [2.0]])).tolist()
+    [[0.25, -0.25, -0.5], [2.0, 0.5, 0.0]]
+    """
+
+    columns: Tensor
+    low: Tensor
+    width: Tensor
+
+    def __init__(self, columns: Tensor, low: Tensor, high: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("columns", columns)
+        self.register_buffer("low", low)
+        self.register_buffer("width", high - low)
+
+    @classmethod
+    def learned(cls, x: NDArray[np.float64], most: int) -> PiecewiseLinear | None:
+        """Of the columns of x (n, p): at most ``most`` pieces each, and one for a hundred rows.
+
+        None where that leaves fewer than two pieces of any column; columns of two values are left as they are.
+        """
+        pieces = min(most, len(x) // _ROWS_PER_PIECE)
+        found: list[tuple[int, float, float]] = []
+        for j in range(x.shape[1] if pieces >= 2 else 0):
+            values = np.unique(x[:, j])
+            if len(values) > pieces + 1:
+                values = values[np.linspace(0, len(values) - 1, pieces + 1).round().astype(int)]
+            ends = _apart(values)
+            if len(ends) > 2:
+                found += [(j, low, high) for low, high in pairwise(ends)]
+        if not found:
+            return None
+        columns, low, high = zip(*found, strict=True)
+        return cls(torch.tensor(columns), torch.tensor(low).double(), torch.tensor(high).double())
+
+    @property
+    def pieces(self) -> int:
+        """Of all columns."""
+        return len(self.columns)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, p) -> (n, p + pieces)."""
+        code = ((x[:, self.columns] - self.low) / self.width).clamp(0, 1) - 0.5
+        return torch.cat([x, code], dim=1)
+
+
+def _apart(ends: NDArray[np.float64]) -> list[float]:
+    """Those that are not too close to the one before; the last is kept in any case."""
+    least = _NARROWEST * (ends[-1] - ends[0])
+    kept = [float(ends[0])]
+    for end in ends[1:-1].tolist():
+        if end - kept[-1] > least and ends[-1] - end > least:
+            kept.append(end)
+    return [*kept, float(ends[-1])] if len(ends) > 1 else kept
