@@ -13,13 +13,15 @@ __all__ = ["PiecewiseLinear"]
 
 _ROWS_PER_PIECE = 100
 _NARROWEST = 1e-4  # of a column's range: single precision must tell the ends of a piece apart
+_LEAST_DEVIATION = 0.2  # or a value that one row in a thousand has would speak up to thirty times as loud
 
 
 class PiecewiseLinear(nn.Module):
     """x (n, p) beside a piecewise linear code of its columns: (n, p + pieces).
 
-    A column becomes one number for each of its pieces: -1/2 below the piece, 1/2 above it, and linear in between.
-    Pieces end at quantiles of the *distinct* values, since what is rare may matter most (in Adult 8% of all rows
+    A column becomes one number for each of its pieces: 0 below the piece, 1 above it, and linear in between; less its
+    mean over the rows learned from, over its standard deviation there, so that what is rare is learned as fast as the
+    rest. Pieces end at quantiles of the *distinct* values, since what is rare may matter most (in Adult 8% of all rows
     have a capital gain, and a high one decides).
 
     Parameters
@@ -28,6 +30,8 @@ class PiecewiseLinear(nn.Module):
         Which column each piece is of.
     low, high : Tensor of shape (pieces,)
         Where it begins and ends.
+    mean, deviation : Tensor of shape (pieces,), optional
+        What is subtracted, and what is divided by; default 0 and 1.
 
     References
     ----------
@@ -39,18 +43,24 @@ class PiecewiseLinear(nn.Module):
     >>> from midebias.piecewise_linear import PiecewiseLinear
     >>> code = PiecewiseLinear(torch.tensor([0, 0]), torch.tensor([0.0, 1.0]), torch.tensor([1.0, 3.0]))
     >>> code(torch.tensor([[0.25], [2.0]])).tolist()
-    [[0.25, -0.25, -0.5], [2.0, 0.5, 0.0]]
+    [[0.25, 0.25, 0.0], [2.0, 1.0, 0.5]]
     """
 
     columns: Tensor
     low: Tensor
     width: Tensor
+    mean: Tensor
+    deviation: Tensor
 
-    def __init__(self, columns: Tensor, low: Tensor, high: Tensor) -> None:
+    def __init__(
+        self, columns: Tensor, low: Tensor, high: Tensor, mean: Tensor | None = None, deviation: Tensor | None = None
+    ) -> None:
         super().__init__()
         self.register_buffer("columns", columns)
         self.register_buffer("low", low)
         self.register_buffer("width", high - low)
+        self.register_buffer("mean", torch.zeros_like(low) if mean is None else mean)
+        self.register_buffer("deviation", torch.ones_like(low) if deviation is None else deviation)
 
     @classmethod
     def learned(cls, x: NDArray[np.float64], most: int) -> PiecewiseLinear | None:
@@ -70,7 +80,10 @@ class PiecewiseLinear(nn.Module):
         if not found:
             return None
         columns, low, high = zip(*found, strict=True)
-        return cls(torch.tensor(columns), torch.tensor(low).double(), torch.tensor(high).double())
+        code = cls(torch.tensor(columns), torch.tensor(low).double(), torch.tensor(high).double())
+        taken = code._of_pieces(torch.from_numpy(x))
+        code.mean, code.deviation = taken.mean(dim=0), taken.std(dim=0, correction=0).clamp(min=_LEAST_DEVIATION)
+        return code
 
     @property
     def pieces(self) -> int:
@@ -79,8 +92,10 @@ class PiecewiseLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, p) -> (n, p + pieces)."""
-        code = ((x[:, self.columns] - self.low) / self.width).clamp(0, 1) - 0.5
-        return torch.cat([x, code], dim=1)
+        return torch.cat([x, (self._of_pieces(x) - self.mean) / self.deviation], dim=1)
+
+    def _of_pieces(self, x: Tensor) -> Tensor:
+        return ((x[:, self.columns] - self.low) / self.width).clamp(0, 1)
 
 
 def _apart(ends: NDArray[np.float64]) -> list[float]:

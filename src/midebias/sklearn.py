@@ -51,7 +51,7 @@ __all__ = ["MIDebiasClassifier", "MIDebiasRegressor", "MIDebiasTransformer"]
 
 _LEAST_ROWS = 5
 _MI_WEIGHTS = {"independence": 2.5, "separation": 3.0}
-_DECISION_WEIGHTS = {"independence": 4.0, "separation": 5.0}
+_DECISION_WEIGHTS = {"independence": 4.0, "separation": 15.0}
 _KINDS: dict[str, Any] = {
     "criterion": str,
     "preprocess": bool,
@@ -75,7 +75,7 @@ _PARAMETERS = """
         after each epoch, and the weight is moved by dual ascent until the budget is met. See ``held_out_mi_``.
     decision_weight : float, optional
         Of classifiers: what the dependence of the decision counts beside that of the representation; see
-        `TabularPenalty`. Default 4 for independence, 5 for separation. Not used under a budget, which no decision made
+        `TabularPenalty`. Default 4 for independence, 15 for separation. Not used under a budget, which no decision made
         from z can exceed.
     sensitive_columns : str, int or sequence of them, optional
         Columns of X that are the attributes: taken out of X in fit, and ignored in prediction, where they may be
