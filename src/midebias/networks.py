@@ -156,7 +156,8 @@ class JoinedCritic(Critic):
         """See `Critic.scored`."""
         n = len(z)
         of_z, of_c = self._first(z, c, groups)
-        out, inputs = forward_from_first(self.layers, torch.cat([of_z + of_c, of_z + of_c[permutation]]))
+        both = torch.cat([of_z + of_c, of_z + of_c.index_select(0, permutation)])
+        out, inputs = forward_from_first(self.layers, both)
         scores = out.squeeze(1)
 
         @torch.no_grad()

@@ -31,7 +31,9 @@ def backward_from_output(layers: nn.Sequential, inputs: list[Tensor], gradient: 
     for layer, x in zip(reversed(maps), reversed(inputs), strict=True):
         set_gradients(layer, x, gradient)
         # LeakyReLU keeps the sign, so that its output tells its slope as its input would.
-        gradient = torch.ops.aten.leaky_relu_backward(gradient @ layer.weight, x, slope, True)
+        # Of one output a product by element, since matrix products of one inner column are slow.
+        reached = gradient * layer.weight if layer.out_features == 1 else gradient @ layer.weight
+        gradient = torch.ops.aten.leaky_relu_backward(reached, x, slope, True)
     return gradient
 
 

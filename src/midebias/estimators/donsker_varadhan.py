@@ -98,8 +98,11 @@ class DonskerVaradhan(CriticEstimator):
 
     def _derivatives(self, joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         n = len(joint)
-        log_mean = torch.logsumexp(marginal, dim=0) - math.log(n)
-        slopes = marginal.softmax(dim=0)
+        highest = marginal.max()  # logsumexp and softmax at once, which each find it and take exponentials again
+        slopes = (marginal - highest).exp_()
+        total = slopes.sum()
+        log_mean = total.log().add_(highest).sub_(math.log(n))
+        slopes.div_(total)
         if self.moving_average is not None:
             slopes = slopes * self._scale(log_mean)
         return log_mean - joint.mean(), torch.full_like(joint, -1 / n), slopes

@@ -38,8 +38,6 @@ class DecoderEstimator(SampledEstimator):
     seed : int, default 0
     """
 
-    _at_categories: Tensor
-    _at_means: Tensor
     _one_hot: Tensor
     _values: Tensor
 
@@ -63,19 +61,13 @@ class DecoderEstimator(SampledEstimator):
             self.decoder = perceptron(dim + n_groups, hidden, width + self.n_continuous)
 
     def _place_columns(self) -> None:
-        """Where the decoder's outputs and c's columns of each kind are."""
-        categories: list[int] = []
+        """Where c's columns of each kind are. The decoder's outputs are logits, means, then logarithms of variances."""
         columns: tuple[list[int], list[int]] = [], []
-        means, at, column = [], 0, 0
+        at = 0
         for size in self.blocks:
-            if size:
-                categories += range(at, at + size)
-            else:
-                means.append(at)
-            columns[0 if size else 1].extend(range(column, column + (size or 1)))
-            at, column = at + (size or 2), column + (size or 1)
-        places = {"_at_categories": categories, "_at_means": means, "_one_hot": columns[0], "_values": columns[1]}
-        for name, place in places.items():
+            columns[0 if size else 1].extend(range(at, at + (size or 1)))
+            at += size or 1
+        for name, place in zip(("_one_hot", "_values"), columns, strict=True):
             self.register_buffer(name, torch.tensor(place, dtype=torch.long), persistent=False)
 
     def _decoded(self, z: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor | None, Tensor | None]:
@@ -94,16 +86,12 @@ class DecoderEstimator(SampledEstimator):
     def _distributions(self, out: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Of the decoder's output (n, outputs)."""
         sizes = [size for size in self.blocks if size]
-        logs = out[:, :0]
+        logits, mean, spread = out.split([len(self._one_hot), self.n_continuous, self.n_continuous], dim=1)
+        logs = logits
         if sizes:
-            logits = out if not self.n_continuous else out[:, self._at_categories]
             logs = torch.cat([block.log_softmax(dim=1) for block in logits.split(sizes, dim=1)], dim=1)
         if not self.n_continuous:
             return logs, None, None
-        if sizes:
-            mean, spread = out[:, self._at_means], out[:, self._at_means + 1]
-        else:
-            mean, spread = out.unflatten(1, (-1, 2)).unbind(dim=2)
         # Bounded, so that a column that z determines does not drive the density to infinity.
         return logs, mean, 6.0 * torch.tanh(spread / 6.0)
 
@@ -123,9 +111,12 @@ class DecoderEstimator(SampledEstimator):
         codes, values = self._split(c)
         total = (codes * logs).sum(dim=1)
         if mean is not None and spread is not None:
-            density = (spread + (values - mean).square() * (-spread).exp()).sum(dim=1)
-            total = total - 0.5 * (density + self.n_continuous * math.log(2 * math.pi))
+            total = total + self._log_density(spread, (values - mean).square() * (-spread).exp())
         return total
+
+    def _log_density(self, spread: Tensor, squares: Tensor) -> Tensor:
+        """Of the continuous columns (n,), from log-variances and squared errors in units of the variance."""
+        return -0.5 * ((spread + squares).sum(dim=1) + self.n_continuous * math.log(2 * math.pi))
 
     def _loss(self, z: Tensor, c: Tensor, groups: Tensor | None) -> Tensor:
         return -self._log_q(self._decoded(z, groups), c).mean()
@@ -136,18 +127,19 @@ class DecoderEstimator(SampledEstimator):
         first = self.decoder[0]
         assert isinstance(first, nn.Linear)
         out, inputs = forward_from_first(self.decoder, first(z))
-        decoded = logs, mean, spread = self._distributions(out)
+        logs, mean, spread = self._distributions(out)
         codes, values = self._split(c)
-        parts = torch.empty_like(out)
-        if self.n_continuous < len(self.blocks):
-            # A block's codes sum to one, so that a softmax has the derivative of its cross-entropy.
-            parts[:, self._at_categories] = logs.exp() - codes
+        # A block's codes sum to one, so that a softmax has the derivative of its cross-entropy.
+        slopes = [logs.exp() - codes] if len(self._one_hot) else []
+        log_q = (codes * logs).sum(dim=1)
         if mean is not None and spread is not None:
-            precision, error = (-spread).exp(), mean - values
-            parts[:, self._at_means] = error * precision
-            parts[:, self._at_means + 1] = 0.5 * (1 - error.square() * precision) * (1 - (spread / 6.0).square())
-        set_gradients(first, z, backward_from_output(self.decoder, inputs, parts / len(z)))
-        return -self._log_q(decoded, c).mean()
+            error, precision = mean - values, (-spread).exp()
+            scaled = error * precision
+            squares = error.mul_(scaled)
+            log_q = log_q + self._log_density(spread, squares)
+            slopes += [scaled, (1 - squares).mul_(0.5).mul_(1 - (spread / 6.0).square())]
+        set_gradients(first, z, backward_from_output(self.decoder, inputs, torch.cat(slopes, dim=1).div_(len(z))))
+        return -log_q.mean()
 
 
 class CLUB(DecoderEstimator):
