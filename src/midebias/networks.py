@@ -95,7 +95,7 @@ class Critic(nn.Module, ABC):
     ) -> tuple[Tensor, Tensor, Callable[[Tensor, Tensor], None]]:
         """As `joint_and_marginal`, without autograd; the function sets the weights' gradients from those of the scores.
 
-        Where ``has_own_gradients``.
+        Where ``has_own_gradients``. The function is to be called under `torch.no_grad`.
         """
         raise NotImplementedError
 
@@ -160,13 +160,13 @@ class JoinedCritic(Critic):
         out, inputs = forward_from_first(self.layers, both)
         scores = out.squeeze(1)
 
-        @torch.no_grad()
         def backward(joint: Tensor, marginal: Tensor) -> None:
             gradient = backward_from_output(self.layers, inputs, torch.cat([joint, marginal])[:, None])
             first = self.layers[0]
             assert isinstance(first, nn.Linear)
             by_z = gradient[:n] + gradient[n:]
-            by_c = gradient[:n].index_add_(0, permutation, gradient[n:])
+            back = torch.empty_like(permutation).scatter_(0, permutation, torch.arange(n, device=permutation.device))
+            by_c = gradient[n:].index_select(0, back).add_(gradient[:n])
             first.weight.grad = torch.cat([by_c.T @ c, by_z.T @ self._with_groups([z], groups)], dim=1)
             first.bias.grad = by_z.sum(dim=0)
 
@@ -226,7 +226,6 @@ class SeparableCritic(Critic):
         left, right, backward_from_sides = self.sides(z, c, groups)
         inner, other = left[:, :-1], right[permutation]
 
-        @torch.no_grad()
         def backward(joint: Tensor, marginal: Tensor) -> None:
             joint, marginal = joint[:, None], marginal[:, None]
             by_left = torch.cat([joint * right + marginal * other, joint + marginal], dim=1)
@@ -249,7 +248,6 @@ class SeparableCritic(Critic):
         left, of_z = forward_from_first(self.of_z, first_z(z))
         right, of_c = forward_from_first(self.of_c, first_c(c))
 
-        @torch.no_grad()
         def backward(by_left: Tensor, by_right: Tensor) -> None:
             set_gradients(first_z, z, backward_from_output(self.of_z, of_z, by_left))
             set_gradients(first_c, c, backward_from_output(self.of_c, of_c, by_right))

@@ -97,13 +97,13 @@ class SampledEstimator(nn.Module, ABC):
             if batch_size is not None and batch_size < len(z):
                 rows = torch.randint(len(z), (batch_size,), generator=self._generator).to(z.device)
                 inside, attribute, labels = z[rows], c[rows], None if groups is None else groups[rows]
-            optimizer.zero_grad()
             loss = self._backward(inside, attribute, labels)
             optimizer.step()
         return float(loss.detach())
 
     def _backward(self, z: Tensor, c: Tensor, groups: Tensor | None) -> Tensor:
-        """The learning loss on checked pairs, whose gradients the critic's weights then have."""
+        """The learning loss on checked pairs, whose gradients the critic's weights then have, instead of others."""
+        self.zero_grad()
         loss = self._loss(z, c, groups)
         loss.backward()
         return loss
@@ -130,7 +130,8 @@ class SampledEstimator(nn.Module, ABC):
     def _standardized(self, z: Tensor) -> Tensor:
         if not self.standardize:
             return z
-        return (z - self.mean) / (self.variance + 1e-5 * self.variance.mean() + 1e-12).sqrt()
+        mean, variance = self.mean, self.variance  # looked up once: a module's attributes are slow
+        return (z - mean) / (variance + variance.mean().mul_(1e-5).add_(1e-12)).sqrt_()
 
     def _permutation(self, n: int, groups: Tensor | None) -> Tensor:
         return permutation(n, self._generator) if groups is None else permutation_within(groups, self._generator)
@@ -138,7 +139,7 @@ class SampledEstimator(nn.Module, ABC):
     def _observe_and_count(self, z: Tensor, moments: tuple[Tensor, Tensor] | None = None) -> None:
         if self.standardize:
             self.observe(z, moments)
-        self.updates += 1
+        self.updates.add_(1)
 
     @torch.no_grad()
     def observe(self, z: Tensor, moments: tuple[Tensor, Tensor] | None = None) -> None:
@@ -154,7 +155,7 @@ class SampledEstimator(nn.Module, ABC):
 
 def _moments(z: Tensor) -> tuple[Tensor, Tensor]:
     mean = z.mean(dim=0)
-    return mean, (z - mean).square().mean(dim=0)  # many times faster than var along the rows
+    return mean, (z - mean).square_().mean(dim=0)  # many times faster than var along the rows
 
 
 class CriticEstimator(SampledEstimator):

@@ -61,8 +61,9 @@ class NWJ(CriticEstimator):
 
     def _derivatives(self, joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         n, scores = len(joint), marginal - 1
-        slopes = scores.clamp(max=_LINEAR_FROM).exp() / n
-        return _exp(scores).mean() - joint.mean(), torch.full_like(joint, -1 / n), slopes
+        slopes = scores.clamp(max=_LINEAR_FROM).exp_()
+        values = slopes * (scores - (_LINEAR_FROM - 1)).clamp_(min=1)
+        return values.mean() - joint.mean(), torch.full_like(joint, -1 / n), slopes.div_(n)
 
 
 class JensenShannon(CriticEstimator):
