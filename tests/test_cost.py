@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from midebias.benchmarks.cost import against_the_recipe, over_plain
+from midebias.benchmarks.distribution import distribution_markdown, merged
 from midebias.benchmarks.image_data import ImageData, load_colored_mnist
 from midebias.benchmarks.process import peak_memory_mb
+from midebias.benchmarks.results import write_json
 from midebias.benchmarks.tables import markdown_table
 from midebias.protocols import InputError
 from midebias.training import TensorData
@@ -62,3 +67,24 @@ def test_freed_memory_is_kept_in_a_process_of_its_own() -> None:
         pytest.skip("the C library takes no such options")
     assert int(out[1]) < 2000  # one anew is 16,384 pages; before it is at rest, a few are
     assert peak_memory_mb() > 50
+
+
+def test_processes_of_another_number_are_kept_beside_each_other(tmp_path: Path) -> None:
+    def rows(world: int, images: float) -> list[dict[str, Any]]:
+        return [
+            {
+                "estimator": name, "processes": world, "cpu_seconds_per_step": 1.0, "images_per_second": images,
+                "bytes_per_step": 10, "collectives_per_step": 7, "communication_share": 0.05,
+                "communication_share_of_the_last": 0.03, "gradient_bytes_per_step": 100,
+            }
+            for name in ("none", "gaussian")
+        ]  # fmt: skip
+
+    path = tmp_path / "distribution.json"
+    for world, images in ((2, 150.0), (1, 100.0), (2, 180.0)):
+        write_json(path, merged(path, rows(world, images), f"run {world}"))
+    document = json.loads(path.read_text())
+    assert [r["processes"] for r in document["rows"]] == [1, 1, 2, 2]
+    table = distribution_markdown(document)
+    assert "| ratio | 1.80 | 1.80 |" in table
+    assert "`run 1` and `run 2`" in table

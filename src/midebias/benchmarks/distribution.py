@@ -1,16 +1,20 @@
 """What several processes bring, and what the information costs to communicate: writes ``results/distribution.json``.
 
-torchrun --nproc-per-node 2 -m midebias.benchmarks.distribution --output results/distribution-2.json
-python -m midebias.benchmarks.distribution --output results/distribution-1.json
+python -m midebias.benchmarks.distribution
+torchrun --nproc-per-node 2 -m midebias.benchmarks.distribution
+
+Either keeps what the other wrote.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import statistics
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..attributes import Continuous
+from ..distributed import Traffic
 from ..networks import DigitClassifier, seeded
 from ..penalty import MIPenalty
 from ..training_step import train_step
@@ -27,7 +32,7 @@ from .image_data import load_colored_mnist
 from .process import keep_freed_memory
 from .results import results_document, write_json
 
-__all__ = ["measure"]
+__all__ = ["distribution_markdown", "measure", "merged"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -52,7 +57,9 @@ def measure(estimator: str, *, batch_size: int, steps: int) -> dict[str, Any]:
     data = load_colored_mnist(0.02, 0, limit=6000).train
     model = _Depths().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     called = DistributedDataParallel(model) if world > 1 else model
-    penalty = MIPenalty(model.net.shapes, Continuous(3), estimator=estimator, mi_weight=3.0)  # type: ignore[arg-type]
+    penalty = None
+    if estimator != "none":
+        penalty = MIPenalty(model.net.shapes, Continuous(3), estimator=estimator, mi_weight=3.0)  # type: ignore[arg-type]
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     generator = torch.Generator().manual_seed(0)
     seconds, cpu, traffic = list[float](), list[float](), list[tuple[int, int, float]]()
@@ -67,7 +74,7 @@ def measure(estimator: str, *, batch_size: int, steps: int) -> dict[str, Any]:
         batch = data.batch(rows)
         if world > 1:
             dist.barrier()
-        before = (penalty.traffic.bytes, penalty.traffic.calls, penalty.traffic.seconds)
+        before = _sent(penalty)
         started = time.perf_counter()
         worked = time.process_time()
         train_step(
@@ -75,15 +82,13 @@ def measure(estimator: str, *, batch_size: int, steps: int) -> dict[str, Any]:
         )  # fmt: skip
         cpu.append(time.process_time() - worked)
         seconds.append(time.perf_counter() - started)
-        traffic.append(
-            (
-                penalty.traffic.bytes - before[0],
-                penalty.traffic.calls - before[1],
-                penalty.traffic.seconds - before[2],
-            )
-        )
+        after = _sent(penalty)
+        traffic.append((after[0] - before[0], after[1] - before[1], after[2] - before[2]))
     kept = slice(3, None)
     step = statistics.median(seconds[kept])
+    waited = torch.tensor([t[2] for t in traffic], dtype=torch.float64)
+    if world > 1:  # where ranks wait for each other, the one that comes last does not
+        dist.all_reduce(waited, op=dist.ReduceOp.MIN)
     return {
         "estimator": estimator,
         "processes": world,
@@ -96,17 +101,72 @@ def measure(estimator: str, *, batch_size: int, steps: int) -> dict[str, Any]:
         "collectives_per_step": int(statistics.median(t[1] for t in traffic[kept])),
         "communication_seconds_per_step": statistics.median(t[2] for t in traffic[kept]),
         "communication_share": statistics.median(t[2] for t in traffic[kept]) / step,
+        "communication_share_of_the_last": float(waited[kept].median()) / step,
         "gradient_bytes_per_step": 4 * sum(p.numel() for p in model.parameters()) if world > 1 else 0,
     }
+
+
+def _sent(penalty: MIPenalty | None) -> tuple[int, int, float]:
+    """Bytes, calls and seconds so far."""
+    traffic = Traffic() if penalty is None else penalty.traffic
+    return traffic.bytes, traffic.calls, traffic.seconds
+
+
+def merged(path: Path, rows: list[dict[str, Any]], command: str) -> dict[str, Any]:
+    """The document of these rows and of those in the file that were made by other numbers of processes."""
+    world, kept, commands = rows[0]["processes"], list[dict[str, Any]](), {str(rows[0]["processes"]): command}
+    if path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        kept = [r for r in before["rows"] if r["processes"] != world]
+        commands = {k: v for k, v in before["commands"].items() if k != str(world)} | commands
+    commands = dict(sorted(commands.items()))
+    together = sorted([*kept, *rows], key=lambda r: r["processes"])
+    return results_document(
+        " and ".join(f"`{c}`" for c in commands.values()), 0, together, table="distribution", commands=commands
+    )
+
+
+def distribution_markdown(document: Mapping[str, Any]) -> str:
+    """One process beside the most of them, by estimator."""
+    rows = document["rows"]
+    most = max(r["processes"] for r in rows)
+    one, many = ({r["estimator"]: r for r in rows if r["processes"] == n} for n in (1, most))
+    names = [name for name in many if name in one]
+    titles = ["plain training" if name == "none" else f"`{name}`" for name in names]
+    lines = ["| | " + " | ".join(titles) + " |", "| --- |" + " ---: |" * len(names)]
+
+    def line(title: str, cell: Callable[[str], str]) -> None:
+        lines.append(f"| {title} | " + " | ".join(cell(name) for name in names) + " |")
+
+    model = many[names[0]]["gradient_bytes_per_step"]
+    line(
+        f"bytes a rank sends per step for the information; {model:,} more for the model's gradient",
+        lambda e: f"{many[e]['bytes_per_step']:,}",
+    )
+    line("collectives per step for the information", lambda e: str(many[e]["collectives_per_step"]))
+    line(
+        f"seconds of CPU of a step and process, one process / {most}",
+        lambda e: f"{one[e]['cpu_seconds_per_step']:.2f} / {many[e]['cpu_seconds_per_step']:.2f}",
+    )
+    line(
+        f"images per second, one process / {most}",
+        lambda e: f"{one[e]['images_per_second']:,.0f} / {many[e]['images_per_second']:,.0f}",
+    )
+    line("ratio", lambda e: f"{many[e]['images_per_second'] / one[e]['images_per_second']:.2f}")
+    line(
+        "share of the step in those collectives, waiting for the other ranks included / of the rank that waits least",
+        lambda e: f"{many[e]['communication_share']:.1%} / {many[e]['communication_share_of_the_last']:.1%}",
+    )
+    return "\n".join(lines) + f"\n\n{document['command']}\n"
 
 
 def main() -> None:
     """Run the benchmark; rank 0 writes."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--batch-size", type=int, default=256)
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--estimators", nargs="*", default=["gaussian", "gaussian_learned", "donsker_varadhan"])
-    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--batch-size", type=int, default=1024)
+    parser.add_argument("--steps", type=int, default=24)
+    parser.add_argument("--estimators", nargs="*", default=["none", "gaussian", "gaussian_learned", "donsker_varadhan"])
+    parser.add_argument("--output", type=Path, default=Path("results/distribution.json"))
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(1)
@@ -119,11 +179,9 @@ def main() -> None:
         for row in rows:
             _LOG.info("%s", row)
         launcher = f"torchrun --nproc-per-node {world}" if world > 1 else "python"
-        command = (
-            f"{launcher} -m midebias.benchmarks.distribution --batch-size {arguments.batch_size} "
-            f"--steps {arguments.steps} --output {arguments.output}"
-        )
-        write_json(arguments.output, results_document(command, 0, rows))
+        command = f"{launcher} -m midebias.benchmarks.distribution"
+        command += f" --batch-size {arguments.batch_size} --steps {arguments.steps}"
+        write_json(arguments.output, merged(arguments.output, rows, command))
     if dist.is_initialized():
         dist.destroy_process_group()
 

@@ -39,6 +39,7 @@ _NAMES = {
 _RENDERERS = {
     "audit cost": ("audit_cost", "audit_cost_markdown"),
     "cost": ("cost", "cost_markdown"),
+    "distribution": ("distribution", "distribution_markdown"),
     "estimator speed": ("estimator_speed", "estimator_speed_markdown"),
     "estimators": ("estimators", "estimators_markdown"),
     "fairness": ("fairness", "fairness_markdown"),
