@@ -322,8 +322,8 @@ def run_cell(cell: FairCell) -> dict[str, Any]:
 # -- the table -------------------------------------------------------------------------------------------------
 
 _OURS = {  # mi_weight and decision_weight; the first pair is the default
-    "independence": ((2.5, 4.0), (1.0, 2.0), (0.3, 2.0)),
-    "separation": ((3.0, 15.0), (3.0, 5.0), (1.0, 2.0)),
+    "independence": ((8.0, 1.5), (1.0, 2.0), (0.3, 2.0)),
+    "separation": ((10.0, 5.0), (3.0, 5.0), (1.0, 2.0)),
 }
 
 
