@@ -199,7 +199,17 @@ def test_two_processes_follow_one_and_stop_together(tmp_path: Path) -> None:
     config = yaml.safe_load((folder / "config.yaml").read_text())
     (folder / "config.yaml").write_text(yaml.safe_dump(config | {"devices": 1, "max_steps": last}))
     assert run(["train", "--resume", str(folder)]) == 0
-    outcome = run_method("mib", load_own(data, 0), epochs=99, max_steps=last, evaluate_every=last)
-    alone = outcome.method.model.state_dict()
-    for name, value in load_file(folder / "model.safetensors").items():
-        torch.testing.assert_close(value, alone[name], rtol=2e-3, atol=2e-4)
+
+    own = load_own(data, 0)
+
+    def alone(steps: int) -> Any:
+        return run_method("mib", own, epochs=99, max_steps=steps, evaluate_every=steps).method.model
+
+    # What they say, not what they weigh: where a gradient is nearly zero, Adam makes steps of its rounding.
+    one, before, two = alone(last), alone(last - 1), alone(1)
+    two.load_state_dict(load_file(folder / "model.safetensors"))
+    x = own.test.batch(torch.arange(len(own.test))).x
+    with torch.no_grad():
+        a, b, c = (model.eval()(x) for model in (one, before, two))
+    apart, step = torch.linalg.vector_norm(a - c), torch.linalg.vector_norm(a - b)
+    assert apart < 0.05 * step
