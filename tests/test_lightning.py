@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import TensorDataset
+from torch.utils.data import Dataset, TensorDataset
 
 from midebias import LogitAdjustment, MIPenalty
 from midebias.attributes import Categorical
@@ -223,3 +225,28 @@ def test_the_order_is_that_of_the_epoch_and_the_ranks_share_it() -> None:
     again = SeededLoader(dataset(12), 4, seed=5)
     again.load_state_dict({"epoch": 0, "given": 1})
     assert all(torch.equal(a, b[0]) for a, b in zip(rest, again, strict=True))
+
+
+class Deadly(Dataset[Any]):
+    """Its seventh batch takes the worker that makes it along."""
+
+    def __init__(self) -> None:
+        self.inner = dataset(800)
+
+    def __len__(self) -> int:
+        return len(self.inner)
+
+    def __getitem__(self, row: int) -> Any:
+        if row >= 480 and torch.utils.data.get_worker_info() is not None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.inner[row]
+
+
+def test_a_worker_that_dies_is_an_error_and_leaves_the_last_checkpoint_whole(tmp_path: Path) -> None:
+    module = DebiasModule(*parts(), learning_rate=1e-2)
+    kept = pl.callbacks.ModelCheckpoint(tmp_path, every_n_train_steps=1, save_top_k=-1)
+    made = trainer(tmp_path, plugins=[SafeCheckpoints()], callbacks=[kept], enable_checkpointing=True, max_epochs=1)
+    with pytest.raises(RuntimeError, match="worker"):
+        made.fit(module, SeededLoader(Deadly(), 80, shuffle=False, num_workers=1))
+    saved = sorted(tmp_path.glob("*.ckpt"), key=lambda path: path.stat().st_mtime)
+    assert SafeCheckpoints().load_checkpoint(saved[-1])["global_step"] == len(saved) >= 3
