@@ -35,6 +35,7 @@ from .results import results_document, write_json
 __all__ = ["distribution_markdown", "measure", "merged"]
 
 _LOG = logging.getLogger(__name__)
+_ESTIMATORS = ["none", "gaussian", "gaussian_learned", "donsker_varadhan"]
 
 
 class _Depths(nn.Module):
@@ -165,7 +166,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batch-size", type=int, default=1024)
     parser.add_argument("--steps", type=int, default=24)
-    parser.add_argument("--estimators", nargs="*", default=["none", "gaussian", "gaussian_learned", "donsker_varadhan"])
+    parser.add_argument("--estimators", nargs="*", default=_ESTIMATORS)
     parser.add_argument("--output", type=Path, default=Path("results/distribution.json"))
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -181,6 +182,9 @@ def main() -> None:
         launcher = f"torchrun --nproc-per-node {world}" if world > 1 else "python"
         command = f"{launcher} -m midebias.benchmarks.distribution"
         command += f" --batch-size {arguments.batch_size} --steps {arguments.steps}"
+        if arguments.estimators != _ESTIMATORS:
+            command += f" --estimators {' '.join(arguments.estimators)}"
+        command += f" --output {arguments.output}"
         write_json(arguments.output, merged(arguments.output, rows, command))
     if dist.is_initialized():
         dist.destroy_process_group()
