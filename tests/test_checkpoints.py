@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 
 from midebias.benchmarks.image_data import ImageData, load_own
 from midebias.benchmarks.images import build_method
@@ -100,7 +100,8 @@ def test_damage_is_said_and_names_the_file(tmp_path: Path) -> None:
     path = tmp_path / "state"
     write_checkpoint(path, {"w": torch.arange(1000)})
     content = path.read_bytes()
-    for damaged in (content[:-1], content[:40], b"", content[:-9] + b"x" + content[-8:], b"\x80\x04N." * 20):
+    without = save({}, metadata={"format": "midebias-checkpoint-1"})  # the name of the format, and nothing else
+    for damaged in (content[:-1], content[:40], b"", content[:-9] + b"x" + content[-8:], b"\x80\x04N." * 20, without):
         path.write_bytes(damaged)
         with pytest.raises(DataError, match="state"):
             read_checkpoint(path)

@@ -67,8 +67,8 @@ def read_checkpoint(path: str | Path) -> Any:
         raise DataError(f"checkpoint {path} is truncated or damaged ({error})") from error
     if metadata.get("format") != _FORMAT:
         raise DataError(f"{path} is no checkpoint of midebias")
-    structure = metadata["structure"]
-    if _digest(structure, tensors) != metadata["sha256"]:
+    structure = metadata.get("structure", "")
+    if _digest(structure, tensors) != metadata.get("sha256"):
         raise DataError(f"checkpoint {path} is damaged: its contents do not add up to its SHA-256 sum")
     return _restore(json.loads(structure), tensors)
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 __all__ = ["PiecewiseLinear"]
 
+_ALL = slice(None)
 _ROWS_PER_PIECE = 100
 _NARROWEST = 1e-4  # of a column's range: single precision must tell the ends of a piece apart
 _LEAST_DEVIATION = 0.2  # or a value that one row in a thousand has would speak up to thirty times as loud
@@ -81,8 +82,11 @@ class PiecewiseLinear(nn.Module):
             return None
         columns, low, high = zip(*found, strict=True)
         code = cls(torch.tensor(columns), torch.tensor(low).double(), torch.tensor(high).double())
-        taken = code._of_pieces(torch.from_numpy(x))
-        code.mean, code.deviation = taken.mean(dim=0), taken.std(dim=0, correction=0).clamp(min=_LEAST_DEVIATION)
+        rows = torch.from_numpy(x)
+        for at in torch.arange(code.pieces).split(most):  # all pieces of a large table at once would not fit
+            taken = code._of_pieces(rows, at)
+            code.mean[at], code.deviation[at] = taken.mean(dim=0), taken.std(dim=0, correction=0)
+        code.deviation.clamp_(min=_LEAST_DEVIATION)
         return code
 
     @property
@@ -94,8 +98,8 @@ class PiecewiseLinear(nn.Module):
         """(n, p) -> (n, p + pieces)."""
         return torch.cat([x, (self._of_pieces(x) - self.mean) / self.deviation], dim=1)
 
-    def _of_pieces(self, x: Tensor) -> Tensor:
-        return ((x[:, self.columns] - self.low) / self.width).clamp(0, 1)
+    def _of_pieces(self, x: Tensor, at: Tensor | slice = _ALL) -> Tensor:
+        return ((x[:, self.columns[at]] - self.low[at]) / self.width[at]).clamp(0, 1)
 
 
 def _apart(ends: NDArray[np.float64]) -> list[float]:

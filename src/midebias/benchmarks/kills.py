@@ -29,7 +29,6 @@ _LOG = logging.getLogger(__name__)
 _TRAIN = [
     "train", "colored-mnist", "--network", "lnl", "--limit", "4096", "--epochs", "4", "--checkpoint-every", "0",
 ]  # fmt: skip
-_STEPS = 64
 
 
 def _start(*arguments: str) -> subprocess.Popen[bytes]:
@@ -47,14 +46,16 @@ def _done(run: Path | None) -> int:
     return int(read_checkpoint(path)["run"]["done_steps"]) if path is not None and path.exists() else 0
 
 
-def _kill_within(process: subprocess.Popen[bytes], run: Callable[[], Path | None], generator: random.Random) -> bool:
+def _kill_within(
+    process: subprocess.Popen[bytes], run: Callable[[], Path | None], generator: random.Random, most: int
+) -> bool:
     """SIGKILL after a random number of further steps, at a random moment of the next; False if the run ended first.
 
-    Counted in checkpoints that it writes, not in seconds, so that a busy machine changes nothing: up to a quarter of
-    the run, and in one attempt of five before it has gone on at all.
+    Counted in checkpoints that it writes, not in seconds, so that a busy machine changes nothing: at most ``most``,
+    and in one attempt of five before it has gone on at all.
     """
     at = before = _done(run())
-    target = before + (0 if generator.random() < 0.2 else generator.randint(1, _STEPS // 4))
+    target = before + (0 if generator.random() < 0.2 else generator.randint(1, most))
     began = time.monotonic()
     while at < target and process.poll() is None:
         time.sleep(0.005)
@@ -74,7 +75,7 @@ def killed_and_resumed(kills: int, seed: int, folder: Path) -> dict[str, Any]:
     if _start(*_TRAIN, "--output-dir", str(folder / "undisturbed")).wait():
         raise RuntimeError("the undisturbed run failed")
     (undisturbed,) = (folder / "undisturbed").iterdir()
-    expected, done, runs, same = _sum(undisturbed), 0, 0, 0
+    expected, steps, done, runs, same = _sum(undisturbed), _done(undisturbed), 0, 0, 0
     at_steps: list[int] = []
     while done < kills:
         runs += 1
@@ -84,7 +85,7 @@ def killed_and_resumed(kills: int, seed: int, folder: Path) -> dict[str, Any]:
             return next(iter(parent.glob("*")), None)
 
         process = _start(*_TRAIN, "--output-dir", str(parent))
-        while done < kills and _kill_within(process, run, generator):
+        while done < kills and _kill_within(process, run, generator, steps // 4):
             done += 1
             reached = run()
             at_steps.append(_done(reached))
@@ -99,7 +100,7 @@ def killed_and_resumed(kills: int, seed: int, folder: Path) -> dict[str, Any]:
             raise RuntimeError(f"run {runs} could not be resumed")
         last = run()
         same += last is not None and _sum(last) == expected
-    return {"kills": done, "at_steps": at_steps, "steps": _STEPS, "runs": runs, "same_weights": same}
+    return {"kills": done, "at_steps": at_steps, "steps": steps, "runs": runs, "same_weights": same}
 
 
 def main() -> None:

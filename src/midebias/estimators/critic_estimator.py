@@ -97,13 +97,13 @@ class SampledEstimator(nn.Module, ABC):
             if batch_size is not None and batch_size < len(z):
                 rows = torch.randint(len(z), (batch_size,), generator=self._generator).to(z.device)
                 inside, attribute, labels = z[rows], c[rows], None if groups is None else groups[rows]
+            optimizer.zero_grad()
             loss = self._backward(inside, attribute, labels)
             optimizer.step()
         return float(loss.detach())
 
     def _backward(self, z: Tensor, c: Tensor, groups: Tensor | None) -> Tensor:
-        """The learning loss on checked pairs, whose gradients the critic's weights then have, instead of others."""
-        self.zero_grad()
+        """The learning loss on checked pairs, whose gradients the critic's weights, which had none, then have."""
         loss = self._loss(z, c, groups)
         loss.backward()
         return loss

@@ -167,14 +167,15 @@ class GaussianMI(nn.Module):
             zs = [self._projected(z) for z in zs]
         c = c.to(zs[0].dtype)
         lifted, squared = self.features == "random", self.attribute_degree == 2
-        moments: list[tuple[Tensor, Tensor] | None] = [None] * (len(zs) + 1)
+        of_zs: list[tuple[Tensor, Tensor] | None] = [None] * len(zs)
+        of_c: tuple[Tensor, Tensor] | None = None
         if pool is not None and (lifted or squared):
-            asked = [k for k in range(len(zs) + 1) if (squared if k == len(zs) else lifted)]
-            for k, found in zip(asked, pool.moments(*([*zs, c][k] for k in asked)), strict=True):
-                moments[k] = found
+            found = pool.moments(*(zs if lifted else []), *([c] if squared else []))
+            of_c = found.pop() if squared else None
+            of_zs = [*found] if lifted else of_zs
         if lifted:
-            zs = [self._lifted(z, known) for z, known in zip(zs, moments[:-1], strict=True)]
-        return zs, self._features_of(c, moments[-1], groups, pool)
+            zs = [self._lifted(z, known) for z, known in zip(zs, of_zs, strict=True)]
+        return zs, self._features_of(c, of_c, groups, pool)
 
     def _features_of(
         self, c: Tensor, moments: tuple[Tensor, Tensor] | None, groups: Tensor | None, pool: Pool | None

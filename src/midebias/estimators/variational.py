@@ -131,16 +131,15 @@ class DecoderEstimator(SampledEstimator):
         codes, values = self._split(c)
         # A block's codes sum to one, so that a softmax has the derivative of its cross-entropy.
         slopes = [logs.exp() - codes] if len(self._one_hot) else []
-        log_q = (codes * logs).sum(dim=1) if slopes else 0.0
+        log_q = [(codes * logs).sum(dim=1)] if len(self._one_hot) else []
         if mean is not None and spread is not None:
             error, precision = mean - values, (-spread).exp()
             scaled = error * precision
             squares = error.mul_(scaled)
-            log_q = log_q + self._log_density(spread, squares)
+            log_q.append(self._log_density(spread, squares))
             slopes += [scaled, torch.ops.aten.tanh_backward((1 - squares).mul_(0.5), spread / 6.0)]
         set_gradients(first, z, backward_from_output(self.decoder, inputs, torch.cat(slopes, dim=1).div_(len(z))))
-        assert isinstance(log_q, Tensor)
-        return -log_q.mean()
+        return -torch.stack(log_q).sum(dim=0).mean()
 
 
 class CLUB(DecoderEstimator):
