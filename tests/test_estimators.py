@@ -516,3 +516,13 @@ def test_updates_of_learned_features_are_those_of_their_loss(degree: Any, condit
         assert found == pytest.approx(float(loss.detach()), rel=1e-5)
     for p, q in zip(by_hand.state_dict().values(), by_autograd.state_dict().values(), strict=True):
         assert torch.allclose(p, q, atol=1e-5)
+
+
+def test_an_update_moves_no_other_critic_of_the_same_optimizer() -> None:
+    z, c, _ = correlated_normals(200, 2, 0.5, seed=0)
+    first, second = DonskerVaradhan(2, 2, seed=0), DonskerVaradhan(2, 2, seed=1)
+    optimizer = torch.optim.Adam([*first.parameters(), *second.parameters()])
+    first.update(z, c, None, optimizer)
+    before = [p.detach().clone() for p in first.parameters()]
+    second.update(z, c, None, optimizer)
+    assert all(torch.equal(p, q) for p, q in zip(first.parameters(), before, strict=True))

@@ -102,7 +102,10 @@ def calibrated_scores(name: str, split: Split, labels: Labels) -> tuple[Floats, 
     """
     prior = np.bincount(labels.codes[split.fit], minlength=labels.k) + 0.5
     prior = prior / prior.sum()
-    aside, held = PROBES[name](split, labels)
+    with np.errstate(invalid="ignore"):  # OpenBLAS may raise this flag on finite numbers (numpy issue 24067)
+        aside, held = PROBES[name](split, labels)
+    if not (np.isfinite(aside).all() and np.isfinite(held).all()):
+        raise FloatingPointError(f"the {name} probe gave probabilities that are not finite")
     log_prior = np.log(prior)
     ratios = [np.log((1 - _PRIOR_SHARE) * q + _PRIOR_SHARE * prior) - log_prior for q in (aside, held)]
     truth = labels.codes[split.aside]
