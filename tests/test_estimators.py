@@ -479,20 +479,24 @@ def test_a_decoders_gradients_by_hand_are_those_of_autograd(attribute, n_groups:
 
 def _assert_one_update_follows_autograd(build, z: Tensor, c: Tensor, groups: Tensor | None) -> None:  # type: ignore[no-untyped-def]
     """Three updates in one call, in three calls, and by autograd from the same draws end in the same weights."""
-    ends = []
+    ends, losses = [], []
     for way in ("one call", "three calls", "autograd"):
         estimator = build()
         optimizer = torch.optim.SGD(estimator.parameters(), lr=0.1)
         if way == "one call":
-            estimator.update(z, c, groups, optimizer, steps=3)
+            last = estimator.update(z, c, groups, optimizer, steps=3)
         for _ in range(0 if way == "one call" else 3):
             if way == "three calls":
-                estimator.update(z, c, groups, optimizer)
+                last = estimator.update(z, c, groups, optimizer)
             else:
                 optimizer.zero_grad()
-                estimator.learning_loss(z, c, groups).backward()
+                loss = estimator.learning_loss(z, c, groups)
+                loss.backward()
                 optimizer.step()
+                last = float(loss.detach())
+        losses.append(last)
         ends.append(torch.cat([p.detach().flatten() for p in estimator.parameters()]))
+    assert losses[0] == losses[1] == pytest.approx(losses[2], rel=1e-4, abs=1e-5)
     assert torch.equal(ends[0], ends[1])
     assert torch.allclose(ends[0], ends[2], atol=2e-6)
     assert not torch.allclose(ends[0], torch.cat([p.detach().flatten() for p in build().parameters()]), atol=1e-4)
@@ -516,6 +520,63 @@ def test_updates_of_learned_features_are_those_of_their_loss(degree: Any, condit
         assert found == pytest.approx(float(loss.detach()), rel=1e-5)
     for p, q in zip(by_hand.state_dict().values(), by_autograd.state_dict().values(), strict=True):
         assert torch.allclose(p, q, atol=1e-5)
+
+
+BUILDS = {
+    **{kind.__name__: lambda kind=kind, **k: kind(3, 3, hidden=(16, 8), **k) for kind in CRITICS},
+    "CLUB": lambda **k: CLUB(3, Continuous(3), hidden=(16, 8), **k),
+    "BarberAgakov": lambda **k: BarberAgakov(3, Continuous(3), hidden=(16, 8), **k),
+    "LearnedGaussianMI": lambda **k: LearnedGaussianMI(3, 3, **k),
+}
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1e3])
+@pytest.mark.parametrize("name", BUILDS)
+def test_place_and_scale_of_z_change_nothing(name: str, scale: float) -> None:
+    z, c, _ = correlated_normals(300, 3, 0.8, seed=1)
+    moved = scale * (z + 20.0)
+    values, slopes = [], []
+    for each in (z, moved):
+        estimator = BUILDS[name](seed=3)
+        optimizer = torch.optim.Adam(estimator.parameters(), lr=3e-3)
+        for _ in range(20):
+            estimator.update(each, c, None, optimizer)
+        each = each.clone().requires_grad_()
+        value = estimator(each, c)
+        values.append(float(value.detach()))
+        slopes.append(torch.autograd.grad(value, each)[0])
+    assert values[1] == pytest.approx(values[0], rel=0.02, abs=2e-3)
+    assert abs(values[0]) > 1e-3
+    assert float((slopes[1] * scale - slopes[0]).norm()) < 0.05 * float(slopes[0].norm())
+
+
+@pytest.mark.parametrize("kind", CRITICS)
+def test_marginal_pairs_stay_within_their_group(kind) -> None:  # type: ignore[no-untyped-def]
+    # c is one value in each group, so that a pair permuted within its group is the pair it was.
+    groups = torch.arange(60) % 3
+    z, c = torch.randn(60, 2, generator=generator(0)), groups[:, None].float()
+    estimator = kind(2, 1, n_groups=3, hidden=(8,))
+    joint, marginal = estimator.scores(z, c, groups)
+    assert torch.equal(joint, marginal)
+    assert float(joint.detach().std()) > 1e-3
+
+
+@pytest.mark.parametrize("kind", [DonskerVaradhan, NWJ, JensenShannon, SMILE, InfoNCE])
+def test_gradients_by_hand_hold_for_scores_beyond_every_threshold(kind) -> None:  # type: ignore[no-untyped-def]
+    z, c, _ = correlated_normals(40, 3, 0.7, 0)
+    slopes = []
+    for by_hand in (True, False):
+        estimator = kind(3, 3, hidden=(8, 6), seed=2)
+        with torch.no_grad():
+            last = [*estimator.parameters()][-2]
+            last.mul_(300.0 / float(estimator.scores(z, c, None)[0].abs().max()))
+        estimator.zero_grad()
+        if by_hand:
+            estimator.update(z, c, None, torch.optim.SGD(estimator.parameters(), lr=0.0))
+        else:
+            estimator.learning_loss(z, c, None).backward()
+        slopes.append(torch.cat([p.grad.double().flatten() for p in estimator.parameters()]))
+    assert float((slopes[0] - slopes[1]).norm()) <= 1e-4 * float(slopes[1].norm()) > 0
 
 
 def test_an_update_moves_no_other_critic_of_the_same_optimizer() -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from midebias import FeatureMap, MIPenalty, Tokens
 from midebias.attributes import Categorical, Continuous
 from midebias.balancing import DualAscent
+from midebias.estimators import GaussianMI
 from midebias.networks import seeded
 from midebias.preconditioning import precondition
 from midebias.protocols import InputError
@@ -131,6 +132,20 @@ def test_a_small_batch_is_filled_up_from_the_bank() -> None:
     assert float(torch.tensor(values[4:]).std()) < 0.7 * float(lone.std())
 
 
+def test_a_filled_up_batch_carries_the_gradient_of_all_its_rows() -> None:
+    z, c, y = biased_batch(64)
+    penalty = MIPenalty(6, Categorical(2), estimator="gaussian_linear")
+    penalty(z[:48], c[:48], y[:48])
+    new = z[48:].clone().requires_grad_()
+    penalty(new, c[48:], y[48:]).backward()
+    # Filled up it is the estimate on all 64 rows, of which sixteen are ours and stand for all.
+    every = torch.cat([z[48:], z[:48]]).requires_grad_()
+    alone = MIPenalty(6, Categorical(2), estimator="gaussian_linear", bank=0)
+    alone(every, torch.cat([c[48:], c[:48]]), torch.cat([y[48:], y[:48]])).backward()
+    assert every.grad is not None
+    torch.testing.assert_close(new.grad, every.grad[:16] * 64 / 16, rtol=1e-3, atol=1e-6)
+
+
 @pytest.mark.parametrize("estimator", ["gaussian_learned", "gaussian", "donsker_varadhan"])
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_tiny_batches_do_not_end_an_epoch(estimator: str, n: int) -> None:
@@ -163,6 +178,24 @@ def test_an_untrained_critic_is_not_descended_on() -> None:
         penalty(z, c, y)
     with pytest.warns(RuntimeWarning, match="was untrained"):
         penalty(z, c, y)
+
+
+def test_an_estimate_that_overflows_is_counted_told_once_and_not_descended_on() -> None:
+    z, c, y = biased_batch()
+
+    class Overflowing(GaussianMI):
+        def forward(self, z: Tensor, c: Tensor, groups: Tensor | None = None, pool: object = None) -> Tensor:
+            return z.sum() * math.inf
+
+    penalty = MIPenalty(6, Categorical(2), estimator=lambda dim, attribute_dim: Overflowing())
+    for _ in range(99):
+        leaf = z.clone().requires_grad_()
+        penalty(leaf, c, y).backward()
+        assert not leaf.grad.any()  # type: ignore[union-attr]
+    with pytest.warns(RuntimeWarning, match="on representation 0 for 100 calls, .* was not finite: the penalty has no"):
+        penalty(z, c, y)
+    assert penalty.health[0].not_finite == 100
+    penalty(z, c, y)  # a second warning would be an error here
 
 
 def test_a_negative_estimate_is_counted_and_not_descended_on() -> None:
@@ -273,6 +306,10 @@ def test_bad_inputs_name_the_argument() -> None:
         penalty(z, c, y[:10])
     with pytest.raises(InputError, match="representations"):
         penalty([z, z], c, y)
+    two = MIPenalty([6, 6], Categorical(2))
+    for call in (lambda h: two([z, h], c, y), lambda h: two.backward(z.sum(), [z, h], c, y)):
+        with pytest.raises(InputError, match=r"z\[1\] must have shape \(n, 6\)"):
+            call(z[:, :3])
     with pytest.raises(InputError, match="z needs a gradient"):
         penalty.backward(z.sum(), z, c, y)
     leaf = z.clone().requires_grad_()
