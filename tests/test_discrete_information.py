@@ -69,6 +69,8 @@ def test_discrete_information_names_bad_input() -> None:
     onehot = torch.eye(2)
     with pytest.raises(InputError, match="z must hold probabilities"):
         DiscreteMI(2, [2])(torch.tensor([[2.0, -1.0], [0.5, 0.5]]), onehot)
+    with pytest.raises(InputError, match="z must hold probabilities"):
+        DiscreteMI(2, [2])(torch.full((2, 2), 0.4), onehot)
     with pytest.raises(InputError, match="c must be encoded to shape"):
         DiscreteMI(2, [3])(torch.full((2, 2), 0.5), onehot)
     with pytest.raises(InputError, match="y holds label 1 but n_groups is 1"):

@@ -406,6 +406,21 @@ def test_barber_agakov_is_entropy_less_cross_entropy() -> None:
     assert float(estimator.learning_loss(z, codes)) > 0
 
 
+def test_a_decoders_answer_is_a_density_over_all_parts_of_the_attribute() -> None:
+    attribute = Attributes(Categorical(2), Continuous(1), Categorical(3))
+    places = torch.linspace(-20, 20, 2001)
+    given = torch.cartesian_prod(torch.arange(2.0), places, torch.arange(3.0))
+    encoded, _ = attribute.encode(given)
+    z = torch.randn(1, 4, generator=generator(0)).expand(len(given), 4)
+    estimator = BarberAgakov(4, attribute, n_groups=2, seed=1)
+    answers = [estimator.log_q(z, encoded, torch.full((len(z),), label)).detach() for label in (0, 1)]
+    for log_q in answers:
+        assert float(log_q.double().exp().sum()) * 0.02 == pytest.approx(1, abs=2e-3)
+    assert float((answers[0] - answers[1]).abs().max()) > 1e-3  # the group is seen
+    with pytest.raises(InputError, match="y holds label 2 but n_groups is 2"):
+        estimator.log_q(z, encoded, torch.full((len(z),), 2))
+
+
 def test_barber_agakov_learns_the_closed_form() -> None:
     z, c, truth = correlated_normals(1000, 1, 0.8, 0)
     estimator = BarberAgakov(1, 1)

@@ -31,6 +31,12 @@ def test_centering_within_groups() -> None:
     for label in range(4):
         inside = values[groups == label]
         assert torch.allclose(centred[groups == label], inside - inside.mean(0))
+    whole, count = center_within(values, None)
+    assert count == 1
+    assert torch.allclose(whole, values - values.mean(0))
+    lone, count = center_within(values[:3], torch.tensor([0, 0, 4]))  # labels between them are no groups
+    assert count == 2
+    assert not lone[2].any()
 
 
 def test_bank_keeps_the_newest_rows() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import io
 import math
+import warnings
 
 import pytest
 import torch
@@ -195,7 +196,28 @@ def test_an_estimate_that_overflows_is_counted_told_once_and_not_descended_on() 
     with pytest.warns(RuntimeWarning, match="on representation 0 for 100 calls, .* was not finite: the penalty has no"):
         penalty(z, c, y)
     assert penalty.health[0].not_finite == 100
-    penalty(z, c, y)  # a second warning would be an error here
+    again = MIPenalty(6, Categorical(2), estimator=lambda dim, attribute_dim: Overflowing())
+    again.load_state_dict(penalty.state_dict())
+    for each in (penalty, again):
+        each(z, c, y)  # a second warning would be an error here
+
+
+@pytest.mark.parametrize("closed_form", [True, False])
+def test_a_critic_below_zero_for_long_is_told_of_a_closed_form_is_not(closed_form: bool) -> None:
+    z, c, y = biased_batch()
+
+    class Below(GaussianMI):
+        def forward(self, z: Tensor, c: Tensor, groups: Tensor | None = None, pool: object = None) -> Tensor:
+            return z.sum() * 0 - 1
+
+    Below.closed_form = closed_form
+    penalty = MIPenalty(6, Categorical(2), estimator=lambda dim, attribute_dim: Below())
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for _ in range(101):
+            penalty(z, c, y)
+    assert [str(w.message)[:33] for w in told] == ([] if closed_form else ["MIPenalty has not descended on re"])
+    assert penalty.health[0].negative == 101
 
 
 def test_a_negative_estimate_is_counted_and_not_descended_on() -> None:
