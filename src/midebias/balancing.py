@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from .arguments import checked
-from .distributed import Ranks
 from .protocols import InputError
 
-__all__ = ["Balance", "DualAscent", "GradientBalance"]
+__all__ = ["Balance", "DualAscent", "GradientBalance", "gradient_length"]
 
 Balance = Literal["none", "norm"]
 
@@ -23,7 +22,8 @@ class GradientBalance(nn.Module):
     - ``"none"``: ``weight``; the result is the gradient of the added loss.
     - ``"norm"``: g_mi is first given the length that g_task has had lately, so that ``weight`` is a ratio
       of gradient lengths and means the same for every network, loss and estimator. "Lately" is a running
-      mean: with the length of the same batch the penalty would die together with the task loss.
+      mean over the batches before: with the length of the same batch the penalty would die together with the
+      task loss.
 
     Parameters
     ----------
@@ -46,33 +46,28 @@ class GradientBalance(nn.Module):
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
 
     @torch.no_grad()
-    def forward(self, g_task: Tensor, mi_length: Tensor, weight: float, ranks: Ranks | None = None) -> Tensor:
-        """Factor for g_mi.
-
-        Parameters
-        ----------
-        g_task : Tensor
-            Gradient of the task at the representation.
-        mi_length : scalar Tensor
-            Length of g_mi there.
-        weight : float
-        ranks : Ranks, optional
-            Then both are of this rank's rows, and lengths are taken over all ranks'.
-        """
+    def forward(self, task_length: Tensor, mi_length: Tensor, weight: float) -> Tensor:
+        """Factor for g_mi, from the lengths (scalar tensors) of both gradients; the task's counts at first only."""
         if self.mode == "none":
             return torch.full_like(mi_length, weight)
-        # bfloat16 has the range of float32 and is summed in it; float16 is not safe to square.
-        wide = g_task.float() if g_task.dtype == torch.float16 else g_task
-        norm = torch.linalg.vector_norm(wide).float()
-        if ranks is not None:
-            norm, mi_length = ranks.lengths(norm, mi_length.float())
-        first = self.steps == 0
-        step = torch.where(first, 1.0, 1 - self.memory)
-        usable = torch.isfinite(norm)
-        self.task_norm.lerp_(torch.where(usable, norm, self.task_norm), step)
-        self.steps += usable.long()
-        factor = weight * self.task_norm / mi_length.clamp(min=1e-20)
+        first = torch.where(torch.isfinite(task_length), task_length, torch.zeros_like(task_length))
+        factor = weight * torch.where(self.steps == 0, first, self.task_norm) / mi_length.clamp(min=1e-20)
         return torch.where(mi_length > 0, factor, torch.zeros_like(factor))
+
+    @torch.no_grad()
+    def observe(self, task_length: Tensor) -> None:
+        """Take note of the length of a batch's task gradient; one that is not finite changes nothing."""
+        step = torch.where(self.steps == 0, 1.0, 1 - self.memory)
+        usable = torch.isfinite(task_length)
+        self.task_norm.lerp_(torch.where(usable, task_length, self.task_norm), step)
+        self.steps += usable.long()
+
+
+def gradient_length(gradient: Tensor) -> Tensor:
+    """Euclidean length in float32, a scalar tensor."""
+    # bfloat16 has the range of float32 and is summed in it; float16 is not safe to square.
+    wide = gradient.float() if gradient.dtype == torch.float16 else gradient
+    return torch.linalg.vector_norm(wide).float()
 
 
 class DualAscent(nn.Module):

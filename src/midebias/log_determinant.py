@@ -121,22 +121,22 @@ class _Information(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, several: Tensor, c: Tensor, groups: Tensor | None, ridge: float, pool: Pool | None) -> Tensor:
         m, n, p = several.shape
+        ctx.basis, ctx.shape, ctx.size = None, several.shape, 1
         flat = several.transpose(0, 1).reshape(n, m * p)
-        both, n_groups = center_within(flat if pool is None else torch.cat([flat, c], dim=1), groups, pool)
-        centred = both[:, : m * p].reshape(n, m, p).transpose(0, 1)
-        ctx.basis, ctx.shape = None, several.shape
-        if pool is None and p > n:
-            centred, ctx.basis = _rotated(centred)
-        white = _whiten(c) if pool is None else both[:, m * p :]
-        squares = several.square().sum(dim=(1, 2))
-        cross = (white.T @ centred).transpose(1, 2)  # in this order, as tall narrow products are slow in the other
-        sums = [centred.transpose(1, 2) @ centred, cross, squares]
-        ctx.size = 1
-        if pool is not None:  # one communication, and c is made white after it
+        if pool is None:
+            flat, n_groups = center_within(flat, groups)
+            centred = flat.reshape(n, m, p).transpose(0, 1)
+            if p > n:
+                centred, ctx.basis = _rotated(centred)
+            white = _whiten(c)
+            # in this order, as tall narrow products are slow in the other
+            sums = [centred.transpose(1, 2) @ centred, (white.T @ centred).transpose(1, 2)]
+            sums.append(several.square().sum(dim=(1, 2)))
+        else:
             ctx.size, n = pool.ranks.size, pool.n
-            *sums, gram = pool.total(*sums, white.T @ white)
-            whitening = _whitening(gram.double() / n)
-            white, sums[1] = white @ whitening.to(white.dtype), sums[1].double() @ whitening
+            centred, c, n_groups, *sums, gram = _pooled(several, flat, c, groups, pool)
+            whitening = _whitening(gram / n)
+            white, sums[1] = c @ whitening.to(c.dtype), sums[1] @ whitening
         covariance, cross, magnitude = (s.double() / n for s in sums)
         q, dof = white.shape[1], n - n_groups
         scale = covariance.diagonal(dim1=1, dim2=2).sum(dim=1) / p
@@ -183,6 +183,42 @@ class _Information(torch.autograd.Function):
         if ctx.basis is not None:
             gradient = gradient @ ctx.basis.transpose(1, 2)
         return gradient, None, None, None, None
+
+
+def _pooled(
+    several: Tensor, flat: Tensor, c: Tensor, groups: Tensor | None, pool: Pool
+) -> tuple[Tensor, Tensor, int, Tensor, Tensor, Tensor, Tensor]:
+    """This rank's features and c less the means of all ranks' groups, the groups seen, and sums over all ranks' rows.
+
+    Those are of the features' products, theirs with c, their squares as they were, and c's products; in one
+    communication. Each rank centres by means of its own, which keeps the products precise, and adds the means' products
+    in double precision, from which those of all ranks' means are taken off again (Chan, Golub, LeVeque, "Algorithms for
+    computing the sample variance", 1983).
+    """
+    m, n, p = several.shape
+    both = torch.cat([flat, c], dim=1)
+    labels = torch.zeros(n, dtype=torch.long, device=c.device) if groups is None else groups.long()
+    onehot = torch.nn.functional.one_hot(labels, 1 if groups is None else pool.n_groups).to(both.dtype)
+
+    def products(values: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        features, others = values[:, : m * p].reshape(-1, m, p).transpose(0, 1), values[:, m * p :]
+        left = values if weights is None else values * weights[:, None]
+        of_features, of_others = left[:, : m * p].reshape(-1, m, p).transpose(0, 1), left[:, m * p :]
+        of_both = (of_others.T @ features).transpose(1, 2)
+        return of_features.transpose(1, 2) @ features, of_both, of_others.T @ others
+
+    counts = onehot.sum(dim=0)
+    means = (onehot.T @ both) / counts.clamp(min=1)[:, None]
+    inside = products(both - onehot @ means)
+    counts, means = counts.double(), means.double()
+    mine = [a.double() + b for a, b in zip(inside, products(means, counts), strict=True)]
+    squares = several.square().sum(dim=(1, 2)).double()
+    counts, sums, squares, *mine = pool.total(counts, counts[:, None] * means, squares, *mine)
+    means = sums / counts.clamp(min=1)[:, None]
+    covariance, cross, gram = (a - b for a, b in zip(mine, products(means, counts), strict=True))
+    both = both - onehot @ means.to(both.dtype)
+    centred = both[:, : m * p].reshape(n, m, p).transpose(0, 1)
+    return centred, both[:, m * p :], int((counts > 0).sum()), covariance, cross, squares, gram
 
 
 def _rotated(centred: Tensor) -> tuple[Tensor, Tensor]:

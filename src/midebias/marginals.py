@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .distributed import Pool, Ranks
+from .distributed import Ranks
 from .protocols import InputError
 
 __all__ = ["Bank", "center_within", "permutation", "permutation_within"]
@@ -39,20 +39,11 @@ def permutation_within(groups: Tensor, generator: torch.Generator) -> Tensor:
     return perm
 
 
-def center_within(values: Tensor, groups: Tensor | None, pool: Pool | None = None) -> tuple[Tensor, int]:
+def center_within(values: Tensor, groups: Tensor | None) -> tuple[Tensor, int]:
     """Subtract each group's mean. Returns the centred (n, d) values and the number of groups seen.
 
-    A group with one member becomes zero: it says nothing about dependence within groups. With a ``pool``, values are
-    this rank's rows, and means and groups those of all ranks'.
+    A group with one member becomes zero: it says nothing about dependence within groups.
     """
-    if pool is not None:
-        # Means count as constants: moments of centred values do not change with them to first order.
-        known = values.detach()
-        if groups is None:
-            return values - pool.total(known.sum(dim=0))[0] / pool.n, 1
-        onehot = torch.nn.functional.one_hot(groups.long(), pool.n_groups).to(values.dtype)
-        sums, counts = pool.total(onehot.T @ known, onehot.sum(dim=0))
-        return values - onehot @ (sums / counts.clamp(min=1)[:, None]), int((counts > 0).sum())
     if groups is None:
         return values - values.mean(dim=0), 1
     size = int(groups.max()) + 1

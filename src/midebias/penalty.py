@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from .arguments import checked
 from .attributes import Attribute, Continuous
-from .balancing import Balance, DualAscent, GradientBalance
+from .balancing import Balance, DualAscent, GradientBalance, gradient_length
 from .devices import at_device, follow
 from .distributed import Pool, Ranks, Traffic, refusal_told, world
 from .estimators import GaussianMI, LearnedGaussianMI
@@ -271,29 +271,38 @@ class MIPenalty(nn.Module):
         with torch.enable_grad():
             total = torch.stack(self._estimates(leaves, given)).sum()
             gradients = torch.autograd.grad(total, leaves)
-        handles, reached = [], [False] * len(representations)
+        mi_lengths = [summary.gradient_norm(g).float() for summary, g in zip(summaries, gradients, strict=True)]
+        ranks = self._ranks() if self.balances[0].mode == "norm" else None
+        if ranks is not None:
+            mi_lengths = ranks.lengths(*mi_lengths)
+        handles, task_lengths = [], list[Tensor | None]([None] * len(representations))
+
+        def join(k: int) -> Callable[[Tensor], Tensor]:
+            def hook(g_task: Tensor) -> Tensor:
+                length = task_lengths[k] = gradient_length(g_task)
+                if ranks is not None and int(self.balances[k].steps) == 0:  # type: ignore[arg-type]
+                    (length,) = ranks.lengths(length)
+                weight = scale * self.mi_weight * self.multipliers[k]
+                factor = self.balances[k](length, mi_lengths[k], weight)
+                self._factors[k] = factor.detach()
+                return summaries[k].add_gradient(g_task, gradients[k] * factor)
+
+            return hook
+
         try:
             for k, h in enumerate(representations):
-                handles.append(h.register_hook(self._join(k, summaries[k], gradients[k], reached, scale)))
+                handles.append(h.register_hook(join(k)))
             task_loss.backward()
         finally:
             for handle in handles:
                 handle.remove()
-        if not all(reached):
-            raise InputError(f"task_loss does not depend on z[{reached.index(False)}]: nothing to balance against")
+        reached = [length for length in task_lengths if length is not None]
+        if len(reached) < len(task_lengths):
+            raise InputError(f"task_loss does not depend on z[{task_lengths.index(None)}]: nothing to balance against")
+        # At the end, where ranks have just met over the encoder's gradient: all of them together, and nobody waits.
+        for balance, length in zip(self.balances, ranks.lengths(*reached) if ranks else reached, strict=True):
+            balance.observe(length)  # type: ignore[operator]
         return total.detach()
-
-    def _join(
-        self, k: int, summary: Summary, g_mi: Tensor, reached: list[bool], scale: float
-    ) -> Callable[[Tensor], Tensor]:
-        def hook(g_task: Tensor) -> Tensor:
-            reached[k] = True
-            weight = scale * self.mi_weight * self.multipliers[k]
-            factor = self.balances[k](g_task, summary.gradient_norm(g_mi), weight, self._ranks())
-            self._factors[k] = factor.detach()
-            return summary.add_gradient(g_task, g_mi * factor)
-
-        return hook
 
     @property
     def multipliers(self) -> tuple[float, ...]:
