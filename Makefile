@@ -1,16 +1,27 @@
 # Two commands do everything on a fresh clone:  make demo   and   make test
 PYTHON ?= python3
 VENV   ?= .venv
+LOWEST ?= .venv-lowest
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint docs benchmark clean
+.PHONY: demo test test-lowest lint docs benchmark clean
 
 demo: $(STAMP)
 	$(BIN)/midebias demo
 
 test: $(STAMP) lint docs
 	$(BIN)/pytest -n 2 --dist worksteal -p no:cacheprovider tests src/midebias
+
+# All tests with the oldest releases that pyproject.toml accepts. Their own deprecations are no errors of ours.
+test-lowest: $(LOWEST)/.installed
+	$(LOWEST)/bin/pytest -n 2 --dist worksteal -p no:cacheprovider -W ignore::FutureWarning -W ignore::DeprecationWarning tests src/midebias
+
+$(LOWEST)/.installed: pyproject.toml constraints-lowest.txt
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --upgrade pip
+	$(LOWEST)/bin/python -m pip install --quiet -c constraints-lowest.txt -e '.[dev]'
+	touch $@
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -36,4 +47,4 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) $(LOWEST) runs

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -149,10 +150,27 @@ def test_a_state_of_another_run_is_refused(data: ImageData) -> None:
         ).load_state_dict(state)
 
 
-def midebias(*arguments: str | Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "midebias", *map(str, arguments)]
-    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}  # as here: sums depend on the number of threads
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=one_thread)
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def midebias() -> Iterator[Start]:
+    """Starts the command in a process of its own; none outlives the test."""
+    started = list[subprocess.Popen[str]]()
+
+    def start(*arguments: str | Path) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "midebias", *map(str, arguments)]
+        one_thread = os.environ | {"OMP_NUM_THREADS": "1"}  # as here: sums depend on the number of threads
+        pipes: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+        started.append(subprocess.Popen(command, **pipes, env=one_thread))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        if process.stderr is not None:
+            process.stderr.close()
 
 
 def the_folder(parent: Path, process: subprocess.Popen[str]) -> Path:
@@ -165,7 +183,9 @@ def the_folder(parent: Path, process: subprocess.Popen[str]) -> Path:
     raise AssertionError(process.communicate()[1])
 
 
-def test_a_killed_training_ends_with_the_weights_of_an_undisturbed_one(small: Path, tmp_path: Path) -> None:
+def test_a_killed_training_ends_with_the_weights_of_an_undisturbed_one(
+    small: Path, tmp_path: Path, midebias: Start
+) -> None:
     assert run(["train", str(small), *OPTIONS, "--output-dir", str(tmp_path / "undisturbed")]) == 0
     (undisturbed,) = (tmp_path / "undisturbed").iterdir()
     process = midebias("train", str(small), *OPTIONS, "--output-dir", tmp_path / "killed")
@@ -179,7 +199,7 @@ def test_a_killed_training_ends_with_the_weights_of_an_undisturbed_one(small: Pa
     assert run(["train", "--resume", str(folder)]) == 0  # nothing to do
 
 
-def test_control_c_saves_the_state_and_exits_130(small: Path, tmp_path: Path) -> None:
+def test_control_c_saves_the_state_and_exits_130(small: Path, tmp_path: Path, midebias: Start) -> None:
     process = midebias(
         "train", str(small), *OPTIONS, "--checkpoint-every", "0.3", "--epochs", "9999", "--output-dir", tmp_path
     )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -42,3 +45,20 @@ def test_without_the_extra_the_command_names_its_install_line() -> None:
     assert done.returncode == 2
     assert "pip install 'midebias[cli]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_oldest_releases_tested_are_those_accepted() -> None:
+    root = Path(__file__).parent.parent
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    extras = {k: v for k, v in project["optional-dependencies"].items() if k not in ("dev", "docs")}
+    accepted = dict[str, str]()
+    for requirement in [*project["dependencies"], *(r for group in extras.values() for r in group)]:
+        if not requirement.startswith("midebias["):
+            name, bound = requirement.split(">=")
+            assert accepted.setdefault(name, bound) == bound, f"{name} has two lower bounds"
+    lines = (root / "constraints-lowest.txt").read_text().splitlines()
+    tested = dict(line.split("==") for line in lines if not line.startswith("#"))
+    tested.pop("polars")  # for tests only
+    assert tested.keys() == accepted.keys()
+    for name, bound in accepted.items():
+        assert re.fullmatch(re.escape(bound) + r"(\.0)*", tested[name]), name
