@@ -200,22 +200,19 @@ def _pooled(
     labels = torch.zeros(n, dtype=torch.long, device=c.device) if groups is None else groups.long()
     onehot = torch.nn.functional.one_hot(labels, 1 if groups is None else pool.n_groups).to(both.dtype)
 
-    def products(values: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    def products(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         features, others = values[:, : m * p].reshape(-1, m, p).transpose(0, 1), values[:, m * p :]
-        left = values if weights is None else values * weights[:, None]
-        of_features, of_others = left[:, : m * p].reshape(-1, m, p).transpose(0, 1), left[:, m * p :]
-        of_both = (of_others.T @ features).transpose(1, 2)
-        return of_features.transpose(1, 2) @ features, of_both, of_others.T @ others
+        return features.transpose(1, 2) @ features, (others.T @ features).transpose(1, 2), others.T @ others
 
     counts = onehot.sum(dim=0)
     means = (onehot.T @ both) / counts.clamp(min=1)[:, None]
     inside = products(both - onehot @ means)
     counts, means = counts.double(), means.double()
-    mine = [a.double() + b for a, b in zip(inside, products(means, counts), strict=True)]
+    mine = [a.double() + b for a, b in zip(inside, products(means * counts.sqrt()[:, None]), strict=True)]
     squares = several.square().sum(dim=(1, 2)).double()
     counts, sums, squares, *mine = pool.total(counts, counts[:, None] * means, squares, *mine)
     means = sums / counts.clamp(min=1)[:, None]
-    covariance, cross, gram = (a - b for a, b in zip(mine, products(means, counts), strict=True))
+    covariance, cross, gram = (a - b for a, b in zip(mine, products(means * counts.sqrt()[:, None]), strict=True))
     both = both - onehot @ means.to(both.dtype)
     centred = both[:, : m * p].reshape(n, m, p).transpose(0, 1)
     return centred, both[:, m * p :], int((counts > 0).sum()), covariance, cross, squares, gram
