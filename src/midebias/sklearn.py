@@ -417,8 +417,10 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 
     def _weights(self, sample_weight: ArrayLike, n: int) -> NDArray[np.float64]:
         weights: NDArray[np.float64] = _check_sample_weight(
-            sample_weight, np.empty((n, 1)), dtype=np.float64, ensure_non_negative=True, allow_all_zero_weights=False
+            sample_weight, np.empty((n, 1)), dtype=np.float64, ensure_non_negative=True
         )
+        if not weights.any():
+            raise InputError("sample_weight must hold a weight above zero")
         return weights
 
     def _check_kept(self, target: torch.Tensor, kept: NDArray[Any]) -> None:
