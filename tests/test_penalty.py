@@ -280,6 +280,13 @@ def test_state_dict_resumes_bit_for_bit(estimator: str) -> None:
         assert float(penalty(z, c, y).detach()) == float(resumed(z, c, y).detach())
 
 
+def test_the_attribute_and_the_seed_reach_the_estimator() -> None:
+    degrees = [MIPenalty(4, a).estimators[0].attribute_degree for a in (Categorical(2), Continuous(8), Continuous(9))]
+    assert degrees == [1, 2, 1]  # products of many columns would be too many
+    first, second = (next(MIPenalty(4, Categorical(2), seed=s).estimators[0].parameters()) for s in (0, 1))
+    assert not torch.equal(first, second)
+
+
 def test_one_seed_one_result() -> None:
     z, c, y = biased_batch()
     values = [
