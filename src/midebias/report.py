@@ -9,15 +9,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["draw_comparison", "draw_cost_by_batch", "draw_estimators", "draw_poster", "draw_training"]
+__all__ = ["METHOD_TITLES", "draw_comparison", "draw_cost_by_batch", "draw_estimators", "draw_poster", "draw_training"]
 
 _COLOURS = {"plain": "#b8473d", "reference": "#8a8f98", "mib": "#1f6f8b"}
-_LABELS = {
+METHOD_TITLES = {
     "ceiling": "ceiling (no bias)",
     "plain": "plain training",
     "reference": "reference recipe",
     "mib": "midebias",
+    "balanced": "group-balanced sampling",
+    "group_dro": "group DRO",
+    "grl": "gradient reversal",
+    "end": "EnD",
+    "hsic": "HSIC",
+    "club": "CLUB",
+    "gray": "Gray",
+    "blind_eye": "BlindEye",
+    "lnl": "LNL",
 }
+"""Methods as pictures and tables call them."""
 _INK = "#22262b"
 
 
@@ -242,7 +252,7 @@ def _draw_bars(
             xerr=spread or None, error_kw={"ecolor": _INK, "lw": 1},
         )  # fmt: skip
         axis.text(value + spread + 0.015, i, f"{value:.3f}", va="center", fontsize=9, color=_INK)
-    axis.set_yticks(range(len(order)), [_LABELS.get(n, n) for n in order], fontsize=9)
+    axis.set_yticks(range(len(order)), [METHOD_TITLES.get(n, n) for n in order], fontsize=9)
     axis.set_ylim(len(order) - 0.4, -0.6)
     axis.set(xlim=(0, 1.18), xlabel="accuracy, unbiased test")
     axis.set_xticks([0, 0.5, 1.0])
@@ -281,7 +291,7 @@ def _draw_lines(
         for value, _, name, colour in sorted((e for e in ends if e[1] == place), reverse=True):
             at = min(value, at - gap)
             axis.annotate(
-                f"{_LABELS.get(name, name)}  {value:.3f}", (place, value), xytext=(place + 0.15, at),
+                f"{METHOD_TITLES.get(name, name)}  {value:.3f}", (place, value), xytext=(place + 0.15, at),
                 va="center", fontsize=8.5, color=colour, annotation_clip=False,
             )  # fmt: skip
     axis.set_xticks(range(len(settings)), [s.split("=")[-1] for s in settings])
@@ -317,7 +327,7 @@ def _draw_answers(
         axis.set_yticks([])
         for spine in axis.spines.values():
             spine.set_visible(False)
-    labels = ["test digits in\nanother digit's colour", *(_LABELS.get(n, n) for n in answers)]
+    labels = ["test digits in\nanother digit's colour", *(METHOD_TITLES.get(n, n) for n in answers)]
     for i, label in enumerate(labels):
         colour = _INK if i == 0 else _COLOURS.get(list(answers)[i - 1], _INK)
         weight = "normal" if i == 0 else "bold"
@@ -333,7 +343,7 @@ def _draw_curves(axis: Any, names: Sequence[str], history: Mapping[str, Sequence
         seconds = [p["seconds"] for p in points]
         accuracy = [p["test_accuracy"] for p in points]
         axis.plot(seconds, accuracy, "o-", color=_COLOURS.get(name, _INK), lw=2.2, ms=4)
-        label = f"{_LABELS.get(name, name)}  {accuracy[-1]:.2f}, {points[-1]['step']} steps"
+        label = f"{METHOD_TITLES.get(name, name)}  {accuracy[-1]:.2f}, {points[-1]['step']} steps"
         axis.annotate(
             label, (seconds[-1], accuracy[-1]), xytext=(8, 0), va="center",
             textcoords="offset points", ha="left", fontsize=10, color=_COLOURS.get(name, _INK), weight="bold",
@@ -355,7 +365,7 @@ def _draw_leakage(axis: Any, names: Sequence[str], rows: Mapping[str, Mapping[st
     chance = rows[names[0]]["chance"]
     axis.axvline(chance, color=_INK, lw=1.2, ls="--")
     axis.text(chance + 0.012, -0.62, "chance", fontsize=9, color=_INK)
-    axis.set_yticks(range(len(names)), [_LABELS.get(n, n) for n in names], fontsize=10)
+    axis.set_yticks(range(len(names)), [METHOD_TITLES.get(n, n) for n in names], fontsize=10)
     axis.set_ylim(len(names) - 0.45, -0.85)
     axis.set(xlim=(0, 1.22), xlabel="accuracy of a fresh probe that reads the colour from z")
     axis.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])

@@ -14,27 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from ..protocols import DataError
+from ..report import METHOD_TITLES
 from .comparison import comparison_table
 
 __all__ = ["fill", "markdown_table", "method_name"]
 
-_NAMES = {
-    "plain": "plain training",
+_NAMES = METHOD_TITLES | {
     "ceiling": "plain training without the bias: the ceiling",
     "mib": "**midebias**",
     "mib:adjust=0:rebalance=0": "penalty alone",
     "mib:rebalance=0": "penalty and logit adjustment",
     "mib:mi_weight=0": "logit adjustment and rebalancing, no penalty",
     "reference": "reference recipe, some steps",
-    "balanced": "group-balanced sampling",
-    "group_dro": "group DRO",
-    "grl": "gradient reversal",
-    "end": "EnD",
-    "hsic": "HSIC",
-    "club": "CLUB",
-    "gray": "Gray",
-    "blind_eye": "BlindEye",
-    "lnl": "LNL",
 }
 _RENDERERS = {
     "audit cost": ("audit_cost", "audit_cost_markdown"),
