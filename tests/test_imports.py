@@ -62,3 +62,12 @@ def test_the_oldest_releases_tested_are_those_accepted() -> None:
     assert tested.keys() == accepted.keys()
     for name, bound in accepted.items():
         assert re.fullmatch(re.escape(bound) + r"(\.0)*", tested[name]), name
+
+
+def test_what_the_type_checker_is_told_to_ignore_has_a_reason_beside_it() -> None:
+    source = Path(midebias.__file__).parent
+    lines = [
+        (p.name, line) for p in source.rglob("*.py") for line in p.read_text().splitlines() if "type: ignore" in line
+    ]
+    assert lines
+    assert not [f"{name}: {line}" for name, line in lines if not re.search(r"# type: ignore\[[\w, -]+\]  # \w", line)]

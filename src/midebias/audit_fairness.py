@@ -80,11 +80,11 @@ def group_metrics(
                 "attribute": name, "group": str(group), "n": n, "small": n < SMALL_GROUP,
                 "accuracy": float(found["right"] / n), "low": low, "high": high,
             }  # fmt: skip
-            rates = {k: float(found[k]) for k in functions if k not in ("n", "right")}
+            rates: dict[str, float | None] = {k: float(found[k]) for k in functions if k not in ("n", "right")}
             # Without a row of that class the rate is not known, and not zero.
             for rate, label in (("true_positive_rate", 1), ("false_positive_rate", 0)):
                 if rate in rates and not (table.y[table.group == group] == label).any():
-                    rates[rate] = None  # type: ignore[assignment]
+                    rates[rate] = None
             groups.append(entry | rates)
         large = np.isin(table.group, values[sizes >= SMALL_GROUP])
         judged = large if len(np.unique(table.group[large])) >= 2 else np.ones_like(large)

@@ -212,10 +212,11 @@ def _nearest(split: Split, labels: Labels) -> tuple[Floats, Floats]:
     found = {}
     for k in _NEIGHBOURS:
         if k <= counts[0].shape[1]:
-            found[k] = tuple((c[:, k - 1] + 2 * prior) / (k + 2) for c in counts)
+            aside, held = ((c[:, k - 1] + 2 * prior) / (k + 2) for c in counts)
+            found[k] = aside, held
     if not found:
         return _constant(split, labels)
-    return _best(found, labels.codes[split.aside])  # type: ignore[arg-type]
+    return _best(found, labels.codes[split.aside])
 
 
 def _trees(split: Split, labels: Labels) -> tuple[Floats, Floats]:

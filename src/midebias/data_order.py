@@ -125,7 +125,7 @@ class SeededLoader(DataLoader[Any]):
         **options: Any,
     ) -> None:
         self.batches = SeededBatches(
-            len(dataset),  # type: ignore[arg-type]
+            len(dataset),  # type: ignore[arg-type]  # a Dataset need not say that it has a length
             batch_size,
             seed=seed,
             shuffle=shuffle,
@@ -134,7 +134,7 @@ class SeededLoader(DataLoader[Any]):
         super().__init__(dataset, batch_sampler=self.batches, generator=torch.Generator().manual_seed(seed), **options)
         self._given = 0
 
-    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # DataLoader's own type is private
         self._given = self.batches.start
         for batch in super().__iter__():
             self._given += 1

@@ -11,7 +11,7 @@ import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
@@ -54,14 +54,14 @@ class Ranks:
     def total(self, *tensors: Tensor) -> list[Tensor]:
         """Each tensor summed over ranks, in one communication; differentiable. All must have one dtype."""
         flat = torch.cat([t.reshape(-1) for t in tensors])
-        summed: Tensor = _Total.apply(flat, self)  # type: ignore[no-untyped-call]
+        summed: Tensor = cast(Any, _Total).apply(flat, self)
         parts = summed.split([t.numel() for t in tensors])
         return [part.reshape(t.shape) for part, t in zip(parts, tensors, strict=True)]
 
     def rows(self, values: Tensor, counts: Sequence[int]) -> Tensor:
         """Rows of all ranks, rank after rank; ``counts`` says how many each has. Differentiable where floating."""
         if values.is_floating_point():
-            out: Tensor = _Rows.apply(values, self, tuple(counts))  # type: ignore[no-untyped-call]
+            out: Tensor = cast(Any, _Rows).apply(values, self, tuple(counts))
             return out
         return self.gathered(values, counts)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -105,7 +105,7 @@ def gaussian_information(
         When the samples are too few for the number of features.
     """
     several = z if z.ndim == 3 else z[None]
-    value: Tensor = _Information.apply(several, c, groups, ridge, pool)  # type: ignore[no-untyped-call]
+    value: Tensor = cast(Any, _Information).apply(several, c, groups, ridge, pool)
     return value if z.ndim == 3 else value[0]
 
 

@@ -278,12 +278,14 @@ class MIPenalty(nn.Module):
         handles, task_lengths = [], list[Tensor | None]([None] * len(representations))
 
         def join(k: int) -> Callable[[Tensor], Tensor]:
+            balance: Any = self.balances[k]
+
             def hook(g_task: Tensor) -> Tensor:
                 length = task_lengths[k] = gradient_length(g_task)
-                if ranks is not None and int(self.balances[k].steps) == 0:  # type: ignore[arg-type]
+                if ranks is not None and int(balance.steps) == 0:
                     (length,) = ranks.lengths(length)
                 weight = scale * self.mi_weight * self.multipliers[k]
-                factor = self.balances[k](length, mi_lengths[k], weight)
+                factor = balance(length, mi_lengths[k], weight)
                 self._factors[k] = factor.detach()
                 return summaries[k].add_gradient(g_task, gradients[k] * factor)
 
@@ -300,8 +302,9 @@ class MIPenalty(nn.Module):
         if len(reached) < len(task_lengths):
             raise InputError(f"task_loss does not depend on z[{task_lengths.index(None)}]: nothing to balance against")
         # At the end, where ranks have just met over the encoder's gradient: all of them together, and nobody waits.
-        for balance, length in zip(self.balances, ranks.lengths(*reached) if ranks else reached, strict=True):
-            balance.observe(length)  # type: ignore[operator]
+        balances: Any = self.balances
+        for balance, length in zip(balances, ranks.lengths(*reached) if ranks else reached, strict=True):
+            balance.observe(length)
         return total.detach()
 
     @property
@@ -309,7 +312,8 @@ class MIPenalty(nn.Module):
         """Where the weight of each representation stands under a budget; 1 without one."""
         if not self.budgets:
             return (1.0,) * len(self.shapes)
-        return tuple(float(b.multiplier) for b in self.budgets)  # type: ignore[arg-type]
+        budgets: Any = self.budgets
+        return tuple(float(b.multiplier) for b in budgets)
 
     @property
     def weights(self) -> tuple[float, ...]:
@@ -394,8 +398,9 @@ class MIPenalty(nn.Module):
         summable = all(getattr(e, "pools_moments", False) for e in self.estimators) and not self.preconditioning
         if summable and sum(counts) >= _FILL:
             return representations, given, Pool(ranks, sum(counts), max(t[1] for t in told))
-        for bank in self.banks:
-            bank.collect(ranks)  # type: ignore[operator]
+        banks: Any = self.banks
+        for bank in banks:
+            bank.collect(ranks)
         representations = [ranks.rows(h, counts) for h in representations]
         c = ranks.gathered(c, counts)
         groups = None if groups is None else ranks.gathered(groups, counts)

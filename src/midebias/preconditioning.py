@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -41,7 +41,7 @@ def precondition(z: Tensor, groups: Tensor | None, power: float) -> Tensor:
         vectors, values = _principal(centred / scale.sqrt())
         rest = 0.01**power
         gains = (values + 0.01) ** power - rest
-    out: Tensor = _Precondition.apply(z, vectors.to(z.dtype), gains.to(z.dtype), rest)  # type: ignore[no-untyped-call]
+    out: Tensor = cast(Any, _Precondition).apply(z, vectors.to(z.dtype), gains.to(z.dtype), rest)
     return out
 
 

@@ -145,7 +145,7 @@ _PARAMETERS = """
     """
 
 
-class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
+class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn is not annotated
     """What the three estimators share. Subclasses say what y is."""
 
     def __init__(
@@ -484,7 +484,7 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         return tags
 
 
-class MIDebiasClassifier(ClassifierMixin, _MIDebias):  # type: ignore[misc]
+class MIDebiasClassifier(ClassifierMixin, _MIDebias):  # type: ignore[misc]  # scikit-learn is not annotated
     """A classifier whose representation and decisions carry little about ``sensitive_features``."""
 
     def fit(
@@ -547,7 +547,7 @@ class MIDebiasClassifier(ClassifierMixin, _MIDebias):  # type: ignore[misc]
             raise InputError("y holds one class only among the rows of positive sample_weight; a classifier needs two")
 
 
-class MIDebiasRegressor(RegressorMixin, _MIDebias):  # type: ignore[misc]
+class MIDebiasRegressor(RegressorMixin, _MIDebias):  # type: ignore[misc]  # scikit-learn is not annotated
     """A regressor, of one or several outputs, whose representation carries little about ``sensitive_features``.
 
     ``criterion="separation"`` conditions on ``n_bins`` bins of y that hold equally many rows each (default 5).

@@ -69,7 +69,8 @@ class TabularRows:
         return len(self.x)
 
     def __getitem__(self, rows: Tensor) -> TabularRows:
-        return TabularRows(*(None if v is None else v.index_select(0, rows) for v in vars(self).values()))  # type: ignore[arg-type]
+        chosen: Any = (None if v is None else v.index_select(0, rows) for v in vars(self).values())
+        return TabularRows(*chosen)
 
 
 class TabularPenalty(nn.Module):

@@ -16,7 +16,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
@@ -56,11 +56,11 @@ def measure(estimator: str, *, batch_size: int, steps: int) -> dict[str, Any]:
     world = dist.get_world_size() if dist.is_initialized() else 1
     rank = dist.get_rank() if world > 1 else 0
     data = load_colored_mnist(0.02, 0, limit=6000).train
-    model = _Depths().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model: Any = cast(Any, _Depths()).to(memory_format=torch.channels_last)
     called = DistributedDataParallel(model) if world > 1 else model
     penalty = None
     if estimator != "none":
-        penalty = MIPenalty(model.net.shapes, Continuous(3), estimator=estimator, mi_weight=3.0)  # type: ignore[arg-type]
+        penalty = MIPenalty(model.net.shapes, Continuous(3), estimator=cast(Any, estimator), mi_weight=3.0)
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     generator = torch.Generator().manual_seed(0)
     seconds, cpu, traffic = list[float](), list[float](), list[tuple[int, int, float]]()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -87,7 +87,7 @@ class ResNet50Faces(Classifier):
     def __init__(self, weights: str | Path | None = None) -> None:
         super().__init__()
         try:
-            from torchvision.models import ResNet50_Weights, resnet50  # type: ignore[import-not-found,unused-ignore]
+            from torchvision.models import ResNet50_Weights, resnet50  # type: ignore[import-not-found,unused-ignore]  # an extra
         except ImportError as error:
             raise InputError("encoder 'resnet50' needs torchvision: pip install torchvision") from error
         pretrained = weights == "pretrained"
@@ -181,7 +181,7 @@ class FaceRun:
         data = FacesTraining(splits[self.train])
         with seeded(self.seed):
             model: Classifier = SmallFaces() if self.encoder == "small" else ResNet50Faces(self.weights)
-        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = cast(Any, model).to(memory_format=torch.channels_last)
         problem = Problem(2, Categorical(12), (12,))
         # The authors' settings of faces for their recipe; ours for the others.
         own: dict[str, Any] = {"critic_steps": 20, "mi_weight": 0.9, "hidden": (512, 512, 512), "lr": 1e-5}

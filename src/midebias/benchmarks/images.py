@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, cast, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor
@@ -95,7 +95,7 @@ def build_method(
     n_classes = 10 if problem is None else problem.n_classes
     with seeded(seed):
         model: Classifier = NETWORKS[network](channels=channels, n_classes=n_classes)
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = cast(Any, model).to(memory_format=torch.channels_last)
     precision = precision or ("bfloat16" if bfloat16_is_fast() else "float32")
     return METHODS[name](model, problem, precision=precision, seed=seed, **options)
 

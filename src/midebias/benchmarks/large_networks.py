@@ -11,7 +11,7 @@ import statistics
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -86,14 +86,14 @@ def share_of_a_step(
     """
     generator = torch.Generator().manual_seed(0)
     with seeded(0):
-        model, head = ResNet50().to(memory_format=torch.channels_last), nn.Linear(2048, 2)  # type: ignore[call-overload]
+        model, head = cast(Any, ResNet50()).to(memory_format=torch.channels_last), nn.Linear(2048, 2)
     shapes: Any = _DEPTHS if depths else 2048
 
     def encoder(x: Tensor) -> Tensor | tuple[Tensor, ...]:
         found: tuple[Tensor, ...] = model.depths(x)
         return found if depths else found[-1]
 
-    penalty = MIPenalty(shapes, Categorical(12), estimator=estimator, critic_steps=critic_steps)  # type: ignore[arg-type]
+    penalty = MIPenalty(shapes, Categorical(12), estimator=cast(Any, estimator), critic_steps=critic_steps)
     optimizer = torch.optim.Adam([*model.parameters(), *head.parameters()], lr=1e-4)
     whole, alone = list[float](), list[float]()
     for _ in range(steps + 1):
@@ -121,7 +121,7 @@ def share_of_a_step(
 def cost_by_size(estimator: str, dim: int, values: int, *, batch_size: int = 256, steps: int = 5) -> dict[str, Any]:
     """Processor time of a call with its backward pass, and the bytes of the bank."""
     generator = torch.Generator().manual_seed(0)
-    penalty = MIPenalty(dim, Categorical(values), criterion="independence", estimator=estimator)  # type: ignore[arg-type]
+    penalty = MIPenalty(dim, Categorical(values), criterion="independence", estimator=cast(Any, estimator))
     code = torch.randn(values, dim, generator=generator)
 
     def call() -> float:

@@ -149,7 +149,7 @@ def run_by_trainer(
         run, data, meter, checkpoint, every=checkpoint_every,
         on_step=on_step, on_evaluation=on_evaluation, on_alarm=on_alarm,
     )  # fmt: skip
-    trainer.callbacks += [meter, book]  # type: ignore[attr-defined]
+    trainer.callbacks += [meter, book]  # type: ignore[attr-defined]  # which Trainer's class does not declare
     resumes = checkpoint is not None and checkpoint.exists()
     if resumes:
         assert checkpoint is not None

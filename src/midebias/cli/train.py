@@ -45,7 +45,7 @@ from .table import is_table, train_table
 __all__ = ["train"]
 
 
-_Method = StrEnum("_Method", {name: name for name in METHODS})  # type: ignore[misc]
+_Method = StrEnum("_Method", {name: name for name in METHODS})  # type: ignore[misc]  # its members are METHODS'
 _OURS = _Method("mib")
 _CHECKPOINT = "checkpoint.safetensors"
 _METHOD_OPTIONS = ("mi_weight", "max_mi", "criterion", "estimator", "critic_steps", "rebalance")
@@ -137,9 +137,10 @@ def train(
         for option, value in of_images.items():
             if value is not None:
                 raise InputError(f"--{option} applies to images only, and {dataset} is a table")
+        wanted: Any = "separation" if criterion is None else str(criterion)
         train_table(
-            Path(dataset), label=label, attribute=attribute, criterion="separation" if criterion is None else
-            str(criterion), mi_weight=mi_weight, max_mi=max_mi, epochs=epochs, seed=seed, output_dir=output_dir,  # type: ignore[arg-type]
+            Path(dataset), label=label, attribute=attribute, criterion=wanted, mi_weight=mi_weight, max_mi=max_mi,
+            epochs=epochs, seed=seed, output_dir=output_dir,
         )  # fmt: skip
         return
     for option, value in (("label", label), ("attribute", attribute)):

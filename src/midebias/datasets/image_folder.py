@@ -262,8 +262,8 @@ def _rows_of_csv(table: Path, columns: Sequence[str]) -> Iterator[tuple[str, Map
 
 def _rows_of_parquet(table: Path, columns: Sequence[str]) -> Iterator[tuple[str, Mapping[str, str]]]:
     try:
-        import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
-        import pyarrow.parquet as pq  # type: ignore[import-untyped,unused-ignore]
+        import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]  # not annotated
+        import pyarrow.parquet as pq  # type: ignore[import-untyped,unused-ignore]  # not annotated
     except ModuleNotFoundError:
         raise InputError(f"{table}: pyarrow is not installed; pip install 'midebias[tabular]'") from None
     try:

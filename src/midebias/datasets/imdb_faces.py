@@ -184,7 +184,7 @@ class IMDBFaces:
 
 def _metadata(root: Path) -> dict[str, NDArray[Any]]:
     """Columns of ``imdb.mat``; ages are those at the photograph."""
-    from scipy.io import loadmat  # type: ignore[import-untyped,unused-ignore]
+    from scipy.io import loadmat  # type: ignore[import-untyped,unused-ignore]  # not annotated
 
     path = root / "imdb.mat"
     try:

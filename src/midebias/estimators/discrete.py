@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -124,7 +124,7 @@ class DiscreteMI(nn.Module):
         value, gradient = self._information(sums, counts)
         if not z.requires_grad:
             return value.to(z.dtype)
-        found: Tensor = _Found.apply(z, value.to(z.dtype), (gradient / share).to(z.dtype), cell)  # type: ignore[no-untyped-call]
+        found: Tensor = cast(Any, _Found).apply(z, value.to(z.dtype), (gradient / share).to(z.dtype), cell)
         return found
 
     def _information(self, sums: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -84,7 +84,7 @@ def reverse_gradient(h: Tensor, weight: float) -> Tensor:
     >>> h.grad
     tensor([-0.5000, -0.5000])
     """
-    reversed_: Tensor = _ReverseGradient.apply(h, weight)  # type: ignore[no-untyped-call]
+    reversed_: Tensor = cast(Any, _ReverseGradient).apply(h, weight)
     return reversed_
 
 

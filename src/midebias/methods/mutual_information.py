@@ -78,7 +78,7 @@ class MutualInformation(TrainStepMethod):
             model.shapes,
             attribute,
             criterion=criterion,
-            estimator=estimator,  # type: ignore[arg-type]
+            estimator=estimator,  # type: ignore[arg-type]  # checked there
             mi_weight=mi_weight,
             max_mi=max_mi,
             critic_steps=critic_steps,
