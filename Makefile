@@ -15,7 +15,8 @@ test: $(STAMP) lint docs
 
 # All tests with the oldest releases that pyproject.toml accepts. Their own deprecations are no errors of ours.
 test-lowest: $(LOWEST)/.installed
-	$(LOWEST)/bin/pytest -n 2 --dist worksteal -p no:cacheprovider -W ignore::FutureWarning -W ignore::DeprecationWarning tests src/midebias
+	$(LOWEST)/bin/pytest -n 2 --dist worksteal -p no:cacheprovider \
+		-W ignore::FutureWarning -W ignore::DeprecationWarning -W 'ignore:The given buffer is not writable:UserWarning' tests src/midebias
 
 $(LOWEST)/.installed: pyproject.toml constraints-lowest.txt
 	$(PYTHON) -m venv $(LOWEST)

@@ -290,7 +290,7 @@ def audit(
 
 
 def _check_options(probes: Sequence[str], alpha: float, max_rows: int, n_bins: int, n_folds: int | None) -> None:
-    if not probes or any(p not in PROBES for p in probes):
+    if len(probes) == 0 or any(not isinstance(p, str) or p not in PROBES for p in probes):
         raise InputError(f"probes must be among {', '.join(PROBES)}, got {', '.join(map(str, probes)) or 'none'}")
     if not 0 < alpha < 1:
         raise InputError(f"alpha must lie in (0, 1), got {alpha}")

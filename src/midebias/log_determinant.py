@@ -55,7 +55,7 @@ def random_signs(c: Tensor, groups: Tensor | None, generator: torch.Generator, p
         return c
     n_groups = int(groups.max()) + 1 if pool is None else pool.n_groups
     signs = torch.randint(2, (n_groups,), generator=generator).mul_(2).sub_(1)
-    return torch.cat([c, c * signs.to(c).index_select(0, groups)[:, None]], dim=1)
+    return torch.cat([c, c * signs.to(c).index_select(0, groups.long())[:, None]], dim=1)
 
 
 def affordable(values: Tensor, generator: torch.Generator, *, most: int, rows: int | None = None) -> Tensor:

@@ -138,7 +138,7 @@ class LogitAdjustment(nn.Module):
         """
         self._follow(c)
         values, present = self._check(c, y)
-        values, y = values[present], y[present]
+        values, y = values[present], y[present].long()
         n = len(y)
         if n == 0:
             raise InputError("c holds no row whose attribute is present")
@@ -179,7 +179,7 @@ class LogitAdjustment(nn.Module):
             if len(values) != len(logits):
                 raise InputError(f"c must have {len(logits)} rows like logits, got {len(values)}")
         if self.steps:
-            known, known_y = values[present], y[present]
+            known, known_y = values[present], y[present].long()
             if ranks is not None:  # every rank learns from the rows of all
                 counts = [told[0] for told in ranks.told(len(known))]
                 known, known_y = ranks.gathered(known, counts), ranks.gathered(known_y, counts)

@@ -137,7 +137,7 @@ def check_encoded(c: Tensor, n: int, dim: int | None = None, *, name: str = "c")
         raise InputError(f"{name} must be a torch.Tensor, got {type(c).__name__}")
     if c.is_complex():
         raise InputError(f"{name} must be real, got {c.dtype}")
-    if c.ndim != 2 or len(c) != n or (dim is not None and c.shape[1] != dim):
+    if c.ndim != 2 or len(c) != n or not c.shape[1] or (dim is not None and c.shape[1] != dim):
         raise InputError(f"{name} must be encoded to shape ({n}, {'k' if dim is None else dim}), got {tuple(c.shape)}")
 
 

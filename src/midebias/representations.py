@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from .protocols import InputError, check_representation
 
@@ -152,8 +154,8 @@ class Summary:
     def add_gradient(self, g_task: Tensor, g: Tensor) -> Tensor:
         """``g_task``, a gradient at the representation, plus the one that is ``g`` (n, width) at the summary."""
         if self._at is None:
-            return g_task + g.to(g_task.dtype)
-        mean, top = g.to(g_task.dtype).chunk(2, dim=1)
+            return g_task + _as_precise_as(g, g_task.dtype)
+        mean, top = _as_precise_as(g, g_task.dtype).chunk(2, dim=1)
         share = (mean / self._positions)[:, :, None, None]
         combined = torch.add(_as_grid(g_task, self._shape), share)
         rows = torch.arange(len(top), device=top.device)[:, None]
@@ -164,8 +166,31 @@ class Summary:
         return combined.reshape(g_task.shape)
 
 
+class _Widened(torch.autograd.Function):
+    """float16 as float32; a gradient too large for float16 becomes its largest number instead of infinity."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        return values.float()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return _as_precise_as(gradient, torch.float16)
+
+
+def _as_precise_as(gradient: Tensor, dtype: torch.dtype) -> Tensor:
+    if dtype == torch.float16:
+        most = torch.finfo(dtype).max
+        gradient = gradient.clamp(-most, most)
+    return gradient.to(dtype)
+
+
 def _at_least_float32(values: Tensor) -> Tensor:
-    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+    if values.dtype == torch.float16:
+        widened: Tensor = cast(Any, _Widened).apply(values)
+        return widened
+    return values.float() if values.dtype == torch.bfloat16 else values
 
 
 def _as_grid(h: Tensor, shape: Shape) -> Tensor:

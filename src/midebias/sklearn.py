@@ -52,6 +52,7 @@ __all__ = ["MIDebiasClassifier", "MIDebiasRegressor", "MIDebiasTransformer"]
 _LEAST_ROWS = 5
 _MI_WEIGHTS = {"independence": 8.0, "separation": 10.0}
 _WEAKER = {"independence": 2.5, "separation": 3.0}  # where z alone is penalised, or a budget moves the weight
+_MOST = 1_000_000_000  # widths and counts: what is larger is a slip
 _DECISION_WEIGHTS = {"independence": 1.5, "separation": 5.0}
 _KINDS: dict[str, Any] = {
     "criterion": str,
@@ -145,6 +146,11 @@ _PARAMETERS = """
     """
 
 
+def _lies(value: Any, least: float, most: float) -> bool:
+    """Whether a number, of any size and kind, lies between these."""
+    return bool(least <= value <= most)
+
+
 class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn is not annotated
     """What the three estimators share. Subclasses say what y is."""
 
@@ -225,7 +231,7 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             self._check_kept(target, kept)
         c, attribute = encode_sensitive(sensitive) if sensitive else (None, None)
         defaults = _MI_WEIGHTS if task == "classification" and self.max_mi is None else _WEAKER
-        mi_weight = defaults[self.criterion] if self.mi_weight is None else self.mi_weight
+        mi_weight = defaults[self.criterion] if self.mi_weight is None else float(self.mi_weight)
         if attribute is None and mi_weight > 0:
             warnings.warn(
                 f"{type(self).__name__}.fit was given neither sensitive_features nor sensitive_columns: "
@@ -283,7 +289,7 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         bank = 0 if self.estimator == "gaussian" and min(self.batch_size, n) >= 256 else None
         mapped = groups_of if task == "regression" else None
         # A budget is for z; what is decided from z cannot tell more (the data processing inequality).
-        weight = _DECISION_WEIGHTS[self.criterion] if self.decision_weight is None else self.decision_weight
+        weight = _DECISION_WEIGHTS[self.criterion] if self.decision_weight is None else float(self.decision_weight)
         if weight == 0 or self.max_mi is not None or task != "classification":
             return MIPenalty(
                 self.network_.dim, attribute, criterion=self.criterion, condition_on=mapped,
@@ -301,7 +307,10 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     def _random(self) -> np.random.RandomState:
         # scikit-learn's global generator is left alone.
         fresh = np.random.RandomState() if self.random_state is None else self.random_state
-        return check_random_state(fresh)
+        try:
+            return check_random_state(fresh)
+        except ValueError as error:
+            raise InputError(f"random_state cannot be used: {error}") from error
 
     def _network(self, x: torch.Tensor, n_outputs: int, seed: int) -> TabularNetwork:
         with seeded(seed):
@@ -343,8 +352,8 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 
     def _table(self, X: Any, *, reset: bool) -> tuple[list[Column], list[Column]]:
         """Columns of X that are features, and those that ``sensitive_columns`` names."""
-        named = self.sensitive_columns
-        taken = [] if named is None else [named] if isinstance(named, (str, int)) else list(named)
+        named: Any = self.sensitive_columns
+        taken = [] if named is None else [named] if isinstance(named, (str, Integral)) else list(named)
         if is_frame(X):
             return self._frame(X, taken, reset)
         sensitive: list[Column] = []
@@ -441,8 +450,8 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             value: Any = getattr(self, name)
             if value is None and name in ("mi_weight", "decision_weight"):
                 continue
-            if not isinstance(value, Real) or not 0 <= float(value) < math.inf:
-                raise InputError(f"{name} must be a number >= 0, got {value!r}")
+            if not isinstance(value, Real) or not _lies(value, 0, 1e30):  # more is none that float32 could hold
+                raise InputError(f"{name} must be a number >= 0 and <= 1e30, got {value!r}")
         budget: Any = self.max_mi
         if budget is not None and not (isinstance(budget, Real) and 0 < float(budget) < math.inf):
             raise InputError(f"max_mi must be a positive number of nats, got {budget!r}")
@@ -453,14 +462,16 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         for name in ("batch_size", "n_iter_no_change", "max_categories", "epochs", "dim"):
             value = getattr(self, name)
             optional = value is None and name in ("epochs", "dim")
-            if not optional and (not isinstance(value, Integral) or value < 1):
-                raise InputError(f"{name} must be a whole number >= 1, got {value!r}")
+            if not optional and (not isinstance(value, Integral) or not _lies(value, 1, _MOST)):
+                raise InputError(f"{name} must be a whole number >= 1 and <= {_MOST:,}, got {value!r}")
         pieces: Any = self.n_pieces
         if not isinstance(pieces, Integral) or pieces < 0:
             raise InputError(f"n_pieces must be a whole number >= 0, got {pieces!r}")
         widths: Any = self.hidden_layer_sizes
-        if not isinstance(widths, Sequence) or any(not isinstance(w, Integral) or int(w) < 1 for w in widths):
-            raise InputError(f"hidden_layer_sizes must be whole numbers >= 1, got {widths!r}")
+        if not isinstance(widths, Sequence) or any(
+            not isinstance(w, Integral) or not _lies(w, 1, _MOST) for w in widths
+        ):
+            raise InputError(f"hidden_layer_sizes must be whole numbers >= 1 and <= {_MOST:,}, got {widths!r}")
         fraction: Any = self.validation_fraction
         if not isinstance(fraction, Real) or not 0 < float(fraction) < 1:
             raise InputError(f"validation_fraction must lie in (0, 1), got {self.validation_fraction!r}")

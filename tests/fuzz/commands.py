@@ -147,6 +147,8 @@ def _hurt_file(rng: random.Random, folder: Path) -> str:
     kind = rng.randrange(7)
     source = rng.choice([p for p in folder.iterdir() if p.is_file()])
     path = folder / f"hurt{source.suffix}"
+    if path.is_dir():  # of an input before
+        path.rmdir()
     if kind == 0:
         return "missing" + source.suffix
     if kind == 1:

@@ -170,8 +170,8 @@ class SMILE(CriticEstimator):
         standardize: bool = True,
         seed: int = 0,
     ) -> None:
-        if not 0 < clip < math.inf:
-            raise InputError(f"clip must be positive and finite, got {clip}")
+        if not 0 < clip <= 1e30:  # beyond that it is none that float32 could hold
+            raise InputError(f"clip must be positive and at most 1e30, got {clip}")
         super().__init__(
             dim, attribute_dim, critic=critic, hidden=hidden, n_groups=n_groups, standardize=standardize, seed=seed
         )

@@ -260,7 +260,7 @@ class BarberAgakov(DecoderEstimator):
 
     @torch.no_grad()
     def _entropy(self, c: Tensor, groups: Tensor | None) -> Tensor:
-        labels = torch.zeros(len(c), dtype=torch.long, device=c.device) if groups is None else groups
+        labels = torch.zeros(len(c), dtype=torch.long, device=c.device) if groups is None else groups.long()
         codes, values = self._split(c)
         cells = torch.cat([labels[:, None].to(codes.dtype), codes], dim=1)
         cell = torch.unique(cells, dim=0, return_inverse=True)[1]
