@@ -145,10 +145,11 @@ _OPTIONS = sorted(
 
 def _hurt_file(rng: random.Random, folder: Path) -> str:
     kind = rng.randrange(7)
-    source = rng.choice([p for p in folder.iterdir() if p.is_file()])
+    source = rng.choice([p for p in folder.iterdir() if p.is_file() and p.stem != "hurt"])
     path = folder / f"hurt{source.suffix}"
-    if path.is_dir():  # of an input before
+    if path.is_dir():  # of an argument before
         path.rmdir()
+    path.unlink(missing_ok=True)
     if kind == 0:
         return "missing" + source.suffix
     if kind == 1:
