@@ -1,7 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,3 +40,36 @@ def labelled_images(path: Path, n: int, size: int) -> Path:
 
 def generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def midebias() -> Iterator[Start]:
+    """Starts the command in a process of its own; none outlives the test."""
+    started = list[subprocess.Popen[str]]()
+
+    def start(*arguments: str | Path) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "midebias", *map(str, arguments)]
+        one_thread = os.environ | {"OMP_NUM_THREADS": "1"}  # as here: sums depend on the number of threads
+        pipes: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+        started.append(subprocess.Popen(command, **pipes, env=one_thread))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        if process.stderr is not None:
+            process.stderr.close()
+
+
+def the_folder(parent: Path, process: subprocess.Popen[str]) -> Path:
+    """The run folder, once it holds a checkpoint."""
+    while process.poll() is None:
+        found = [*parent.glob("*/checkpoint.safetensors")]
+        if found:
+            return found[0].parent
+        time.sleep(0.01)
+    raise AssertionError(process.communicate()[1])

@@ -3,11 +3,8 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +21,7 @@ from midebias.methods import METHODS
 from midebias.protocols import DataError, InputError
 from midebias.training import TrainingRun
 
-from .conftest import labelled_images
+from .conftest import Start, labelled_images, the_folder
 
 OPTIONS = [
     "--network", "lnl", "--epochs", "8", "--estimator", "donsker_varadhan", "--critic-steps", "2",
@@ -148,39 +145,6 @@ def test_a_state_of_another_run_is_refused(data: ImageData) -> None:
         TrainingRun(
             build_method("plain", data.problem, network="lnl"), data.train, epochs=3, batch_size=100
         ).load_state_dict(state)
-
-
-Start = Callable[..., subprocess.Popen[str]]
-
-
-@pytest.fixture
-def midebias() -> Iterator[Start]:
-    """Starts the command in a process of its own; none outlives the test."""
-    started = list[subprocess.Popen[str]]()
-
-    def start(*arguments: str | Path) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "midebias", *map(str, arguments)]
-        one_thread = os.environ | {"OMP_NUM_THREADS": "1"}  # as here: sums depend on the number of threads
-        pipes: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-        started.append(subprocess.Popen(command, **pipes, env=one_thread))
-        return started[-1]
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
-        if process.stderr is not None:
-            process.stderr.close()
-
-
-def the_folder(parent: Path, process: subprocess.Popen[str]) -> Path:
-    """The run folder, once it holds a checkpoint."""
-    while process.poll() is None:
-        found = [*parent.glob("*/checkpoint.safetensors")]
-        if found:
-            return found[0].parent
-        time.sleep(0.01)
-    raise AssertionError(process.communicate()[1])
 
 
 def test_a_killed_training_ends_with_the_weights_of_an_undisturbed_one(

@@ -26,9 +26,7 @@ from midebias.cli import run
 from midebias.cli.console import Bars
 from midebias.protocols import DataError, InputError
 
-from .conftest import labelled_images
-from .test_checkpoints import midebias as started
-from .test_checkpoints import the_folder
+from .conftest import Start, labelled_images, the_folder
 
 pytest.importorskip("lightning.pytorch")
 
@@ -183,11 +181,11 @@ def test_without_lightning_its_install_line_is_named(
     assert capfd.readouterr().err == expected
 
 
-def test_two_processes_follow_one_and_stop_together(tmp_path: Path) -> None:
+def test_two_processes_follow_one_and_stop_together(tmp_path: Path, midebias: Start) -> None:
     """Ctrl-C reaches the first of them; what it saved goes on in one process, and ends near one that always was."""
     data = labelled_images(tmp_path / "digits.npz", 800, 28)  # without batch norm, which is each process's own
     command = ["train", data, "--epochs", "99", "--accelerator", "cpu", "--checkpoint-every", "0"]
-    process = started(*command, "--devices", "2", "--output-dir", tmp_path / "two")
+    process = midebias(*command, "--devices", "2", "--output-dir", tmp_path / "two")
     folder = the_folder(tmp_path / "two", process)
     time.sleep(0.1)
     process.send_signal(signal.SIGINT)
