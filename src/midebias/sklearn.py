@@ -147,8 +147,8 @@ _PARAMETERS = """
 
 
 def _lies(value: Any, least: float, most: float) -> bool:
-    """Whether a number, of any size and kind, lies between these."""
-    return bool(least <= value <= most)
+    """Whether a number, of any size and kind but a truth value, lies between these."""
+    return not isinstance(value, bool) and bool(least <= value <= most)
 
 
 class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn is not annotated
@@ -392,7 +392,10 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         )
 
     def _array_without(self, X: Any, taken: list[Any], reset: bool) -> tuple[Any, list[Column]]:
-        X = np.asarray(X)
+        try:
+            X = np.asarray(X)
+        except TypeError as error:  # a tensor in bfloat16, say
+            raise InputError(f"X cannot be read as an array: {error}") from error
         if not all(isinstance(t, Integral) for t in taken):
             raise InputError(f"sensitive_columns must be column numbers where X has no names, got {taken!r}")
         if X.ndim != 2:
