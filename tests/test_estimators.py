@@ -250,7 +250,22 @@ def test_too_few_samples_are_refused_not_guessed() -> None:
         GaussianMI(ridge=0.0)(z, c)
 
 
+def test_truth_values_are_labels_of_groups() -> None:
+    z, c, _ = correlated_normals(80, 2, 0.5, 0)
+    groups = torch.arange(80) % 2
+    for build in (
+        lambda: GaussianMI(group_signs=True),
+        lambda: LearnedGaussianMI(2, 2),
+        lambda: BarberAgakov(2, Continuous(2), n_groups=2),
+    ):
+        assert float(build()(z, c, groups.bool()).detach()) == float(build()(z, c, groups).detach())
+
+
 def test_bad_constructor_arguments() -> None:
+    with pytest.raises(InputError, match="clip"):
+        SMILE(2, 2, clip=1e300)
+    with pytest.raises(InputError, match="c must be encoded"):
+        GaussianMI()(torch.zeros(9, 2), torch.zeros(9, 0))
     with pytest.raises(InputError, match="features"):
         GaussianMI(features="cubic")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="ridge"):

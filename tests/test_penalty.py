@@ -16,6 +16,7 @@ from midebias.estimators import GaussianMI
 from midebias.networks import seeded
 from midebias.preconditioning import precondition
 from midebias.protocols import InputError
+from midebias.representations import Summary
 
 from .conftest import generator
 
@@ -307,6 +308,15 @@ def test_feature_maps_and_tokens_are_read_by_mean_and_maximum() -> None:
     on_tokens = MIPenalty(Tokens(4), Categorical(2), estimator="gaussian_linear")(tokens, c, y)
     assert float(on_map) > 0.5
     assert float(on_map) == pytest.approx(float(on_tokens), abs=1e-5)
+
+
+def test_a_gradient_too_large_for_float16_is_cut_and_not_infinite() -> None:
+    h = torch.zeros(2, 3, dtype=torch.float16, requires_grad=True)
+    summary = Summary(h, 3)
+    (summary.values * torch.tensor([1e6, -1e6, 2.0])).sum().backward()
+    assert h.grad is not None
+    assert h.grad[0].tolist() == [65504.0, -65504.0, 2.0]
+    assert summary.add_gradient(torch.zeros_like(h), torch.full((2, 3), 1e9))[0, 0] == 65504.0
 
 
 def test_condition_on_another_column() -> None:

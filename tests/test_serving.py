@@ -192,7 +192,7 @@ def test_a_run_on_images_is_exported(tmp_path: Path, capfd: pytest.CaptureFixtur
     assert "--overwrite" in capfd.readouterr().err
 
 
-@pytest.mark.skipif(TORCH < (2, 13), reason="an older torch.export wants images of even sizes")
+@pytest.mark.skipif(TORCH < (2, 13), reason="an older torch.export does not let these sizes vary")
 def test_gray_is_part_of_its_model_and_other_sizes_are_taken(tmp_path: Path) -> None:
     model = network(GlobalPoolClassifier)
     served = ServedModel(model, model.head, torch.zeros(2, 3, 32, 32), gray=True)

@@ -89,16 +89,15 @@ def sweep(
         raise InputError(f"--weights must lie between {_LOW} and {_HIGH}, got {options['weights']}")
     swept = _swept(options, run_seeds)
     optuna = _optuna()
-    shared = options["storage"]
-    if shared is not None:  # before there is a folder: what cannot be used leaves none behind
-        _study(optuna, shared, options["seed"])
+    shared = options["storage"]  # opened before there is a folder: what cannot be used leaves none behind
+    study = None if shared is None else _study(optuna, shared, options["seed"])
     folder = new_run_folder(output_dir, "sweep") if resume is None else resume
     shown = {k: v for k, v in options.items() if k != "dataset" and v is not None}
     command = f"midebias sweep {shlex.quote(options['dataset'])} "
     command += " ".join(f"--{k.replace('_', '-')} {shlex.quote(str(v))}" for k, v in shown.items())
     text = yaml.safe_dump({"command": "sweep", **options}, sort_keys=False)
     (folder / "config.yaml").write_text(text, encoding="utf-8")
-    study = _study(optuna, shared or str(folder / "journal.log"), options["seed"])
+    study = study or _study(optuna, str(folder / "journal.log"), options["seed"])
     if not study.trials:
         for weight in given:
             study.enqueue_trial({"mi_weight": weight}, skip_if_exists=True)

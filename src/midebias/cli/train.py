@@ -147,10 +147,9 @@ def train(
         if value is not None and not Path(dataset).is_dir():
             raise InputError(f"--{option} applies to tables (.csv, .parquet) and folders of images only")
     epochs = 5 if epochs is None else epochs
+    # NaN passes the ranges of some typers.
     if mi_weight is not None and not 0 <= mi_weight < math.inf:
-        raise InputError(
-            f"--mi-weight must be at least 0 and finite, got {mi_weight}"
-        )  # NaN passes some typers' ranges
+        raise InputError(f"--mi-weight must be at least 0 and finite, got {mi_weight}")
     if max_mi is not None and not 0 < max_mi < math.inf:
         raise InputError(f"--max-mi must be a positive number of nats, got {max_mi}")
     known = [name for name, kind in METHODS.items() if issubclass(kind, TrainStepMethod)]
