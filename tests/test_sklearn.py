@@ -295,6 +295,11 @@ def bad_inputs() -> list[Any]:
         ({"epochs": 0}, (X, y, c), "epochs must be a whole number >= 1"),
         ({"preprocess": False}, (X, y, c), "column 'merit' has missing values"),
         ({"hidden_layer_sizes": 16}, (X, y, c), "hidden_layer_sizes must be whole numbers"),
+        ({"hidden_layer_sizes": (True,)}, (X, y, c), "hidden_layer_sizes must be whole numbers"),
+        ({"dim": 10**30}, (X, y, c), "dim must be a whole number >= 1 and <= 1,000,000,000"),
+        ({"mi_weight": 10**400}, (X, y, c), "mi_weight must be a number >= 0"),
+        ({"random_state": -1}, (X, y, c), "random_state cannot be used"),
+        ({"sensitive_columns": np.int64(9)}, (X, y, None), "sensitive_columns: X has no column"),
     ]
 
 
