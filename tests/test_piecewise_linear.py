@@ -86,7 +86,7 @@ def test_a_network_learns_what_is_narrow() -> None:
 def test_it_is_saved_and_served_with_the_network(tmp_path: Path) -> None:
     frame, y, c = table()
     model = MIDebiasClassifier(epochs=5, random_state=0).fit(frame, y, sensitive_features=c)
-    assert isinstance(model.network_.encoder[0], PiecewiseLinear)
+    assert isinstance(model.network_.encoder.reading, PiecewiseLinear)
     served = served_table(model)
     with torch.no_grad():
         probabilities, z = served(torch.from_numpy(served.encode(frame)))
@@ -97,7 +97,7 @@ def test_it_is_saved_and_served_with_the_network(tmp_path: Path) -> None:
     with torch.no_grad():
         assert torch.equal(again(torch.from_numpy(served.encode(frame)))[1], z)
     damaged = model.network_.state_dict() | {
-        "encoder.0.columns": torch.full_like(served.network.encoder[0].columns, 99)
+        "encoder.reading.columns": torch.full_like(served.network.encoder.reading.columns, 99)
     }
     with pytest.raises(DataError, match="does not go with"):
         ServedTable.from_files(path, damaged)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import torch
 
 from midebias.attributes import Attributes, Categorical, Continuous
 from midebias.benchmarks import repeated_folds
@@ -16,9 +17,11 @@ from midebias.benchmarks.repeated_folds import repeated_folds_markdown, signed_d
 from midebias.cli import run
 from midebias.datasets import fetch_adult, fetch_german
 from midebias.front import draw_front
+from midebias.networks import seeded
 from midebias.protocols import DataError, InputError
 from midebias.tabular_attributes import encode_sensitive, sensitive_columns_of
 from midebias.tabular_preprocessing import TablePreprocessor, columns_of_frame, typed_column
+from midebias.tabular_training import TabularEncoder
 
 
 def test_adult_has_the_official_rows_columns_and_rates() -> None:
@@ -310,3 +313,14 @@ def test_the_table_of_fit_times_is_over_the_plain_network() -> None:
         for name, seconds in (("plain network", 2.0), ("separation", 3.0))
     ]
     assert "| separation | 4.5 | 1.50 (1.50 to 1.50) |" in fit_time_markdown(fit_time_document(rows, "a command"))
+
+
+def test_an_encoder_of_tables_adds_a_linear_map_to_its_perceptron() -> None:
+    x = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
+    with seeded(0):
+        linear, both = TabularEncoder(3, (), 2), TabularEncoder(3, (8,), 2)
+    with torch.no_grad():
+        torch.testing.assert_close(linear(2 * x) - linear(x), linear(x) - linear(0 * x))
+        assert not torch.allclose(both(2 * x) - both(x), both(x) - both(0 * x), atol=1e-3)
+        assert both.deep is not None
+        torch.testing.assert_close(both(x) - both.deep(x), x @ both.wide.weight.T + both.wide.bias)

@@ -156,7 +156,9 @@ class JoinedCritic(Critic):
         """See `Critic.scored`."""
         n = len(z)
         of_z, of_c = self._first(z, c, groups)
-        both = torch.cat([of_z + of_c, of_z + of_c.index_select(0, permutation)])
+        both = torch.cat([of_c, of_c.index_select(0, permutation)])
+        both[:n].add_(of_z)
+        both[n:].add_(of_z)
         out, inputs = forward_from_first(self.layers, both)
         scores = out.squeeze(1)
 

@@ -9,7 +9,10 @@ __all__ = ["backward_from_output", "forward_from_first", "set_gradients"]
 
 
 def forward_from_first(layers: nn.Sequential, out: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """Output of a perceptron of LeakyReLU units whose first linear map gave ``out``, and every later map's inputs."""
+    """Output of a perceptron of LeakyReLU units whose first linear map gave ``out``, and every later map's inputs.
+
+    ``out`` is overwritten: fresh memory costs as much as the arithmetic on it.
+    """
     inputs = []
     for layer in list(layers)[1:]:
         if isinstance(layer, nn.Linear):
@@ -17,7 +20,7 @@ def forward_from_first(layers: nn.Sequential, out: Tensor) -> tuple[Tensor, list
             out = torch.addmm(layer.bias, out, layer.weight.T)
         else:
             assert isinstance(layer, nn.LeakyReLU)
-            out = nn.functional.leaky_relu(out, layer.negative_slope)
+            out = nn.functional.leaky_relu_(out, layer.negative_slope)
     return out, inputs
 
 
@@ -33,7 +36,7 @@ def backward_from_output(layers: nn.Sequential, inputs: list[Tensor], gradient: 
         # LeakyReLU keeps the sign, so that its output tells its slope as its input would.
         # Of one output a product by element, since matrix products of one inner column are slow.
         reached = gradient * layer.weight if layer.out_features == 1 else gradient @ layer.weight
-        gradient = torch.ops.aten.leaky_relu_backward(reached, x, slope, True)
+        gradient = torch.ops.aten.leaky_relu_backward.grad_input(reached, x, slope, True, grad_input=reached)
     return gradient
 
 

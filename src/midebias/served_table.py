@@ -166,17 +166,17 @@ class ServedTable(nn.Module):
         DataError
             When either is damaged, or they do not belong together.
         """
-        from .tabular_training import TabularNetwork
+        from .tabular_training import TabularEncoder, TabularNetwork
 
         try:
             description = json.loads(path.read_text(encoding="utf-8"))
-            layers = [k for k in state_dict if k.startswith("encoder.") and k.endswith(".weight")]
-            shapes = [state_dict[k].shape for k in sorted(layers, key=lambda k: int(k.split(".")[1]))]
-            (n_outputs, dim), widths = state_dict["head.weight"].shape, [s[0] for s in shapes[:-1]]
+            layers = [k for k in state_dict if k.startswith("encoder.deep.") and k.endswith(".weight")]
+            widths = [len(state_dict[k]) for k in sorted(layers, key=lambda k: int(k.split(".")[2]))[:-1]]
+            n_outputs, dim = state_dict["head.weight"].shape
             with seeded(0):
                 reading = _reading(state_dict)
-                n_inputs = shapes[0][1] - (0 if reading is None else reading.pieces)
-                encoder = TabularNetwork.perceptron(n_inputs, widths, dim, reading)
+                n_inputs = state_dict["encoder.wide.weight"].shape[1] - (0 if reading is None else reading.pieces)
+                encoder = TabularEncoder(n_inputs, widths, dim, reading)
                 network = TabularNetwork(encoder, dim, n_outputs).double()
             network.load_state_dict(dict(state_dict))
             served = cls(network, description)
@@ -218,9 +218,9 @@ def described(estimator: Any) -> dict[str, Any]:
 
 def _reading(state_dict: Mapping[str, Tensor]) -> PiecewiseLinear | None:
     """As its weights say, to be loaded with them."""
-    if "encoder.0.columns" not in state_dict:
+    if "encoder.reading.columns" not in state_dict:
         return None
-    low = state_dict["encoder.0.low"]
+    low = state_dict["encoder.reading.low"]
     return PiecewiseLinear(torch.zeros(len(low), dtype=torch.long), torch.zeros_like(low), torch.ones_like(low))
 
 

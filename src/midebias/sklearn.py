@@ -44,7 +44,7 @@ from .protocols import Criterion, InputError
 from .tabular_attributes import encode_sensitive, sensitive_columns_of
 from .tabular_preprocessing import Column, TablePreprocessor, columns_of_frame, is_frame, typed_column
 from .tabular_targets import Groups, as_labels, as_numbers, itself, moments, quantile_bins, refuse_missing
-from .tabular_training import Fit, TabularNetwork, TabularPenalty, TabularRows, Task
+from .tabular_training import Fit, TabularEncoder, TabularNetwork, TabularPenalty, TabularRows, Task
 from .training import EpochRecord
 
 __all__ = ["MIDebiasClassifier", "MIDebiasRegressor", "MIDebiasTransformer"]
@@ -83,7 +83,7 @@ _PARAMETERS = """
         Columns of X that are the attributes: taken out of X in fit, and ignored in prediction, where they may be
         missing. So no metadata routing is needed in a `Pipeline` or `GridSearchCV`.
     hidden_layer_sizes : sequence of int, default (256, 64)
-        Of the encoder, before z.
+        Of the encoder's perceptron, to which a linear map of the columns is added: z is their sum.
     dim : int, optional
         Columns of z. Default is as many as there are outputs, at least 2: a wider z has more room to hide in.
     n_pieces : int, default 32
@@ -317,9 +317,7 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             if self.module is None:
                 dim = max(2, min(n_outputs, 8)) if self.dim is None else self.dim
                 reading = PiecewiseLinear.learned(x.numpy(), self.n_pieces)
-                encoder: torch.nn.Module = TabularNetwork.perceptron(
-                    x.shape[1], tuple(self.hidden_layer_sizes), dim, reading
-                )
+                encoder: torch.nn.Module = TabularEncoder(x.shape[1], tuple(self.hidden_layer_sizes), dim, reading)
             else:
                 given = self.module
                 encoder = copy.deepcopy(given) if isinstance(given, torch.nn.Module) else given(x.shape[1])

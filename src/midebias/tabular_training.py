@@ -21,9 +21,53 @@ from .protocols import Criterion, InputError
 from .training import EpochRecord, train_step
 from .training_step import StepResult
 
-__all__ = ["Fit", "TabularNetwork", "TabularPenalty", "TabularRows", "Task", "measured_leakage", "task_loss"]
+__all__ = [
+    "Fit",
+    "TabularEncoder",
+    "TabularNetwork",
+    "TabularPenalty",
+    "TabularRows",
+    "Task",
+    "measured_leakage",
+    "task_loss",
+]
 
 Task = Literal["classification", "regression", "reconstruction"]
+
+
+class TabularEncoder(nn.Module):
+    """From a table's columns (n, n_inputs) to z (n, dim): the sum of a linear map and a perceptron of ReLU units.
+
+    Most tables are nearly additive. The linear map learns that part, and learns it well under a penalty, where a
+    perceptron alone fits noise; z may take either sign. After Cheng et al., "Wide & deep learning for recommender
+    systems", 2016.
+
+    Parameters
+    ----------
+    n_inputs : int
+    hidden : sequence of int
+        Widths of the perceptron; without any there is the linear map alone.
+    dim : int
+    reading : PiecewiseLinear, optional
+        Both are given its code of the columns beside them.
+    """
+
+    def __init__(self, n_inputs: int, hidden: Sequence[int], dim: int, reading: PiecewiseLinear | None = None) -> None:
+        super().__init__()
+        self.reading = nn.Identity() if reading is None else reading
+        width = n_inputs = n_inputs + (0 if reading is None else reading.pieces)
+        layers: list[nn.Module] = []
+        for units in hidden:
+            layers += [nn.Linear(width, units), nn.ReLU()]
+            width = units
+        self.deep = nn.Sequential(*layers, nn.Linear(width, dim)) if hidden else None
+        self.wide = nn.Linear(n_inputs, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """z (n, dim)."""
+        x = self.reading(x)
+        z: Tensor = self.wide(x)
+        return z if self.deep is None else z + self.deep(x)
 
 
 class TabularNetwork(nn.Module):
@@ -33,22 +77,6 @@ class TabularNetwork(nn.Module):
         super().__init__()
         self.encoder, self.dim = encoder, dim
         self.head = nn.Linear(dim, n_outputs)
-
-    @staticmethod
-    def perceptron(
-        n_inputs: int, hidden: Sequence[int], dim: int, reading: PiecewiseLinear | None = None
-    ) -> nn.Sequential:
-        """Linear layers with ReLU between them; none behind the last, so that z may take either sign.
-
-        With ``reading`` the first layer is given its code of the ``n_inputs`` columns beside them.
-        """
-        layers: list[nn.Module] = []
-        if reading is not None:
-            layers, n_inputs = [reading], n_inputs + reading.pieces
-        for width in hidden:
-            layers += [nn.Linear(n_inputs, width), nn.ReLU()]
-            n_inputs = width
-        return nn.Sequential(*layers, nn.Linear(n_inputs, dim))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """z (n, dim) and outputs (n, n_outputs)."""
