@@ -93,9 +93,9 @@ class Critic(nn.Module, ABC):
     def scored(
         self, z: Tensor, c: Tensor, permutation: Tensor, groups: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Callable[[Tensor, Tensor], None]]:
-        """As `joint_and_marginal`, without autograd; the function sets the weights' gradients from those of the scores.
+        """As `joint_and_marginal`; the function sets the weights' gradients from those of the scores.
 
-        Where ``has_own_gradients``. The function is to be called under `torch.no_grad`.
+        Where ``has_own_gradients``. Both are to be called under `torch.no_grad`.
         """
         raise NotImplementedError
 
@@ -149,7 +149,6 @@ class JoinedCritic(Critic):
         out = self._rest(torch.cat([of_z + of_c, of_z + of_c[permutation]]))
         return out[: len(z)], out[len(z) :]
 
-    @torch.no_grad()
     def scored(
         self, z: Tensor, c: Tensor, permutation: Tensor, groups: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Callable[[Tensor, Tensor], None]]:
@@ -157,22 +156,20 @@ class JoinedCritic(Critic):
         n = len(z)
         of_z, of_c = self._first(z, c, groups)
         both = torch.cat([of_c, of_c.index_select(0, permutation)])
-        both[:n].add_(of_z)
-        both[n:].add_(of_z)
+        both.view(2, n, -1).add_(of_z)
         out, inputs = forward_from_first(self.layers, both)
-        scores = out.squeeze(1)
+        of_joint, of_marginal = out.view(2, n).unbind()
 
         def backward(joint: Tensor, marginal: Tensor) -> None:
             gradient = backward_from_output(self.layers, inputs, torch.cat([joint, marginal])[:, None])
             first = self.layers[0]
             assert isinstance(first, nn.Linear)
             by_z = gradient[:n] + gradient[n:]
-            back = torch.empty_like(permutation).scatter_(0, permutation, torch.arange(n, device=permutation.device))
-            by_c = gradient[n:].index_select(0, back).add_(gradient[:n])
+            by_c = gradient[n:].index_select(0, permutation.argsort()).add_(gradient[:n])
             first.weight.grad = torch.cat([by_c.T @ c, by_z.T @ self._with_groups([z], groups)], dim=1)
             first.bias.grad = by_z.sum(dim=0)
 
-        return scores[:n], scores[n:], backward
+        return of_joint, of_marginal, backward
 
     def _first(self, z: Tensor, c: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor]:
         """What z, with the bias, and c add to the first layer: (m, width) and (n, width)."""
@@ -220,7 +217,6 @@ class SeparableCritic(Critic):
         inner, of_z = left[:, :-1], left[:, -1]
         return (inner * right).sum(dim=1) + of_z, (inner * right[permutation]).sum(dim=1) + of_z
 
-    @torch.no_grad()
     def scored(
         self, z: Tensor, c: Tensor, permutation: Tensor, groups: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Callable[[Tensor, Tensor], None]]:
@@ -235,13 +231,12 @@ class SeparableCritic(Critic):
 
         return (inner * right).sum(dim=1) + left[:, -1], (inner * other).sum(dim=1) + left[:, -1], backward
 
-    @torch.no_grad()
     def sides(
         self, z: Tensor, c: Tensor, groups: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Callable[[Tensor, Tensor], None]]:
-        """f(z) (m, 33), whose last column is added to the inner product, and g(c) (n, 32), without autograd.
+        """f(z) (m, 33), whose last column is added to the inner product, and g(c) (n, 32).
 
-        The function sets the weights' gradients from those of both.
+        The function sets the weights' gradients from those of both. To be called under `torch.no_grad`.
         """
         z = self._with_groups([z], groups)
         first_z, first_c = self.of_z[0], self.of_c[0]

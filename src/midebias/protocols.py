@@ -112,10 +112,13 @@ class Estimator(Protocol):
         ...
 
 
-def check_representation(z: Tensor, *, name: str = "z", dim: int | None = None, least: int = 2) -> None:
+def check_representation(
+    z: Tensor, *, name: str = "z", dim: int | None = None, least: int = 2, finite: bool = True
+) -> None:
     """Raise `InputError` unless z is a finite floating (n, dim) tensor with n >= ``least``.
 
-    Finiteness is checked with one reduction: a NaN or infinity anywhere makes the sum not finite.
+    Finiteness is checked with one reduction: a NaN or infinity anywhere makes the sum not finite. ``finite=False``
+    leaves that to the caller.
     """
     if not isinstance(z, Tensor):
         raise InputError(f"{name} must be a torch.Tensor, got {type(z).__name__}")
@@ -127,7 +130,7 @@ def check_representation(z: Tensor, *, name: str = "z", dim: int | None = None, 
         raise InputError(f"{name} must have {dim} columns as in the constructor, got shape {tuple(z.shape)}")
     if z.shape[0] < least:
         raise TooFewSamples(f"{name} holds {z.shape[0]} sample: mutual information needs a batch of at least {least}")
-    if not math.isfinite(float(z.detach().sum(dtype=torch.float64))):
+    if finite and not math.isfinite(float(z.detach().sum(dtype=torch.float64))):
         raise InputError(f"{name} contains NaN or infinity")
 
 

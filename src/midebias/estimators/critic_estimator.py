@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -65,7 +66,6 @@ class SampledEstimator(nn.Module, ABC):
         self._observe_and_count(z)
         return self._loss(z, c, groups)
 
-    @torch.enable_grad()
     def update(
         self,
         z: Tensor,
@@ -88,9 +88,11 @@ class SampledEstimator(nn.Module, ABC):
         float
             The last learning loss.
         """
-        z, c = self._checked(z.detach(), c.detach(), groups)
-        loss = z.new_zeros(())
+        z, c = self._checked(z.detach(), c.detach(), groups, finite=not self.standardize)
         moments = _moments(z) if self.standardize else None
+        if moments is not None and not math.isfinite(float(moments[0].sum())):
+            check_representation(z)  # the means are as good a sign, and were needed anyway
+        loss = z.new_zeros(())
         for _ in range(steps):
             self._observe_and_count(z, moments)
             inside, attribute, labels = z, c, groups
@@ -106,8 +108,9 @@ class SampledEstimator(nn.Module, ABC):
 
     def _backward(self, z: Tensor, c: Tensor, groups: Tensor | None) -> Tensor:
         """The learning loss on checked pairs, whose gradients the critic's weights, which had none, then have."""
-        loss = self._loss(z, c, groups)
-        loss.backward()
+        with torch.enable_grad():
+            loss = self._loss(z, c, groups)
+            loss.backward()
         return loss
 
     @abstractmethod
@@ -117,23 +120,23 @@ class SampledEstimator(nn.Module, ABC):
     def _loss(self, z: Tensor, c: Tensor, groups: Tensor | None) -> Tensor:
         return -self._value(z, c, groups)
 
-    def _checked(self, z: Tensor, c: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _checked(self, z: Tensor, c: Tensor, groups: Tensor | None, *, finite: bool = True) -> tuple[Tensor, Tensor]:
         """Raise `InputError` for what cannot be used; z and c become as precise as the critic."""
-        check_representation(z, dim=self.dim)
+        check_representation(z, dim=self.dim, finite=finite)
         check_groups(groups, len(z))
         check_encoded(c, len(z), self.attribute_dim)
         if groups is not None and not self.n_groups:
             raise InputError(f"groups given, but this {type(self).__name__} was built with n_groups=0")
         if z.dtype != self.mean.dtype:  # that of the critic's weights
             z = z.to(self.mean.dtype)
-            check_representation(z)
+            check_representation(z, finite=finite)
         return z, c.to(z.dtype)
 
     def _standardized(self, z: Tensor) -> Tensor:
         if not self.standardize:
             return z
         mean, variance = self.mean, self.variance  # looked up once: a module's attributes are slow
-        return (z - mean).div_((variance + variance.mean().mul_(1e-5).add_(1e-12)).sqrt_())
+        return (z - mean).div_(torch.add(variance, variance.mean(), alpha=1e-5).add_(1e-12).sqrt_())
 
     def _permutation(self, n: int, groups: Tensor | None) -> Tensor:
         return permutation(n, self._generator) if groups is None else permutation_within(groups, self._generator)
@@ -143,16 +146,15 @@ class SampledEstimator(nn.Module, ABC):
             self.observe(z, moments)
         self.updates.add_(1)
 
-    @torch.no_grad()
     def observe(self, z: Tensor, moments: tuple[Tensor, Tensor] | None = None) -> None:
         """Follow the moments of z with a running mean over about ten calls; the first call sets them.
 
         ``moments``: mean and variance of z's columns, where they are known already.
         """
         weight = 1.0 if int(self.updates) == 0 else 0.1
-        mean, variance = _moments(z.detach()) if moments is None else moments
-        self.mean.lerp_(mean.to(self.mean), weight)
-        self.variance.lerp_(variance.to(self.variance), weight)
+        mean, variance = _moments(z.detach().to(self.mean)) if moments is None else moments
+        self.mean.lerp_(mean, weight)
+        self.variance.lerp_(variance, weight)
 
 
 def _moments(z: Tensor) -> tuple[Tensor, Tensor]:
