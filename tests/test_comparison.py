@@ -209,6 +209,8 @@ def test_reproduce_covers_every_method_and_setting(tmp_path: Path, monkeypatch: 
         (["fairness", "--epochs", "3"], "--epochs applies to colored-mnist and biased-mnist and imdb only"),
         (["estimators", "--network", "lnl"], "--network applies to"),
         (["colored-mnist", "--root", "faces"], "--root applies to imdb only"),
+        (["fairness", "--public", "theirs.py"], "--public applies to estimators only"),
+        (["estimators", "--public", "theirs.py"], "--public theirs.py is not a file"),
         (["fairness", "--resume", "estimators"], "holds the table estimators, not fairness"),
         (["--resume", "damaged"], "holds no table that can go on"),
         (["--resume", "nowhere"], "holds no comparison that can go on"),

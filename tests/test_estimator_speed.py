@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from midebias.benchmarks.estimator_speed import LINEAR, against_public, by_batch, growth, one_call
+from midebias.benchmarks.estimators import estimators_markdown, public_estimates, public_rows
 from midebias.benchmarks.independence import KINDS, draw_p_value, rejections
-from midebias.report import draw_cost_by_batch
+from midebias.protocols import InputError
+from midebias.report import draw_cost_by_batch, draw_estimators
 
 
 def test_cost_by_batch_and_its_growth(tmp_path: Path) -> None:
@@ -38,6 +40,26 @@ def test_other_implementations_are_read_from_a_file(tmp_path: Path) -> None:
     (row,) = against_public(path, n=8, dim=3, repeats=1)
     assert (row["public"], row["estimator"]) == ("idle", "smile")
     assert row["ratio"] > 1
+
+
+def test_estimates_of_others_stand_beside_ours_on_the_same_pairs(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.py"
+    path.write_text("ESTIMATES = {'columns': lambda z, c, seed: float(z.shape[1] + c.shape[1]) + seed}\n")
+    estimates = public_estimates(path)
+    (row,) = public_rows("swiss-roll", 2, estimates, n=50)
+    assert (row["task"], row["seed"], row["estimator"], row["value"]) == ("swiss-roll", 2, "columns", 5.0)
+    assert public_rows("classes-2-1", 0, estimates, n=50) == []  # categories
+    assert public_rows("conditional-2", 0, estimates, n=50) == []  # groups
+    mine = row | {"estimator": "midebias", "value": row["truth"] + 0.05, "low": 0.7, "high": 1.0}
+    share = {"hits": 1, "of": 1, "share": 1.0}
+    summary = dict.fromkeys(("within_small", "within_all", "covered"), share)
+    text = estimators_markdown({"rows": [mine, row], "summary": summary, "n": 50, "command": "here"})
+    assert f"| columns | 1 | 0 | 1 | {5 - row['truth']:.3f} | 0.050 |" in text
+    draw_estimators(tmp_path / "estimators.png", [mine, row])
+    assert (tmp_path / "estimators.png").stat().st_size > 5000
+    path.write_text("ESTIMATES = []\n")
+    with pytest.raises(InputError, match="must define ESTIMATES"):
+        public_estimates(path)
 
 
 def test_rejections_count_p_values_of_at_most_five_percent() -> None:

@@ -154,6 +154,16 @@ def draw_training(path: Path, traces: Mapping[str, Sequence[Mapping[str, Any]]])
     figure.savefig(path)
 
 
+_MARKS = (
+    (_COLOURS["mib"], "o"),
+    ("#8a8f98", "v"),
+    ("#b8473d", "^"),
+    ("#6b4c9a", "+"),
+    ("#d08a2e", "x"),
+    ("#4c9a55", "s"),
+)
+
+
 def draw_estimators(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Estimates, with their intervals, beside the truth; a line per task.
 
@@ -170,18 +180,20 @@ def draw_estimators(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     from matplotlib.figure import Figure
 
     tasks = list(dict.fromkeys(r["task"] for r in rows))
+    others = sorted({r["estimator"] for r in rows} - {"midebias"})
     figure = Figure(figsize=(8.5, 0.24 * len(tasks) + 1.4), dpi=130, facecolor="white", layout="constrained")
     axis: Any = figure.subplots()
     for i, task in enumerate(tasks):
         mine = [r for r in rows if r["task"] == task]
         axis.plot([mine[0]["truth"]] * 2, [i - 0.38, i + 0.38], color=_INK, lw=2, label="truth" if i == 0 else None)
-        for r in mine:
+        for r in sorted(mine, key=lambda r: r["estimator"] == "midebias"):  # ours on top
             ours = r["estimator"] == "midebias"
-            colour, name = (_COLOURS["mib"], "midebias, 95%") if ours else ("#d08a2e", "scikit-learn, neighbours")
+            place = 0 if ours else 1 + others.index(r["estimator"]) % (len(_MARKS) - 1)
+            (colour, marker), name = _MARKS[place], "midebias, 95%" if ours else r["estimator"]
             if ours:
                 axis.plot([r["low"], r["high"]], [i, i], color=colour, lw=1.4)
             label = name if name not in axis.get_legend_handles_labels()[1] else None
-            axis.plot(r["value"], i, "o" if ours else "x", color=colour, ms=5, label=label)
+            axis.plot(r["value"], i, marker, color=colour, ms=5, label=label)
     axis.set_yticks(range(len(tasks)), tasks, fontsize=8)
     axis.set_ylim(len(tasks) - 0.4, -0.6)
     axis.set_xlabel("mutual information, nats", color=_INK, fontsize=9)

@@ -44,6 +44,7 @@ _OF = {
     "encoder": (_Table.imdb,),
     "weights": (_Table.imdb,),
     "image_size": (_Table.imdb,),
+    "public": (_Table.estimators,),
 }
 
 
@@ -67,6 +68,10 @@ def reproduce(
         str | None, typer.Option(help="'pretrained' or a file with a state dict of resnet50. imdb only.")
     ] = None,
     image_size: Annotated[int | None, typer.Option(min=8, help="Pixels a side; default 224. imdb only.")] = None,
+    public: Annotated[
+        Path | None,
+        typer.Option(help="A Python file with other people's estimators, run beside ours. estimators only."),
+    ] = None,
     config: Config = None,
     resume: Resume = None,
     only: Only = None,
@@ -92,7 +97,7 @@ def reproduce(
         raise InputError("name a table, or a run folder with --resume")
     given = {
         "network": network, "epochs": epochs, "jobs": jobs, "root": root, "lists": lists, "encoder": encoder,
-        "weights": weights, "image_size": image_size,
+        "weights": weights, "image_size": image_size, "public": public,
     }  # fmt: skip
     for option, of in _OF.items():
         if table is not None and given[option] is not None and table not in of:
@@ -111,9 +116,9 @@ def reproduce(
         reproduce_fairness(seeds=run_seeds, quick=quick, only=only, resume=resume, output_dir=output_dir)
     elif table is _Table.estimators:
         if resume is not None:
-            resume_estimators(resume, only, jobs or 1)
+            resume_estimators(resume, only, jobs or 1, public)
         else:
-            reproduce_estimators(run_seeds, quick, only, jobs or 1, output_dir)
+            reproduce_estimators(run_seeds, quick, only, jobs or 1, public, output_dir)
     elif resume is not None:
         run_comparison(resumed(resume), only, jobs or 1)
     else:
