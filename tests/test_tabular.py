@@ -297,6 +297,16 @@ def test_a_second_shuffle_of_german_has_folds_of_its_own_that_hold_every_row_onc
     assert not first[0].frame_test.equals(second[0].frame_test)
 
 
+def test_a_third_of_adult_is_held_out_of_its_training_file() -> None:
+    split, other = load_split("adult-thirds", "sex", 0), load_split("adult-thirds", "sex", 1)
+    assert (len(split.frame), len(split.frame_test)) == (21708, 10853)
+    everything = pd.concat([split.frame, split.frame_test])
+    given = fetch_adult().data
+    assert sorted(everything["fnlwgt"]) == sorted(given["fnlwgt"])
+    assert split.y.sum() + split.y_test.sum() == 7841
+    assert not split.frame_test.equals(other.frame_test)
+
+
 def test_a_fold_is_measured_and_told() -> None:
     row = repeated_folds.run("logistic regression", "age", 6)
     assert row["parity_difference"] == abs(row["signed_parity_difference"])

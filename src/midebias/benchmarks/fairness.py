@@ -78,13 +78,20 @@ class _Outcome:
 def load_split(dataset: str, attribute: str, seed: int, limit: int | None = None) -> _Split:
     """Adult's official split, or fold ``seed`` of German's five; ``limit`` keeps so many rows of each part.
 
-    Folds 5 to 9 are those of a second shuffle of the rows, and so on.
+    Folds 5 to 9 are those of a second shuffle of the rows, and so on. "adult-thirds" is Adult's training file alone, a
+    random third of which, drawn by ``seed``, is the test.
     """
     if dataset == "adult":
         train, test = fetch_adult(attribute=attribute), fetch_adult(split="test", attribute=attribute)
         frame, frame_test = train.data, test.data
         y, y_test = train.target.to_numpy(), test.target.to_numpy()
         c, c_test = (b.sensitive_features[attribute].astype(str).to_numpy() for b in (train, test))
+    elif dataset == "adult-thirds":
+        adult = fetch_adult(attribute=attribute)
+        labels, sensitive = adult.target.to_numpy(), adult.sensitive_features[attribute].astype(str).to_numpy()
+        b, a = np.split(np.random.default_rng(seed).permutation(len(labels)), [len(labels) // 3])
+        frame, frame_test = adult.data.iloc[a], adult.data.iloc[b]
+        y, y_test, c, c_test = labels[a], labels[b], sensitive[a], sensitive[b]
     elif dataset == "german":
         from sklearn.model_selection import StratifiedKFold
 
@@ -96,7 +103,7 @@ def load_split(dataset: str, attribute: str, seed: int, limit: int | None = None
         frame, frame_test = german.data.iloc[a], german.data.iloc[b]
         y, y_test, c, c_test = labels[a], labels[b], sensitive[a], sensitive[b]
     else:
-        raise InputError(f"dataset must be 'adult' or 'german', got {dataset!r}")
+        raise InputError(f"dataset must be 'adult', 'adult-thirds' or 'german', got {dataset!r}")
     n = len(frame) if limit is None else limit
     frame, frame_test = frame.iloc[:n].reset_index(drop=True), frame_test.iloc[:n].reset_index(drop=True)
     y, y_test, c, c_test = y[:n], y_test[:n], c[:n], c_test[:n]

@@ -1,7 +1,9 @@
-"""German credit in several shuffles of five folds: what of a disparity is systematic, and what is one fold's chance.
+"""Many test parts instead of one: what of a disparity is systematic, and what is the chance of the rows.
 
-A fold's disparity is the size of a difference that rests on 38 young people, and is never zero on average even where
-nobody is treated differently. Signs tell the two apart: what is systematic stays in the mean of signed differences.
+German credit in several shuffles of five folds, or random thirds of Adult's training file. A fold's disparity is the
+size of a difference that rests on 38 young people, or on 390 women with a high income, and is never zero on average
+even where nobody is treated differently. Signs tell the two apart: what is systematic stays in the mean of signed
+differences.
 """
 
 from __future__ import annotations
@@ -19,13 +21,33 @@ from .results import results_document, write_json
 
 __all__ = ["SETTINGS", "document", "repeated_folds_markdown", "run", "signed_differences"]
 
-SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
+_PLAIN: dict[str, tuple[str, dict[str, Any]]] = {
     "logistic regression": ("logistic_regression", {}),
     "plain network": ("mlp", {"mi_weight": 0.0}),
     "**midebias**, independence": ("midebias", {"criterion": "independence"}),
     "**midebias**, separation": ("midebias", {"criterion": "separation"}),
 }
-"""Method and options, all at their defaults."""
+SETTINGS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
+    "german": _PLAIN,
+    "adult-thirds": _PLAIN
+    | {
+        f"**midebias**, {criterion}, mi_weight={mi:g}, decision_weight={decision:g}": (
+            "midebias",
+            {"criterion": criterion, "mi_weight": mi, "decision_weight": decision},
+        )
+        for criterion, mi, decision in (
+            ("independence", 1.0, 4.0),
+            ("independence", 0.1, 40.0),
+            ("separation", 3.0, 5.0),
+            ("separation", 1.0, 5.0),
+        )
+    }
+    | {
+        f"ExponentiatedGradient, {criterion}": ("exponentiated_gradient", {"criterion": criterion, "eps": 0.01})
+        for criterion in ("independence", "separation")
+    },
+}
+"""Of each data set: method and options, defaults where none are named."""
 
 _MEASURES = ("accuracy", "parity_difference", "odds_difference", "signed_parity_difference")
 
@@ -39,15 +61,15 @@ def signed_differences(decided: Any, truth: Any, first: Any) -> tuple[float, lis
     return difference(np.ones(len(truth), bool)), [difference(truth == label) for label in (0, 1)]
 
 
-def run(name: str, attribute: str, fold: int) -> dict[str, Any]:
-    """Train on four fifths and measure on the fifth: one row of the record. Folds 5 to 9 are a second shuffle, etc."""
-    method, options = SETTINGS[name]
-    split = load_split("german", attribute, fold)
+def run(name: str, attribute: str, fold: int, dataset: str = "german") -> dict[str, Any]:
+    """Train on one part and measure on the other, see `load_split`: one row of the record."""
+    method, options = SETTINGS[dataset][name]
+    split = load_split(dataset, attribute, fold)
     decided = METHODS[method](split, fold, **options).decisions
     first = split.c_test == np.unique(split.c)[0]
     parity, odds = signed_differences(decided, split.y_test, first)
     return {
-        "dataset": "german", "attribute": attribute, "method": name, "fold": fold,
+        "dataset": dataset, "attribute": attribute, "method": name, "fold": fold,
         "accuracy": float((decided == split.y_test).mean()),
         "parity_difference": abs(parity),
         "odds_difference": max(abs(v) for v in odds),
@@ -60,7 +82,8 @@ def document(rows: Sequence[dict[str, Any]], command: str) -> dict[str, Any]:
     summary = []
     for attribute, name in dict.fromkeys((r["attribute"], r["method"]) for r in rows):
         mine = [r for r in rows if (r["attribute"], r["method"]) == (attribute, name)]
-        entry: dict[str, Any] = {"dataset": "german", "attribute": attribute, "method": name, "folds": len(mine)}
+        entry: dict[str, Any] = {"dataset": mine[0]["dataset"], "attribute": attribute, "method": name}
+        entry["folds"] = len(mine)
         for measure in _MEASURES:
             values = [r[measure] for r in mine]
             entry[measure] = float(np.mean(values))
@@ -80,29 +103,34 @@ def repeated_folds_markdown(record: Mapping[str, Any]) -> str:
         cells = [f"{e[m]:{'+' if m.startswith('signed') else ''}.3f} ± {e[m + '_std']:.3f}" for m in _MEASURES]
         lines.append(f"| {e['attribute']} | {e['method']} | {' | '.join(cells)} |")
     folds = record["seed"]
+    of = "folds" if record["summary"][0]["dataset"] == "german" else "random thirds of the training file, seeds"
     return (
-        "\n".join(lines)
-        + f"\n\nMean ± standard deviation over folds {folds[0]} to {folds[-1]}. `{record['command']}`\n"
+        "\n".join(lines) + f"\n\nMean ± standard deviation over {of} {folds[0]} to {folds[-1]}. `{record['command']}`\n"
     )
 
 
 def _main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shuffles", type=int, default=4, help="of five folds each; the first is that of the table")
-    parser.add_argument("--attributes", default="age,sex")
-    parser.add_argument("--output", type=Path, default=Path("results/german-folds.json"))
+    parser.add_argument("--dataset", choices=list(SETTINGS), default="german")
+    parser.add_argument("--shuffles", type=int, default=4, help="of five folds each; of Adult five thirds each")
+    parser.add_argument("--attributes", help="default age,sex of german, sex of adult-thirds")
+    parser.add_argument("--output", type=Path, help="default results/german-folds.json or results/adult-thirds.json")
     arguments = parser.parse_args()
-    command = f"python -m midebias.benchmarks.repeated_folds --shuffles {arguments.shuffles}"
-    kept = json.loads(arguments.output.read_text(encoding="utf-8"))["rows"] if arguments.output.is_file() else []
+    dataset, german = arguments.dataset, arguments.dataset == "german"
+    attributes = (arguments.attributes or ("age,sex" if german else "sex")).split(",")
+    output = arguments.output or Path("results") / ("german-folds.json" if german else "adult-thirds.json")
+    command = "python -m midebias.benchmarks.repeated_folds"
+    command += f"{'' if german else f' --dataset {dataset}'} --shuffles {arguments.shuffles}"
+    kept = json.loads(output.read_text(encoding="utf-8"))["rows"] if output.is_file() else []
     found = {(r["attribute"], r["method"], r["fold"]): r for r in kept}
-    for attribute in arguments.attributes.split(","):
+    for attribute in attributes:
         for fold in range(5 * arguments.shuffles):
-            for name in SETTINGS:
+            for name in SETTINGS[dataset]:
                 key = (attribute, name, fold)
                 if key not in found:
-                    found[key] = run(name, attribute, fold)
-                    write_json(arguments.output, document(list(found.values()), command))
-    write_json(arguments.output, document(list(found.values()), command))
+                    found[key] = run(name, attribute, fold, dataset)
+                    write_json(output, document(list(found.values()), command))
+    write_json(output, document(list(found.values()), command))
 
 
 if __name__ == "__main__":
