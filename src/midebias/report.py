@@ -198,7 +198,7 @@ def draw_estimators(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     axis.set_ylim(len(tasks) - 0.4, -0.6)
     axis.set_xlabel("mutual information, nats", color=_INK, fontsize=9)
     axis.grid(axis="x", color="#e6e8eb", lw=0.8)
-    axis.legend(frameon=False, fontsize=8, loc="lower right")
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     _style(axis, "Estimates beside the truth, default settings")
     figure.savefig(path)
 
