@@ -57,9 +57,12 @@ def test_estimates_of_others_stand_beside_ours_on_the_same_pairs(tmp_path: Path)
     assert f"| columns | 1 | 0 | 1 | {5 - row['truth']:.3f} | 0.050 |" in text
     draw_estimators(tmp_path / "estimators.png", [mine, row])
     assert (tmp_path / "estimators.png").stat().st_size > 5000
-    path.write_text("ESTIMATES = []\n")
-    with pytest.raises(InputError, match="must define ESTIMATES"):
-        public_estimates(path)
+    with pytest.raises(InputError, match="'lost' returned nan on swiss-roll, seed 2"):
+        public_rows("swiss-roll", 2, {"lost": lambda z, c, seed: float("nan")}, n=50)
+    for text, said in (("[]", "must define ESTIMATES"), ("{'midebias': print}", "which the table has already")):
+        path.write_text(f"ESTIMATES = {text}\n")
+        with pytest.raises(InputError, match=said):
+            public_estimates(path)
 
 
 def test_rejections_count_p_values_of_at_most_five_percent() -> None:

@@ -617,3 +617,22 @@ def test_an_update_moves_no_other_critic_of_the_same_optimizer() -> None:
     before = [p.detach().clone() for p in first.parameters()]
     second.update(z, c, None, optimizer)
     assert all(torch.equal(p, q) for p, q in zip(first.parameters(), before, strict=True))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 1e25])
+@pytest.mark.parametrize("kind", [DonskerVaradhan, CLUB])
+def test_a_critic_that_refuses_z_has_learned_nothing_from_it(kind: Any, value: float) -> None:
+    estimator = kind(2, 1)
+    optimizer = torch.optim.Adam(estimator.parameters(), lr=0.01)
+    z, c, _ = correlated_normals(64, 1, 0.5, seed=0)
+    z = torch.cat([z, z], dim=1).float()
+    estimator.update(z, c.float(), None, optimizer)
+    before = {name: kept.clone() for name, kept in estimator.state_dict().items()}
+    z[0, 0] = value
+    for learn in (
+        lambda: estimator.update(z, c.float(), None, optimizer),
+        lambda: estimator.learning_loss(z, c.float()),
+    ):
+        with pytest.raises(InputError, match="^z "):
+            learn()
+    assert all(torch.equal(kept, before[name]) for name, kept in estimator.state_dict().items())

@@ -10,6 +10,7 @@ left out.
 
 from __future__ import annotations
 
+import math
 import runpy
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -96,6 +97,9 @@ def public_estimates(path: Path) -> dict[str, Estimate]:
     found = runpy.run_path(str(path)).get("ESTIMATES")
     if not isinstance(found, dict) or not found or not all(callable(f) for f in found.values()):
         raise InputError(f"--public {path} must define ESTIMATES, a dict of functions of (z, c, seed)")
+    taken = [name for name in found if name in ("midebias", "scikit-learn")]
+    if taken:
+        raise InputError(f"--public {path} calls one of ESTIMATES {taken[0]!r}, which the table has already")
     return found
 
 
@@ -109,6 +113,8 @@ def public_rows(name: str, seed: int, estimates: Mapping[str, Estimate], *, n: i
         started = time.perf_counter()
         value = float(estimate(z, c.reshape(len(c), -1), seed))
         seconds = time.perf_counter() - started
+        if not math.isfinite(value):
+            raise InputError(f"--public: {estimator!r} returned {value} on {name}, seed {seed}")
         rows.append(
             _common(name, n, seed) | {"estimator": estimator, "kind": "public", "value": value, "seconds": seconds}
         )
@@ -154,7 +160,11 @@ def _others(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         cells = [str(len(theirs)), *(f"{sum(map(_near, side))}" for side in (theirs, same))]
         cells += [f"{sum(abs(r['value'] - r['truth']) for r in side) / len(side):.3f}" for side in (theirs, same)]
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    return lines if len(lines) > 2 else []
+    if len(lines) == 2:
+        return []
+    public = sorted({r["seed"] for r in rows if r["kind"] == "public"})
+    said = f" Public code: seed{'s' if len(public) > 1 else ''} {', '.join(map(str, public))}, by `--public FILE`." if public else ""
+    return [*lines, "", f"Near: within max(0.1 nats, 15%).{said}"]
 
 
 def estimators_markdown(document: Mapping[str, Any]) -> str:
@@ -181,5 +191,5 @@ def estimators_markdown(document: Mapping[str, Any]) -> str:
         "\n".join(lines)
         + f"\n\nFarther off than max(0.05 nats, 10%): {misses or 'none'}.\n\n"
         + f"{document['n']:,} pairs, default settings; {runs}. `{document['command']}`\n"
-        + ("\n" + "\n".join(others) + "\n\nNear: within max(0.1 nats, 15%).\n" if others else "")
+        + ("\n" + "\n".join(others) + "\n" if others else "")
     )

@@ -89,9 +89,7 @@ class SampledEstimator(nn.Module, ABC):
             The last learning loss.
         """
         z, c = self._checked(z.detach(), c.detach(), groups, finite=not self.standardize)
-        moments = _moments(z) if self.standardize else None
-        if moments is not None and not math.isfinite(float(moments[0].sum())):
-            check_representation(z)  # the means are as good a sign, and were needed anyway
+        moments = _moments(z) if self.standardize else None  # which says what is not finite, too
         loss = z.new_zeros(())
         for _ in range(steps):
             self._observe_and_count(z, moments)
@@ -158,8 +156,13 @@ class SampledEstimator(nn.Module, ABC):
 
 
 def _moments(z: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of z's columns. Raises `InputError` where they are not finite."""
     mean = z.mean(dim=0)
-    return mean, (z - mean).square_().mean(dim=0)  # many times faster than var along the rows
+    variance = (z - mean).square_().mean(dim=0)  # many times faster than var along the rows
+    if not math.isfinite(float(variance.sum())):
+        check_representation(z)
+        raise InputError(f"z is too large: its variance overflows {z.dtype}")
+    return mean, variance
 
 
 class CriticEstimator(SampledEstimator):
