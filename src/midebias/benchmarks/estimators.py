@@ -163,7 +163,8 @@ def _others(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     if len(lines) == 2:
         return []
     public = sorted({r["seed"] for r in rows if r["kind"] == "public"})
-    said = f" Public code: seed{'s' if len(public) > 1 else ''} {', '.join(map(str, public))}, by `--public FILE`." if public else ""
+    seeds = f"seed{'s' if len(public) > 1 else ''} {', '.join(map(str, public))}"
+    said = f" Public code: {seeds}, by `--public FILE`." if public else ""
     return [*lines, "", f"Near: within max(0.1 nats, 15%).{said}"]
 
 
