@@ -74,11 +74,12 @@ def test_ends_too_close_for_single_precision_are_one() -> None:
 def test_a_network_learns_what_is_narrow() -> None:
     frame, y, c = table(2000)
     test, y_test, _ = table(2000, seed=1)
-    scores = {
-        n: MIDebiasClassifier(n_pieces=n, epochs=20, batch_size=256, random_state=0).fit(frame, y, sensitive_features=c)
-        .score(test, y_test)
-        for n in (0, 32)
-    }  # fmt: skip
+
+    def score(n_pieces: int, seed: int) -> float:
+        model = MIDebiasClassifier(n_pieces=n_pieces, epochs=20, batch_size=256, random_state=seed)
+        return model.fit(frame, y, sensitive_features=c).score(test, y_test)
+
+    scores = {n: (score(n, 0) + score(n, 1)) / 2 for n in (0, 32)}
     assert scores[32] > 0.93
     assert scores[32] > scores[0] + 0.02
 

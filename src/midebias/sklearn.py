@@ -103,7 +103,9 @@ _PARAMETERS = """
         Bigger batches see smaller leaks. A table of no more rows is trained whole, in double precision.
     learning_rate : float, default 0.003
         Of AdamW, with a cosine schedule.
-    weight_decay : float, default 0.1
+    weight_decay : float, default 1.0
+        Of the perceptron, or of ``module``; linear maps are not decayed. More, up to 10, keeps the perceptron from
+        learning by heart, also what sets groups apart; less lets it learn what is narrow or has many corners.
     early_stopping : bool, default False
         Hold ``validation_fraction`` of the rows aside, stop after ``n_iter_no_change`` epochs in which task loss and
         penalty did not improve there, and keep the best weights.
@@ -171,7 +173,7 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         epochs: int | None = None,
         batch_size: int = 2048,
         learning_rate: float = 3e-3,
-        weight_decay: float = 0.1,
+        weight_decay: float = 1.0,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 5,
@@ -582,7 +584,7 @@ class MIDebiasRegressor(RegressorMixin, _MIDebias):  # type: ignore[misc]  # sci
         epochs: int | None = None,
         batch_size: int = 2048,
         learning_rate: float = 3e-3,
-        weight_decay: float = 0.1,
+        weight_decay: float = 1.0,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 5,
@@ -661,7 +663,7 @@ class MIDebiasTransformer(_MIDebias):
         epochs: int | None = None,
         batch_size: int = 2048,
         learning_rate: float = 3e-3,
-        weight_decay: float = 0.1,
+        weight_decay: float = 1.0,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 5,

@@ -20,6 +20,7 @@ from .piecewise_linear import PiecewiseLinear
 from .protocols import Criterion, InputError
 from .training import EpochRecord, train_step
 from .training_step import StepResult
+from .whitened_linear import WhitenedLinear
 
 __all__ = [
     "Fit",
@@ -39,8 +40,8 @@ class TabularEncoder(nn.Module):
     """From a table's columns (n, n_inputs) to z (n, dim): the sum of a linear map and a perceptron of ReLU units.
 
     Most tables are nearly additive. The linear map learns that part, and learns it well under a penalty, where a
-    perceptron alone fits noise; z may take either sign. After Cheng et al., "Wide & deep learning for recommender
-    systems", 2016.
+    perceptron alone fits noise; z may take either sign. `Fit` trains it in the coordinates of `WhitenedLinear`, and
+    decays the perceptron alone. After Cheng et al., "Wide & deep learning for recommender systems", 2016.
 
     Parameters
     ----------
@@ -61,7 +62,12 @@ class TabularEncoder(nn.Module):
             layers += [nn.Linear(width, units), nn.ReLU()]
             width = units
         self.deep = nn.Sequential(*layers, nn.Linear(width, dim)) if hidden else None
-        self.wide = nn.Linear(n_inputs, dim)
+        self.wide = WhitenedLinear(n_inputs, dim)
+
+    @torch.no_grad()
+    def whiten(self, x: Tensor) -> None:
+        """Have the linear map learn in coordinates in which what it reads of x (n, n_inputs) is white."""
+        self.wide.whiten(torch.cat([self.reading(part) for part in x.split(8192)]))
 
     def forward(self, x: Tensor) -> Tensor:
         """z (n, dim)."""
@@ -279,13 +285,25 @@ class Fit:
         rows = self._cast(rows, dtype)
         held = None if held is None else self._cast(held, dtype)
         self.network.to(dtype).train()
-        optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, fused=True
-        )
+        encoder = self.network.encoder
+        if isinstance(encoder, TabularEncoder):
+            encoder.whiten(rows.x)
+        optimizer = torch.optim.AdamW(self._decayed(), lr=self.learning_rate, fused=True)
         with seeded(self.seed):
             self._epochs(rows, held, optimizer, epochs, per_epoch, whole, generator, on_epoch)
+        if isinstance(encoder, TabularEncoder):
+            encoder.wide.unwhiten()
         # In double precision a prediction does not depend on the batch that it is made in.
         self.network.double().eval()
+
+    def _decayed(self) -> list[dict[str, Any]]:
+        """Groups of parameters: those of a perceptron or of a module are decayed, linear maps are not."""
+        encoder = self.network.encoder
+        deep = encoder.deep if isinstance(encoder, TabularEncoder) else encoder
+        decayed = [] if deep is None else list(deep.parameters())
+        known = {id(p) for p in decayed}
+        rest = [p for p in self.network.parameters() if id(p) not in known]
+        return [{"params": decayed, "weight_decay": self.weight_decay}, {"params": rest, "weight_decay": 0.0}]
 
     def _epochs(
         self,
