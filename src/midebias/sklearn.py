@@ -50,10 +50,10 @@ from .training import EpochRecord
 __all__ = ["MIDebiasClassifier", "MIDebiasRegressor", "MIDebiasTransformer"]
 
 _LEAST_ROWS = 5
-_MI_WEIGHTS = {"independence": 8.0, "separation": 10.0}
+_MI_WEIGHT = 8.0
 _WEAKER = {"independence": 2.5, "separation": 3.0}  # where z alone is penalised, or a budget moves the weight
 _MOST = 1_000_000_000  # widths and counts: what is larger is a slip
-_DECISION_WEIGHTS = {"independence": 1.5, "separation": 5.0}
+_DECISION_WEIGHT = 1.5
 _KINDS: dict[str, Any] = {
     "criterion": str,
     "preprocess": bool,
@@ -70,15 +70,14 @@ _PARAMETERS = """
     criterion : {"independence", "separation"}
         What is minimised: I(Z;C), demographic parity's form, or I(Z;C|Y), that of equalized odds.
     mi_weight : float, optional
-        How much a nat of dependence counts against the task loss. Default 8 for independence and 10 for separation;
-        2.5 and 3 where there is no decision (numbers, no y) or a budget moves it.
+        How much a nat of dependence counts against the task loss. Default 8; where there is no decision
+        (numbers, no y) or a budget moves it, 2.5 for independence and 3 for separation.
     max_mi : float, optional
         A budget in nats instead: a fifth of the rows is held aside, the representation's leakage is measured there
         after each epoch, and the weight is moved by dual ascent until the budget is met. See ``held_out_mi_``.
     decision_weight : float, optional
         Of classifiers: what the dependence of the decision counts beside that of the representation; see
-        `TabularPenalty`. Default 1.5 for independence, 5 for separation. Not used under a budget, which no decision
-        made from z can exceed.
+        `TabularPenalty`. Default 1.5. Not used under a budget, which no decision made from z can exceed.
     sensitive_columns : str, int or sequence of them, optional
         Columns of X that are the attributes: taken out of X in fit, and ignored in prediction, where they may be
         missing. So no metadata routing is needed in a `Pipeline` or `GridSearchCV`.
@@ -232,8 +231,9 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             columns, sensitive = [[Column(c.name, c.values[kept]) for c in part] for part in (columns, sensitive)]
             self._check_kept(target, kept)
         c, attribute = encode_sensitive(sensitive) if sensitive else (None, None)
-        defaults = _MI_WEIGHTS if task == "classification" and self.max_mi is None else _WEAKER
-        mi_weight = defaults[self.criterion] if self.mi_weight is None else float(self.mi_weight)
+        plainly = task == "classification" and self.max_mi is None
+        default = _MI_WEIGHT if plainly else _WEAKER[self.criterion]
+        mi_weight = default if self.mi_weight is None else float(self.mi_weight)
         if attribute is None and mi_weight > 0:
             warnings.warn(
                 f"{type(self).__name__}.fit was given neither sensitive_features nor sensitive_columns: "
@@ -291,7 +291,7 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         bank = 0 if self.estimator == "gaussian" and min(self.batch_size, n) >= 256 else None
         mapped = groups_of if task == "regression" else None
         # A budget is for z; what is decided from z cannot tell more (the data processing inequality).
-        weight = _DECISION_WEIGHTS[self.criterion] if self.decision_weight is None else float(self.decision_weight)
+        weight = _DECISION_WEIGHT if self.decision_weight is None else float(self.decision_weight)
         if weight == 0 or self.max_mi is not None or task != "classification":
             return MIPenalty(
                 self.network_.dim, attribute, criterion=self.criterion, condition_on=mapped,

@@ -31,15 +31,16 @@ SETTINGS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
     "german": _PLAIN,
     "adult-thirds": _PLAIN
     | {
-        f"**midebias**, {criterion}, mi_weight={mi:g}, decision_weight={decision:g}": (
+        f"**midebias**, {criterion}, " + ", ".join(f"{k}={v:g}" for k, v in options.items()): (
             "midebias",
-            {"criterion": criterion, "mi_weight": mi, "decision_weight": decision},
+            {"criterion": criterion, **options},
         )
-        for criterion, mi, decision in (
-            ("independence", 1.0, 4.0),
-            ("independence", 0.1, 40.0),
-            ("separation", 3.0, 5.0),
-            ("separation", 1.0, 5.0),
+        for criterion, options in (
+            ("independence", {"mi_weight": 1.0, "decision_weight": 4.0}),
+            ("independence", {"mi_weight": 1.0, "decision_weight": 6.0}),
+            ("independence", {"mi_weight": 0.1, "decision_weight": 40.0}),
+            ("separation", {"mi_weight": 1.0, "decision_weight": 5.0, "weight_decay": 10.0}),
+            ("separation", {"mi_weight": 1.0, "decision_weight": 8.0, "weight_decay": 10.0}),
         )
     }
     | {
