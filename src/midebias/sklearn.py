@@ -53,7 +53,7 @@ _LEAST_ROWS = 5
 _MI_WEIGHT = 8.0
 _WEAKER = {"independence": 2.5, "separation": 3.0}  # where z alone is penalised, or a budget moves the weight
 _MOST = 1_000_000_000  # widths and counts: what is larger is a slip
-_DECISION_WEIGHT = 1.5
+_DECISION_WEIGHTS = {"independence": 1.5, "separation": 3.0}
 _KINDS: dict[str, Any] = {
     "criterion": str,
     "preprocess": bool,
@@ -77,7 +77,8 @@ _PARAMETERS = """
         after each epoch, and the weight is moved by dual ascent until the budget is met. See ``held_out_mi_``.
     decision_weight : float, optional
         Of classifiers: what the dependence of the decision counts beside that of the representation; see
-        `TabularPenalty`. Default 1.5. Not used under a budget, which no decision made from z can exceed.
+        `TabularPenalty`. Default 1.5 for independence, 3 for separation. Not used under a budget, which no decision
+        made from z can exceed.
     sensitive_columns : str, int or sequence of them, optional
         Columns of X that are the attributes: taken out of X in fit, and ignored in prediction, where they may be
         missing. So no metadata routing is needed in a `Pipeline` or `GridSearchCV`.
@@ -291,7 +292,7 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         bank = 0 if self.estimator == "gaussian" and min(self.batch_size, n) >= 256 else None
         mapped = groups_of if task == "regression" else None
         # A budget is for z; what is decided from z cannot tell more (the data processing inequality).
-        weight = _DECISION_WEIGHT if self.decision_weight is None else float(self.decision_weight)
+        weight = _DECISION_WEIGHTS[self.criterion] if self.decision_weight is None else float(self.decision_weight)
         if weight == 0 or self.max_mi is not None or task != "classification":
             return MIPenalty(
                 self.network_.dim, attribute, criterion=self.criterion, condition_on=mapped,

@@ -336,7 +336,7 @@ _OURS: dict[str, tuple[dict[str, float], ...]] = {  # the first are the defaults
         {"mi_weight": 0.3, "decision_weight": 2.0},
     ),
     "separation": (
-        {"mi_weight": 8.0, "decision_weight": 1.5},
+        {"mi_weight": 8.0, "decision_weight": 3.0},
         {"mi_weight": 20.0, "decision_weight": 3.0},
         {"mi_weight": 1.0, "decision_weight": 2.0},
         {"mi_weight": 1.0, "decision_weight": 8.0, "weight_decay": 10.0},
