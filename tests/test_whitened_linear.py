@@ -82,8 +82,13 @@ def test_few_steps_solve_what_an_ordinary_map_does_not() -> None:
 
 @pytest.mark.parametrize(
     "x",
-    [_rows(199, 3), torch.ones(500, 3, dtype=torch.float64), torch.zeros(300, 1025, dtype=torch.float64)],
-    ids=["few rows", "constant", "many columns"],
+    [
+        _rows(199, 3),
+        torch.ones(500, 3, dtype=torch.float64),
+        torch.zeros(300, 1025, dtype=torch.float64),
+        1e200 * _rows(500, 3),
+    ],
+    ids=["few rows", "constant", "many columns", "infinite variance"],
 )
 def test_it_stays_plain_where_nothing_can_be_learned_of_the_columns(x: Tensor) -> None:
     linear = _linear(x.shape[1])
@@ -110,3 +115,18 @@ def test_a_fitted_estimator_holds_a_plain_map_and_decays_the_perceptron_alone() 
     assert isinstance(heavy.deep, nn.Sequential)
     assert _size(heavy.deep[0]) < 0.1 * _size(light.deep[0])
     assert _size(heavy.wide) > 0.5 * _size(light.wide)
+
+
+def test_an_interrupted_fit_leaves_a_plain_map() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(600, 4))
+
+    def interrupt(model: MIDebiasClassifier, record: object) -> None:
+        seen.append(model.network_.encoder)
+        raise KeyboardInterrupt
+
+    seen: list[nn.Module] = []
+    with pytest.raises(KeyboardInterrupt):
+        MIDebiasClassifier(mi_weight=0, callbacks=[interrupt]).fit(x, (x[:, 0] > 0).astype(int))
+    assert isinstance(seen[0], TabularEncoder)
+    assert seen[0].wide.whitening is None

@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 Task = Literal["classification", "regression", "reconstruction"]
+_ROWS_WHITENED = 65_536
 
 
 class TabularEncoder(nn.Module):
@@ -66,8 +67,11 @@ class TabularEncoder(nn.Module):
 
     @torch.no_grad()
     def whiten(self, x: Tensor) -> None:
-        """Have the linear map learn in coordinates in which what it reads of x (n, n_inputs) is white."""
-        self.wide.whiten(torch.cat([self.reading(part) for part in x.split(8192)]))
+        """Have the linear map learn in coordinates in which what it reads of x (n, n_inputs) is white.
+
+        Of a large table every second row is looked at, every third, and so on.
+        """
+        self.wide.whiten(self.reading(x[:: -(-len(x) // _ROWS_WHITENED)]))
 
     def forward(self, x: Tensor) -> Tensor:
         """z (n, dim)."""
@@ -289,10 +293,12 @@ class Fit:
         if isinstance(encoder, TabularEncoder):
             encoder.whiten(rows.x)
         optimizer = torch.optim.AdamW(self._decayed(), lr=self.learning_rate, fused=True)
-        with seeded(self.seed):
-            self._epochs(rows, held, optimizer, epochs, per_epoch, whole, generator, on_epoch)
-        if isinstance(encoder, TabularEncoder):
-            encoder.wide.unwhiten()
+        try:
+            with seeded(self.seed):
+                self._epochs(rows, held, optimizer, epochs, per_epoch, whole, generator, on_epoch)
+        finally:
+            if isinstance(encoder, TabularEncoder):
+                encoder.wide.unwhiten()
         # In double precision a prediction does not depend on the batch that it is made in.
         self.network.double().eval()
 

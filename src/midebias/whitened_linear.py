@@ -47,7 +47,7 @@ class WhitenedLinear(nn.Linear):
     def whiten(self, x: Tensor) -> None:
         """Learn in the coordinates in which the rows of x (n, in_features) are white.
 
-        Nothing is done where these have fewer than 200 rows, more than 1,024 columns, or no variance.
+        Nothing is done where these have fewer than 200 rows, more than 1,024 columns, or a variance of 0 or infinity.
         """
         self.unwhiten()
         n, columns = x.shape
@@ -58,6 +58,8 @@ class WhitenedLinear(nn.Linear):
         for part in x.split(8192):
             centred = part.double() - mean
             covariance += centred.T @ centred / n
+        if not bool(torch.isfinite(covariance).all()):
+            return
         variances, directions = torch.linalg.eigh(covariance)
         ridge = 30 * variances.mean() * columns / n
         if not float(ridge) > 0:
