@@ -165,11 +165,11 @@ def test_a_killed_training_ends_with_the_weights_of_an_undisturbed_one(
 
 def test_control_c_saves_the_state_and_exits_130(small: Path, tmp_path: Path, midebias: Start) -> None:
     process = midebias(
-        "train", str(small), *OPTIONS, "--checkpoint-every", "0.3", "--epochs", "9999", "--output-dir", tmp_path
+        "train", str(small), *OPTIONS, "--checkpoint-every", "2", "--epochs", "9999", "--output-dir", tmp_path
     )
     folder = the_folder(tmp_path, process)
     before = read_checkpoint(folder / "checkpoint.safetensors")["run"]["done_steps"]
-    time.sleep(0.1)
+    time.sleep(0.7)  # long enough for a step on a busy machine, too short for the next checkpoint
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
