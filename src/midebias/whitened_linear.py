@@ -17,8 +17,9 @@ class WhitenedLinear(nn.Linear):
     A table's columns vary together and differ in how much they vary, so that a gradient step moves the common and
     leaves the rare, and a convex problem is not solved when training ends. Between `whiten` and `unwhiten` the
     parameters are those of a map of :math:`(S + r)^{-1/2} (x - m)`, for the mean m and the covariance S of the rows
-    shown, where one step size suits all directions. r is the mean variance times in_features/n: below that a sample's
-    eigenvalues are noise. The function itself is changed by neither.
+    shown, where one step size suits all directions. r is 30 times the mean variance times in_features/n: a sample's
+    eigenvalues below a thirtieth of it are noise, and with less, regressions fitted noise. The function itself is
+    changed by neither.
 
     References
     ----------
