@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 from torch import Tensor, nn
 
 from midebias.networks import seeded
@@ -115,6 +117,16 @@ def test_a_fitted_estimator_holds_a_plain_map_and_decays_the_perceptron_alone() 
     assert isinstance(heavy.deep, nn.Sequential)
     assert _size(heavy.deep[0]) < 0.1 * _size(light.deep[0])
     assert _size(heavy.wide) > 0.5 * _size(light.wide)
+
+
+@pytest.mark.parametrize("n", [800, 8000])
+def test_without_a_perceptron_the_default_fit_is_as_good_as_logistic_regression(n: int) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2 * n, 12)) @ rng.normal(size=(12, 12))
+    y = (x @ rng.normal(size=12) / 4 + rng.logistic(size=2 * n) > 0).astype(int)
+    ours = MIDebiasClassifier(mi_weight=0, hidden_layer_sizes=(), n_pieces=0, preprocess=False, random_state=0)
+    losses = [log_loss(y[n:], model.fit(x[:n], y[:n]).predict_proba(x[n:])) for model in (ours, LogisticRegression())]
+    assert losses[0] < losses[1] + 0.02
 
 
 def test_an_interrupted_fit_leaves_a_plain_map() -> None:

@@ -35,6 +35,7 @@ __all__ = [
 
 Task = Literal["classification", "regression", "reconstruction"]
 _ROWS_WHITENED = 65_536
+_RATE_OF_LINEAR_ENCODER = 20.0  # with no perceptron beside it, which learns most of what one step cannot
 
 
 class TabularEncoder(nn.Module):
@@ -292,7 +293,7 @@ class Fit:
         encoder = self.network.encoder
         if isinstance(encoder, TabularEncoder):
             encoder.whiten(rows.x)
-        optimizer = torch.optim.AdamW(self._decayed(), lr=self.learning_rate, fused=True)
+        optimizer = torch.optim.AdamW(self._groups_of_parameters(), lr=self.learning_rate, fused=True)
         try:
             with seeded(self.seed):
                 self._epochs(rows, held, optimizer, epochs, per_epoch, whole, generator, on_epoch)
@@ -302,14 +303,22 @@ class Fit:
         # In double precision a prediction does not depend on the batch that it is made in.
         self.network.double().eval()
 
-    def _decayed(self) -> list[dict[str, Any]]:
-        """Groups of parameters: those of a perceptron or of a module are decayed, linear maps are not."""
-        encoder = self.network.encoder
-        deep = encoder.deep if isinstance(encoder, TabularEncoder) else encoder
-        decayed = [] if deep is None else list(deep.parameters())
+    def _groups_of_parameters(self) -> list[dict[str, Any]]:
+        """Those of a perceptron or of a module are decayed, linear maps are not; one alone learns faster."""
+        encoder, rate = self.network.encoder, self.learning_rate
+        if isinstance(encoder, TabularEncoder) and encoder.deep is None:
+            decayed, encoder_rate = [], _RATE_OF_LINEAR_ENCODER * rate
+        else:
+            deep = encoder.deep if isinstance(encoder, TabularEncoder) else encoder
+            assert isinstance(deep, nn.Module)
+            decayed, encoder_rate = list(deep.parameters()), rate
         known = {id(p) for p in decayed}
-        rest = [p for p in self.network.parameters() if id(p) not in known]
-        return [{"params": decayed, "weight_decay": self.weight_decay}, {"params": rest, "weight_decay": 0.0}]
+        rest = [p for p in self.network.encoder.parameters() if id(p) not in known]
+        return [
+            {"params": decayed, "weight_decay": self.weight_decay, "rate": rate},
+            {"params": rest, "weight_decay": 0.0, "rate": encoder_rate},
+            {"params": list(self.network.head.parameters()), "weight_decay": 0.0, "rate": rate},
+        ]
 
     def _epochs(
         self,
@@ -336,7 +345,7 @@ class Fit:
                 done = min(1.0, step / total)
                 rate = min(1.0, (step + 1) / (0.1 * total + 1)) * 0.5 * (1 + math.cos(math.pi * done))
                 for group in optimizer.param_groups:
-                    group["lr"] = self.learning_rate * max(floor, rate)
+                    group["lr"] = group["rate"] * max(floor, rate)
                 weight = self.mi_weight * min(1.0, done / 0.3)
                 weight *= float(self.budget.multiplier) if self.budget else 1.0
                 result = self._step(optimizer, batch, weight)
