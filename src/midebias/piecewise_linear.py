@@ -96,10 +96,11 @@ class PiecewiseLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, p) -> (n, p + pieces)."""
-        return torch.cat([x, (self._of_pieces(x) - self.mean) / self.deviation], dim=1)
+        return torch.cat([x, self._of_pieces(x).sub_(self.mean).div_(self.deviation)], dim=1)
 
     def _of_pieces(self, x: Tensor, at: Tensor | slice = _ALL) -> Tensor:
-        return ((x[:, self.columns[at]] - self.low[at]) / self.width[at]).clamp(0, 1)
+        chosen = x.index_select(1, self.columns[at])  # its own memory, in which the rest is done
+        return chosen.sub_(self.low[at]).div_(self.width[at]).clamp_(0, 1)
 
 
 def _apart(ends: NDArray[np.float64]) -> list[float]:

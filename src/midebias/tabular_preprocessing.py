@@ -74,7 +74,12 @@ def typed_column(values: Sequence[Any] | NDArray[Any], name: str) -> Column:
     InputError
         Numbers mixed with text, which is as likely a typing error as a category, or infinity.
     """
-    cells = [None if _is_missing(v) else v for v in values]
+    if set(map(type, values)) <= {str, float, type(None)}:  # most columns of text, for which there is a faster way
+        cells = [None if v != v else v for v in values]
+    else:
+        cells = [None if _is_missing(v) else v for v in values]
+    if set(map(type, cells)) - {type(None)} == {str}:
+        return Column(name, _objects(cells))
     present = [v for v in cells if v is not None]
     numbers = [isinstance(v, (int, float, np.number, np.bool_)) for v in present]
     if all(numbers):
@@ -82,9 +87,13 @@ def typed_column(values: Sequence[Any] | NDArray[Any], name: str) -> Column:
     if any(numbers):
         odd = present[numbers.index(False)]
         raise InputError(f"column {name!r} mixes numbers and text ({odd!r}): make it one or the other")
+    return Column(name, _objects([None if v is None else str(v) for v in cells]))
+
+
+def _objects(cells: list[str | None]) -> NDArray[np.object_]:
     out = np.empty(len(cells), dtype=object)
-    out[:] = [None if v is None else str(v) for v in cells]
-    return Column(name, out)
+    out[:] = cells
+    return out
 
 
 def _is_missing(value: Any) -> bool:
