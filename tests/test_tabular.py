@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,11 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
+from sklearn.utils import Bunch
 
 from midebias.attributes import Attributes, Categorical, Continuous
 from midebias.benchmarks import repeated_folds
+from midebias.benchmarks.budgets import budget_run, budgets_document, budgets_markdown
 from midebias.benchmarks.fairness import METHODS, FairCell, FairnessTable, fair_cells, fairness_markdown, load_split
 from midebias.benchmarks.fit_time import fit_time_document, fit_time_markdown
 from midebias.benchmarks.repeated_folds import repeated_folds_markdown, signed_differences
@@ -271,6 +274,34 @@ def test_a_run_of_the_fairness_table_is_kept_and_summarised(tmp_path: Path) -> N
     assert "| **midebias** |" in fairness_markdown(document)
     draw_front(tmp_path / "front.png", document["summary"])
     assert (tmp_path / "front.png").stat().st_size > 1000
+
+
+def test_a_run_under_a_budget_is_recorded() -> None:
+    adult = fetch_adult()
+    few = Bunch(**{k: adult[k][:600] for k in ("data", "target", "sensitive_features")})
+    rows = [
+        budget_run(few, few, criterion="separation", max_mi=budget, seed=0, epochs=2) for budget in (0.02, math.inf)
+    ]
+    budgeted, plain = rows
+    assert plain["max_mi"] is None
+    assert plain["held_out_mi"] is None
+    assert plain["mi_weight"] == 0
+    assert budgeted["held_out_mi"] is not None
+    assert 0 <= plain["test_accuracy"] <= 1
+    table = budgets_markdown(budgets_document(rows, "a command"))
+    assert "| separation | 0.02 | " in table
+    assert "| separation | none |  | " in table
+
+
+def test_usual_columns_are_of_the_same_rows() -> None:
+    split = load_split("german", "age", 0)
+    usual = split.with_usual_columns()
+    assert len(usual.x) == len(split.x)
+    assert len(usual.x_test) == len(split.x_test)
+    np.testing.assert_array_equal(usual.y, split.y)
+    numbers = [j for j in range(usual.x.shape[1]) if len(np.unique(usual.x[:, j])) > 2]
+    np.testing.assert_allclose(usual.x[:, numbers].mean(axis=0), 0, atol=1e-9)
+    np.testing.assert_allclose(usual.x[:, numbers].std(axis=0), 1)
 
 
 def test_the_table_holds_every_method_and_no_two_cells_of_one_name() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ _AXES = {
 def draw_front(path: Path, summary: Sequence[Mapping[str, Any]]) -> None:
     """Accuracy against both disparities, a row for each data set and attribute; bars are standard deviations.
 
-    Methods trained for one criterion are shown against its own disparity only; those of neither, against both.
+    Methods trained for one criterion are shown against its own disparity only; those of neither, against both. Hollow
+    marks are of methods that were given the usual columns.
 
     Parameters
     ----------
@@ -61,13 +63,14 @@ def draw_front(path: Path, summary: Sequence[Mapping[str, Any]]) -> None:
             axis.set_xlabel(f"{name}, less is better", fontsize=9, color=_INK)
         axes[0].set_ylabel("accuracy on the test rows", fontsize=9, color=_INK)
     handles, labels = grid[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8.5)
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=8.5)
     figure.savefig(path)
 
 
 def _panel(axis: Any, entries: Sequence[Mapping[str, Any]], measure: str) -> None:
-    for method, (label, colour, marker) in _LOOKS.items():
-        points = sorted((e for e in entries if e["method"] == method), key=lambda e: float(e[measure]))
+    for (method, (label, colour, marker)), usual in product(_LOOKS.items(), (False, True)):
+        mine = (e for e in entries if e["method"] == method and ("usual columns" in e["setting"]) == usual)
+        points = sorted(mine, key=lambda e: float(e[measure]))
         if not points:
             continue
         axis.errorbar(
@@ -75,9 +78,10 @@ def _panel(axis: Any, entries: Sequence[Mapping[str, Any]], measure: str) -> Non
             [e["accuracy"] for e in points],
             xerr=[e[f"{measure}_std"] or 0.0 for e in points],
             yerr=[e["accuracy_std"] or 0.0 for e in points],
-            label=label,
+            label=f"{label}, usual columns" if usual else label,
             color=colour,
             marker=marker,
+            markerfacecolor="white" if usual else colour,
             ms=7 if method == "midebias" else 5,
             lw=1.6 if method == "midebias" else 0.0,
             elinewidth=0.8,

@@ -29,6 +29,7 @@ _NAMES = METHOD_TITLES | {
 }
 _RENDERERS = {
     "audit cost": ("audit_cost", "audit_cost_markdown"),
+    "budgets": ("budgets", "budgets_markdown"),
     "cost": ("cost", "cost_markdown"),
     "distribution": ("distribution", "distribution_markdown"),
     "estimator speed": ("estimator_speed", "estimator_speed_markdown"),
