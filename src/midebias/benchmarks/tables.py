@@ -122,8 +122,10 @@ def _made_by(document: Mapping[str, Any], *, published: bool) -> str:
     said = ". ".join(f"Seeds of {', '.join(names)}: {seeds}" for seeds, names in alike.items())
     epochs = max(entry["epochs"] for entry in document["summary"])
     sources = [f" Published: {p['source']}." for p in document.get("published", {}).values() if published]
+    fewer = {method_name(e["method"]): e["epochs"] for e in document["summary"] if e["epochs"] < epochs - 0.01}
+    trained = f"{epochs:g} epochs" + "".join(f", {n:.2g} of {name}" for name, n in fewer.items())
     return (
-        f"{epochs:g} epochs, mean ± standard deviation over seeds, no ± where there is one. {said}.{''.join(sources)} "
+        f"{trained}; mean ± standard deviation over seeds, no ± where there is one. {said}.{''.join(sources)} "
         f"`{document['command']}`\n"
     )
 
