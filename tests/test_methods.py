@@ -194,6 +194,20 @@ def test_bad_settings_are_named() -> None:
         TensorData(data().x, data().y[:-1], data().levels, data().c)
 
 
+@pytest.mark.parametrize("depths", [1, 2, 3])
+def test_depths_are_counted_from_the_last(depths: int) -> None:
+    method = MutualInformation(model(), depths=depths)
+    assert method.penalty.shapes == model().shapes[-depths:]
+    result = method.step(batch(slice(0, 96)), lambda: batch(slice(0, 96)), 1e-3)
+    assert len(result.mi) == len(result.weights) == depths
+    every = MutualInformation(model())
+    all_depths = every.step(batch(slice(0, 96)), lambda: batch(slice(0, 96)), 1e-3)
+    assert result.mi[-1] == pytest.approx(all_depths.mi[-1], rel=0.3)  # the same z, other random features of it
+    for wrong in (0, 4):
+        with pytest.raises(InputError, match="depths must be from 1"):
+            MutualInformation(model(), depths=wrong)
+
+
 def test_the_trace_holds_every_step_once() -> None:
     method = MutualInformation(model())
     run = TrainingRun(method, data(), epochs=30, batch_size=32)

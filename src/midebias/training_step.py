@@ -107,11 +107,11 @@ def backward_pass(
     if penalty is None:
         loss.backward()
     elif combine == "added":
-        (loss + mi_weight * scale * penalty(_one_or_all(penalty, passed), c, y)).backward()
+        (loss + mi_weight * scale * penalty(_penalised(penalty, passed), c, y)).backward()
     elif combine == "balanced":
         # A penalty that is balanced against the task's gradient follows the scale of that by itself.
         own = 1.0 if penalty.balances[0].mode == "norm" else scale
-        penalty.backward(loss, _one_or_all(penalty, passed), c, y, scale=mi_weight * own)
+        penalty.backward(loss, _penalised(penalty, passed), c, y, scale=mi_weight * own)
     else:
         raise InputError(f"combine must be 'added' or 'balanced', got {combine!r}")
 
@@ -137,8 +137,8 @@ def train_step(
     Parameters
     ----------
     encoder : callable
-        x -> z, or x -> several representations with z last, as the penalty was built for. A penalty built for one is
-        given the last.
+        x -> z, or x -> several representations with z last, as the penalty was built for. A penalty built for fewer is
+        given the last ones.
     head : callable
         z -> logits (n, n_classes), or predictions.
     penalty : MIPenalty or None
@@ -201,6 +201,7 @@ def step_result(
     return StepResult(loss, correct, tuple(penalty.estimates), weights)
 
 
-def _one_or_all(penalty: MIPenalty, passed: ForwardPass) -> Tensor | tuple[Tensor, ...]:
-    """What the penalty was built for: z, or every representation."""
-    return passed.representations[-1] if len(penalty.shapes) == 1 else passed.representations
+def _penalised(penalty: MIPenalty, passed: ForwardPass) -> Tensor | tuple[Tensor, ...]:
+    """As many representations as the penalty was built for, the last ones: z, or several."""
+    chosen = passed.representations[-len(penalty.shapes) :]
+    return chosen[0] if len(chosen) == 1 else chosen

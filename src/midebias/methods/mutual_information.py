@@ -13,7 +13,7 @@ from torch import Tensor
 from ..logit_adjustment import LogitAdjustment
 from ..networks import Classifier
 from ..penalty import MIPenalty
-from ..protocols import Criterion
+from ..protocols import Criterion, InputError
 from ..training_step import Combination
 from .interface import Precision, Problem, TrainStepMethod
 
@@ -21,7 +21,7 @@ __all__ = ["MutualInformation"]
 
 
 class MutualInformation(TrainStepMethod):
-    """Task adjusted by what c says of y, penalty I(Z;C|Y) at every depth of the model.
+    """Task adjusted by what c says of y, penalty I(Z;C|Y) at the depths of the model.
 
     The gradients of task and penalty go through the encoder in one backward pass.
 
@@ -44,6 +44,14 @@ class MutualInformation(TrainStepMethod):
         gives the label away, a batch would else hold hardly a row from which I(Z;C|Y) can be seen. The default is the
         square-root sampling of rare classes (Mahajan et al., ECCV 2018; Kang et al., ICLR 2020), taken over to
         pairs of label and attribute.
+    depths : int, optional
+        How many of ``model.depths(x)`` are penalised, from the last. Default is all. Fewer, where the first can hardly
+        hide the attribute and pressing there costs the task.
+
+    Raises
+    ------
+    InputError
+        ``depths`` is not 1 or more, or the model has fewer.
     """
 
     name: ClassVar[str] = "mib"
@@ -66,16 +74,20 @@ class MutualInformation(TrainStepMethod):
         estimator: str = "gaussian",
         adjust: float = 1.0,
         rebalance: float = 0.5,
+        depths: int | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(model, problem, lr=lr, precision=precision, seed=seed)
+        if depths is not None and not 1 <= depths <= len(model.shapes):
+            raise InputError(f"depths must be from 1 to the model's {len(model.shapes)}, got {depths}")
+        shapes = model.shapes if depths is None else model.shapes[-depths:]
         attribute = self.problem.attribute
         self._weights: Tensor | None = None
         self.adjustment = LogitAdjustment(
             attribute, self.problem.n_classes, strength=adjust, rebalance=rebalance, seed=seed
         )
         self.penalty = MIPenalty(
-            model.shapes,
+            shapes,
             attribute,
             criterion=criterion,
             estimator=estimator,  # type: ignore[arg-type]  # checked there
