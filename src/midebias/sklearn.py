@@ -83,7 +83,8 @@ _PARAMETERS = """
         Columns of X that are the attributes: taken out of X in fit, and ignored in prediction, where they may be
         missing. So no metadata routing is needed in a `Pipeline` or `GridSearchCV`.
     hidden_layer_sizes : sequence of int, default (256, 64)
-        Of the encoder's perceptron, to which a linear map of the columns is added: z is their sum.
+        Of the encoder's perceptron, to which a linear map of the columns is added: z is their sum. () leaves the
+        perceptron out.
     dim : int, optional
         Columns of z. Default is as many as there are outputs, at least 2: a wider z has more room to hide in.
     n_pieces : int, default 32
