@@ -164,17 +164,22 @@ def test_a_killed_training_ends_with_the_weights_of_an_undisturbed_one(
 
 
 def test_control_c_saves_the_state_and_exits_130(small: Path, tmp_path: Path, midebias: Start) -> None:
-    process = midebias(
-        "train", str(small), *OPTIONS, "--checkpoint-every", "2", "--epochs", "9999", "--output-dir", tmp_path
-    )
-    folder = the_folder(tmp_path, process)
-    before = read_checkpoint(folder / "checkpoint.safetensors")["run"]["done_steps"]
-    time.sleep(0.7)  # long enough for a step on a busy machine, too short for the next checkpoint
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert said.strip() == "midebias: interrupted"
-    assert read_checkpoint(folder / "checkpoint.safetensors")["run"]["done_steps"] > before
+    def steps_saved_by_control_c(output: Path) -> int:
+        process = midebias(
+            "train", str(small), *OPTIONS, "--checkpoint-every", "2", "--epochs", "9999", "--output-dir", output
+        )
+        folder = the_folder(output, process)
+        before = read_checkpoint(folder / "checkpoint.safetensors")["run"]["done_steps"]
+        time.sleep(0.7)  # long enough for a step, too short for the next checkpoint
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert said.strip() == "midebias: interrupted"
+        after: int = read_checkpoint(folder / "checkpoint.safetensors")["run"]["done_steps"]
+        return after - before
+
+    # On a machine that is busy with other things, no step may have been made meanwhile; not three times in a row.
+    assert any(steps_saved_by_control_c(tmp_path / str(attempt)) > 0 for attempt in range(3))
 
 
 def test_a_signal_that_is_passed_on_is_no_second_one(monkeypatch: pytest.MonkeyPatch) -> None:
