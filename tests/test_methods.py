@@ -206,6 +206,8 @@ def test_depths_are_counted_from_the_last(depths: int) -> None:
     for wrong in (0, 4):
         with pytest.raises(InputError, match="depths must be from 1"):
             MutualInformation(model(), depths=wrong)
+    with pytest.raises(InputError, match="depths"):
+        MutualInformation(model(), depths=1.5)  # type: ignore[arg-type]
 
 
 def test_the_trace_holds_every_step_once() -> None:

@@ -35,7 +35,7 @@ __all__ = [
 
 Task = Literal["classification", "regression", "reconstruction"]
 _ROWS_WHITENED = 65_536
-_RATE_OF_LINEAR_ENCODER = 20.0  # with no perceptron beside it, which learns most of what one step cannot
+_RATE_OF_LINEAR_ENCODER = 20.0  # times the learning rate: alone, it has further to go in as many steps
 
 
 class TabularEncoder(nn.Module):
@@ -306,18 +306,18 @@ class Fit:
     def _groups_of_parameters(self) -> list[dict[str, Any]]:
         """Those of a perceptron or of a module are decayed, linear maps are not; one alone learns faster."""
         encoder, rate = self.network.encoder, self.learning_rate
-        if isinstance(encoder, TabularEncoder) and encoder.deep is None:
-            decayed, encoder_rate = [], _RATE_OF_LINEAR_ENCODER * rate
-        else:
-            deep = encoder.deep if isinstance(encoder, TabularEncoder) else encoder
-            assert isinstance(deep, nn.Module)
-            decayed, encoder_rate = list(deep.parameters()), rate
-        known = {id(p) for p in decayed}
-        rest = [p for p in self.network.encoder.parameters() if id(p) not in known]
+        tabular = isinstance(encoder, TabularEncoder)
+        deep: Any = encoder.deep if tabular else encoder
+        wide: Any = encoder.wide if tabular else None
+        groups = [
+            (deep, self.weight_decay, rate),
+            (wide, 0.0, _RATE_OF_LINEAR_ENCODER * rate if deep is None else rate),
+            (self.network.head, 0.0, rate),
+        ]
         return [
-            {"params": decayed, "weight_decay": self.weight_decay, "rate": rate},
-            {"params": rest, "weight_decay": 0.0, "rate": encoder_rate},
-            {"params": list(self.network.head.parameters()), "weight_decay": 0.0, "rate": rate},
+            {"params": list(module.parameters()), "weight_decay": decay, "rate": at}
+            for module, decay, at in groups
+            if module is not None
         ]
 
     def _epochs(

@@ -68,18 +68,18 @@ def budgets_markdown(document: Mapping[str, Any]) -> str:
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for e in document["summary"]:
-
-        def told(name: str, digits: int, e: Mapping[str, Any] = e) -> str:
-            if name not in e:
-                return ""
-            low, high = e[f"{name}_range"]
-            return f"{e[name]:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
-
         budget = "none" if e["max_mi"] is None else f"{e['max_mi']:g}"
-        cells = [told("held_out_mi", 4), told("test_mi", 4), told("mi_weight", 2), told("test_accuracy", 3)]
+        cells = [_told(e, name, digits) for name, digits in zip(_MEASURES, (4, 4, 2, 3), strict=True)]
         lines.append(f"| {e['criterion']} | {budget} | {' | '.join(cells)} |")
     seeds = ", ".join(map(str, document["seed"]))
     return "\n".join(lines) + f"\n\nMean (least to most) over seeds {seeds}. `{document['command']}`\n"
+
+
+def _told(entry: Mapping[str, Any], name: str, digits: int) -> str:
+    if name not in entry:
+        return ""
+    low, high = entry[f"{name}_range"]
+    return f"{entry[name]:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def _main() -> None:

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from ..arguments import check_kind
 from ..logit_adjustment import LogitAdjustment
 from ..networks import Classifier
 from ..penalty import MIPenalty
@@ -78,6 +79,7 @@ class MutualInformation(TrainStepMethod):
         seed: int = 0,
     ) -> None:
         super().__init__(model, problem, lr=lr, precision=precision, seed=seed)
+        check_kind("depths", depths, int | None)
         if depths is not None and not 1 <= depths <= len(model.shapes):
             raise InputError(f"depths must be from 1 to the model's {len(model.shapes)}, got {depths}")
         shapes = model.shapes if depths is None else model.shapes[-depths:]
