@@ -34,10 +34,10 @@ docs: $(STAMP)
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/site
 
 benchmark: $(STAMP)
-	$(BIN)/python -m midebias.benchmarks.cost --output results/cost.json
+	$(BIN)/python -m benchmarks.cost --output results/cost.json
 	$(BIN)/midebias reproduce --resume results/colored-mnist
 	$(BIN)/midebias reproduce --resume results/biased-mnist
-	$(BIN)/python -m midebias.benchmarks.tables
+	$(BIN)/python -m benchmarks.tables
 
 # torch first and pinned: a CPU build is found for it, where an unpinned torch pulls several GB of CUDA.
 $(STAMP): pyproject.toml constraints.txt

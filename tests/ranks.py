@@ -16,9 +16,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from midebias import FeatureMap, LogitAdjustment, MIPenalty
 from midebias.attributes import Attribute, Categorical, Continuous
-from midebias.checkpoints import write_checkpoint
-from midebias.networks import seeded
-from midebias.protocols import InputError
+from midebias.errors import InputError
+from midebias.randomness import seeded
+from midebias.training.checkpoints import write_checkpoint
 
 ESTIMATORS = ("gaussian", "gaussian_linear", "gaussian_learned", "donsker_varadhan")
 OTHERS = ("nwj", "jensen_shannon", "smile", "info_nce", "club", "barber_agakov")

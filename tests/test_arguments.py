@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.endurance import memory_trend, resident_mib
 from midebias import MIPenalty
 from midebias.arguments import check_kind, checked
 from midebias.attributes import Categorical
-from midebias.benchmarks.endurance import memory_trend, resident_mib
-from midebias.protocols import InputError
+from midebias.errors import InputError
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from midebias.attributes import Attributes, Categorical, Continuous
-from midebias.protocols import InputError
+from midebias.errors import InputError
 
 
 def test_channels_are_one_hot_side_by_side() -> None:

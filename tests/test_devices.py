@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from midebias import FeatureMap, LogitAdjustment, MIPenalty, estimate_mi
 from midebias.attributes import Attribute, Attributes, Categorical, Continuous
-from midebias.benchmarks.images import build_method
-from midebias.networks import seeded
-from midebias.training import TensorData, evaluate
-from midebias.training_step import train_step
+from midebias.experiments.image_run import build_method
+from midebias.randomness import seeded
+from midebias.training import train_step
+from midebias.training.data import TensorData
+from midebias.training.evaluation import evaluate
 
 from .conftest import generator
 from .elsewhere import DEVICE, elsewhere

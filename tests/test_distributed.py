@@ -13,8 +13,8 @@ import torch
 
 from midebias import MIPenalty
 from midebias.attributes import Categorical
-from midebias.checkpoints import read_checkpoint
-from midebias.protocols import InputError
+from midebias.errors import InputError
+from midebias.training.checkpoints import read_checkpoint
 
 from .ranks import CASES, Net, fit, shard, train
 

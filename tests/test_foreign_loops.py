@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from midebias.benchmarks.one_line import one_line, summarise
+from benchmarks.one_line import one_line, summarise
 
 
 def test_one_line_brings_a_fresh_probe_to_chance() -> None:

@@ -4,7 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midebias.marginals import Bank, center_within, permutation_within
+from midebias.marginals import center_within, permutation_within
+from midebias.penalty.pair_bank import Bank
 
 from .conftest import generator
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from midebias.benchmarks.image_data import load_own
-from midebias.benchmarks.tables import fill
+from benchmarks.tables import fill
 from midebias.cli import app
-from midebias.protocols import DataError
+from midebias.errors import DataError
+from midebias.experiments.image_data import load_own
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -22,7 +22,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_the_tables_are_those_of_the_results(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    assert fill(text, ROOT) == text, "run: python -m midebias.benchmarks.tables"
+    assert fill(text, ROOT) == text, "run: python -m benchmarks.tables"
 
 
 def test_there_are_tables() -> None:

@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .estimation import estimate_mi as estimate_mi
     from .leakage import audit as audit
-    from .logit_adjustment import LogitAdjustment as LogitAdjustment
-    from .penalty import FeatureMap as FeatureMap
     from .penalty import MIPenalty as MIPenalty
-    from .penalty import Tokens as Tokens
+    from .representations import FeatureMap as FeatureMap
+    from .representations import Tokens as Tokens
+    from .training.logit_adjustment import LogitAdjustment as LogitAdjustment
 
 __version__ = "0.1.0"
 
 _EXPORTS = {
-    "FeatureMap": "penalty",
-    "LogitAdjustment": "logit_adjustment",
+    "FeatureMap": "representations",
+    "LogitAdjustment": "training.logit_adjustment",
     "MIPenalty": "penalty",
-    "Tokens": "penalty",
+    "Tokens": "representations",
     "audit": "leakage",
     "estimate_mi": "estimation",
 }

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import os
 import types
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Any,
+    Literal,
+    ParamSpec,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from .protocols import InputError
+from .errors import InputError, TooFewSamples
 
-__all__ = ["check_kind", "checked"]
+__all__ = ["check_encoded", "check_groups", "check_kind", "check_representation", "checked"]
+
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,7 +52,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     ...     return length / 2
     >>> half("3")
     Traceback (most recent call last):
-    midebias.protocols.InputError: length must be a whole number, got '3' (str)
+    midebias.errors.InputError: length must be a whole number, got '3' (str)
     """
     signature = inspect.signature(function)
     hints: dict[str, Any] = {}
@@ -129,3 +141,51 @@ def _called(hint: Any) -> str:
     if hint is Callable or origin is not None:
         return "callable"
     return f"a {getattr(hint, '__name__', hint)}"
+
+
+def check_representation(
+    z: Tensor, *, name: str = "z", dim: int | None = None, least: int = 2, finite: bool = True
+) -> None:
+    """Raise `InputError` unless z is a finite floating (n, dim) tensor with n >= ``least``.
+
+    Finiteness is checked with one reduction: a NaN or infinity anywhere makes the sum not finite. ``finite=False``
+    leaves that to the caller.
+    """
+    if not isinstance(z, Tensor):
+        raise InputError(f"{name} must be a torch.Tensor, got {type(z).__name__}")
+    if not z.is_floating_point():
+        raise InputError(f"{name} must have a floating dtype, got {z.dtype}")
+    if z.ndim != 2 or z.shape[1] < 1:
+        raise InputError(f"{name} must have shape (batch, dim), got {tuple(z.shape)}")
+    if dim is not None and z.shape[1] != dim:
+        raise InputError(f"{name} must have {dim} columns as in the constructor, got shape {tuple(z.shape)}")
+    if z.shape[0] < least:
+        raise TooFewSamples(f"{name} holds {z.shape[0]} sample: mutual information needs a batch of at least {least}")
+    if finite and not math.isfinite(float(z.detach().sum(dtype=torch.float64))):
+        raise InputError(f"{name} contains NaN or infinity")
+
+
+def check_encoded(c: Tensor, n: int, dim: int | None = None, *, name: str = "c") -> None:
+    """Raise `InputError` unless c is an encoded attribute: a real tensor of shape (n, dim)."""
+    if not isinstance(c, Tensor):
+        raise InputError(f"{name} must be a torch.Tensor, got {type(c).__name__}")
+    if c.is_complex():
+        raise InputError(f"{name} must be real, got {c.dtype}")
+    if c.ndim != 2 or len(c) != n or not c.shape[1] or (dim is not None and c.shape[1] != dim):
+        raise InputError(f"{name} must be encoded to shape ({n}, {'k' if dim is None else dim}), got {tuple(c.shape)}")
+
+
+def check_groups(groups: Tensor | None, n: int, *, name: str = "y") -> None:
+    """Raise `InputError` unless groups is None or n non-negative integers."""
+    if groups is None:
+        return
+    if not isinstance(groups, Tensor):
+        raise InputError(f"{name} must be a torch.Tensor, got {type(groups).__name__}")
+    if groups.dtype.is_floating_point or groups.dtype.is_complex:
+        raise InputError(
+            f"{name} must hold integer labels, got {groups.dtype}: continuous values are not binned silently"
+        )
+    if groups.shape != (n,):
+        raise InputError(f"{name} must have shape ({n},) like z, got {tuple(groups.shape)}")
+    if n and int(groups.min()) < 0:
+        raise InputError(f"{name} must hold labels >= 0, got {int(groups.min())}")

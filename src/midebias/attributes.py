@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .arguments import checked
-from .protocols import InputError
+from .errors import InputError
 
 __all__ = ["Attribute", "Attributes", "Categorical", "Continuous"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["at_device", "follow"]
+__all__ = ["at_device", "bfloat16_is_fast", "follow"]
 
 
 def at_device(device: torch.device, *values: Any) -> tuple[Any, ...]:
@@ -27,3 +27,18 @@ def follow(module: nn.Module, optimizer: torch.optim.Optimizer | None, device: t
     for parameter, state in list(optimizer.state.items()):
         del optimizer.state[parameter]
         optimizer.state[moved[parameter]] = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in state.items()}
+
+
+def bfloat16_is_fast(device: str = "cpu") -> bool:
+    """Whether the processor multiplies bfloat16 natively; elsewhere it is emulated, slowly.
+
+    Decided from what the hardware declares, never by timing, so that a machine always decides alike.
+    """
+    if device.startswith("cuda"):
+        return torch.cuda.is_bf16_supported()
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+            flags = next((line for line in file if line.startswith("flags")), "").split()
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags

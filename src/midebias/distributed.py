@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from .protocols import InputError
+from .errors import InputError
 
 __all__ = ["Pool", "Ranks", "Traffic", "refusal_told", "world"]
 

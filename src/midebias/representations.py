@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .protocols import InputError, check_representation
+from .arguments import check_representation
+from .errors import InputError
 
 __all__ = ["FeatureMap", "Shape", "Summary", "Tokens", "check_shape", "width_of"]
 

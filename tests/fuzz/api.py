@@ -18,8 +18,8 @@ from torch import nn
 
 from midebias import FeatureMap, LogitAdjustment, MIPenalty, Tokens, audit, estimate_mi
 from midebias.attributes import Attributes, Categorical, Continuous
-from midebias.balancing import DualAscent
 from midebias.datasets import BiasedMNIST, ColoredMNIST, fetch_adult, fetch_german
+from midebias.errors import InputError
 from midebias.estimation import bracket_mi
 from midebias.estimators import (
     CLUB,
@@ -35,11 +35,11 @@ from midebias.estimators import (
 )
 from midebias.leakage import probe
 from midebias.lightning import DebiasModule, MIMeter
-from midebias.networks import seeded
-from midebias.protocols import InputError
+from midebias.penalty import DualAscent
+from midebias.randomness import seeded
 from midebias.serving import export_model, servable
 from midebias.sklearn import MIDebiasClassifier, MIDebiasRegressor, MIDebiasTransformer
-from midebias.training_step import train_step
+from midebias.training import train_step
 
 from .garbage import thing
 from .runner import BrokenPromise, Target

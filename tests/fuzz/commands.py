@@ -17,8 +17,9 @@ import pandas as pd
 from safetensors.torch import save_file
 
 from midebias.cli import app, run
-from midebias.networks import GlobalPoolClassifier, seeded
-from midebias.protocols import InputError
+from midebias.errors import InputError
+from midebias.networks import GlobalPoolClassifier
+from midebias.randomness import seeded
 
 from .garbage import mutated, word
 from .runner import BrokenPromise, Target, WouldRun
@@ -214,11 +215,11 @@ def _nothing_long() -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for place in (
             "midebias.cli.demo.load_colored_mnist", "midebias.cli.reproduce.run_comparison",
-            "midebias.cli.faces.run_faces", "midebias.benchmarks.comparison.Comparison.run",
-            "midebias.cli.train.run_method", "midebias.benchmarks.lightning_run.run_by_trainer",
-            "midebias.benchmarks.swept.SweptImages.tried", "midebias.benchmarks.swept.SweptTable.tried",
-            "midebias.benchmarks.image_data.load_colored_mnist",
-            "midebias.benchmarks.image_data.load_biased_mnist", "midebias.cli.reproduce.reproduce_estimators",
+            "midebias.cli.faces.run_faces", "midebias.experiments.comparison.Comparison.run",
+            "midebias.cli.train.run_method", "midebias.experiments.lightning_run.run_by_trainer",
+            "midebias.experiments.sweep.SweptImages.tried", "midebias.experiments.sweep.SweptTable.tried",
+            "midebias.experiments.image_data.load_colored_mnist",
+            "midebias.experiments.image_data.load_biased_mnist", "midebias.cli.reproduce.reproduce_estimators",
             "midebias.cli.reproduce.resume_estimators", "midebias.cli.fairness.reproduce_fairness",
         ):  # fmt: skip
             stack.enter_context(mock.patch(place, _would_run))

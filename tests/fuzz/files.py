@@ -16,14 +16,15 @@ from PIL import Image
 from safetensors.torch import save
 from scipy.io import savemat
 
-from midebias.benchmarks.faces import _state_dict
-from midebias.checkpoints import read_checkpoint, write_checkpoint
 from midebias.datasets import IMDBFaces, read_image_folder, read_labelled_arrays, read_palette
 from midebias.datasets.files import read_idx
 from midebias.datasets.pickled_arrays import read_array_dict
-from midebias.embedding_files import read_embeddings
-from midebias.networks import GlobalPoolClassifier, seeded
+from midebias.experiments.faces import _state_dict
+from midebias.leakage.embedding_files import read_embeddings
+from midebias.networks import GlobalPoolClassifier
+from midebias.randomness import seeded
 from midebias.serving import load_run
+from midebias.training.checkpoints import read_checkpoint, write_checkpoint
 
 from .garbage import mutated
 from .runner import BrokenPromise, Target

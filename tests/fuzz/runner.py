@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from midebias.protocols import DataError, InputError
+from midebias.errors import DataError, InputError
 
 __all__ = ["BrokenPromise", "Defect", "Tally", "Target", "WouldRun", "fuzz", "one"]
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from ..protocols import DataError, InputError
+from ..errors import DataError, InputError
 from .audit import audit
 from .compare import compare
 from .data import data

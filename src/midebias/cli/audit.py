@@ -12,11 +12,11 @@ import numpy as np
 import typer
 import yaml
 
-from ..audit_probes import PROBES
-from ..benchmarks.results import new_run_folder, results_document, write_json
-from ..embedding_files import read_embeddings
-from ..leakage import audit as run_audit
-from ..protocols import InputError
+from ..errors import InputError
+from ..experiments.run_folder import new_run_folder, results_document, write_json
+from ..leakage.auditing import audit as run_audit
+from ..leakage.embedding_files import read_embeddings
+from ..leakage.probes import PROBES
 from .console import console, share_bar
 from .options import Config, OutputDir
 

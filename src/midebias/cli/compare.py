@@ -12,16 +12,16 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from ..benchmarks.comparison import CEILING, Cell, Comparison, comparison_table, grid
-from ..benchmarks.image_data import check_setting
-from ..benchmarks.images import Network, build_method, parse_method
-from ..benchmarks.results import new_run_folder
 from ..datasets import read_palette
-from ..html_report import write_html_report
+from ..errors import DataError, InputError
+from ..experiments.comparison import CEILING, Cell, Comparison, comparison_table, grid
+from ..experiments.image_data import check_setting
+from ..experiments.image_run import Network, build_method, parse_method
+from ..experiments.run_folder import new_run_folder
 from ..methods import METHODS
-from ..protocols import DataError, InputError
-from ..report import draw_comparison, draw_training
-from ..run_pages import compared, trained
+from ..reporting.figures import draw_comparison, draw_training
+from ..reporting.html_report import write_html_report
+from ..reporting.run_pages import compared, trained
 from .console import cells_bar, console, show_plain_table
 from .options import Config, ImageSize, Jobs, Only, OutputDir, PaletteFile, Resume, numbers
 

@@ -13,8 +13,8 @@ import typer
 
 from .. import __version__
 from ..datasets import bundled_files, read_file
-from ..protocols import DataError
-from ..training import bfloat16_is_fast
+from ..devices import bfloat16_is_fast
+from ..errors import DataError
 from .console import console
 
 __all__ = ["doctor"]

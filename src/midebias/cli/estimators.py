@@ -7,11 +7,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..benchmarks.estimators import Estimate, estimator_rows, estimator_summary, public_estimates, public_rows
-from ..benchmarks.results import new_run_folder, results_document, write_json
 from ..datasets.synthetic import TASKS
-from ..protocols import DataError, InputError
-from ..report import draw_estimators
+from ..errors import DataError, InputError
+from ..experiments.estimator_comparison import (
+    Estimate,
+    estimator_rows,
+    estimator_summary,
+    public_estimates,
+    public_rows,
+)
+from ..experiments.run_folder import new_run_folder, results_document, write_json
+from ..reporting.figures import draw_estimators
 from .console import cells_bar, console, show_plain_table
 
 __all__ = ["reproduce_estimators", "resume_estimators"]
@@ -22,7 +28,7 @@ def reproduce_estimators(
 ) -> None:
     """Run the tasks, all or those named in ``only``; ``results.json`` grows as they are finished.
 
-    ``public`` is a file with other people's estimators, see `benchmarks.estimators`.
+    ``public`` is a file with other people's estimators, see `midebias.experiments.estimator_comparison`.
     """
     if min(seeds) < 0:
         raise InputError(f"--seeds must be at least 0, got {min(seeds)}")

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from ..protocols import InputError
-from ..serving import export_model, load_run
+from ..errors import InputError
+from ..serving.export import export_model, load_run
 from .console import console
 from .options import Config
 

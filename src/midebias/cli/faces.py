@@ -10,11 +10,11 @@ from typing import Any
 
 import yaml
 
-from ..benchmarks.faces import ENCODERS, FaceRun, faces_table, run_faces
-from ..benchmarks.results import new_run_folder, results_document, write_json
 from ..datasets.imdb_faces import IMDB_SPLITS, IMDBFaces, Split
+from ..errors import InputError
+from ..experiments.faces import ENCODERS, FaceRun, faces_table, run_faces
+from ..experiments.run_folder import new_run_folder, results_document, write_json
 from ..methods import METHODS
-from ..protocols import InputError
 from .console import cells_bar, console, show_plain_table
 
 __all__ = ["reproduce_faces"]

@@ -9,10 +9,10 @@ from typing import Any
 
 import yaml
 
-from ..benchmarks.fairness import METHODS, FairCell, FairnessTable, fair_cells
-from ..benchmarks.results import new_run_folder, write_json
-from ..front import draw_front
-from ..protocols import DataError, InputError
+from ..errors import DataError, InputError
+from ..experiments.fairness import METHODS, FairCell, FairnessTable, fair_cells
+from ..experiments.run_folder import new_run_folder, write_json
+from ..reporting.front import draw_front
 from .console import cells_bar, console, show_plain_table
 
 __all__ = ["reproduce_fairness"]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from ..protocols import InputError
+from ..errors import InputError
 
 __all__ = [
     "TRAINER_OPTIONS",

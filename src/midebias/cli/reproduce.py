@@ -12,11 +12,11 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from ..benchmarks.comparison import CEILING, grid
-from ..benchmarks.images import Network
 from ..datasets import BIASED_MNIST_RHOS, COLORED_MNIST_VARIANCES
+from ..errors import InputError
+from ..experiments.comparison import CEILING, grid
+from ..experiments.image_run import Network
 from ..methods import METHODS
-from ..protocols import InputError
 from .compare import REFERENCE_STEPS, begun, resumed, run_comparison
 from .estimators import reproduce_estimators, resume_estimators
 from .faces import reproduce_faces

@@ -11,13 +11,13 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from ..benchmarks.image_data import check_setting
-from ..benchmarks.images import Network
-from ..benchmarks.results import new_run_folder, results_document, write_json
-from ..benchmarks.swept import Swept, SweptImages, SweptTable
-from ..benchmarks.weight_choice import WeightTrial, on_front
-from ..html_report import write_html_report
-from ..protocols import DataError, InputError
+from ..errors import DataError, InputError
+from ..experiments.image_data import check_setting
+from ..experiments.image_run import Network
+from ..experiments.run_folder import new_run_folder, results_document, write_json
+from ..experiments.sweep import Swept, SweptImages, SweptTable
+from ..experiments.weight_choice import WeightTrial, on_front
+from ..reporting.html_report import write_html_report
 from .console import cells_bar, console, show_plain_table
 from .options import AttributeColumn, Config, Criterion, ImageSize, LabelColumn, OutputDir, numbers
 from .table import is_table, read_table

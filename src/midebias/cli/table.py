@@ -10,14 +10,15 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from ..audit_result import AuditResult
-from ..benchmarks.results import new_run_folder, results_document, versions, write_json, write_metrics
-from ..html_report import write_html_report
-from ..leakage import audit
-from ..model_card import model_card
-from ..protocols import Criterion, DataError, InputError
-from ..run_pages import trained
-from ..served_table import described
+from ..errors import DataError, InputError
+from ..experiments.run_folder import new_run_folder, results_document, versions, write_json, write_metrics
+from ..leakage.auditing import audit
+from ..leakage.result import AuditResult
+from ..penalty.mi_penalty import Criterion
+from ..reporting.html_report import write_html_report
+from ..reporting.model_card import model_card
+from ..reporting.run_pages import trained
+from ..serving.table import described
 from .console import console, share_bar, show_plain_table
 
 __all__ = ["is_table", "read_table", "train_table"]
@@ -53,7 +54,7 @@ def train_table(
     assert label is not None
     from sklearn.model_selection import train_test_split
 
-    from ..sklearn import MIDebiasClassifier
+    from ..sklearn.base import MIDebiasClassifier
 
     counts = frame[label].value_counts()
     train, test = train_test_split(
@@ -150,8 +151,8 @@ def _row(path: Path, attribute: str, seed: int, test: Any, label: str, decided: 
     from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
     from ..attributes import Categorical
-    from ..tabular_attributes import encode_sensitive, sensitive_columns_of
-    from ..tabular_training import measured_leakage
+    from ..tabular.fit import measured_leakage
+    from ..tabular.sensitive_features import encode_sensitive, sensitive_columns_of
 
     truth = test[label].to_numpy()
     c, kind = encode_sensitive(sensitive_columns_of(test[attribute], len(test)))

@@ -14,17 +14,18 @@ import typer
 import yaml
 from safetensors.torch import save
 
-from ..benchmarks.image_data import load
-from ..benchmarks.images import Network, Outcome, run_method
-from ..benchmarks.results import metrics, new_run_folder, results_document, versions, write_json, write_metrics
-from ..checkpoints import write_atomically
 from ..datasets import read_palette
-from ..html_report import write_html_report
-from ..methods import METHODS, TrainStepMethod
-from ..model_card import model_card
-from ..protocols import DataError, InputError
-from ..report import draw_training
-from ..run_pages import trained
+from ..errors import DataError, InputError
+from ..experiments.image_data import load
+from ..experiments.image_run import Network, Outcome, run_method
+from ..experiments.run_folder import metrics, new_run_folder, results_document, versions, write_json, write_metrics
+from ..methods import METHODS
+from ..reporting.figures import draw_training
+from ..reporting.html_report import write_html_report
+from ..reporting.model_card import model_card
+from ..reporting.run_pages import trained
+from ..training.checkpoints import write_atomically
+from ..training.method import TrainStepMethod
 from .console import bars, console, show_table
 from .options import (
     TRAINER_OPTIONS,
@@ -179,8 +180,8 @@ def _run(resolved: dict[str, Any], *, folder: Path | None = None, output_dir: Pa
         _train(resolved, run_method, folder=folder, output_dir=output_dir)
         return
     try:
-        from .. import lightning  # noqa: F401 - which says what to install
-        from ..benchmarks.lightning_run import make_trainer, run_by_trainer
+        from ..experiments.lightning_run import make_trainer, run_by_trainer
+        from ..lightning import module as lightning  # noqa: F401 - which says what to install
     except ImportError as error:
         raise InputError(str(error)) from None
     trainer = make_trainer(**by_trainer)

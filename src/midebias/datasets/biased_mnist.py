@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..arguments import checked
-from ..protocols import InputError
+from ..errors import InputError
 from .files import read_digits
 from .palette import as_colours
 

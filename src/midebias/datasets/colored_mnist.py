@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..arguments import checked
-from ..protocols import DataError, InputError
+from ..errors import DataError, InputError
 from .files import read_digits
 from .palette import as_colours
 from .pickled_arrays import read_array_dict

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..protocols import DataError, InputError
+from ..errors import DataError, InputError
 
 __all__ = ["bundled_files", "read_digits", "read_file", "read_idx"]
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..protocols import DataError, InputError
+from ..errors import DataError, InputError
 from .decoding import Prefetched
 from .labelled_arrays import hold_out
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..arguments import checked
-from ..protocols import DataError, InputError
+from ..errors import DataError, InputError
 from .decoding import Prefetched
 
 __all__ = ["AGE_EDGES", "IMDB_SPLITS", "IMDBFaces", "Split"]

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..protocols import DataError
+from ..errors import DataError
 
 __all__ = ["hold_out", "read_labelled_arrays"]
 

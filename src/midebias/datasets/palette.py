@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..protocols import DataError, InputError
+from ..errors import DataError, InputError
 
 __all__ = ["as_colours", "read_palette"]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..protocols import DataError
+from ..errors import DataError
 
 __all__ = ["read_array_dict"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..arguments import checked
-from ..protocols import InputError
+from ..errors import InputError
 from .files import read_file
 
 if TYPE_CHECKING:

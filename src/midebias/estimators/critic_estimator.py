@@ -9,10 +9,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ..arguments import checked
+from ..arguments import check_encoded, check_groups, check_representation, checked
+from ..errors import InputError
 from ..marginals import permutation, permutation_within
-from ..networks import CriticName, build_critic, seeded
-from ..protocols import Bound, InputError, check_encoded, check_groups, check_representation
+from ..randomness import seeded
+from .critics import CriticName, build_critic
+from .interface import Bound
 
 __all__ = ["CriticEstimator", "SampledEstimator"]
 

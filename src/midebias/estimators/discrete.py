@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from ..arguments import checked
-from ..protocols import Bound, InputError, check_encoded, check_groups, check_representation
+from ..arguments import check_encoded, check_groups, check_representation, checked
+from ..errors import InputError
+from .interface import Bound
 
 __all__ = ["DiscreteMI"]
 

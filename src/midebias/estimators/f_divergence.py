@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from ..arguments import checked
-from ..networks import CriticName
-from ..protocols import Bound, InputError
+from ..errors import InputError
 from .critic_estimator import CriticEstimator
+from .critics import CriticName
+from .interface import Bound
 
 __all__ = ["NWJ", "SMILE", "JensenShannon"]
 

@@ -9,11 +9,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ..arguments import checked
+from ..arguments import check_encoded, check_groups, check_representation, checked
 from ..distributed import Pool
-from ..log_determinant import affordable, gaussian_information, random_signs, with_products
+from ..errors import InputError
 from ..marginals import center_within
-from ..protocols import Bound, InputError, check_encoded, check_groups, check_representation
+from .interface import Bound
+from .log_determinant import affordable, gaussian_information, random_signs, with_products
 
 __all__ = ["GaussianMI"]
 

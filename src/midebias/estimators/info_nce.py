@@ -10,9 +10,10 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ..arguments import checked
-from ..networks import CriticName, SeparableCritic
-from ..protocols import Bound, InputError
+from ..errors import InputError
 from .critic_estimator import CriticEstimator
+from .critics import CriticName, SeparableCritic
+from .interface import Bound
 
 __all__ = ["InfoNCE"]
 

@@ -8,12 +8,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ..arguments import checked
-from ..log_determinant import affordable, gaussian_information, random_signs, with_products
+from ..arguments import check_encoded, check_groups, check_representation, checked
+from ..errors import InputError
 from ..marginals import center_within
-from ..networks import seeded
-from ..perceptron_gradients import backward_from_output, forward_from_first, set_gradients
-from ..protocols import Bound, InputError, check_encoded, check_groups, check_representation
+from ..randomness import seeded
+from .interface import Bound
+from .log_determinant import affordable, gaussian_information, random_signs, with_products
+from .perceptron_gradients import backward_from_output, forward_from_first, set_gradients
 
 __all__ = ["LearnedGaussianMI"]
 

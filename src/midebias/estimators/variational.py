@@ -10,11 +10,13 @@ from torch import Tensor, nn
 
 from ..arguments import checked
 from ..attributes import Attribute, Attributes, Categorical
+from ..errors import InputError
 from ..marginals import center_within
-from ..networks import perceptron, seeded
-from ..perceptron_gradients import backward_from_output, forward_from_first, set_gradients
-from ..protocols import Bound, InputError
+from ..networks.perceptron import perceptron
+from ..randomness import seeded
 from .critic_estimator import SampledEstimator
+from .interface import Bound
+from .perceptron_gradients import backward_from_output, forward_from_first, set_gradients
 
 __all__ = ["CLUB", "BarberAgakov", "contrastive_log_ratio"]
 

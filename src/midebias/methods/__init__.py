@@ -1,5 +1,8 @@
 """What is compared: each method is one small module that knows how to take one training step."""
 
+from ..training.data import Batch, Problem
+from ..training.method import Draw, Method, TrainStepMethod
+from ..training.step import StepResult
 from .balanced_sampling import BalancedSampling
 from .blind_eye import BlindEye
 from .club import CLUB
@@ -8,9 +11,8 @@ from .gradient_reversal import GradientReversal
 from .gray import Gray
 from .group_dro import GroupDRO
 from .hsic import HSIC
-from .interface import Batch, Draw, Method, Problem, StepResult, TrainStepMethod
 from .learning_not_to_learn import LearningNotToLearn
-from .mutual_information import MutualInformation
+from .mi_backpropagation import MutualInformation
 from .plain import Plain
 from .reference import Reference
 

@@ -10,8 +10,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ..networks import seeded
-from ..protocols import InputError
+from ..errors import InputError
+from ..randomness import seeded
 
 __all__ = ["ColumnClassifiers", "Groups", "frozen", "joint_category", "mlp", "reverse_gradient"]
 

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from ..estimators.variational import contrastive_log_ratio
-from ..networks import Classifier
+from ..networks.classifier import Classifier
+from ..training.data import Batch, Problem
+from ..training.method import Precision, SingleLoss
 from .adversaries import ColumnClassifiers, frozen, mlp
-from .interface import Batch, Precision, Problem, SingleLoss
 
 __all__ = ["CLUB", "contrastive_log_ratio"]
 

@@ -7,9 +7,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..networks import Classifier
+from ..networks.classifier import Classifier
+from ..training.data import Batch, Problem
+from ..training.method import Precision, SingleLoss
 from .adversaries import joint_category
-from .interface import Batch, Precision, Problem, SingleLoss
 
 __all__ = ["EnD", "disentangling", "entangling"]
 

@@ -8,10 +8,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..networks import Classifier
-from ..protocols import InputError
+from ..errors import InputError
+from ..networks.classifier import Classifier
+from ..training.data import Batch, Problem
+from ..training.method import Draw, Precision, SingleLoss
+from ..training.step import StepResult
 from .adversaries import ColumnClassifiers, mlp, reverse_gradient
-from .interface import Batch, Draw, Precision, Problem, SingleLoss, StepResult
 
 __all__ = ["GradientReversal"]
 

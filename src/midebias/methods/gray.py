@@ -7,7 +7,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from .interface import Batch, Draw, SingleLoss, StepResult
+from ..training.data import Batch
+from ..training.method import Draw, SingleLoss
+from ..training.step import StepResult
 
 __all__ = ["Gray", "gray"]
 

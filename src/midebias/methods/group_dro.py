@@ -7,10 +7,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..networks import Classifier
-from ..protocols import InputError
+from ..errors import InputError
+from ..networks.classifier import Classifier
+from ..training.data import Batch, Problem
+from ..training.method import Precision, SingleLoss
 from .adversaries import Groups
-from .interface import Batch, Precision, Problem, SingleLoss
 
 __all__ = ["GroupDRO", "group_means"]
 

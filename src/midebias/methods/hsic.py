@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from ..attributes import Categorical
-from ..networks import Classifier
-from ..protocols import InputError
-from .interface import Batch, Precision, Problem, SingleLoss
+from ..errors import InputError
+from ..networks.classifier import Classifier
+from ..training.data import Batch, Problem
+from ..training.method import Precision, SingleLoss
 
 __all__ = ["HSIC", "hsic", "median_squared_distance"]
 

@@ -7,10 +7,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..networks import Classifier
+from ..networks.classifier import Classifier
 from ..representations import FeatureMap
+from ..training.data import Batch, Problem
+from ..training.method import Draw, Precision, SingleLoss
+from ..training.step import StepResult
 from .adversaries import ColumnClassifiers, frozen, mlp, reverse_gradient
-from .interface import Batch, Draw, Precision, Problem, SingleLoss, StepResult
 
 __all__ = ["LearningNotToLearn", "negative_entropy"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from .interface import TrainStepMethod
+from ..training.method import TrainStepMethod
 
 __all__ = ["Plain"]
 

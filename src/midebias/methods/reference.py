@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from ..attributes import Categorical
 from ..estimators import DonskerVaradhan
-from ..networks import Classifier
-from .interface import Batch, Draw, Method, Precision, Problem, StepResult
+from ..networks.classifier import Classifier
+from ..training.data import Batch, Problem
+from ..training.method import Draw, Method, Precision
+from ..training.step import StepResult
 
 __all__ = ["Reference"]
 

@@ -1,0 +1,104 @@
+"""What an audit costs: seconds and peak memory, embeddings read from a memory-mapped file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from midebias.experiments.process import peak_memory_mb
+from midebias.experiments.run_folder import results_document, write_json
+from midebias.leakage import audit
+
+__all__ = ["audit_cost_markdown", "measured"]
+
+_BLOCK = 65_536
+
+
+def measured(rows: int, dim: int, dtype: str, with_label: bool, seed: int) -> dict[str, Any]:
+    """Audit so many rows for three attributes: two categories, five words, a number. One leaks, one hardly, one not."""
+    rng = np.random.default_rng(seed)
+    sex, age = rng.integers(0, 2, rows), rng.normal(40, 12, rows)
+    site = np.array(["north", "south", "east", "west", "centre"])[rng.integers(0, 5, rows)]
+    y = (rng.random(rows) < 0.3 + 0.2 * sex).astype(np.int64)
+    answers = np.where(rng.random(rows) < 0.85, y, 1 - y)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "z.npy"
+        z = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=(rows, dim))
+        for start in range(0, rows, _BLOCK):
+            part = slice(start, start + _BLOCK)
+            block = rng.standard_normal((len(sex[part]), dim), dtype=np.float32)
+            block[:, 0] += 0.5 * sex[part]
+            block[:, 1] += 0.005 * (age[part] - 40)
+            block[:, 2] += y[part]
+            z[part] = block
+        z.flush()
+        del z
+        wall, processor = time.perf_counter(), time.process_time()
+        result = audit(
+            np.load(path, mmap_mode="r"),
+            {"sex": sex, "age": age, "site": site},
+            y if with_label else None,
+            predictions=answers if with_label else None,
+            random_state=seed,
+        )
+        wall, processor = time.perf_counter() - wall, time.process_time() - processor
+    leaking = {s.attribute for s in result.summary if s.leaks}
+    return {
+        "rows": rows, "dim": dim, "dtype": dtype, "attributes": 3, "label": with_label, "seed": seed,
+        "rows_probed": result.settings["rows_probed"], "seconds": wall, "cpu_seconds": processor,
+        "peak_memory_mb": peak_memory_mb(), "cores": os.cpu_count(), "load": os.getloadavg()[0],
+        "leaking": sorted(leaking),
+    }  # fmt: skip
+
+
+def audit_cost_markdown(document: Mapping[str, Any]) -> str:
+    """Processor seconds and memory of an audit."""
+    lines = [
+        "| rows | dimensions | attributes | within classes, fairness metrics | processor seconds | peak memory, GB |",
+        "| ---: | ---: | ---: | --- | ---: | ---: |",
+    ]
+    lines += [
+        f"| {r['rows']:,} | {r['dim']} | {r['attributes']} | {'yes' if r['label'] else 'no'} | "
+        f"{r['cpu_seconds']:.0f} | {r['peak_memory_mb'] / 1024:.1f} |"
+        for r in document["rows"]
+    ]
+    threads = document["versions"]["threads"]
+    return "\n".join(lines) + f"\n\n{threads} thread, seed {document['seed']}. `{document['command']}`\n"
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", default="50000,1000000")
+    parser.add_argument("--dim", type=int, default=128)
+    parser.add_argument("--dtype", choices=("float16", "float32"), default="float32")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, default=Path("results/audit-cost.json"))
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one is not None:
+        sys.stdout.write(json.dumps(measured(**json.loads(given.one))))
+        return
+    rows: list[dict[str, Any]] = []
+    command = f"python -m benchmarks.audit_cost --rows {given.rows} --dim {given.dim}"
+    command += f" --dtype {given.dtype} --seed {given.seed}"
+    for n, label in [(int(n), label) for n in given.rows.split(",") for label in (False, True)]:
+        case = {"rows": n, "dim": given.dim, "dtype": given.dtype, "with_label": label, "seed": given.seed}
+        # A process each: peak memory is that of a process's whole life.
+        arguments = [sys.executable, "-m", __spec__.name, "--one", json.dumps(case)]
+        done = subprocess.run(arguments, stdout=subprocess.PIPE, check=True)
+        rows.append(json.loads(done.stdout))
+        write_json(given.output, results_document(command, given.seed, rows, table="audit cost", summary=rows))
+
+
+if __name__ == "__main__":
+    _main()

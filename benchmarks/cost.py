@@ -1,0 +1,145 @@
+"""What debiasing costs, on the whole of Colored MNIST: writes ``results/cost.json``.
+
+python -m benchmarks.cost --output results/cost.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import statistics
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from midebias.errors import InputError
+from midebias.experiments.image_data import ImageData, load_colored_mnist
+from midebias.experiments.image_run import build_method
+from midebias.experiments.process import keep_freed_memory
+from midebias.experiments.published import PUBLISHED
+from midebias.experiments.run_folder import results_document, write_json
+from midebias.training import TrainingRun
+from midebias.training.data import TrainingData
+from midebias.training.evaluation import evaluate
+
+from .tables import method_name
+
+_LOG = logging.getLogger("benchmarks")
+_TURN = 13  # steps before the next method's turn: long enough to leave caches behind, short enough to share the weather
+_CRITIC_STEPS = 40  # of the reference recipe
+
+
+def over_plain(data: TrainingData, names: list[str], *, epochs: int) -> list[dict[str, Any]]:
+    """Seconds per epoch of each method, all of them taking turns of a few steps."""
+    runs = {name: TrainingRun(build_method(name), data, epochs=epochs) for name in ["plain", *names]}
+    while not all(run.finished for run in runs.values()):
+        for run in runs.values():
+            run.advance(_TURN)
+    plain = runs["plain"].seconds
+    return [
+        {"method": name, "seconds_per_epoch": run.seconds / epochs, "over_plain": run.seconds / plain}
+        for name, run in runs.items()
+    ]
+
+
+def against_the_recipe(data: ImageData, *, epochs: int, steps: int, target: float) -> dict[str, Any]:
+    """Seconds until ours passes ``target`` on the test, and what the reference recipe needs for as many epochs.
+
+    Ours takes quarters of an epoch in turn with steps of the recipe. Its epoch is reckoned from the median of those,
+    and from the critic's own steps, of which the recipe takes an epoch before each epoch.
+    """
+    reference = TrainingRun(build_method("reference"), data.train, epochs=1, max_steps=max(2, steps))
+    critic = _critic_steps(reference)
+    ours = TrainingRun(build_method("mib"), data.train, epochs=epochs)
+    theirs: list[float] = []
+    accuracy = 0.0
+    while not ours.finished and accuracy < target:
+        ours.advance(max(1, ours.steps_per_epoch // 4))
+        accuracy = float((evaluate(ours.method, data.test)[1].argmax(1) == data.test.y).float().mean())
+        _LOG.info("%d steps, %.0f s: %.3f", ours.done_steps, ours.seconds, accuracy)
+        for _ in range(max(1, steps // 4) if not reference.finished else 0):
+            started = time.perf_counter()
+            reference.advance(1)
+            theirs.append(time.perf_counter() - started)
+    if accuracy < target:
+        raise InputError(f"epochs: {target} was not reached in {epochs}, but {accuracy}")
+    step = statistics.median(theirs)
+    epoch = reference.steps_per_epoch * (step + critic)
+    share = ours.done_steps / ours.steps_per_epoch
+    return {
+        "target_test_accuracy": target,
+        "reached": accuracy,
+        "our_epochs": share,
+        "our_seconds": ours.seconds,
+        "our_seconds_per_epoch": ours.seconds / share,
+        "reference_seconds_per_step": step,
+        "reference_seconds_per_epoch": epoch,
+        "reference_critic_steps": _CRITIC_STEPS,
+        "reference_over_ours_per_epoch": epoch / (ours.seconds / share),
+        "reference_over_ours_same_epochs": epoch * share / ours.seconds,
+    }
+
+
+def _critic_steps(run: TrainingRun) -> float:
+    """Seconds a step of the epoch that the recipe's critic has to itself; a dozen of them are made."""
+    batches = [
+        run.data.batch(rows) for rows in torch.arange(min(12 * run.batch_size, len(run.data))).split(run.batch_size)
+    ]
+    started = time.perf_counter()
+    run.method.begin_epoch(batches)
+    run.method.begin_epoch = lambda batches: None  # type: ignore[method-assign]  # from here on, steps alone are timed
+    return (time.perf_counter() - started) / len(batches)
+
+
+def cost_markdown(document: Mapping[str, Any]) -> str:
+    """Lines of the README: seconds of an epoch over plain training, and the reference recipe."""
+    recipe = document["recipe"]
+    lines = [
+        f"- {method_name(row['method'])}: {row['seconds_per_epoch']:.0f} s an epoch, "
+        f"**{row['over_plain']:.2f}** times plain training"
+        for row in document["rows"]
+        if row["method"] != "plain"
+    ]
+    lines.append(
+        f"- {recipe['target_test_accuracy']:.4f} on the unbiased test, LNL's published figure at σ² = 0.020, is passed "
+        f"after {recipe['our_epochs']:.2f} epochs, {recipe['our_seconds']:.0f} s. The reference recipe "
+        f"(K = {recipe['reference_critic_steps']}) needs {recipe['reference_over_ours_per_epoch']:.0f} times as long "
+        "for an epoch"
+    )
+    seeds = ", ".join(str(s) for s in document["seed"])
+    threads = document["versions"]["threads"]
+    lines += ["", f"In turns of a few steps, in one run, {threads} threads, seed {seeds}: `{document['command']}`"]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--variance", type=float, default=0.020)
+    parser.add_argument("--epochs", type=int, default=1, help="of the turns that are timed against plain")
+    parser.add_argument("--methods", nargs="*", default=["mib"])
+    parser.add_argument("--reference-steps", type=int, default=12)
+    parser.add_argument("--output", type=Path, default=Path("results/cost.json"))
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    keep_freed_memory()
+    data = load_colored_mnist(arguments.variance, 0)
+    rows = over_plain(data.train, arguments.methods, epochs=arguments.epochs)
+    for row in rows:
+        _LOG.info("%s", row)
+    target = PUBLISHED["colored-mnist"]["LNL"]["variance=0.020"]
+    recipe = against_the_recipe(data, epochs=5, steps=arguments.reference_steps, target=target)
+    _LOG.info("%s", recipe)
+    command = (
+        f"python -m benchmarks.cost --variance {arguments.variance} --epochs {arguments.epochs} "
+        f"--methods {' '.join(arguments.methods)} --reference-steps {arguments.reference_steps} "
+        f"--output {arguments.output}"
+    )
+    write_json(arguments.output, results_document(command, [0], rows, table="cost", recipe=recipe))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""How much accuracy on unbiased images a rule for the weight gives away, against the best weight in hindsight."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+import torch
+
+from midebias.attributes import Attribute, Categorical, Continuous
+from midebias.estimation import estimate_mi
+from midebias.experiments.exchanged_attribute import exchanged_accuracy
+from midebias.experiments.image_data import hold_out, load
+from midebias.experiments.image_run import build_method
+from midebias.experiments.run_folder import results_document, write_json
+from midebias.experiments.weight_choice import WeightTrial, choose
+from midebias.training import LogitAdjustment, TrainingRun
+from midebias.training.evaluation import evaluate
+
+__all__ = ["RULES", "regret", "weight_regret_markdown"]
+
+Rows = Sequence[Mapping[str, Any]]
+
+_DEFAULT = 3.0  # of the method
+_TESTED = 4_000  # unbiased images
+
+
+def _sweep(rows: Rows) -> int:
+    trials = [
+        WeightTrial(
+            r["weight"], r["exchanged_accuracy"], r["exchanged_accuracy_stderr"], r["conditional_mi"],
+            r["conditional_mi_stderr"], r["resamples"],
+        )
+        for r in rows
+    ]  # fmt: skip
+    return choose(trials)
+
+
+def _highest(column: str) -> Callable[[Rows], int]:
+    return lambda rows: max(range(len(rows)), key=lambda i: rows[i][column])
+
+
+def _largest_within_one_error(column: str) -> Callable[[Rows], int]:
+    """The one-standard-error rule, see `choose`."""
+
+    def rule(rows: Rows) -> int:
+        best = rows[_highest(column)(rows)]
+        close = [i for i, r in enumerate(rows) if r[column] >= best[column] - best[f"{column}_stderr"]]
+        return max(close, key=lambda i: rows[i]["weight"])
+
+    return rule
+
+
+def _no_leakage_then_accuracy(rows: Rows) -> int:
+    """Highest reweighted accuracy among weights whose I(Z;C|Y) lies within two standard errors of the least."""
+    least = min(rows, key=lambda r: r["conditional_mi"])
+    bar = least["conditional_mi"] + 2 * least["conditional_mi_stderr"]
+    clean = [i for i, r in enumerate(rows) if r["conditional_mi"] <= bar]
+    return max(clean, key=lambda i: rows[i]["reweighted_accuracy"])
+
+
+RULES: Mapping[str, Callable[[Rows], int]] = {
+    "midebias sweep": _sweep,
+    "highest exchanged accuracy": _highest("exchanged_accuracy"),
+    "largest weight within one standard error of that alone": _largest_within_one_error("exchanged_accuracy"),
+    "highest reweighted accuracy": _highest("reweighted_accuracy"),
+    "largest weight within one standard error of it": _largest_within_one_error("reweighted_accuracy"),
+    "least leakage, then reweighted accuracy": _no_leakage_then_accuracy,
+    "always 3, the default": lambda rows: min(range(len(rows)), key=lambda i: abs(rows[i]["weight"] - _DEFAULT)),
+}
+
+
+def regret(rows: Rows, *, development: Sequence[float] = ()) -> list[dict[str, Any]]:
+    """For each rule, data set, setting and seed: accuracy of the chosen weight, and of the best in hindsight.
+
+    Settings in ``development`` are marked: rules were made on them.
+    """
+    summary = []
+    for key in dict.fromkeys((r["dataset"], r["setting"], r["seed"]) for r in rows):
+        mine = [r for r in rows if (r["dataset"], r["setting"], r["seed"]) == key]
+        best = max(mine, key=lambda r: r["unbiased_accuracy"])
+        for name, rule in RULES.items():
+            chosen = mine[rule(mine)]
+            summary.append(
+                {
+                    "rule": name, "dataset": key[0], "setting": key[1], "seed": key[2],
+                    "development": key[1] in development,
+                    "weights": [r["weight"] for r in mine], "chosen": chosen["weight"], "best": best["weight"],
+                    "accuracy": chosen["unbiased_accuracy"], "best_accuracy": best["unbiased_accuracy"],
+                    "regret": best["unbiased_accuracy"] - chosen["unbiased_accuracy"],
+                }
+            )  # fmt: skip
+    return summary
+
+
+def _trained(dataset: str, setting: float, weight: float, seed: int, limit: int, epochs: int, path: Path) -> None:
+    """Train once, and keep what was answered: rules can then be compared without training anew."""
+    data = load(dataset, setting, seed, limit=limit)
+    held = hold_out(data, seed)
+    method = build_method("mib", held.problem, seed=seed, mi_weight=weight)
+    TrainingRun(method, held.train, epochs=epochs, seed=seed).advance(2**62)
+    z, logits = evaluate(method, held.test)
+    _, tested = evaluate(method, data.test, first=_TESTED)
+    unbiased = LogitAdjustment(held.problem.attribute, held.problem.n_classes, rebalance=1.0, seed=seed)
+    weights = unbiased.fit(held.train.c, held.train.y).sampling_weights(held.test.c, held.test.y)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(
+        path, z=z.half().numpy(), logits=logits.float().numpy(), y=held.test.y.numpy(), c=held.test.c.numpy(),
+        weights=weights.numpy(), right_test=(tested.argmax(1) == data.test.y[:_TESTED]).numpy(),
+    )  # fmt: skip
+
+
+def _measured(path: Path) -> dict[str, Any]:
+    """What held-out biased images say; and accuracy on unbiased ones, which judges the rules and is seen by none."""
+    with np.load(path, allow_pickle=False) as kept:
+        z, logits, y, c, weights, tested = (
+            torch.as_tensor(kept[k]) for k in ("z", "logits", "y", "c", "weights", "right_test")
+        )
+    attribute: Attribute = Categorical(10) if c.ndim == 1 else Continuous(3)
+    weights = weights.double().clamp(max=float(weights.mean()) * len(y) ** 0.5)
+    weights /= weights.sum()
+    right = (logits.argmax(1) == y).double()
+    accuracy = float((weights * right).sum())
+    exchanged = exchanged_accuracy(logits, y, c, attribute)
+    mi = estimate_mi(
+        z.float(), c, attribute=attribute, condition_on=y, estimator="gaussian", n_permutations=0, random_state=0
+    )
+    return {
+        "exchanged_accuracy": exchanged.value, "exchanged_accuracy_stderr": exchanged.stderr,
+        "resamples": [round(v, 5) for v in exchanged.resamples], "reweighted_accuracy": accuracy,
+        "reweighted_accuracy_stderr": float((weights * (right - accuracy)).square().sum().sqrt()),
+        "held_out_accuracy": float(right.mean()), "conditional_mi": mi.value, "conditional_mi_stderr": mi.stderr,
+        "unbiased_accuracy": float(tested.double().mean()),
+    }  # fmt: skip
+
+
+def weight_regret_markdown(document: Mapping[str, Any]) -> str:
+    """Accuracy of each weight, what was chosen, and what each rule gave away."""
+    rows, summary = document["rows"], document["summary"]
+    cells = list(dict.fromkeys((r["dataset"], r["setting"], r["seed"]) for r in rows))
+    weights = sorted({r["weight"] for r in rows})
+    measured = {(r["dataset"], r["setting"], r["seed"], r["weight"]): r for r in rows}
+    chosen = {(e["dataset"], e["setting"], e["seed"]): e for e in summary if e["rule"] == "midebias sweep"}
+    lines = [
+        "| data set | setting | seed | " + " | ".join(f"weight {w:g}" for w in weights) + " | chosen | regret |",
+        "| --- | ---: | ---: | " + " ---: |" * (len(weights) + 2),
+    ]
+    for cell in cells:
+        found = [measured.get((*cell, w)) for w in weights]
+        said = ["–" if r is None else f"{r['unbiased_accuracy']:.3f} ({r['exchanged_accuracy']:.3f})" for r in found]
+        e = chosen[cell]
+        mark = "*" if e["development"] else ""
+        lines.append(
+            f"| {cell[0]} | {cell[1]:g}{mark} | {cell[2]} | " + " | ".join(said)
+            + f" | {e['chosen']:g} | {e['regret']:.3f} |"
+        )  # fmt: skip
+    lines += [
+        "", "| rule | settings | mean regret | standard deviation | largest | of those, unseen | their mean regret |",
+        "| --- |" + " ---: |" * 6,
+    ]  # fmt: skip
+    for rule in dict.fromkeys(e["rule"] for e in summary):
+        mine = [e for e in summary if e["rule"] == rule]
+        every, unseen = [e["regret"] for e in mine], [e["regret"] for e in mine if not e["development"]]
+        spread, fresh = f"{stdev(every):.3f}" if len(every) > 1 else "–", f"{mean(unseen):.3f}" if unseen else "–"
+        lines.append(
+            f"| {rule} | {len(every)} | {mean(every):.3f} | {spread} | {max(every):.3f} | {len(unseen)} | {fresh} |"
+        )
+    return "\n".join(lines) + f"\n\n`{document['command']}`\n"
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dataset", choices=("colored-mnist", "biased-mnist"), required=True)
+    parser.add_argument("--settings", required=True)
+    parser.add_argument("--weights", default="0.3,1,3,10")
+    parser.add_argument("--limit", type=int, default=8192)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--seeds", default="0")
+    parser.add_argument("--development", default="", help="Settings that rules were made on.")
+    parser.add_argument("--cells", type=Path, default=Path("runs/weight-regret"), help="Trained ones are kept here.")
+    parser.add_argument("--output", type=Path, required=True)
+    given = parser.parse_args()
+    command = f"python -m benchmarks.weight_regret --dataset {given.dataset} --settings {given.settings}"
+    command += f" --weights {given.weights} --limit {given.limit} --epochs {given.epochs} --seeds {given.seeds}"
+    command += f" --development {given.development}" * bool(given.development) + f" --output {given.output.name}"
+    development = [float(s) for s in given.development.split(",") if s]
+    rows: list[dict[str, Any]] = []
+    seeds = [int(s) for s in given.seeds.split(",")]
+    for seed in seeds:
+        for setting in map(float, given.settings.split(",")):
+            for weight in map(float, given.weights.split(",")):
+                name = f"{given.dataset}-{setting:g}-w{weight:g}-s{seed}-n{given.limit}-e{given.epochs}.npz"
+                if not (given.cells / name).exists():
+                    _trained(given.dataset, setting, weight, seed, given.limit, given.epochs, given.cells / name)
+                cell = {"dataset": given.dataset, "setting": setting, "seed": seed, "weight": weight}
+                rows.append(cell | {"limit": given.limit, "epochs": given.epochs} | _measured(given.cells / name))
+            document = results_document(
+                command, seeds, rows, table="regret", summary=regret(rows, development=development)
+            )
+            write_json(given.output, document)
+
+
+if __name__ == "__main__":
+    _main()

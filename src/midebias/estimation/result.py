@@ -1,0 +1,73 @@
+"""The results of `estimate_mi` and `bracket_mi`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..estimators.interface import Bound
+
+__all__ = ["MIBracket", "MIEstimate"]
+
+
+@dataclass(frozen=True)
+class MIBracket:
+    """Mutual information from below and from above, in nats.
+
+    Attributes
+    ----------
+    lower, upper : MIEstimate
+    alarms : tuple of str
+        Those of both, and whether the upper bound lies below the lower one.
+    """
+
+    lower: MIEstimate
+    upper: MIEstimate
+    alarms: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MIEstimate:
+    """A mutual information estimate from data the estimator was not fitted on.
+
+    Attributes
+    ----------
+    value : float
+        Estimate in nats. May be slightly negative for independent pairs; it is not clipped.
+    stderr : float
+        Standard error of ``value`` over held-out samples, in nats.
+    estimator : str
+        Name of the estimator.
+    bound : {"lower", "upper", "exact"}
+        On which side of the truth ``value`` lies in expectation; "exact" holds under the estimator's
+        stated assumption.
+    n : int
+        Number of held-out samples.
+    p_value : float, optional
+        Of independence, by permutation.
+    assumption : str
+        What ``bound`` rests on.
+    alarms : tuple of str
+        What casts doubt on the value, in plain words.
+    parts : tuple of MIEstimate
+        One for each of several attributes, where asked for.
+    """
+
+    value: float
+    stderr: float
+    estimator: str
+    bound: Bound
+    n: int
+    p_value: float | None = None
+    assumption: str = ""
+    alarms: tuple[str, ...] = ()
+    parts: tuple[MIEstimate, ...] = ()
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Normal 95% interval of ``value``, in nats."""
+        half = 1.959964 * self.stderr
+        return self.value - half, self.value + half
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return f"{self.value:.3f} nats [{low:.3f}, {high:.3f}] ({self.estimator}, {self.bound} bound, n={self.n})"

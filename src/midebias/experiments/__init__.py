@@ -1,0 +1,1 @@
+"""What the command line runs: data, training, comparisons, sweeps, and the run folders they leave."""

@@ -1,0 +1,196 @@
+"""Our estimate beside the known mutual information, scikit-learn's nearest neighbours where they apply, and others.
+
+Other people's implementations come from a Python file of your own with
+
+    ESTIMATES = {"a name": estimate}
+
+``estimate(z, c, seed)`` returns nats from z (n, k) and c (n, m), both floating: tasks with categories or groups are
+left out.
+"""
+
+from __future__ import annotations
+
+import math
+import runpy
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..datasets.synthetic import TASKS
+from ..errors import InputError
+from ..estimation.estimate import estimate_mi
+
+__all__ = [
+    "Estimate",
+    "estimator_rows",
+    "estimator_summary",
+    "estimators_markdown",
+    "one_task",
+    "public_estimates",
+    "public_rows",
+]
+
+Estimate = Callable[[Tensor, Tensor, int], float]
+"""Of z (n, k), c (n, m) and a seed: nats."""
+
+
+def estimator_rows(cells: Sequence[tuple[str, int]], *, n: int, jobs: int = 1) -> Iterator[list[dict[str, Any]]]:
+    """Rows of each (task, seed), one per estimator and ours first, as they are finished."""
+    if jobs == 1:
+        for name, seed in cells:
+            yield one_task(name, n, seed)
+        return
+    context = get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        for finished in as_completed([pool.submit(one_task, name, n, seed) for name, seed in cells]):
+            yield finished.result()
+
+
+def one_task(name: str, n: int, seed: int) -> list[dict[str, Any]]:
+    """Rows of one task: ours with default settings, and scikit-learn's where both sides are one column."""
+    task = TASKS[name]
+    z, c, groups = task.sample(n, seed=seed)
+    common = _common(name, n, seed)
+    started = time.perf_counter()
+    result = estimate_mi(z, c, condition_on=groups, random_state=seed)
+    low, high = result.interval
+    rows = [
+        common
+        | {
+            "estimator": "midebias",
+            "kind": result.estimator,
+            "bound": result.bound,
+            "value": result.value,
+            "stderr": result.stderr,
+            "low": low,
+            "high": high,
+            "p_value": result.p_value,
+            "alarms": list(result.alarms),
+            "seconds": time.perf_counter() - started,
+        }
+    ]
+    if groups is None and z.shape[1] == 1 and (c.ndim == 1 or c.shape[1] == 1):
+        from sklearn.feature_selection import (
+            mutual_info_classif,
+            mutual_info_regression,
+        )
+
+        started = time.perf_counter()
+        theirs = mutual_info_regression if c.is_floating_point() else mutual_info_classif
+        value = float(theirs(z.numpy(), c.flatten().numpy(), random_state=seed)[0])
+        kind = theirs.__name__
+        seconds = time.perf_counter() - started
+        rows.append(common | {"estimator": "scikit-learn", "kind": kind, "value": value, "seconds": seconds})
+    return rows
+
+
+def public_estimates(path: Path) -> dict[str, Estimate]:
+    """``ESTIMATES`` of a Python file, which is run. Raises `InputError` when it has none."""
+    if not path.is_file():
+        raise InputError(f"--public {path} is not a file")
+    found = runpy.run_path(str(path)).get("ESTIMATES")
+    if not isinstance(found, dict) or not found or not all(callable(f) for f in found.values()):
+        raise InputError(f"--public {path} must define ESTIMATES, a dict of functions of (z, c, seed)")
+    taken = [name for name in found if name in ("midebias", "scikit-learn")]
+    if taken:
+        raise InputError(f"--public {path} calls one of ESTIMATES {taken[0]!r}, which the table has already")
+    return found
+
+
+def public_rows(name: str, seed: int, estimates: Mapping[str, Estimate], *, n: int) -> list[dict[str, Any]]:
+    """Rows of other people's estimates on the pairs of a task, none where it has categories or groups."""
+    z, c, groups = TASKS[name].sample(n, seed=seed)
+    if groups is not None or not c.is_floating_point():
+        return []
+    rows = []
+    for estimator, estimate in estimates.items():
+        started = time.perf_counter()
+        value = float(estimate(z, c.reshape(len(c), -1), seed))
+        seconds = time.perf_counter() - started
+        if not math.isfinite(value):
+            raise InputError(f"--public: {estimator!r} returned {value} on {name}, seed {seed}")
+        rows.append(
+            _common(name, n, seed) | {"estimator": estimator, "kind": "public", "value": value, "seconds": seconds}
+        )
+    return rows
+
+
+def _common(name: str, n: int, seed: int) -> dict[str, Any]:
+    task = TASKS[name]
+    return {"task": name, "family": task.family, "dim": task.dim, "truth": task.truth, "n": n, "seed": seed}
+
+
+def estimator_summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """How many of our estimates lie within the tolerances, and of the intervals cover the truth.
+
+    ``within_small``: max(0.05 nats, 10%) for at most five columns; ``within_all``: max(0.1, 15%) for all;
+    ``covered``: intervals of the linear normal and discrete families.
+    """
+    ours = [r for r in rows if r["estimator"] == "midebias" and r["truth"] <= 2]
+    small = [abs(r["value"] - r["truth"]) <= max(0.05, 0.1 * r["truth"]) for r in ours if r["dim"] <= 5]
+    every = [_near(r) for r in ours]
+    covered = [r["low"] <= r["truth"] <= r["high"] for r in ours if r["family"] in ("normal", "discrete")]
+
+    def share(hits: Sequence[bool]) -> dict[str, Any]:
+        return {"hits": sum(hits), "of": len(hits), "share": sum(hits) / len(hits) if hits else None}
+
+    return {"within_small": share(small), "within_all": share(every), "covered": share(covered)}
+
+
+def _near(row: Mapping[str, Any]) -> bool:
+    return bool(abs(row["value"] - row["truth"]) <= max(0.1, 0.15 * row["truth"]))
+
+
+def _others(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A table of the other estimators, beside ours on the same pairs."""
+    ours = {(r["task"], r["seed"]): r for r in rows if r["estimator"] == "midebias"}
+    lines = [
+        "| estimator | runs | near the truth | midebias, same runs | mean distance, nats | midebias, same runs |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name in dict.fromkeys(r["estimator"] for r in rows if r["estimator"] != "midebias"):
+        theirs = [r for r in rows if r["estimator"] == name and (r["task"], r["seed"]) in ours]
+        same = [ours[r["task"], r["seed"]] for r in theirs]
+        cells = [str(len(theirs)), *(f"{sum(map(_near, side))}" for side in (theirs, same))]
+        cells += [f"{sum(abs(r['value'] - r['truth']) for r in side) / len(side):.3f}" for side in (theirs, same)]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    if len(lines) == 2:
+        return []
+    public = sorted({r["seed"] for r in rows if r["kind"] == "public"})
+    seeds = f"seed{'s' if len(public) > 1 else ''} {', '.join(map(str, public))}"
+    said = f" Public code: {seeds}, by `--public FILE`." if public else ""
+    return [*lines, "", f"Near: within max(0.1 nats, 15%).{said}"]
+
+
+def estimators_markdown(document: Mapping[str, Any]) -> str:
+    """How many estimates lie near the truth, and which do not."""
+    said = {
+        "within_small": "within max(0.05 nats, 10%) of the truth, at most five columns a side",
+        "within_all": "within max(0.1 nats, 15%) of the truth, all",
+        "covered": "95% interval covers the truth, normal and discrete families",
+    }
+    lines = ["| runs | hits | of | share |", "| --- | ---: | ---: | ---: |"]
+    for key, text in said.items():
+        entry = document["summary"][key]
+        lines.append(f"| {text} | {entry['hits']} | {entry['of']} | {entry['share']:.2f} |")
+    ours = [r for r in document["rows"] if r["estimator"] == "midebias"]
+    far = [r for r in ours if abs(r["value"] - r["truth"]) > max(0.05, 0.1 * r["truth"])]
+    misses = "; ".join(f"`{r['task']}` {r['value']:.2f} for {r['truth']:.2f} (seed {r['seed']})" for r in far)
+    seeds: dict[tuple[int, ...], int] = {}
+    for task in dict.fromkeys(r["task"] for r in ours):
+        mine = tuple(sorted(r["seed"] for r in ours if r["task"] == task))
+        seeds[mine] = seeds.get(mine, 0) + 1
+    runs = "; ".join(f"{n} tasks with seeds {', '.join(map(str, mine))}" for mine, n in seeds.items())
+    others = _others(document["rows"])
+    return (
+        "\n".join(lines)
+        + f"\n\nFarther off than max(0.05 nats, 10%): {misses or 'none'}.\n\n"
+        + f"{document['n']:,} pairs, default settings; {runs}. `{document['command']}`\n"
+        + ("\n" + "\n".join(others) + "\n" if others else "")
+    )

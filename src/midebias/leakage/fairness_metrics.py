@@ -1,0 +1,159 @@
+"""Fairness metrics of predictions: by group and by intersection of groups, through fairlearn's MetricFrame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .inputs import Column
+from .statistics import wilson_interval
+
+__all__ = ["SMALL_GROUP", "group_metrics"]
+
+SMALL_GROUP = 50  # rows below which a group's figures are marked
+_MOST_GROUPS = 200
+_LEAST_OF_MANY = 20  # rows of one of more than two classes, below which its rates are not compared
+
+
+def group_metrics(
+    y: Column, predictions: NDArray[np.int64], attributes: Sequence[Column]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Metrics by group, and the largest differences between groups.
+
+    Parameters
+    ----------
+    y : Column
+    predictions : integer array of shape (n,)
+        Codes of ``y``.
+    attributes : sequence of Column
+        Each alone, and all of them crossed where there are several.
+
+    Returns
+    -------
+    groups : list of dict
+        ``attribute``, ``group``, ``n``, ``small``, ``accuracy`` with ``low`` and ``high`` (95%, Wilson), and for two
+        classes ``selection_rate``, ``true_positive_rate``, ``false_positive_rate`` of the second class.
+    differences : list of dict
+        For each attribute ``demographic_parity_difference``, ``equalized_odds_difference``, ``accuracy_difference`` and
+        ``worst_group_accuracy``; for more than two classes the largest over the classes, each against the rest, where a
+        group holds at least 20 rows of the class. That of odds is None where no rate is known of two groups.
+        ``without_small`` says whether small groups were left out of them.
+    """
+    try:
+        from fairlearn import metrics as fair
+    except ModuleNotFoundError:
+        raise InputError("predictions: fairlearn is not installed; pip install 'midebias[audit]'") from None
+    groups: list[dict[str, Any]] = []
+    differences: list[dict[str, Any]] = []
+    positives = range(len(y.names)) if len(y.names) > 2 else (1,)
+    crossed = [[a] for a in attributes] + ([list(attributes)] if len(attributes) > 1 else [])
+    for parts in crossed:
+        name = " x ".join(a.name for a in parts)
+        table = _counted(y, predictions, parts)
+        values, place = np.unique(table.group, return_inverse=True)
+        sizes = np.bincount(place, weights=table.n)
+        if not 0 < len(values) <= _MOST_GROUPS:
+            continue
+        functions: dict[str, Any] = {"n": _rows, "right": _right}
+        if len(y.names) == 2:
+            functions |= {
+                "selection_rate": fair.selection_rate,
+                "true_positive_rate": fair.true_positive_rate,
+                "false_positive_rate": fair.false_positive_rate,
+            }
+        frame = fair.MetricFrame(
+            metrics=functions,
+            y_true=table.y,
+            y_pred=table.prediction,
+            sensitive_features=table.group,
+            sample_params={f: {"sample_weight": table.n} for f in functions},
+        )
+        for group, found in frame.by_group.iterrows():
+            n = round(found["n"])
+            low, high = wilson_interval(float(found["right"]), n)
+            entry = {
+                "attribute": name, "group": str(group), "n": n, "small": n < SMALL_GROUP,
+                "accuracy": float(found["right"] / n), "low": low, "high": high,
+            }  # fmt: skip
+            rates: dict[str, float | None] = {k: float(found[k]) for k in functions if k not in ("n", "right")}
+            # Without a row of that class the rate is not known, and not zero.
+            for rate, label in (("true_positive_rate", 1), ("false_positive_rate", 0)):
+                if rate in rates and not (table.y[table.group == group] == label).any():
+                    rates[rate] = None
+            groups.append(entry | rates)
+        large = np.isin(table.group, values[sizes >= SMALL_GROUP])
+        judged = large if len(np.unique(table.group[large])) >= 2 else np.ones_like(large)
+        t, p, s, w = (column[judged] for column in (table.y, table.prediction, table.group, table.n))
+        accuracies = [e["accuracy"] for e in groups if e["attribute"] == name and e["group"] in set(s)]
+        parity, odds = [], []
+        for label in positives:
+            given = {"y_true": t == label, "y_pred": p == label, "sensitive_features": s, "sample_weight": w}
+            parity.append(fair.demographic_parity_difference(**given))
+            odds += _odds(fair, given, least=1 if len(positives) == 1 else _LEAST_OF_MANY)
+        differences.append(
+            {
+                "attribute": name, "demographic_parity_difference": float(max(parity)),
+                "equalized_odds_difference": max(odds, default=None),
+                "accuracy_difference": float(max(accuracies) - min(accuracies)),
+                "worst_group_accuracy": float(min(accuracies)), "without_small": not bool(judged.all()),
+            }
+        )  # fmt: skip
+    return groups, differences
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """How many rows hold each combination of group, label and prediction that there is."""
+
+    group: NDArray[np.str_]
+    y: NDArray[np.int64]
+    prediction: NDArray[np.int64]
+    n: NDArray[np.float64]
+
+
+def _counted(y: Column, predictions: NDArray[np.int64], parts: Sequence[Column]) -> _Counted:
+    """Rows as a table of counts: metrics of weighted combinations are those of the rows, and a million rows are few."""
+    rows = np.flatnonzero((y.codes >= 0) & np.logical_and.reduce([a.codes >= 0 for a in parts]))
+    group = np.zeros(len(rows), dtype=np.int64)
+    for a in parts:  # numbered anew each time: the product of many attributes' sizes would overflow
+        group = np.unique(group * len(a.names) + a.codes[rows], return_inverse=True)[1]
+    answers = predictions[rows]
+    kinds = int(answers.max(initial=0)) + 1
+    cells = (group * len(y.names) + y.codes[rows]) * kinds + answers
+    _, first, n = np.unique(cells, return_index=True, return_counts=True)
+    example = rows[first]
+    names = [[a.names[i] for i in a.codes[example]] for a in parts]
+    joined = np.array([", ".join(t) for t in zip(*names, strict=True)], dtype=str)
+    return _Counted(joined, y.codes[example], predictions[example], n.astype(np.float64))
+
+
+def _odds(fair: Any, given: dict[str, Any], *, least: int) -> list[float]:
+    """Differences of true and false positive rates, among groups that have rows to know them from.
+
+    fairlearn counts a rate without rows as zero: the difference would then say more about size than about odds.
+    """
+    found = []
+    for rate, label in ((fair.true_positive_rate_difference, True), (fair.false_positive_rate_difference, False)):
+        asked = given["y_true"] == label
+        enough = [
+            group
+            for group in np.unique(given["sensitive_features"])
+            if given["sample_weight"][asked & (given["sensitive_features"] == group)].sum() >= least
+        ]
+        kept = np.isin(given["sensitive_features"], enough)
+        if len(enough) > 1:
+            found.append(float(rate(**{k: v[kept] for k, v in given.items()})))
+    return found
+
+
+def _rows(y_true: Any, y_pred: Any, sample_weight: NDArray[np.float64]) -> float:
+    return float(np.sum(sample_weight))
+
+
+def _right(y_true: Any, y_pred: Any, sample_weight: NDArray[np.float64]) -> float:
+    return float(np.sum(sample_weight * (np.asarray(y_true) == np.asarray(y_pred))))

@@ -1,0 +1,100 @@
+"""`MIMeter`: what a penalty still sees, logged by Lightning, with its alarms."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import lightning.pytorch as pl
+
+from ..arguments import checked
+from ..errors import InputError
+from ..penalty.mi_penalty import MIPenalty
+
+__all__ = ["MIMeter"]
+
+
+class MIMeter(pl.Callback):
+    """Logs the penalty's weights and its health, and raises alarms in plain words, each once.
+
+    - the penalty is dead: no estimate was descended on for ``patience`` steps;
+    - the critic lags: most of those were at or below zero from a trained critic;
+    - the batch is too small: most of those had too few samples.
+
+    Parameters
+    ----------
+    patience : int, default 100
+        Steps in a row without an estimate to descend on.
+    every : int, default 50
+        Steps between entries in the log.
+
+    Attributes
+    ----------
+    alarms : list of str
+
+    Raises
+    ------
+    InputError
+        When patience or every is not at least 1.
+
+    Examples
+    --------
+    >>> from midebias.lightning import MIMeter
+    >>> meter = MIMeter(patience=50)    # Trainer(callbacks=[meter])
+    >>> meter.alarms
+    []
+    """
+
+    @checked
+    def __init__(self, *, patience: int = 100, every: int = 50) -> None:
+        if patience < 1 or every < 1:
+            raise InputError(f"patience and every must be at least 1, got {patience} and {every}")
+        self.patience, self.every = patience, every
+        self.alarms: list[str] = []
+        self._before: dict[int, dict[str, int]] = {}
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Look at the penalty's health."""
+        penalty = getattr(pl_module, "penalty", None)
+        if not isinstance(penalty, MIPenalty):
+            return
+        for k, health in enumerate(penalty.health):
+            if health.streak == 0:
+                self._before[k] = vars(health).copy()
+            if health.streak == self.patience:
+                self._alarm(k, penalty)
+        if trainer.global_step % self.every == 0:
+            for k, (mi, health) in enumerate(zip(penalty.estimates, penalty.health, strict=True)):
+                total = max(1, health.used + health.negative + health.untrained + health.not_finite + health.too_few)
+                pl_module.log(f"mi_{k}", mi, batch_size=1)
+                pl_module.log(f"mi_used_{k}", health.used / total, batch_size=1)
+                pl_module.log(f"mi_multiplier_{k}", penalty.multipliers[k], batch_size=1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Alarms so far, and what they go by: a resumed fit raises none of them again."""
+        return {"alarms": list(self.alarms), "before": self._before}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from what `state_dict` saved."""
+        self.alarms, self._before = list(state_dict["alarms"]), dict(state_dict["before"])
+
+    def _alarm(self, k: int, penalty: MIPenalty) -> None:
+        now, before = vars(penalty.health[k]), self._before.get(k, {})
+        since = {r: now[r] - before.get(r, 0) for r in ("negative", "untrained", "not_finite", "too_few")}
+        reason = max(since, key=lambda r: since[r])
+        closed = bool(getattr(penalty.estimators[k], "closed_form", False))
+        said = {
+            "negative": "nothing is left that it sees"
+            if closed
+            else "the critic lags behind: give it more critic_steps",
+            "untrained": "the critic is not trained: critic_steps are too few, or critic_warmup too long",
+            "not_finite": "estimates are not finite: lower the learning rate",
+            "too_few": "the batch is too small: use a bigger one, or fewer groups",
+        }[reason]
+        alarm = f"representation {k}: the penalty has had no effect for {self.patience} steps; {said}"
+        if alarm not in self.alarms:
+            self.alarms.append(alarm)
+            if reason != "negative" or not closed:
+                warnings.warn(alarm, RuntimeWarning, stacklevel=2)

@@ -1,0 +1,180 @@
+"""`DebiasModule`: debiasing in a PyTorch Lightning Trainer, by the same step as everywhere else.
+
+Run this package only as ``midebias`` or ``python -m midebias``: this file has the name of the package it adapts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+
+from ..arguments import checked
+from ..errors import InputError
+from ..penalty.mi_penalty import MIPenalty
+from ..training.logit_adjustment import LogitAdjustment
+from ..training.step import (
+    Combination,
+    ForwardPass,
+    StepResult,
+    backward_pass,
+    forward_pass,
+    step_result,
+    without_autocast,
+)
+
+__all__ = ["DebiasModule"]
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+
+
+class DebiasModule(pl.LightningModule):
+    """Encoder, head and penalty as a LightningModule; batches are (x, y, c).
+
+    Training takes the steps of `midebias.training.train_step`, with Lightning's optimisation around them: gradient
+    accumulation, clipping, precision, several processes. Mutual information is computed in float32 whatever the
+    precision; the penalty's state is in the checkpoint.
+
+    Parameters
+    ----------
+    encoder : Module
+        x -> z, or several representations with z last, as the penalty was built for.
+    head : Module
+        z -> logits.
+    penalty : MIPenalty or None
+    learning_rate : float, default 1e-3
+    mi_weight : float, default 1.0
+    combine : {"added", "balanced"}, default "added"
+        See `train_step`.
+    adjustment : LogitAdjustment, optional
+    task_loss : callable, default cross-entropy
+    optimizer : callable, optional
+        Parameters -> optimiser; default is Adam at ``learning_rate``.
+
+    Attributes
+    ----------
+    last_step : StepResult or None
+        What the last training step did, on this rank's rows.
+
+    Raises
+    ------
+    InputError
+        An argument that cannot be used; in `setup`, precision '16-mixed' with a penalty.
+
+    Notes
+    -----
+    With ``accumulate_grad_batches`` the information is that of each single batch: estimates do not add up to that of
+    the joined batches, so prefer one big batch where it fits. Logged: ``train_loss``, ``train_accuracy``, ``mi``
+    (nats), and ``val_loss`` and ``val_accuracy`` on validation data.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from midebias import MIPenalty
+    >>> from midebias.attributes import Categorical
+    >>> from midebias.lightning import DebiasModule
+    >>> module = DebiasModule(torch.nn.Linear(20, 8), torch.nn.Linear(8, 3), MIPenalty(8, Categorical(2)))
+    >>> module(torch.zeros(5, 20)).shape
+    torch.Size([5, 3])
+    """
+
+    @checked
+    def __init__(
+        self,
+        encoder: nn.Module,
+        head: nn.Module,
+        penalty: MIPenalty | None,
+        *,
+        learning_rate: float = 1e-3,
+        mi_weight: float = 1.0,
+        combine: Combination = "added",
+        adjustment: LogitAdjustment | None = None,
+        task_loss: Callable[[Tensor, Tensor], Tensor] = nn.functional.cross_entropy,
+        optimizer: OptimizerFactory | None = None,
+    ) -> None:
+        super().__init__()
+        if combine not in ("added", "balanced"):
+            raise InputError(f"combine must be 'added' or 'balanced', got {combine!r}")
+        if not learning_rate > 0:
+            raise InputError(f"learning_rate must be positive, got {learning_rate}")
+        if not 0 <= mi_weight < math.inf:
+            raise InputError(f"mi_weight must be at least 0 and finite, got {mi_weight}")
+        self.encoder, self.head, self.penalty, self.adjustment = encoder, head, penalty, adjustment
+        self.learning_rate, self.mi_weight, self.combine = learning_rate, mi_weight, combine
+        self._task_loss, self._make_optimizer = task_loss, optimizer
+        self._passed: tuple[ForwardPass, Tensor, Tensor] | None = None
+        self.last_step: StepResult | None = None
+        # The penalty learns by itself, on the pairs of all ranks: DDP leaves it alone.
+        parts = [(n, m) for n, m in (("penalty", penalty), ("adjustment", adjustment)) if m is not None]
+        self._ddp_params_and_buffers_to_ignore = [
+            f"{name}.{key}"
+            for name, module in parts
+            for key, _ in (*module.named_parameters(), *module.named_buffers())
+        ]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
+        z = self.encoder(x)
+        logits: Tensor = self.head(z if isinstance(z, Tensor) else z[-1])
+        return logits
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Of encoder and head."""
+        parameters = [p for p in (*self.encoder.parameters(), *self.head.parameters()) if p.requires_grad]
+        if self._make_optimizer is not None:
+            return self._make_optimizer(parameters)
+        return torch.optim.Adam(parameters, lr=self.learning_rate)
+
+    def setup(self, stage: str) -> None:
+        """Refuse what cannot be right."""
+        if self._trainer is not None and str(self.trainer.precision) == "16-mixed" and self.penalty is not None:
+            raise InputError(
+                "precision '16-mixed' scales the loss, and with it the penalty's balance; use 'bf16-mixed'"
+            )
+
+    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> Tensor:
+        """The task's loss; the penalty joins it on the way back, in `backward`."""
+        x, y, c = batch
+        passed = forward_pass(self.encoder, self.head, x, y, c, task_loss=self._task_loss, adjustment=self.adjustment)
+        self._passed = passed, y, c
+        return passed.task_loss
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Task and penalty in one pass; called by the Trainer with the loss of `training_step`."""
+        assert self._passed is not None
+        (passed, y, c), self._passed = self._passed, None
+        with without_autocast(loss.device):
+            backward_pass(
+                passed, self.penalty, y, c, combine=self.combine, mi_weight=self.mi_weight,
+                scale=1 / self.trainer.accumulate_grad_batches,
+            )  # fmt: skip
+        result = step_result(passed, self.penalty, y, combine=self.combine, mi_weight=self.mi_weight)
+        self.last_step = result
+        self.log("train_loss", result.loss, batch_size=len(y))
+        self.log("train_accuracy", result.correct / max(1, len(y)), batch_size=len(y))
+        if self.penalty is not None:
+            self.log("mi", sum(result.mi), prog_bar=True, batch_size=len(y))
+
+    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> None:
+        """Loss and accuracy."""
+        self._evaluate(batch, "val")
+
+    def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> None:
+        """As in validation, under ``test_``."""
+        self._evaluate(batch, "test")
+
+    def predict_step(self, batch: Any, batch_index: int) -> Tensor:
+        """Logits; a batch may be x alone, or (x, ...)."""
+        return self(batch if isinstance(batch, Tensor) else batch[0])
+
+    def _evaluate(self, batch: tuple[Tensor, Tensor, Tensor], name: str) -> None:
+        x, y, c = batch
+        passed = forward_pass(self.encoder, self.head, x, y, c, task_loss=self._task_loss)
+        self.log(f"{name}_loss", passed.task_loss, prog_bar=True, batch_size=len(y), sync_dist=True)
+        if passed.logits.ndim == 2 and not y.is_floating_point():
+            accuracy = (passed.logits.argmax(1) == y).float().mean()
+            self.log(f"{name}_accuracy", accuracy, prog_bar=True, batch_size=len(y), sync_dist=True)

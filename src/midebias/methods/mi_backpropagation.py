@@ -1,0 +1,111 @@
+"""Our default: mutual information backpropagation with closed-form critics at several depths.
+
+:math:`I(Z;Y) - I(Z;C) = I(Z;Y|C) - I(Z;C|Y)`: the first term on the right is the task, adjusted by what the
+attribute already says about the label (`LogitAdjustment`); the second is the penalty (`MIPenalty`).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor
+
+from ..arguments import check_kind
+from ..errors import InputError
+from ..networks.classifier import Classifier
+from ..penalty.mi_penalty import Criterion, MIPenalty
+from ..training.data import Problem
+from ..training.logit_adjustment import LogitAdjustment
+from ..training.method import Precision, TrainStepMethod
+from ..training.step import Combination
+
+__all__ = ["MutualInformation"]
+
+
+class MutualInformation(TrainStepMethod):
+    """Task adjusted by what c says of y, penalty I(Z;C|Y) at the depths of the model.
+
+    The gradients of task and penalty go through the encoder in one backward pass.
+
+    Parameters
+    ----------
+    model, problem, lr, precision, seed
+        See `Method`.
+    mi_weight : float, default 3.0
+        Length of the penalty's gradient over the task's, at each depth.
+    max_mi : float, optional
+        Budget in nats for the estimate at each depth: a multiplier of ``mi_weight`` that finds itself.
+    criterion : {"separation", "independence"}
+    critic_steps : int
+        Only for estimators with a critic.
+    estimator : str, default "gaussian"
+    adjust : float, default 1.0
+        Strength of the logit adjustment; 0 leaves the task loss as it is.
+    rebalance : float, default 0.5
+        Rows are drawn by p(y|c) to the power of minus this; see `LogitAdjustment`. Where the attribute nearly always
+        gives the label away, a batch would else hold hardly a row from which I(Z;C|Y) can be seen. The default is the
+        square-root sampling of rare classes (Mahajan et al., ECCV 2018; Kang et al., ICLR 2020), taken over to
+        pairs of label and attribute.
+    depths : int, optional
+        How many of ``model.depths(x)`` are penalised, from the last. Default is all. Fewer, where the first can hardly
+        hide the attribute and pressing there costs the task.
+
+    Raises
+    ------
+    InputError
+        ``depths`` is not 1 or more, or the model has fewer.
+    """
+
+    name: ClassVar[str] = "mib"
+    combine: ClassVar[Combination] = "balanced"
+    max_grad_norm: ClassVar[float | None] = 10.0
+    penalty: MIPenalty
+    adjustment: LogitAdjustment
+
+    def __init__(
+        self,
+        model: Classifier,
+        problem: Problem | None = None,
+        *,
+        lr: float | None = None,
+        precision: Precision = "float32",
+        mi_weight: float = 3.0,
+        max_mi: float | None = None,
+        criterion: Criterion = "separation",
+        critic_steps: int = 10,
+        estimator: str = "gaussian",
+        adjust: float = 1.0,
+        rebalance: float = 0.5,
+        depths: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(model, problem, lr=lr, precision=precision, seed=seed)
+        check_kind("depths", depths, int | None)
+        if depths is not None and not 1 <= depths <= len(model.shapes):
+            raise InputError(f"depths must be from 1 to the model's {len(model.shapes)}, got {depths}")
+        shapes = model.shapes if depths is None else model.shapes[-depths:]
+        attribute = self.problem.attribute
+        self._weights: Tensor | None = None
+        self.adjustment = LogitAdjustment(
+            attribute, self.problem.n_classes, strength=adjust, rebalance=rebalance, seed=seed
+        )
+        self.penalty = MIPenalty(
+            shapes,
+            attribute,
+            criterion=criterion,
+            estimator=estimator,  # type: ignore[arg-type]  # checked there
+            mi_weight=mi_weight,
+            max_mi=max_mi,
+            critic_steps=critic_steps,
+            seed=seed,
+        )
+
+    def prepare(self, levels: Tensor, c: Tensor, y: Tensor) -> None:
+        """Fit p(y|c) on the training set's labels and attributes."""
+        if self.adjustment.strength or self.adjustment.rebalance:
+            self.adjustment.fit(c, y)
+        self._weights = self.adjustment.sampling_weights(c, y) if self.adjustment.rebalance else None
+
+    def sampling_weights(self, levels: Tensor, y: Tensor) -> Tensor | None:
+        """See `Method.sampling_weights`."""
+        return self._weights

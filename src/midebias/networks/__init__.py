@@ -1,0 +1,7 @@
+"""Networks: plain modules without anything of mutual information in them."""
+
+from .classifier import Classifier
+from .digits import NETWORKS, DigitClassifier, GlobalPoolClassifier
+from .perceptron import perceptron
+
+__all__ = ["NETWORKS", "Classifier", "DigitClassifier", "GlobalPoolClassifier", "perceptron"]

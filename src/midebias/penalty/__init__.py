@@ -1,0 +1,9 @@
+"""Mutual information backpropagation: an estimator as a penalty on representations."""
+
+from ..representations import FeatureMap, Tokens
+from .budget import DualAscent
+from .gradient_balance import GradientBalance
+from .health import Health
+from .mi_penalty import Criterion, MIPenalty
+
+__all__ = ["Criterion", "DualAscent", "FeatureMap", "GradientBalance", "Health", "MIPenalty", "Tokens"]

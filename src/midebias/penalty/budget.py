@@ -1,0 +1,65 @@
+"""A budget in nats, kept by dual ascent."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ..arguments import checked
+from ..errors import InputError
+
+__all__ = ["DualAscent"]
+
+
+class DualAscent(nn.Module):
+    r"""A weight that finds itself: the multiplier of the constraint I <= ``max_mi``.
+
+    Each observed estimate moves the logarithm of the multiplier by ``rate`` times how far the running mean lies above
+    the budget (at most by ``rate``, in units of the budget): the weight grows while more leaks than was allowed, and
+    fades while less does. At rest either the budget is met exactly or the weight is of no more use.
+
+    Parameters
+    ----------
+    max_mi : float
+        Budget in nats, > 0.
+    rate : float, default 0.02
+    memory : float, default 0.9
+        Decay of the running mean of the estimates, in [0, 1).
+    lowest, highest : float
+        Limits of the multiplier, which starts at 1.
+
+    References
+    ----------
+    Boyd and Vandenberghe, "Convex Optimization", 2004, chapter 5, for the multiplier.
+    """
+
+    multiplier: Tensor
+    estimate: Tensor
+    observed: Tensor
+
+    @checked
+    def __init__(
+        self, max_mi: float, *, rate: float = 0.02, memory: float = 0.9, lowest: float = 1e-2, highest: float = 1e3
+    ) -> None:
+        super().__init__()
+        if not 0 < max_mi < math.inf:
+            raise InputError(f"max_mi must be positive and finite, got {max_mi}")
+        if not (0 < rate < 1 and 0 <= memory < 1 and 0 < lowest <= 1 <= highest):
+            raise InputError("rate must lie in (0, 1), memory in [0, 1), and lowest <= 1 <= highest")
+        self.max_mi, self.rate, self.memory, self.lowest, self.highest = max_mi, rate, memory, lowest, highest
+        self.register_buffer("multiplier", torch.ones(()))
+        self.register_buffer("estimate", torch.zeros(()))
+        self.register_buffer("observed", torch.zeros((), dtype=torch.long))
+
+    @torch.no_grad()
+    def observe(self, estimate: float) -> None:
+        """Take note of an estimate in nats; one that is not finite changes nothing."""
+        if not math.isfinite(estimate):
+            return
+        kept = self.memory if int(self.observed) else 0.0
+        self.estimate.mul_(kept).add_((1 - kept) * estimate)
+        self.observed += 1
+        excess = max(-1.0, min(1.0, float(self.estimate) / self.max_mi - 1))
+        self.multiplier.mul_(math.exp(self.rate * excess)).clamp_(self.lowest, self.highest)

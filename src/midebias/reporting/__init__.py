@@ -1,0 +1,1 @@
+"""Pictures and pages. They draw what they are given and compute nothing."""

@@ -1,0 +1,112 @@
+"""What a method is trained on: the problem, batches, and training sets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from torch import Tensor
+
+from ..attributes import Attribute, Continuous
+from ..errors import InputError
+
+__all__ = ["Batch", "Problem", "TensorData", "TrainingData"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is to be predicted and what is not to be learned.
+
+    Attributes
+    ----------
+    n_classes : int
+        Labels y are 0 .. n_classes - 1.
+    attribute : Attribute
+        How ``Batch.c`` is read. The default, with the others, is Colored MNIST's: three channels of a colour.
+    level_sizes : tuple of int
+        Categories of each column of ``Batch.levels``, the attribute as methods that classify it need it.
+    """
+
+    n_classes: int = 10
+    attribute: Attribute = field(default_factory=lambda: Continuous(3))
+    level_sizes: tuple[int, ...] = (8, 8, 8)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """x (n, ...), y (n,), and the attribute both ways: as categories ``levels`` (n, k), and ``c`` as it is."""
+
+    x: Tensor
+    y: Tensor
+    levels: Tensor
+    c: Tensor
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+class TrainingData(Protocol):
+    """A training set: labels y (n,), the attribute both ways (see `Batch`), and batches by their rows."""
+
+    @property
+    def y(self) -> Tensor:
+        """Labels (n,)."""
+        ...
+
+    @property
+    def levels(self) -> Tensor:
+        """The attribute as categories (n, k)."""
+        ...
+
+    @property
+    def c(self) -> Tensor:
+        """The attribute as it is, (n,) or (n, width)."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def batch(self, rows: Tensor) -> Batch:
+        """Rows as a batch."""
+        ...
+
+
+@dataclass(frozen=True)
+class TensorData:
+    """A training set as whole tensors.
+
+    Attributes
+    ----------
+    x : Tensor of shape (n, channels, height, width)
+        Kept channels last in memory, as convolutions on CPU prefer.
+    y : integer Tensor of shape (n,)
+    levels : integer Tensor of shape (n, k)
+    c : Tensor of shape (n,) or (n, width)
+        As the problem's attribute reads it.
+    """
+
+    x: Tensor
+    y: Tensor
+    levels: Tensor
+    c: Tensor
+
+    def __post_init__(self) -> None:
+        if not len(self.x) == len(self.y) == len(self.levels) == len(self.c):
+            raise InputError("x, y, levels and c must have equally many rows")
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """(channels, height, width)."""
+        return tuple(self.x.shape[1:])
+
+    def part(self, rows: Tensor) -> TensorData:
+        """These rows alone."""
+        batch = self.batch(rows)
+        return TensorData(batch.x, batch.y, batch.levels, batch.c)
+
+    def batch(self, rows: Tensor) -> Batch:
+        """Rows as a batch, channels last."""
+        x = self.x.permute(0, 2, 3, 1)[rows].permute(0, 3, 1, 2)
+        return Batch(x, self.y[rows], self.levels[rows], self.c[rows])

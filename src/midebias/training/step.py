@@ -1,0 +1,207 @@
+"""One training step: task and penalty, one backward pass, one step of the optimiser. Every door runs this one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.amp import is_autocast_available
+
+from ..arguments import check_kind
+from ..errors import InputError
+from ..penalty.mi_penalty import MIPenalty
+from .logit_adjustment import LogitAdjustment
+
+__all__ = [
+    "Combination",
+    "ForwardPass",
+    "StepResult",
+    "backward_pass",
+    "forward_pass",
+    "step_result",
+    "train_step",
+    "without_autocast",
+]
+
+Combination = Literal["added", "balanced"]
+Encoder = Callable[[Tensor], Tensor | Sequence[Tensor]]
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step did.
+
+    Attributes
+    ----------
+    loss : float
+        Of the task.
+    correct : int
+        How many answers were right; 0 where y does not hold labels.
+    mi : tuple of float
+        Estimates in nats, one per representation.
+    weights : tuple of float
+        What the gradient of each estimate was multiplied by.
+    """
+
+    loss: float
+    correct: int
+    mi: tuple[float, ...] = ()
+    weights: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class ForwardPass:
+    """Representations (z last), float32 logits and the task's loss of one batch, before anything flows back."""
+
+    representations: tuple[Tensor, ...]
+    logits: Tensor
+    task_loss: Tensor
+
+
+def forward_pass(
+    encoder: Encoder,
+    head: Callable[[Tensor], Tensor],
+    x: Tensor,
+    y: Tensor,
+    c: Tensor,
+    *,
+    task_loss: Callable[[Tensor, Tensor], Tensor] = nn.functional.cross_entropy,
+    adjustment: LogitAdjustment | None = None,
+    autocast: AbstractContextManager[object] | None = None,
+) -> ForwardPass:
+    """Encode, predict, and judge the prediction; see `train_step` for the arguments."""
+    with nullcontext() if autocast is None else autocast:
+        encoded = encoder(x)
+        representations = (encoded,) if isinstance(encoded, Tensor) else tuple(encoded)
+        logits = head(representations[-1])
+    logits = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+    with without_autocast(logits.device):
+        adjusted = logits if adjustment is None else adjustment(logits, c, y)
+        return ForwardPass(representations, logits, task_loss(adjusted, y))
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Context for losses and information, which are computed in float32 whatever a trainer does around the step."""
+    return torch.autocast(device.type, enabled=False) if is_autocast_available(device.type) else nullcontext()
+
+
+def backward_pass(
+    passed: ForwardPass,
+    penalty: MIPenalty | None,
+    y: Tensor,
+    c: Tensor,
+    *,
+    combine: Combination = "added",
+    mi_weight: float = 1.0,
+    scale: float = 1.0,
+) -> None:
+    """Backpropagate task and penalty, both times ``scale``, in one pass; gradients add to those that are there.
+
+    ``scale`` is 1 / k where k batches make one step.
+    """
+    loss = passed.task_loss if scale == 1 else passed.task_loss * scale
+    if penalty is None:
+        loss.backward()
+    elif combine == "added":
+        (loss + mi_weight * scale * penalty(_penalised(penalty, passed), c, y)).backward()
+    elif combine == "balanced":
+        # A penalty that is balanced against the task's gradient follows the scale of that by itself.
+        own = 1.0 if penalty.balances[0].mode == "norm" else scale
+        penalty.backward(loss, _penalised(penalty, passed), c, y, scale=mi_weight * own)
+    else:
+        raise InputError(f"combine must be 'added' or 'balanced', got {combine!r}")
+
+
+def train_step(
+    encoder: Encoder,
+    head: Callable[[Tensor], Tensor],
+    penalty: MIPenalty | None,
+    optimizer: torch.optim.Optimizer,
+    x: Tensor,
+    y: Tensor,
+    c: Tensor,
+    *,
+    task_loss: Callable[[Tensor, Tensor], Tensor] = nn.functional.cross_entropy,
+    mi_weight: float = 1.0,
+    combine: Combination = "added",
+    adjustment: LogitAdjustment | None = None,
+    autocast: AbstractContextManager[object] | None = None,
+    max_grad_norm: float | None = None,
+) -> StepResult:
+    """One step of ``optimizer`` on task loss and penalty.
+
+    Parameters
+    ----------
+    encoder : callable
+        x -> z, or x -> several representations with z last, as the penalty was built for. A penalty built for fewer is
+        given the last ones.
+    head : callable
+        z -> logits (n, n_classes), or predictions.
+    penalty : MIPenalty or None
+        None trains on the task alone.
+    optimizer : Optimizer
+        Of encoder and head; the penalty keeps one of its own.
+    x, y, c : Tensor
+        Inputs, labels and attribute; c as the penalty's attribute reads it.
+    task_loss : callable, default cross-entropy
+        (logits, y) -> scalar, the mean over the batch.
+    mi_weight : float, default 1.0
+    combine : {"added", "balanced"}, default "added"
+        ``task_loss + mi_weight * penalty(z, c, y)``, or `MIPenalty.backward`, with ``mi_weight`` on top of the
+        penalty's own.
+    adjustment : LogitAdjustment, optional
+        Adds log p(y|c) to the logits in the loss.
+    autocast : context manager, optional
+        Of encoder and head; losses and all information are computed in float32.
+    max_grad_norm : float, optional
+        Gradients of the optimiser's parameters are clipped to this length.
+
+    Returns
+    -------
+    StepResult
+
+    Raises
+    ------
+    InputError
+        As `MIPenalty` does.
+    RuntimeError
+        When ``max_grad_norm`` is given and the gradients are not finite.
+    """
+    for name, value, hint in (
+        ("x", x, Tensor),
+        ("y", y, Tensor),
+        ("mi_weight", mi_weight, float),
+        ("combine", combine, str),
+    ):
+        check_kind(name, value, hint)
+    passed = forward_pass(encoder, head, x, y, c, task_loss=task_loss, adjustment=adjustment, autocast=autocast)
+    optimizer.zero_grad()
+    backward_pass(passed, penalty, y, c, combine=combine, mi_weight=mi_weight)
+    if max_grad_norm is not None:
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        nn.utils.clip_grad_norm_(parameters, max_grad_norm, error_if_nonfinite=True)
+    optimizer.step()
+    return step_result(passed, penalty, y, combine=combine, mi_weight=mi_weight)
+
+
+def step_result(
+    passed: ForwardPass, penalty: MIPenalty | None, y: Tensor, *, combine: Combination, mi_weight: float
+) -> StepResult:
+    """What is told of a step that was made."""
+    logits = passed.logits
+    correct = int((logits.argmax(1) == y).sum()) if logits.ndim == 2 and not y.is_floating_point() else 0
+    loss = float(passed.task_loss.detach())
+    if penalty is None:
+        return StepResult(loss, correct)
+    weights = tuple(mi_weight * m for m in penalty.multipliers) if combine == "added" else penalty.weights
+    return StepResult(loss, correct, tuple(penalty.estimates), weights)
+
+
+def _penalised(penalty: MIPenalty, passed: ForwardPass) -> Tensor | tuple[Tensor, ...]:
+    """As many representations as the penalty was built for, the last ones: z, or several."""
+    chosen = passed.representations[-len(penalty.shapes) :]
+    return chosen[0] if len(chosen) == 1 else chosen

@@ -1,0 +1,75 @@
+"""The benchmarks of estimators measure what they say, on little."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.estimator_speed import LINEAR, against_public, by_batch, growth, one_call
+from benchmarks.independence import KINDS, draw_p_value, rejections
+from midebias.errors import InputError
+from midebias.experiments.estimator_comparison import estimators_markdown, public_estimates, public_rows
+from midebias.reporting.figures import draw_cost_by_batch, draw_estimators
+
+
+def test_cost_by_batch_and_its_growth(tmp_path: Path) -> None:
+    rows = by_batch([64, 128], dim=4, repeats=1)
+    assert {r["estimator"] for r in rows} == {*LINEAR, "gaussian"}
+    assert all(r["seconds"] > 0 for r in rows)
+    made = [{"kind": "batch", "estimator": "nwj", "batch": n, "seconds": 3e-6 * n} for n in (16, 64, 128)]
+    made.append({"kind": "steps", "estimator": "nwj", "ratio": 0.9})
+    assert growth(made, least=64) == {"nwj": pytest.approx(1.0)}
+    draw_cost_by_batch(tmp_path / "cost.png", made)
+    assert (tmp_path / "cost.png").stat().st_size > 5000
+
+
+def test_one_call_beside_several() -> None:
+    for row in one_call(steps=2, n=16, dim=2, repeats=1):
+        assert row["ratio"] == pytest.approx(row["one_call"] / row["separate_calls"])
+
+
+def test_other_implementations_are_read_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.py"
+    path.write_text(
+        "seen = []\n"
+        "def make(dim):\n"
+        "    return lambda z, c: seen.append((z.shape, c.shape))\n"
+        "IMPLEMENTATIONS = {'idle': ('smile', {'hidden': (4,)}, make)}\n"
+    )
+    (row,) = against_public(path, n=8, dim=3, repeats=1)
+    assert (row["public"], row["estimator"]) == ("idle", "smile")
+    assert row["ratio"] > 1
+
+
+def test_estimates_of_others_stand_beside_ours_on_the_same_pairs(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.py"
+    path.write_text("ESTIMATES = {'columns': lambda z, c, seed: float(z.shape[1] + c.shape[1]) + seed}\n")
+    estimates = public_estimates(path)
+    (row,) = public_rows("swiss-roll", 2, estimates, n=50)
+    assert (row["task"], row["seed"], row["estimator"], row["value"]) == ("swiss-roll", 2, "columns", 5.0)
+    assert public_rows("classes-2-1", 0, estimates, n=50) == []  # categories
+    assert public_rows("conditional-2", 0, estimates, n=50) == []  # groups
+    mine = row | {"estimator": "midebias", "value": row["truth"] + 0.05, "low": 0.7, "high": 1.0}
+    share = {"hits": 1, "of": 1, "share": 1.0}
+    summary = dict.fromkeys(("within_small", "within_all", "covered"), share)
+    text = estimators_markdown({"rows": [mine, row], "summary": summary, "n": 50, "command": "here"})
+    assert f"| columns | 1 | 0 | 1 | {5 - row['truth']:.3f} | 0.050 |" in text
+    draw_estimators(tmp_path / "estimators.png", [mine, row])
+    assert (tmp_path / "estimators.png").stat().st_size > 5000
+    with pytest.raises(InputError, match="'lost' returned nan on swiss-roll, seed 2"):
+        public_rows("swiss-roll", 2, {"lost": lambda z, c, seed: float("nan")}, n=50)
+    for text, said in (("[]", "must define ESTIMATES"), ("{'midebias': print}", "which the table has already")):
+        path.write_text(f"ESTIMATES = {text}\n")
+        with pytest.raises(InputError, match=said):
+            public_estimates(path)
+
+
+def test_rejections_count_p_values_of_at_most_five_percent() -> None:
+    row = draw_p_value(1, n=200)
+    assert row["kind"] == list(KINDS)[1]
+    rows = [row | {"p_value": p} for p in (0.05, 0.06, 0.5, 0.9)]
+    assert rejections(rows) == [
+        {"kind": "all", "draws": 4, "rejected": 0.25},
+        {"kind": row["kind"], "draws": 4, "rejected": 0.25},
+    ]

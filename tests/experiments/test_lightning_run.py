@@ -1,0 +1,213 @@
+"""The command line's training by Lightning's Trainer is the training it replaces."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from torch import Tensor
+
+import midebias
+from midebias.cli import run
+from midebias.cli.console import Bars
+from midebias.errors import DataError, InputError
+from midebias.experiments import image_run as images
+from midebias.experiments.image_data import load_own
+from midebias.experiments.image_run import run_method
+from midebias.training.checkpoints import read_checkpoint, write_checkpoint
+
+from ..conftest import Start, labelled_images, the_folder
+
+pytest.importorskip("lightning.pytorch")
+
+from midebias.experiments import lightning_run
+from midebias.lightning import MIMeter
+
+OPTIONS = ["--network", "lnl", "--limit", "600", "--epochs", "3", "--max-steps", "5"]  # two steps an epoch
+TIMES = ("seconds", "seconds_per_epoch", "peak_memory_mb")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return labelled_images(tmp_path_factory.mktemp("data") / "small.npz", 800, 12)
+
+
+@pytest.fixture(scope="module")
+def by_trainer(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run folder of mib, undisturbed."""
+    return trained(small, tmp_path_factory.mktemp("by_trainer"), "--accelerator", "cpu", "--devices", "1")
+
+
+def trained(data: Path, parent: Path, *options: str) -> Path:
+    assert run(["train", str(data), *OPTIONS, *options, "--output-dir", str(parent)]) == 0
+    (folder,) = parent.iterdir()
+    return folder
+
+
+def assert_same_run(a: Path, b: Path) -> None:
+    ours, theirs = (load_file(f / "model.safetensors") for f in (a, b))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
+    tables = []
+    for folder in (a, b):
+        with (folder / "metrics.csv").open() as file:
+            tables.append([{k: v for k, v in row.items() if k not in TIMES} for row in csv.DictReader(file)])
+    assert tables[0] == tables[1]
+
+
+def results(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "results.json").read_text())
+
+
+@pytest.mark.parametrize("method", ["mib", "plain"])
+def test_the_trainer_ends_with_the_weights_of_the_loop(
+    method: str, small: Path, by_trainer: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    loop = trained(small, tmp_path / "loop", "--method", method)
+    said_by_loop = capfd.readouterr()
+    if method == "mib":
+        ours = by_trainer
+    else:
+        ours = trained(small, tmp_path / "trainer", "--method", method, "--accelerator", "cpu")
+        said = capfd.readouterr()
+        assert [line.split()[:3] for line in said.out.splitlines()[1:4]] == [
+            line.split()[:3] for line in said_by_loop.out.splitlines()[1:4]
+        ]
+        assert len(said.out.splitlines()) == len(said_by_loop.out.splitlines())
+        assert said.err == ""
+    assert_same_run(ours, loop)
+    assert {f.name for f in ours.iterdir()} == {f.name for f in loop.iterdir()}
+    (row,), (expected,) = results(ours)["rows"], results(loop)["rows"]
+    used = {k: row.pop(k) for k in ("accelerator", "devices", "num_nodes", "precision")}
+    assert used == {"accelerator": "cpu", "devices": 1, "num_nodes": 1, "precision": used["precision"]}
+    assert {k: v for k, v in row.items() if k not in TIMES} == {k: v for k, v in expected.items() if k not in TIMES}
+    assert results(ours)["alarms"] == []
+    assert "--accelerator cpu" in results(ours)["command"]
+
+
+def test_bfloat16_is_that_of_the_loop(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "bfloat16_is_fast", lambda: True)
+    data, ends = load_own(small, 0, limit=256), list[dict[str, Tensor]]()
+    given: dict[str, Any] = {"epochs": 1, "network": "lnl"}
+    trainer = lightning_run.make_trainer(accelerator="cpu", precision="bf16-mixed")
+    for outcome in (
+        run_method("mib", data, **given),
+        lightning_run.run_by_trainer("mib", data, trainer, checkpoint=tmp_path / "state", **given),
+    ):
+        assert outcome is not None
+        ends.append(outcome.method.model.state_dict())
+        assert outcome.method.precision == "bfloat16"
+    assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
+
+
+@pytest.mark.parametrize("step", [3, 5])
+def test_control_c_saves_the_state_and_a_resumed_run_ends_like_an_undisturbed_one(
+    step: int, small: Path, by_trainer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    steps: list[int] = []
+
+    def interrupted(_: Bars) -> None:
+        steps.append(1)
+        if len(steps) == step - 1:  # it is obeyed after the step that follows
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Bars, "step", interrupted)
+        assert run(["train", str(small), *OPTIONS, "--accelerator", "cpu", "--output-dir", str(tmp_path)]) == 130
+    assert capfd.readouterr().err == "midebias: interrupted\n"
+    assert len(steps) == step
+    (folder,) = tmp_path.iterdir()
+    assert run(["train", "--resume", str(folder)]) == 0
+    assert_same_run(folder, by_trainer)
+    assert not (folder / "checkpoint.safetensors").exists()
+
+
+def test_a_state_that_does_not_fit_is_said(small: Path, tmp_path: Path) -> None:
+    data = load_own(small, 0)
+    for content, said in (({"run": {}}, "is no checkpoint of"), ({"state_dict": {}}, "does not fit this run")):
+        write_checkpoint(tmp_path / "state", content)
+        trainer = lightning_run.make_trainer(accelerator="cpu")
+        with pytest.raises(DataError, match=f"state {said}"):
+            lightning_run.run_by_trainer("plain", data, trainer, epochs=1, network="lnl", checkpoint=tmp_path / "state")
+
+
+def test_alarms_are_said_and_kept(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(lightning_run, "MIMeter", partial(MIMeter, patience=2))
+    folder = trained(
+        small, tmp_path, "--accelerator", "cpu", "--estimator", "donsker_varadhan", "--critic-steps", "0"
+    )  # fmt: skip
+    alarms = results(folder)["alarms"]
+    assert alarms
+    assert all("critic" in alarm for alarm in alarms)
+    assert all(capfd.readouterr().out.count(alarm) == 1 for alarm in alarms[:1])
+
+
+def test_what_the_machine_does_not_have_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    for bad in ({"accelerator": "tpu"}, {"precision": "16-mixed"}, {"devices": 0}, {"num_nodes": "two"}):
+        with pytest.raises(InputError, match=next(iter(bad))):
+            lightning_run.make_trainer(**bad)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="finds no GPU"):
+        lightning_run.make_trainer(accelerator="gpu")
+    for name, value in {"TORCHELASTIC_RUN_ID": "x", "LOCAL_WORLD_SIZE": "4", "WORLD_SIZE": "8"}.items():
+        monkeypatch.setenv(name, value)
+    for given in ({"devices": 2}, {"num_nodes": 3}):
+        with pytest.raises(InputError, match="torchrun started"):
+            lightning_run.make_trainer(accelerator="cpu", **given)
+
+
+def test_without_lightning_its_install_line_is_named(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delattr(midebias, "lightning")
+    monkeypatch.delitem(sys.modules, "midebias.lightning")
+    monkeypatch.setitem(sys.modules, "lightning.pytorch", None)
+    assert run(["train", "colored-mnist", "--limit", "600", "--accelerator", "cpu"]) == 2
+    expected = "midebias: midebias.lightning needs PyTorch Lightning: pip install 'midebias[lightning]'\n"
+    assert capfd.readouterr().err == expected
+
+
+def test_two_processes_follow_one_and_stop_together(tmp_path: Path, midebias: Start) -> None:
+    """Ctrl-C reaches the first of them; what it saved goes on in one process, and ends near one that always was."""
+    data = labelled_images(tmp_path / "digits.npz", 800, 28)  # without batch norm, which is each process's own
+    command = ["train", data, "--epochs", "99", "--accelerator", "cpu", "--checkpoint-every", "0"]
+    process = midebias(*command, "--devices", "2", "--output-dir", tmp_path / "two")
+    folder = the_folder(tmp_path / "two", process)
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert said == "midebias: interrupted\n"
+    (book,) = (v for k, v in read_checkpoint(folder / "checkpoint.safetensors")["callbacks"].items() if "Book" in k)
+    last = book["run"]["done_steps"] + 1
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    (folder / "config.yaml").write_text(yaml.safe_dump(config | {"devices": 1, "max_steps": last}))
+    assert run(["train", "--resume", str(folder)]) == 0
+
+    own = load_own(data, 0)
+
+    def alone(steps: int) -> Any:
+        return run_method("mib", own, epochs=99, max_steps=steps, evaluate_every=steps).method.model
+
+    # What they say, not what they weigh: where a gradient is nearly zero, Adam makes steps of its rounding.
+    one, before, two = alone(last), alone(last - 1), alone(1)
+    two.load_state_dict(load_file(folder / "model.safetensors"))
+    x = own.test.batch(torch.arange(len(own.test))).x
+    with torch.no_grad():
+        a, b, c = (model.eval()(x) for model in (one, before, two))
+    apart, step = torch.linalg.vector_norm(a - c), torch.linalg.vector_norm(a - b)
+    assert apart < 0.05 * step

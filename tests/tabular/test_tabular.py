@@ -1,0 +1,368 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from sklearn.utils import Bunch
+
+from benchmarks import repeated_folds
+from benchmarks.budgets import budget_run, budgets_document, budgets_markdown
+from benchmarks.fit_time import fit_time_document, fit_time_markdown
+from benchmarks.repeated_folds import repeated_folds_markdown, signed_differences
+from midebias.attributes import Attributes, Categorical, Continuous
+from midebias.cli import run
+from midebias.datasets import fetch_adult, fetch_german
+from midebias.errors import DataError, InputError
+from midebias.experiments.fairness import METHODS, FairCell, FairnessTable, fair_cells, fairness_markdown, load_split
+from midebias.randomness import seeded
+from midebias.reporting.front import draw_front
+from midebias.tabular.columns import columns_of_frame, typed_column
+from midebias.tabular.networks import TabularEncoder
+from midebias.tabular.preprocessing import TablePreprocessor
+from midebias.tabular.sensitive_features import encode_sensitive, sensitive_columns_of
+
+
+def test_adult_has_the_official_rows_columns_and_rates() -> None:
+    train, test = fetch_adult(), fetch_adult(split="test")
+    assert train.data.shape == (32561, 13)
+    assert test.data.shape == (16281, 13)
+    assert train.target.sum() == 7841
+    assert test.target.sum() == 3846
+    assert train.sensitive_features["sex"].value_counts().to_dict() == {"Male": 21790, "Female": 10771}
+    assert "sex" not in train.data
+    assert train.data["workclass"].isna().sum() == 1836  # the file's question marks
+    assert train.data["age"].iloc[0] == 39
+    assert train.target.dtype.kind == "i"
+
+
+def test_all_of_adult_is_train_then_test() -> None:
+    everything, test = fetch_adult(split="all"), fetch_adult(split="test")
+    assert len(everything.data) == 48842
+    tail = everything.data.iloc[32561:].reset_index(drop=True)
+    assert (tail["fnlwgt"] == test.data["fnlwgt"]).all()
+    assert (everything.target.iloc[32561:].to_numpy() == test.target.to_numpy()).all()
+
+
+def test_attributes_leave_the_data_unless_asked_to_stay() -> None:
+    both = fetch_adult(split="test", attribute=("sex", "race"))
+    assert list(both.sensitive_features) == ["sex", "race"]
+    assert not {"sex", "race"} & set(both.data)
+    assert both.feature_names == list(both.data)
+    assert "sex" in fetch_adult(split="test", include_attribute=True).data
+    arrays = fetch_adult(split="test", as_frame=False)
+    assert isinstance(arrays.data, np.ndarray)
+    assert arrays.data.shape == (16281, 13)
+    assert arrays.sensitive_features.shape == (16281, 1)
+
+
+def test_german_reads_age_and_sex_from_their_columns() -> None:
+    german = fetch_german()
+    assert german.data.shape == (1000, 19)
+    assert german.target.sum() == 700
+    assert "age" not in german.data
+    assert (german.sensitive_features["age"] == "over 25").sum() == 810
+    sex = fetch_german(attribute="sex", include_attribute=True)
+    women = sex.sensitive_features["sex"] == "female"
+    assert women.sum() == 310
+    assert set(sex.data["personal_status"][women]) <= {"A92", "A95"}
+    assert "personal_status" not in fetch_german(attribute="sex").data
+
+
+def test_what_cannot_be_fetched_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"split must be 'train', 'test' or 'all', got 'valid'"):
+        fetch_adult(split="valid")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"attribute must be of .*'sex'.* got 'height'"):
+        fetch_adult(split="test", attribute="height")
+    with pytest.raises(DataError, match=r"adult\.data not found"):
+        fetch_adult(root=tmp_path)
+    (tmp_path / "german.data").write_text("A11 6\n")
+    with pytest.raises(DataError, match="SHA-256"):
+        fetch_german(root=tmp_path)
+
+
+FRAME = pd.DataFrame(
+    {
+        "number": [1.0, np.nan, 3.0, 4.0, 1e6],
+        "flag": [True, False, True, True, False],
+        "text": pd.Categorical(["a", "b", None, "a", "b"]),
+        "whole": pd.array([1, 2, None, 4, 5], dtype="Int64"),
+    }
+)
+
+
+def test_frames_of_both_libraries_become_one_matrix() -> None:
+    matrix = TablePreprocessor().fit_transform(columns_of_frame(FRAME), None)
+    other = TablePreprocessor().fit_transform(columns_of_frame(pl.from_pandas(FRAME)), None)
+    np.testing.assert_array_equal(matrix, other)
+    # Three numeric columns, two that say where a number is missing, three categories with the missing one.
+    assert matrix.shape == (5, 8)
+    assert np.isfinite(matrix).all()
+    assert matrix[2, -3:].tolist() == [1.0, 0.0, 0.0]
+
+
+def test_categories_never_seen_are_zeros_and_numbers_are_compressed() -> None:
+    preprocessor = TablePreprocessor()
+    preprocessor.fit_transform(columns_of_frame(FRAME), None)
+    new = FRAME.assign(text=["z"] * 5, number=[1e300] * 5)
+    matrix = preprocessor.transform(columns_of_frame(new))
+    assert (matrix[:, -3:] == 0).all()
+    assert (matrix[:, 0] < 1000).all()
+
+
+def test_weights_of_rows_are_repetitions() -> None:
+    rng = np.random.default_rng(0)
+    columns = [typed_column(rng.normal(size=6).tolist(), "x")]
+    weights = np.array([1, 2, 3, 1, 1, 2])
+    repeated = [typed_column(columns[0].values.repeat(weights).tolist(), "x")]
+    weighted = TablePreprocessor().fit_transform(columns, weights.astype(float))
+    np.testing.assert_allclose(
+        weighted.repeat(weights, axis=0), TablePreprocessor().fit_transform(repeated, None), rtol=1e-12
+    )
+
+
+def test_columns_that_cannot_be_read_are_named() -> None:
+    with pytest.raises(InputError, match=r"column 'age' mixes numbers and text \('old'\)"):
+        typed_column([1.0, "old", 3.0], "age")
+    with pytest.raises(InputError, match=r"column 'x' holds infinity \(row 1\)"):
+        columns_of_frame(pd.DataFrame({"x": [1.0, np.inf]}))
+    with pytest.raises(InputError, match="column 'when' holds Datetime"):
+        columns_of_frame(pd.DataFrame({"when": pd.to_datetime(["2020-01-01"])}))
+    names = pd.DataFrame({"id": [f"p{i}" for i in range(10_000)]})
+    with pytest.raises(InputError, match="column 'id' has 10,000 categories, more than max_categories=1,000"):
+        TablePreprocessor().fit_transform(columns_of_frame(names), None)
+    preprocessor = TablePreprocessor()
+    preprocessor.fit_transform(columns_of_frame(pd.DataFrame({"age": [1.0, 2.0]})), None)
+    with pytest.raises(InputError, match=r"column 'age' held numbers in fit and now holds text \('two', row 1\)"):
+        preprocessor.transform(columns_of_frame(pd.DataFrame({"age": [None, "two"]})))
+
+
+def test_attributes_are_read_as_what_they_are() -> None:
+    n = 60
+    given = {
+        "sex": ["f", "m", None] * 20,
+        "age": np.linspace(20, 60, n),
+        "months": np.arange(n) % 12,
+        "flag": np.arange(n) % 2 == 0,
+    }
+    c, attribute = encode_sensitive(sensitive_columns_of(given, n))
+    assert isinstance(attribute, Attributes)
+    kinds = [type(p) for p in attribute.parts]
+    assert kinds == [Categorical, Continuous, Categorical, Categorical]
+    values, present = attribute.encode(c)
+    assert values.shape == (n, 2 + 1 + 12 + 2)
+    assert present.tolist() == [True, True, False] * 20
+    assert float(c[:, 1].mean()) == pytest.approx(0, abs=1e-5)
+    two, both = encode_sensitive(sensitive_columns_of(np.array([[0, 1], [1, 1], [1, 0]]), 3))
+    assert isinstance(both, Categorical)
+    assert both.sizes == (2, 2)
+    assert two.shape == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["a", "a", "a"], r"attribute 'sensitive_features\[0\]' has one value only \(a\)"),
+        ([None, None, None], "is missing in every row"),
+        (["a", "b"], "sensitive_features has 2 rows, X has 3"),
+        ([1.5, float("inf"), 2.0], "infinity"),
+        (np.zeros((3, 2, 2)), r"must have shape \(n,\) or \(n, k\)"),
+    ],
+)
+def test_attributes_that_cannot_be_used_are_named(given: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        encode_sensitive(sensitive_columns_of(given, 3))
+
+
+def test_an_attribute_of_10000_categories_is_refused() -> None:
+    with pytest.raises(InputError, match="attribute 'id' has 10,000 categories, more than 256"):
+        encode_sensitive(sensitive_columns_of(pd.Series([f"p{i}" for i in range(10_000)], name="id"), 10_000))
+
+
+def table(n: int = 120) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    sex = rng.choice(["f", "m"], size=n)
+    merit = rng.normal(size=n)
+    return pd.DataFrame({"merit": merit, "sex": sex, "paid": np.where(merit + (sex == "m") > 0.5, "yes", "no")})
+
+
+@pytest.mark.parametrize(("suffix", "n"), [("csv", 120), ("parquet", 600)])
+def test_a_table_trains_from_the_command_line(
+    tmp_path: Path, suffix: str, n: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = tmp_path / f"people.{suffix}", tmp_path / "runs"
+    getattr(table(n), f"to_{suffix}")(path, index=False)
+    options = ["--label", "paid", "--attribute", "sex", "--epochs", "3", "--seed", "4", "--output-dir", str(out)]
+    assert run(["train", str(path), *options, "--criterion", "independence"]) == 0
+    (folder,) = out.iterdir()
+    (row,) = json.loads((folder / "results.json").read_text())["rows"]
+    assert row["attribute"] == "sex"
+    assert 0 <= row["accuracy"] <= 1
+    assert 0 <= row["demographic_parity_difference"] <= 1
+    predictions = pd.read_csv(folder / "predictions.csv")
+    assert len(predictions) == n // 4
+    assert set(predictions["prediction"]) <= {"yes", "no"}
+    assert {p.name for p in folder.iterdir()} >= {"config.yaml", "metrics.csv", "model.safetensors"}
+    said, card = capsys.readouterr().out, (folder / "model-card.md").read_text()
+    assert f"| accuracy | {row['accuracy']:.3f} |" in card
+    assert "an estimate of I(Z;C), what" in card
+    page = (folder / "report.html").read_text()
+    if n == 120:
+        assert "Not audited: z holds 30 rows" in said
+        assert "Audit:" not in card
+    else:
+        verdict = next(line for line in said.splitlines() if "leak" in line.lower())
+        assert f"Audit: {verdict}" in card
+        assert verdict in page
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--label", "paid"], "a table needs --label and --attribute"),
+        (["--label", "pay", "--attribute", "sex"], "has no column 'pay'; it has merit, sex, paid"),
+        (["--label", "paid", "--attribute", "paid"], "name the same column 'paid'"),
+        (["--label", "merit", "--attribute", "sex"], "has 120 values"),
+        (["--label", "paid", "--attribute", "sex", "--method", "plain"], "--method applies to images only"),
+        (["--label", "paid", "--attribute", "sex", "--limit", "600"], "--limit applies to images only"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    path = tmp_path / "people.csv"
+    table().to_csv(path, index=False)
+    assert run(["train", str(path), *options, "--output-dir", str(tmp_path / "runs")]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_options_of_tables_do_not_go_with_images(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", "colored-mnist", "--label", "digit"]) == 2
+    assert "--label applies to tables" in capsys.readouterr().err
+
+
+def test_a_run_that_breaks_down_leaves_the_others_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(split: object, seed: int, **options: object) -> None:
+        raise RuntimeError("diverged\nat a second line")
+
+    monkeypatch.setitem(METHODS, "midebias", broken)
+    cells = [c for c in fair_cells(seeds=[0], quick=True) if c.method in ("midebias", "logistic_regression")]
+    cells = [c for c in cells if c.dataset == "german"]
+    table = FairnessTable(tmp_path, cells, command="x")
+    assert {cell.method for cell, _ in table.run()} == {"logistic_regression"}
+    assert set(table.failed.values()) == {"RuntimeError: diverged"}
+    assert len(table.failed) + len(table.finished()) == len(cells)
+
+
+def test_a_run_of_the_fairness_table_is_kept_and_summarised(tmp_path: Path) -> None:
+    cells = [FairCell("german", "age", "midebias", "", {"epochs": 2}, fold, limit=300, probe=False) for fold in (0, 1)]
+    whole = FairnessTable(tmp_path, cells, command="test")
+    assert [cell.seed for cell, _ in whole.run()] == [0, 1]
+    assert list(whole.run()) == []  # nothing is done twice
+    document = whole.document()
+    (entry,) = document["summary"]
+    assert entry["runs"] == 2
+    mean = sum(r["accuracy"] for r in document["rows"]) / 2
+    assert entry["accuracy"] == pytest.approx(mean)
+    assert "| **midebias** |" in fairness_markdown(document)
+    draw_front(tmp_path / "front.png", document["summary"])
+    assert (tmp_path / "front.png").stat().st_size > 1000
+
+
+def test_a_run_under_a_budget_is_recorded() -> None:
+    adult = fetch_adult()
+    few = Bunch(**{k: adult[k][:600] for k in ("data", "target", "sensitive_features")})
+    rows = [
+        budget_run(few, few, criterion="separation", max_mi=budget, seed=0, epochs=2) for budget in (0.02, math.inf)
+    ]
+    budgeted, plain = rows
+    assert plain["max_mi"] is None
+    assert plain["held_out_mi"] is None
+    assert plain["mi_weight"] == 0
+    assert budgeted["held_out_mi"] is not None
+    assert 0 <= plain["test_accuracy"] <= 1
+    table = budgets_markdown(budgets_document(rows, "a command"))
+    assert "| separation | 0.02 | " in table
+    assert "| separation | none |  | " in table
+
+
+def test_usual_columns_are_of_the_same_rows() -> None:
+    split = load_split("german", "age", 0)
+    usual = split.with_usual_columns()
+    assert len(usual.x) == len(split.x)
+    assert len(usual.x_test) == len(split.x_test)
+    np.testing.assert_array_equal(usual.y, split.y)
+    numbers = [j for j in range(usual.x.shape[1]) if len(np.unique(usual.x[:, j])) > 2]
+    np.testing.assert_allclose(usual.x[:, numbers].mean(axis=0), 0, atol=1e-9)
+    np.testing.assert_allclose(usual.x[:, numbers].std(axis=0), 1)
+
+
+def test_the_table_holds_every_method_and_no_two_cells_of_one_name() -> None:
+    cells = fair_cells()
+    assert {c.method for c in cells} == set(METHODS)
+    assert len({c.name for c in cells}) == len(cells)
+    assert {(c.dataset, c.attribute) for c in cells} == {("adult", "sex"), ("german", "age"), ("german", "sex")}
+
+
+def test_signed_differences_tell_who_is_decided_against() -> None:
+    truth, first = np.array([0, 0, 0, 0, 1, 1]), np.array([True, True, False, False, True, False])
+    decided = np.array([0, 1, 1, 1, 0, 1])
+    parity, (wrongly, rightly) = signed_differences(decided, truth, first)
+    assert parity == pytest.approx(1 / 3 - 1)
+    assert wrongly == pytest.approx(0.5 - 1)
+    assert rightly == pytest.approx(0 - 1)
+
+
+def test_a_second_shuffle_of_german_has_folds_of_its_own_that_hold_every_row_once() -> None:
+    first, second = ([load_split("german", "age", fold + k) for fold in range(5)] for k in (0, 5))
+    for folds in (first, second):
+        assert sum(len(f.frame_test) for f in folds) == 1000
+        assert len(pd.concat([f.frame_test for f in folds]).drop_duplicates()) > 990
+    assert not first[0].frame_test.equals(second[0].frame_test)
+
+
+def test_a_third_of_adult_is_held_out_of_its_training_file() -> None:
+    split, other = load_split("adult-thirds", "sex", 0), load_split("adult-thirds", "sex", 1)
+    assert (len(split.frame), len(split.frame_test)) == (21708, 10853)
+    everything = pd.concat([split.frame, split.frame_test])
+    given = fetch_adult().data
+    assert sorted(everything["fnlwgt"]) == sorted(given["fnlwgt"])
+    assert split.y.sum() + split.y_test.sum() == 7841
+    assert not split.frame_test.equals(other.frame_test)
+
+
+def test_a_fold_is_measured_and_told() -> None:
+    row = repeated_folds.run("logistic regression", "age", 6)
+    assert row["parity_difference"] == abs(row["signed_parity_difference"])
+    assert 0.6 < row["accuracy"] < 0.9
+    table = repeated_folds_markdown(repeated_folds.document([row, row | {"fold": 7}], "a command"))
+    assert "| age | logistic regression | " in table
+    assert "`a command`" in table
+
+
+def test_the_table_of_fit_times_is_over_the_plain_network() -> None:
+    rows = [
+        {"method": name, "seed": seed, "cpu_seconds": seconds * (1 + seed), "seconds": 1.0}
+        for seed in (0, 1)
+        for name, seconds in (("plain network", 2.0), ("separation", 3.0))
+    ]
+    assert "| separation | 4.5 | 1.50 (1.50 to 1.50) |" in fit_time_markdown(fit_time_document(rows, "a command"))
+
+
+def test_an_encoder_of_tables_adds_a_linear_map_to_its_perceptron() -> None:
+    x = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
+    with seeded(0):
+        linear, both = TabularEncoder(3, (), 2), TabularEncoder(3, (8,), 2)
+    with torch.no_grad():
+        torch.testing.assert_close(linear(2 * x) - linear(x), linear(x) - linear(0 * x))
+        assert not torch.allclose(both(2 * x) - both(x), both(x) - both(0 * x), atol=1e-3)
+        assert both.deep is not None
+        torch.testing.assert_close(both(x) - both.deep(x), x @ both.wide.weight.T + both.wide.bias)
