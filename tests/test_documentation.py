@@ -27,7 +27,7 @@ def _documents(thing: Any) -> str:
     parts = [thing.__doc__ or ""]
     if inspect.isclass(thing):
         for base in thing.__mro__:
-            if base.__module__.startswith("midebias"):
+            if base.__module__.split(".")[0] == "midebias":
                 parts.append(base.__doc__ or "")
                 parts += [m.__doc__ or "" for m in vars(base).values() if inspect.isfunction(m)]
     return "\n".join(parts)

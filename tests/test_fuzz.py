@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import random
+import re
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.utils import check_array
 
+import midebias
+from midebias.attributes import Categorical
 from midebias.errors import InputError
 
 from .fuzz.__main__ import TARGETS
+from .fuzz.api import _called
 from .fuzz.penalties import ATTRIBUTES, CRITERIA, DTYPES, ESTIMATORS, SCALES, TASKS, check_penalty
 from .fuzz.runner import Defect, Target, fuzz, one
 
@@ -37,6 +45,55 @@ def test_the_fuzzer_finds_what_is_wrong() -> None:
     assert isinstance(one(fails(InputError("something is wrong")), 0), Defect)
     assert isinstance(one(fails(InputError("")), 0), Defect)
     assert one(fails(InputError("z is wrong")), 0) == "z is wrong"
+
+
+def fed(function: Callable[[Any], Any], *, foreign: bool) -> Defect | str:
+    """Feed a function as the public ones are fed."""
+    return one(_called(function, {"z": 0}, foreign=foreign), 0)
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+def test_an_error_of_ours_is_not_taken_for_a_librarys(foreign: bool) -> None:
+    def fail(z: Any) -> None:
+        raise ValueError("which the caller cannot read")
+
+    assert isinstance(fed(fail, foreign=foreign), Defect)
+
+
+def test_an_error_of_a_library_is_not_taken_for_ours() -> None:
+    def misuse_sklearn(z: Any) -> None:
+        check_array("no array")
+
+    def misuse_torch(z: Any) -> None:
+        torch.nn.functional.cross_entropy(torch.zeros(2, 3), torch.zeros(5, dtype=torch.long))
+
+    assert fed(misuse_sklearn, foreign=False) == fed(misuse_torch, foreign=True) == "answered"
+    assert isinstance(fed(misuse_sklearn, foreign=True), Defect)
+    assert isinstance(fed(misuse_torch, foreign=False), Defect)
+
+
+def test_lines_and_places_are_those_of_midebias_only() -> None:
+    def feed(rng: random.Random, folder: Path) -> None:
+        check_array([[1.0]])
+        Categorical("two")  # type: ignore[arg-type]
+
+    reached = set[tuple[str, int]]()
+    defect = one(Target("traced", feed, ("what it does not say",)), 0, reached=reached)
+    files = {*Path(midebias.__file__).resolve().parent.rglob("*.py")}
+    assert {Path(name).resolve() for name, _ in reached} <= files
+    assert reached
+    assert isinstance(defect, Defect)
+    assert set(re.findall(r"(\S+):\d+", defect.where)) <= {path.name for path in files}
+
+
+def test_a_folder_above_the_input_names_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def feed(rng: random.Random, folder: Path) -> None:
+        raise InputError(f"something in {folder} is wrong")
+
+    (tmp_path / "wounded").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "wounded"))
+    assert isinstance(one(Target("planted", feed, ("wounded",)), 0), Defect)
+    assert "wrong" in str(one(Target("planted", feed, ("fuzz-",)), 0))
 
 
 def test_an_input_comes_again_by_its_number() -> None:
@@ -76,7 +133,6 @@ def test_a_penalty_is_finite_over_the_grid(
 @pytest.mark.parametrize("criterion", CRITERIA)
 def test_a_regression_is_conditioned_on_what_it_is_told_only(criterion: str) -> None:
     from midebias import MIPenalty
-    from midebias.attributes import Categorical
 
     g = torch.Generator().manual_seed(0)
     z, c, y = torch.randn(40, 2, generator=g), torch.randint(2, (40,), generator=g), torch.randn(40, generator=g)

@@ -161,8 +161,9 @@ def test_demo_ends_with_table_picture_and_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys.modules["midebias.cli.demo"], "_QUICK", (1024, 1, 1, 1))
-    assert run(["demo", "--seed", "2", "--output-dir", str(tmp_path)]) == 0
-    folder = folder_in(tmp_path)
+    runs = tmp_path / "[/red] :smile:"  # which nothing may take for marks of style
+    assert run(["demo", "--seed", "2", "--output-dir", str(runs)]) == 0
+    folder = folder_in(runs)
     out = capfd.readouterr().out
     assert str(folder / "poster.png") in out
     assert str(folder / "results.json") in out

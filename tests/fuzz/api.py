@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import sklearn
 import torch
 from torch import nn
 
@@ -42,6 +43,7 @@ from midebias.sklearn import MIDebiasClassifier, MIDebiasRegressor, MIDebiasTran
 from midebias.training import train_step
 
 from .garbage import thing
+from .origin import belongs_to
 from .runner import BrokenPromise, Target
 
 __all__ = ["TARGETS"]
@@ -85,8 +87,7 @@ def _called(
             except (TypeError, ValueError, RuntimeError, IndexError) as error:
                 # scikit-learn's own validation says what it says; its conventions are kept.
                 frames = traceback.extract_tb(error.__traceback__)
-                theirs = "/torch/nn/" if foreign else "/sklearn/"
-                if not any(theirs in f.filename and "midebias" not in f.filename for f in frames[-3:]):
+                if not any(belongs_to(nn if foreign else sklearn, f.filename) for f in frames[-3:]):
                     raise
             else:
                 if isinstance(result, torch.Tensor) and result.ndim == 0 and not bool(torch.isfinite(result)):

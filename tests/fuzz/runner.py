@@ -21,6 +21,8 @@ from typing import Any
 
 from midebias.errors import DataError, InputError
 
+from .origin import is_ours
+
 __all__ = ["BrokenPromise", "Defect", "Tally", "Target", "WouldRun", "fuzz", "one"]
 
 _LONGEST = 60  # seconds, on a machine that others use as well
@@ -107,7 +109,7 @@ def _tracing(reached: set[tuple[str, int]] | None) -> Iterator[None]:
         return local
 
     def entered(frame: FrameType, event: str, _: Any) -> Any:
-        return local if "midebias" in frame.f_code.co_filename else None
+        return local if is_ours(frame.f_code.co_filename) else None
 
     before = sys.gettrace()
     sys.settrace(entered)
@@ -132,7 +134,8 @@ def one(target: Target, number: int, seed: int = 0, *, reached: set[tuple[str, i
         said = str(error)
         if not said.strip() or "Traceback" in said:
             return Defect(target.name, number, f"{type(error).__name__} says nothing: {said!r}", _where(error))
-        if target.named and not any(name in said for name in target.named):
+        told = said.replace(str(folder.parent), "")  # what the folders above are called names nothing
+        if target.named and not any(name in told for name in target.named):
             return Defect(target.name, number, f"{type(error).__name__} names no argument: {said!r}", _where(error))
     except (Exception, TooLong) as error:
         return Defect(target.name, number, f"{type(error).__name__}: {str(error)[:300]}", _where(error))
@@ -143,7 +146,7 @@ def one(target: Target, number: int, seed: int = 0, *, reached: set[tuple[str, i
 
 def _where(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
-    ours = [f for f in frames if "/midebias/" in f.filename] or frames
+    ours = [f for f in frames if is_ours(f.filename)] or frames
     return " <- ".join(f"{Path(f.filename).name}:{f.lineno}" for f in reversed(ours[-3:]))
 
 

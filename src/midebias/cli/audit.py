@@ -112,10 +112,8 @@ def audit(
     del content["schema"]
     write_json(folder / "results.json", results_document(command, seed, content.pop("rows"), **content))
     result.to_html(folder / "report.html", title=f"Leakage audit of {file.name}", command=command)
-    console.print(str(result), soft_wrap=True, markup=False)
-    console.print(
-        f"\nreport   {folder / 'report.html'}\nresults  {folder / 'results.json'}", soft_wrap=True, markup=False
-    )
+    console.print(str(result), soft_wrap=True)
+    console.print(f"\nreport   {folder / 'report.html'}\nresults  {folder / 'results.json'}", soft_wrap=True)
     if max_leakage is not None and result.exceeds(max_leakage, condition=_CONDITIONS[criterion]):
         console.print(f"Leakage exceeds --max-leakage {max_leakage:g} nats.", soft_wrap=True)
         raise typer.Exit(1)

@@ -21,7 +21,7 @@ from rich.text import Text
 
 __all__ = ["Bars", "bars", "cells_bar", "console", "share_bar", "show_plain_table", "show_table"]
 
-console = Console(highlight=False)
+console = Console(highlight=False, markup=False, emoji=False)  # a folder may be called "[red]" or ":smile:"
 
 
 class Bars:
@@ -55,12 +55,12 @@ class Bars:
 def bars() -> Iterator[Bars]:
     """Progress for the commands that run long."""
     columns = (
-        TextColumn("{task.description:<10}"),
+        TextColumn("{task.description:<10}", markup=False),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         yield Bars(progress)
@@ -83,7 +83,8 @@ def cells_bar(total: int) -> Iterator[Callable[[str], None]]:
 @contextmanager
 def share_bar(name: str) -> Iterator[Callable[[float], None]]:
     """Progress of one long thing: call with the share that is done."""
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), TimeElapsedColumn(), TimeRemainingColumn())
+    text = TextColumn("{task.description}", markup=False)
+    columns = (text, BarColumn(bar_width=30), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         task = progress.add_task(name, total=1.0)
         yield lambda share: progress.update(task, completed=share)

@@ -38,7 +38,7 @@ def doctor() -> None:
         console.print(f"{name:<12} {value}", soft_wrap=True)
     for extra, packages in _extras().items():
         states = ", ".join(f"{p} {_version(p) or 'missing'}" for p in packages)
-        console.print(f"{f'[{extra}]':<12} {states}", soft_wrap=True, markup=False)
+        console.print(f"{f'[{extra}]':<12} {states}", soft_wrap=True)
     damaged = []
     for name in bundled_files():
         try:

@@ -56,5 +56,4 @@ def export(
         f"{written.format}  {path}\nx -> {', '.join(written.outputs)}; equal to the model to "
         f"{written.largest_difference:.1g}",
         soft_wrap=True,
-        markup=False,
     )

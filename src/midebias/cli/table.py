@@ -110,8 +110,8 @@ def train_table(
     shown = ("accuracy", "demographic_parity_difference", "equalized_odds_difference", "mi")
     lines = [[r["attribute"], *("" if r[k] is None else f"{r[k]:.3f}" for k in shown)] for r in rows]
     show_plain_table(header, lines, title=f"{path.name}: {len(test):,} rows not trained on")
-    console.print(f"\n{verdict}", soft_wrap=True, markup=False)
-    console.print(f"report      {folder / 'report.html'}\nrun folder  {folder}", soft_wrap=True, markup=False)
+    console.print(f"\n{verdict}", soft_wrap=True)
+    console.print(f"report      {folder / 'report.html'}\nrun folder  {folder}", soft_wrap=True)
 
 
 def _audited(
