@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+
 import sklearn
 
 from .fuzz.origin import belongs_to
@@ -38,7 +39,7 @@ PATH_DEPENDENT = (
 def copy_repository(clone: Path) -> None:
     """Copy what is tested; what hides in the root (.git, .venv) stays behind."""
     clone.mkdir(parents=True)
-    for name in ("src", "tests", "docs", "results"):
+    for name in ("src", "tests", "benchmarks", "docs", "results"):
         shutil.copytree(ROOT / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
     for path in ROOT.iterdir():
         if path.is_file() and not path.name.startswith("."):

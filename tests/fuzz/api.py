@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import sklearn
 import torch
 from torch import nn
 
+import sklearn
 from midebias import FeatureMap, LogitAdjustment, MIPenalty, Tokens, audit, estimate_mi
 from midebias.attributes import Attributes, Categorical, Continuous
 from midebias.datasets import BiasedMNIST, ColoredMNIST, fetch_adult, fetch_german

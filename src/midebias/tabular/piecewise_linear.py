@@ -41,7 +41,7 @@ class PiecewiseLinear(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from midebias.piecewise_linear import PiecewiseLinear
+    >>> from midebias.tabular.piecewise_linear import PiecewiseLinear
     >>> code = PiecewiseLinear(torch.tensor([0, 0]), torch.tensor([0.0, 1.0]), torch.tensor([1.0, 3.0]))
     >>> code(torch.tensor([[0.25], [2.0]])).tolist()
     [[0.25, 0.25, 0.0], [2.0, 1.0, 0.5]]

@@ -28,7 +28,7 @@ class WhitenedLinear(nn.Linear):
     Examples
     --------
     >>> import torch
-    >>> from midebias.whitened_linear import WhitenedLinear
+    >>> from midebias.tabular.whitened_linear import WhitenedLinear
     >>> linear, x = WhitenedLinear(2, 1).double(), torch.randn(300, 2, dtype=torch.float64)
     >>> before = linear(x)
     >>> linear.whiten(x)
