@@ -247,7 +247,7 @@ def test_a_worker_that_dies_is_an_error_and_leaves_the_last_checkpoint_whole(tmp
     kept = pl.callbacks.ModelCheckpoint(tmp_path, every_n_train_steps=1, save_top_k=-1)
     made = trainer(tmp_path, plugins=[SafeCheckpoints()], callbacks=[kept], enable_checkpointing=True, max_epochs=1)
     # torch says that the worker died, or that it hung up in the middle of a batch.
-    with pytest.raises((RuntimeError, ConnectionError), match="worker|reset"):
+    with pytest.raises((RuntimeError, ConnectionError), match=r"worker|reset"):
         made.fit(module, SeededLoader(Deadly(), 80, shuffle=False, num_workers=1))
     saved = sorted(tmp_path.glob("*.ckpt"), key=lambda path: path.stat().st_mtime)
     assert SafeCheckpoints().load_checkpoint(saved[-1])["global_step"] == len(saved) >= 3

@@ -26,14 +26,14 @@ from midebias.methods import (
     LearningNotToLearn,
     Plain,
 )
-from midebias.methods.adversaries import ColumnClassifiers, Groups, frozen, joint_category, mlp, reverse_gradient
+from midebias.methods.adversaries import ColumnClassifiers, Groups, frozen, joint_category, reverse_gradient
 from midebias.methods.blind_eye import confusion_loss
 from midebias.methods.club import contrastive_log_ratio
 from midebias.methods.entangling import disentangling, entangling
 from midebias.methods.group_dro import group_means
 from midebias.methods.hsic import hsic
 from midebias.methods.learning_not_to_learn import negative_entropy
-from midebias.networks import Classifier, DigitClassifier, GlobalPoolClassifier
+from midebias.networks import Classifier, DigitClassifier, GlobalPoolClassifier, build_perceptron
 from midebias.randomness import seeded
 from midebias.training import StepResult, TrainingRun
 from midebias.training.data import Batch, Problem, TensorData
@@ -130,7 +130,7 @@ def test_groups_are_pairs_of_label_and_category_that_occur() -> None:
 
 def test_frozen_modules_pass_gradients_on_and_keep_none() -> None:
     with seeded(0):
-        layer = mlp(5, 4, 3)
+        layer = build_perceptron(5, (4,), 3)
     z = torch.ones(2, 5, requires_grad=True)
     with frozen(layer):
         layer(z).sum().backward()
@@ -139,7 +139,7 @@ def test_frozen_modules_pass_gradients_on_and_keep_none() -> None:
 
 
 def test_reversal_turns_the_sign_for_what_lies_before_it_only() -> None:
-    classifiers = ColumnClassifiers(SIZES, lambda size: mlp(5, 4, size), seed=0)
+    classifiers = ColumnClassifiers(SIZES, lambda size: build_perceptron(5, (4,), size), seed=0)
     levels = rows().levels
     z = torch.randn(12, 5, generator=generator(1)).requires_grad_()
     weights = list(classifiers.parameters())

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..marginals import permutation, permutation_within
+from ..networks import build_perceptron
 from ..randomness import seeded
 from .copula import EllipticalCopula
 
@@ -269,15 +270,11 @@ def _with_radius(x: Tensor) -> Tensor:
 
 def _smooth(inputs: int, outputs: int, *, start_at_zero: bool = True) -> nn.Sequential:
     """A perceptron of smooth units."""
-    layers: list[nn.Module] = []
-    for width in _HIDDEN:
-        layers += [nn.Linear(inputs, width), nn.SiLU()]
-        inputs = width
-    last = nn.Linear(inputs, outputs)
+    layers = build_perceptron(inputs, _HIDDEN, outputs, activation=nn.SiLU)
     if start_at_zero:
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-    return nn.Sequential(*layers, last)
+        for parameter in layers[-1].parameters():
+            nn.init.zeros_(parameter)
+    return layers
 
 
 def _influence(joint: Tensor, marginal: list[Tensor]) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..networks.perceptron import perceptron
+from ..networks.perceptron import build_perceptron
 from .perceptron_gradients import backward_from_output, forward_from_first, set_gradients
 
 __all__ = ["BilinearCritic", "Critic", "CriticName", "JoinedCritic", "SeparableCritic", "build_critic"]
@@ -81,7 +81,7 @@ class JoinedCritic(Critic):
     ) -> None:
         super().__init__()
         self.n_groups, self.attribute_dim = n_groups, attribute_dim
-        self.layers = perceptron(attribute_dim + dim + n_groups, hidden, 1)
+        self.layers = build_perceptron(attribute_dim + dim + n_groups, hidden, 1)
 
     def forward(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
         """See `Critic.forward`."""
@@ -149,7 +149,7 @@ class SeparableCritic(Critic):
     ) -> None:
         super().__init__()
         self.n_groups = n_groups
-        self.of_z, self.of_c = perceptron(dim + n_groups, hidden, 33), perceptron(attribute_dim, hidden, 32)
+        self.of_z, self.of_c = build_perceptron(dim + n_groups, hidden, 33), build_perceptron(attribute_dim, hidden, 32)
 
     def forward(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
         """See `Critic.forward`."""

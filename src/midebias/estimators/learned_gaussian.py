@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..arguments import check_encoded, check_groups, check_representation, checked
 from ..errors import InputError
 from ..marginals import center_within
+from ..networks import build_perceptron
 from ..randomness import seeded
 from .interface import Bound
 from .log_determinant import affordable, gaussian_information, random_signs, with_products
@@ -97,13 +98,7 @@ class LearnedGaussianMI(nn.Module):
             raise InputError(f"ridge must be >= 0, got {ridge}")
         columns = attribute_dim if attribute_degree == 1 else attribute_dim * (attribute_dim + 3) // 2
         with seeded(seed):
-            self.critic = nn.Sequential(
-                nn.Linear(dim, hidden),
-                nn.LeakyReLU(0.2),
-                nn.Linear(hidden, hidden),
-                nn.LeakyReLU(0.2),
-                nn.Linear(hidden, columns),
-            )
+            self.critic = build_perceptron(dim, (hidden, hidden), columns)
         self.dim, self.attribute_dim, self.n_linear = dim, attribute_dim, n_linear
         self.attribute_degree, self.ridge = attribute_degree, ridge
         self._generator = torch.Generator().manual_seed(seed)

@@ -12,7 +12,7 @@ from ..arguments import checked
 from ..attributes import Attribute, Attributes, Categorical
 from ..errors import InputError
 from ..marginals import center_within
-from ..networks.perceptron import perceptron
+from ..networks.perceptron import build_perceptron
 from ..randomness import seeded
 from .critic_estimator import SampledEstimator
 from .interface import Bound
@@ -60,7 +60,7 @@ class DecoderEstimator(SampledEstimator):
         self.n_continuous = self.blocks.count(0)
         self._place_columns()
         with seeded(seed):
-            self.decoder = perceptron(dim + n_groups, hidden, width + self.n_continuous)
+            self.decoder = build_perceptron(dim + n_groups, hidden, width + self.n_continuous)
 
     def _place_columns(self) -> None:
         """Where c's columns of each kind are. The decoder's outputs are logits, means, then logarithms of variances."""

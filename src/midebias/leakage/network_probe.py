@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from ..arguments import check_groups, check_representation, checked
 from ..errors import InputError
 from ..estimation.result import MIEstimate
+from ..networks import build_perceptron
 from ..randomness import seeded
 
 __all__ = ["ProbeResult", "probe"]
@@ -85,7 +85,7 @@ def probe(z: Tensor, c: Tensor, *, hidden: int = 128, max_epochs: int = 60, rand
     best: tuple[float, nn.Module] | None = None
     for layers in (0, 2):
         with seeded(random_state + layers):
-            model = _classifier(z.shape[1], n_classes, hidden, layers)
+            model = build_perceptron(z.shape[1], (hidden,) * layers, n_classes, activation=nn.ReLU)
         loss = _fit(model, z, c, fit, aside, max_epochs, generator)
         if best is None or loss < best[0]:
             best = loss, model
@@ -103,15 +103,6 @@ def probe(z: Tensor, c: Tensor, *, hidden: int = 128, max_epochs: int = 60, rand
     return ProbeResult(float(hit.mean()), float(recall.mean()), float(frequency.max()), mi)
 
 
-def _classifier(dim: int, n_classes: int, hidden: int, layers: int) -> nn.Module:
-    sizes = [dim] + [hidden] * layers
-    parts: list[nn.Module] = []
-    for a, b in pairwise(sizes):
-        parts += [nn.Linear(a, b), nn.ReLU()]
-    return nn.Sequential(*parts, nn.Linear(sizes[-1], n_classes))
-
-
-@torch.enable_grad()
 def _fit(
     model: nn.Module,
     z: Tensor,

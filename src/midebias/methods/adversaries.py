@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..randomness import seeded
 
-__all__ = ["ColumnClassifiers", "Groups", "frozen", "joint_category", "mlp", "reverse_gradient"]
+__all__ = ["ColumnClassifiers", "Groups", "frozen", "joint_category", "reverse_gradient"]
 
 
 class ColumnClassifiers(nn.Module):
@@ -42,11 +42,6 @@ class ColumnClassifiers(nn.Module):
         """Mean cross-entropy of levels (n, k) in nats, summed over columns."""
         columns = zip(self(h), levels.long().unbind(1), strict=True)
         return torch.stack([nn.functional.cross_entropy(logits, level) for logits, level in columns]).sum()
-
-
-def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    """One hidden ReLU layer."""
-    return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
 
 
 @contextmanager

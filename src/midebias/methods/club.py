@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..estimators.variational import contrastive_log_ratio
+from ..networks import build_perceptron
 from ..networks.classifier import Classifier
 from ..training.data import Batch, Problem
 from ..training.method import Precision, SingleLoss
-from .adversaries import ColumnClassifiers, frozen, mlp
+from .adversaries import ColumnClassifiers, frozen
 
 __all__ = ["CLUB", "contrastive_log_ratio"]
 
@@ -57,9 +58,11 @@ class CLUB(SingleLoss):
     ) -> None:
         super().__init__(model, problem, lr=lr, precision=precision, seed=seed)
         self.weight = weight
-        self.q = ColumnClassifiers(self.problem.level_sizes, lambda size: mlp(model.dim, hidden, size), seed=seed).to(
-            next(model.parameters()).device
-        )
+        self.q = ColumnClassifiers(
+            self.problem.level_sizes,
+            lambda size: build_perceptron(model.dim, (hidden,), size, activation=nn.ReLU),
+            seed=seed,
+        ).to(next(model.parameters()).device)
         self.q_optimizer = torch.optim.Adam(self.q.parameters(), lr=q_lr)
 
     def objective(self, loss: Tensor, depths: tuple[Tensor, ...], logits: Tensor, batch: Batch) -> Tensor:

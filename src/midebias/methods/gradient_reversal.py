@@ -6,14 +6,15 @@ import math
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import InputError
+from ..networks import build_perceptron
 from ..networks.classifier import Classifier
 from ..training.data import Batch, Problem
 from ..training.method import Draw, Precision, SingleLoss
 from ..training.step import StepResult
-from .adversaries import ColumnClassifiers, mlp, reverse_gradient
+from .adversaries import ColumnClassifiers, reverse_gradient
 
 __all__ = ["GradientReversal"]
 
@@ -64,7 +65,9 @@ class GradientReversal(SingleLoss):
             raise InputError(f"ramp_steps must be at least 1, got {ramp_steps}")
         self.weight, self.ramp_steps, self.done_steps = weight, ramp_steps, 0
         self.adversary = ColumnClassifiers(
-            self.problem.level_sizes, lambda size: mlp(model.dim, hidden, size), seed=seed
+            self.problem.level_sizes,
+            lambda size: build_perceptron(model.dim, (hidden,), size, activation=nn.ReLU),
+            seed=seed,
         ).to(next(model.parameters()).device)
         self.adversary_optimizer = torch.optim.Adam(self.adversary.parameters(), lr=adversary_lr)
 

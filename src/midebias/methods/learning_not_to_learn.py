@@ -7,12 +7,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from ..networks import build_perceptron
 from ..networks.classifier import Classifier
 from ..representations import FeatureMap
 from ..training.data import Batch, Problem
 from ..training.method import Draw, Precision, SingleLoss
 from ..training.step import StepResult
-from .adversaries import ColumnClassifiers, frozen, mlp, reverse_gradient
+from .adversaries import ColumnClassifiers, frozen, reverse_gradient
 
 __all__ = ["LearningNotToLearn", "negative_entropy"]
 
@@ -71,7 +72,11 @@ class LearningNotToLearn(SingleLoss):
         shape = model.shapes[depth]
 
         def build(size: int) -> nn.Module:
-            return _MapPredictor(shape.channels, size) if isinstance(shape, FeatureMap) else mlp(model.dim, 64, size)
+            return (
+                _MapPredictor(shape.channels, size)
+                if isinstance(shape, FeatureMap)
+                else build_perceptron(model.dim, (64,), size, activation=nn.ReLU)
+            )
 
         self.predictor = ColumnClassifiers(self.problem.level_sizes, build, seed=seed).to(
             next(model.parameters()).device

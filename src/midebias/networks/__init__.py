@@ -2,6 +2,6 @@
 
 from .classifier import Classifier
 from .digits import NETWORKS, DigitClassifier, GlobalPoolClassifier
-from .perceptron import perceptron
+from .perceptron import build_perceptron
 
-__all__ = ["NETWORKS", "Classifier", "DigitClassifier", "GlobalPoolClassifier", "perceptron"]
+__all__ = ["NETWORKS", "Classifier", "DigitClassifier", "GlobalPoolClassifier", "build_perceptron"]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ..networks import build_perceptron
 from .piecewise_linear import PiecewiseLinear
 from .whitened_linear import WhitenedLinear
 
@@ -35,12 +36,8 @@ class TabularEncoder(nn.Module):
     def __init__(self, n_inputs: int, hidden: Sequence[int], dim: int, reading: PiecewiseLinear | None = None) -> None:
         super().__init__()
         self.reading = nn.Identity() if reading is None else reading
-        width = n_inputs = n_inputs + (0 if reading is None else reading.pieces)
-        layers: list[nn.Module] = []
-        for units in hidden:
-            layers += [nn.Linear(width, units), nn.ReLU()]
-            width = units
-        self.deep = nn.Sequential(*layers, nn.Linear(width, dim)) if hidden else None
+        n_inputs += 0 if reading is None else reading.pieces
+        self.deep = build_perceptron(n_inputs, hidden, dim, activation=nn.ReLU) if hidden else None
         self.wide = WhitenedLinear(n_inputs, dim)
 
     @torch.no_grad()

@@ -19,6 +19,7 @@ from ..attributes import Attribute
 from ..devices import at_device, follow
 from ..distributed import refusal_told, world
 from ..errors import InputError
+from ..networks import build_perceptron
 from ..randomness import seeded
 
 __all__ = ["LogitAdjustment"]
@@ -98,13 +99,7 @@ class LogitAdjustment(nn.Module):
         self.floor, self.rebalance = floor, rebalance
         self.attribute, self.n_classes, self.strength, self.steps = attribute, n_classes, strength, steps
         with seeded(seed):
-            self.classifier = nn.Sequential(
-                nn.Linear(attribute.dim, 64),
-                nn.ReLU(),
-                nn.Linear(64, 64),
-                nn.ReLU(),
-                nn.Linear(64, n_classes),
-            )
+            self.classifier = build_perceptron(attribute.dim, (64, 64), n_classes, activation=nn.ReLU)
         self.center: Tensor
         self.scale: Tensor
         self.register_buffer("center", torch.zeros(attribute.dim))
