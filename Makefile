@@ -33,11 +33,17 @@ lint: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/site
 
-benchmark: $(STAMP)
+# Goes on where it was stopped. The cells lie in runs/, which git ignores; finished rows go to results/.
+benchmark: $(STAMP) results/colored-mnist.json results/biased-mnist.json
 	$(BIN)/python -m benchmarks.cost --output results/cost.json
-	$(BIN)/midebias reproduce --resume results/colored-mnist
-	$(BIN)/midebias reproduce --resume results/biased-mnist
 	$(BIN)/python -m benchmarks.tables
+
+.PHONY: results/colored-mnist.json results/biased-mnist.json
+results/colored-mnist.json results/biased-mnist.json: results/%.json: $(STAMP)
+	if [ -d runs/benchmark/reproduce-$*-001 ]; \
+		then $(BIN)/midebias reproduce --resume runs/benchmark/reproduce-$*-001; \
+		else $(BIN)/midebias reproduce $* --output-dir runs/benchmark; fi
+	$(BIN)/python -m benchmarks.tables --collect runs/benchmark/reproduce-$*-001 $@
 
 # torch first and pinned: a CPU build is found for it, where an unpinned torch pulls several GB of CUDA.
 $(STAMP): pyproject.toml constraints.txt

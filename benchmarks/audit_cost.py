@@ -19,7 +19,7 @@ from midebias.experiments.process import peak_memory_mb
 from midebias.experiments.run_folder import results_document, write_json
 from midebias.leakage import audit
 
-__all__ = ["audit_cost_markdown", "measured"]
+__all__ = ["measured", "render_table"]
 
 _BLOCK = 65_536
 
@@ -61,7 +61,7 @@ def measured(rows: int, dim: int, dtype: str, with_label: bool, seed: int) -> di
     }  # fmt: skip
 
 
-def audit_cost_markdown(document: Mapping[str, Any]) -> str:
+def render_table(document: Mapping[str, Any]) -> str:
     """Processor seconds and memory of an audit."""
     lines = [
         "| rows | dimensions | attributes | within classes, fairness metrics | processor seconds | peak memory, GB |",

@@ -18,7 +18,7 @@ from midebias.experiments.run_folder import results_document, write_json
 from midebias.sklearn import MIDebiasClassifier
 from midebias.tabular.fit import measured_leakage
 
-__all__ = ["budget_run", "budgets_document", "budgets_markdown"]
+__all__ = ["budget_run", "budgets_document", "render_table"]
 
 
 def budget_run(train: Any, test: Any, *, criterion: str, max_mi: float, seed: int, **options: Any) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def budgets_document(rows: Sequence[Mapping[str, Any]], command: str) -> dict[st
     return results_document(command, sorted({r["seed"] for r in rows}), rows, table="budgets", summary=summary)
 
 
-def budgets_markdown(document: Mapping[str, Any]) -> str:
+def render_table(document: Mapping[str, Any]) -> str:
     """The table of a record."""
     lines = [
         "| criterion | budget, nats | on rows held aside | on the test file | weight found | accuracy, test file |",

@@ -25,7 +25,7 @@ from midebias.training import TrainingRun
 from midebias.training.data import TrainingData
 from midebias.training.evaluation import evaluate
 
-from .tables import method_name
+from .markdown.comparison import name_method
 
 _LOG = logging.getLogger("benchmarks")
 _TURN = 13  # steps before the next method's turn: long enough to leave caches behind, short enough to share the weather
@@ -94,11 +94,11 @@ def _critic_steps(run: TrainingRun) -> float:
     return (time.perf_counter() - started) / len(batches)
 
 
-def cost_markdown(document: Mapping[str, Any]) -> str:
+def render_table(document: Mapping[str, Any]) -> str:
     """Lines of the README: seconds of an epoch over plain training, and the reference recipe."""
     recipe = document["recipe"]
     lines = [
-        f"- {method_name(row['method'])}: {row['seconds_per_epoch']:.0f} s an epoch, "
+        f"- {name_method(row['method'])}: {row['seconds_per_epoch']:.0f} s an epoch, "
         f"**{row['over_plain']:.2f}** times plain training"
         for row in document["rows"]
         if row["method"] != "plain"

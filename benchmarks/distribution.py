@@ -33,7 +33,7 @@ from midebias.penalty import MIPenalty
 from midebias.randomness import seeded
 from midebias.training import train_step
 
-__all__ = ["distribution_markdown", "measure", "merged"]
+__all__ = ["measure", "merged", "render_table"]
 
 _LOG = logging.getLogger(__name__)
 _ESTIMATORS = ["none", "gaussian", "gaussian_learned", "donsker_varadhan"]
@@ -128,7 +128,7 @@ def merged(path: Path, rows: list[dict[str, Any]], command: str) -> dict[str, An
     )
 
 
-def distribution_markdown(document: Mapping[str, Any]) -> str:
+def render_table(document: Mapping[str, Any]) -> str:
     """One process beside the most of them, by estimator."""
     rows = document["rows"]
     most = max(r["processes"] for r in rows)

@@ -33,7 +33,7 @@ from midebias.experiments.process import keep_freed_memory
 from midebias.experiments.run_folder import results_document, write_json
 from midebias.reporting.figures import draw_cost_by_batch
 
-__all__ = ["against_public", "by_batch", "estimator_speed_markdown", "growth", "one_call"]
+__all__ = ["against_public", "by_batch", "growth", "one_call", "render_table"]
 
 _LOG = logging.getLogger("benchmarks")
 LINEAR: Mapping[str, Mapping[str, Any]] = {
@@ -136,7 +136,7 @@ def _in_turns(functions: Mapping[str, Callable[[], Any]], repeats: int) -> dict[
     return {name: statistics.median(values) for name, values in found.items()}
 
 
-def estimator_speed_markdown(document: Mapping[str, Any]) -> str:
+def render_table(document: Mapping[str, Any]) -> str:
     """Cost of an update beside public code, of several in one call, and its growth with the batch."""
     rows = document["rows"]
     public = [r for r in rows if r["kind"] == "public"]

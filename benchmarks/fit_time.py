@@ -19,7 +19,7 @@ from midebias.experiments.fairness import METHODS, load_split
 from midebias.experiments.run_folder import results_document, write_json
 from midebias.sklearn import MIDebiasClassifier
 
-__all__ = ["fit_time_document", "fit_time_markdown", "fit_times"]
+__all__ = ["fit_time_document", "fit_times", "render_table"]
 
 _OURS: dict[str, dict[str, Any]] = {
     "plain network": {"mi_weight": 0.0},
@@ -74,7 +74,7 @@ def fit_time_document(rows: Sequence[Mapping[str, Any]], command: str) -> dict[s
     return results_document(command, sorted(plain), rows, table="fit time", summary=summary)
 
 
-def fit_time_markdown(document: Mapping[str, Any]) -> str:
+def render_table(document: Mapping[str, Any]) -> str:
     """The table of a record."""
     lines = ["| Adult, 32,561 rows | CPU seconds | over the plain network |", "| --- | ---: | ---: |"]
     for e in document["summary"]:

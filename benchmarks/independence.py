@@ -21,7 +21,7 @@ from midebias.estimation import estimate_mi
 from midebias.experiments.process import keep_freed_memory
 from midebias.experiments.run_folder import results_document, write_json
 
-__all__ = ["KINDS", "draw_p_value", "independence_markdown", "rejections"]
+__all__ = ["KINDS", "draw_p_value", "rejections", "render_table"]
 
 _LOG = logging.getLogger("benchmarks")
 Sample = tuple[Tensor, Tensor, Tensor | None]
@@ -76,7 +76,7 @@ def rejections(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def independence_markdown(document: Mapping[str, Any]) -> str:
+def render_table(document: Mapping[str, Any]) -> str:
     """How often independence was rejected."""
     lines = ["| independent pairs | draws | p-value at most 0.05 |", "| --- | ---: | ---: |"]
     lines += [f"| {e['kind']} | {e['draws']} | {e['rejected']:.3f} |" for e in document["summary"]]

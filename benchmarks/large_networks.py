@@ -24,7 +24,7 @@ from midebias.randomness import seeded
 from midebias.representations import FeatureMap, Shape
 from midebias.training import train_step
 
-__all__ = ["ResNet50", "cost_by_size", "large_networks_markdown", "share_of_a_step"]
+__all__ = ["ResNet50", "cost_by_size", "render_table", "share_of_a_step"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ def cost_by_size(estimator: str, dim: int, values: int, *, batch_size: int = 256
     }  # fmt: skip
 
 
-def large_networks_markdown(document: Mapping[str, Any]) -> str:
+def render_table(document: Mapping[str, Any]) -> str:
     """The penalty's share of a step, and what a call costs by columns and values."""
     lines = [
         "| estimator | representations | seconds of a step | of these the penalty |",

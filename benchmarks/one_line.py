@@ -22,7 +22,7 @@ from midebias.leakage import probe
 from midebias.penalty import MIPenalty
 from midebias.randomness import seeded
 
-__all__ = ["LOOPS", "one_line", "one_line_markdown", "summarise"]
+__all__ = ["LOOPS", "one_line", "render_table", "summarise"]
 
 _LOG = logging.getLogger("benchmarks")
 _TRAIN, _TEST, _EPOCHS, _BATCH, _DIM = 10_000, 6_000, 14, 500, 32
@@ -160,7 +160,7 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return out
 
 
-def one_line_markdown(document: Mapping[str, Any]) -> str:
+def render_table(document: Mapping[str, Any]) -> str:
     """A row per loop, without the line and with it."""
     lines = [
         "| loop | | test accuracy | fresh probe | leakage, nats | CPU seconds |",

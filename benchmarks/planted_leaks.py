@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from midebias.experiments.run_folder import results_document, write_json
 from midebias.leakage import audit
 
-__all__ = ["KINDS", "flip_rate", "plant", "planted_leaks_markdown", "spread_ratio"]
+__all__ = ["KINDS", "flip_rate", "plant", "render_table", "spread_ratio"]
 
 KINDS = (
     "linear", "xor", "radial", "one class", "3 of 512", "sinusoidal", "sign pattern of 3", "rotated product",
@@ -153,7 +153,7 @@ _PLANTED = {
 """Kinds in words."""
 
 
-def planted_leaks_markdown(document: Mapping[str, Any]) -> str:
+def render_table(document: Mapping[str, Any]) -> str:
     """How often each kind of leak was called one."""
     lines = [
         "| planted | nats | rows | dimensions | called leaking | leakage found, nats |",

@@ -19,20 +19,20 @@ import numpy as np
 from midebias.experiments.fairness import METHODS, load_split
 from midebias.experiments.run_folder import results_document, write_json
 
-__all__ = ["SETTINGS", "document", "repeated_folds_markdown", "run", "signed_differences"]
+__all__ = ["SETTINGS", "document", "render_table", "run", "signed_differences"]
 
 _PLAIN: dict[str, tuple[str, dict[str, Any]]] = {
     "logistic regression": ("logistic_regression", {}),
     "plain network": ("mlp", {"mi_weight": 0.0}),
-    "**midebias**, independence": ("midebias", {"criterion": "independence"}),
-    "**midebias**, separation": ("midebias", {"criterion": "separation"}),
+    "mib, independence": ("mib", {"criterion": "independence"}),
+    "mib, separation": ("mib", {"criterion": "separation"}),
 }
 SETTINGS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
     "german": _PLAIN,
     "adult-thirds": _PLAIN
     | {
-        f"**midebias**, {criterion}, " + ", ".join(f"{k}={v:g}" for k, v in options.items()): (
-            "midebias",
+        f"mib, {criterion}, " + ", ".join(f"{k}={v:g}" for k, v in options.items()): (
+            "mib",
             {"criterion": criterion, **options},
         )
         for criterion, options in (
@@ -94,7 +94,7 @@ def document(rows: Sequence[dict[str, Any]], command: str) -> dict[str, Any]:
     return results_document(command, folds, rows, table="repeated folds", summary=summary)
 
 
-def repeated_folds_markdown(record: Mapping[str, Any]) -> str:
+def render_table(record: Mapping[str, Any]) -> str:
     """The table of a record."""
     lines = [
         "| attribute | method | accuracy | parity difference | odds difference | parity difference, signed |",
@@ -102,7 +102,8 @@ def repeated_folds_markdown(record: Mapping[str, Any]) -> str:
     ]  # fmt: skip
     for e in record["summary"]:
         cells = [f"{e[m]:{'+' if m.startswith('signed') else ''}.3f} ± {e[m + '_std']:.3f}" for m in _MEASURES]
-        lines.append(f"| {e['attribute']} | {e['method']} | {' | '.join(cells)} |")
+        name = e["method"].replace("mib", "**MI backpropagation**")
+        lines.append(f"| {e['attribute']} | {name} | {' | '.join(cells)} |")
     folds = record["seed"]
     of = "folds" if record["summary"][0]["dataset"] == "german" else "random thirds of the training file, seeds"
     return (

@@ -16,7 +16,7 @@ from midebias.experiments.run_folder import results_document, write_json
 from midebias.experiments.sweep import SweptTable
 from midebias.experiments.weight_choice import WeightTrial, choose_within
 
-__all__ = ["table_regret", "table_weight_regret_markdown"]
+__all__ = ["render_table", "table_regret"]
 
 
 def _file(split: Any) -> Any:
@@ -53,7 +53,7 @@ def table_regret(
     ]  # fmt: skip
 
 
-def table_weight_regret_markdown(document: Mapping[str, Any]) -> str:
+def render_table(document: Mapping[str, Any]) -> str:
     """A line per criterion and seed."""
     lines = [
         "| criterion | seed | no penalty | chosen | accuracy | leakage | best in hindsight | accuracy | leakage |",

@@ -21,7 +21,7 @@ from midebias.experiments.weight_choice import WeightTrial, choose
 from midebias.training import LogitAdjustment, TrainingRun
 from midebias.training.evaluation import evaluate
 
-__all__ = ["RULES", "regret", "weight_regret_markdown"]
+__all__ = ["RULES", "regret", "render_table"]
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -138,7 +138,7 @@ def _measured(path: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def weight_regret_markdown(document: Mapping[str, Any]) -> str:
+def render_table(document: Mapping[str, Any]) -> str:
     """Accuracy of each weight, what was chosen, and what each rule gave away."""
     rows, summary = document["rows"], document["summary"]
     cells = list(dict.fromkeys((r["dataset"], r["setting"], r["seed"]) for r in rows))

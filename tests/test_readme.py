@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.tables import fill
+from benchmarks.tables import fill_tables
 from midebias.cli import app
 from midebias.errors import DataError
 from midebias.experiments.image_data import load_own
@@ -22,7 +22,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_the_tables_are_those_of_the_results(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    assert fill(text, ROOT) == text, "run: python -m benchmarks.tables"
+    assert fill_tables(text, ROOT) == text, "run: python -m benchmarks.tables"
 
 
 def test_there_are_tables() -> None:
@@ -31,18 +31,29 @@ def test_there_are_tables() -> None:
 
 def test_a_marker_without_a_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"results/none\.json"):
-        fill("<!-- results/none.json -->\n<!-- end -->", tmp_path)
+        fill_tables("<!-- results/none.json -->\n<!-- end -->", tmp_path)
 
 
 def test_summaries_are_means_of_their_rows() -> None:
-    documents = [json.loads(path.read_text(encoding="utf-8")) for path in (ROOT / "results").glob("*/results.json")]
-    assert documents
+    every = [json.loads(path.read_text(encoding="utf-8")) for path in (ROOT / "results").glob("*.json")]
+    documents = [document for document in every if "summary" in document and "table" not in document]
+    assert len(documents) > 5
     for document in documents:
         for entry in document["summary"]:
             same = [r for r in document["rows"] if all(r[k] == entry[k] for k in ("dataset", "setting", "method"))]
             assert len(same) == entry["seeds"]
             mean = sum(r["test_accuracy"] for r in same) / len(same)
             assert mean == pytest.approx(entry["test_accuracy"])
+
+
+def test_results_hold_what_tables_are_made_from_and_little_else() -> None:
+    files = [path for path in (ROOT / "results").rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} == {".json"}
+    assert len(files) <= 60
+    assert sum(path.stat().st_size for path in files) < 2e6
+    pages = (ROOT / "README.md", *(ROOT / "docs").rglob("*.md"))
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
+    assert [path.name for path in files if f"results/{path.name}" not in text] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)

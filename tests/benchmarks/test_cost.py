@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from benchmarks.cost import against_the_recipe, over_plain
-from benchmarks.distribution import distribution_markdown, merged
-from benchmarks.tables import markdown_table
+from benchmarks.distribution import merged
+from benchmarks.tables import render_document
 from midebias.errors import InputError
 from midebias.experiments.image_data import ImageData, load_colored_mnist
 from midebias.experiments.process import peak_memory_mb
@@ -45,7 +45,7 @@ def test_time_until_a_target_against_the_recipe(data: ImageData) -> None:
     assert found["reference_over_ours_per_epoch"] > 1
     row = {"method": "mib", "seconds_per_epoch": 3.0, "over_plain": 1.06}
     made = {"seed": [0], "command": "made by", "versions": {"threads": "2"}}
-    table = markdown_table({"table": "cost", "rows": [row], "recipe": found} | made)
+    table = render_document({"table": "cost", "rows": [row], "recipe": found} | made)
     assert "**1.06** times plain" in table
     assert "made by" in table
     with pytest.raises(InputError, match="not reached"):
@@ -85,6 +85,6 @@ def test_processes_of_another_number_are_kept_beside_each_other(tmp_path: Path) 
         write_json(path, merged(path, rows(world, images), f"run {world}"))
     document = json.loads(path.read_text())
     assert [r["processes"] for r in document["rows"]] == [1, 1, 2, 2]
-    table = distribution_markdown(document)
+    table = render_document(document)
     assert "| ratio | 1.80 | 1.80 |" in table
     assert "`run 1` and `run 2`" in table

@@ -8,8 +8,9 @@ import pytest
 
 from benchmarks.estimator_speed import LINEAR, against_public, by_batch, growth, one_call
 from benchmarks.independence import KINDS, draw_p_value, rejections
+from benchmarks.tables import render_document
 from midebias.errors import InputError
-from midebias.experiments.estimator_comparison import estimators_markdown, public_estimates, public_rows
+from midebias.experiments.estimator_comparison import public_estimates, public_rows
 from midebias.reporting.figures import draw_cost_by_batch, draw_estimators
 
 
@@ -50,16 +51,16 @@ def test_estimates_of_others_stand_beside_ours_on_the_same_pairs(tmp_path: Path)
     assert (row["task"], row["seed"], row["estimator"], row["value"]) == ("swiss-roll", 2, "columns", 5.0)
     assert public_rows("classes-2-1", 0, estimates, n=50) == []  # categories
     assert public_rows("conditional-2", 0, estimates, n=50) == []  # groups
-    mine = row | {"estimator": "midebias", "value": row["truth"] + 0.05, "low": 0.7, "high": 1.0}
+    mine = row | {"estimator": "estimate_mi", "value": row["truth"] + 0.05, "low": 0.7, "high": 1.0}
     share = {"hits": 1, "of": 1, "share": 1.0}
     summary = dict.fromkeys(("within_small", "within_all", "covered"), share)
-    text = estimators_markdown({"rows": [mine, row], "summary": summary, "n": 50, "command": "here"})
+    text = render_document({"table": "estimators", "rows": [mine, row], "summary": summary, "n": 50, "command": "here"})
     assert f"| columns | 1 | 0 | 1 | {5 - row['truth']:.3f} | 0.050 |" in text
     draw_estimators(tmp_path / "estimators.png", [mine, row])
     assert (tmp_path / "estimators.png").stat().st_size > 5000
     with pytest.raises(InputError, match="'lost' returned nan on swiss-roll, seed 2"):
         public_rows("swiss-roll", 2, {"lost": lambda z, c, seed: float("nan")}, n=50)
-    for text, said in (("[]", "must define ESTIMATES"), ("{'midebias': print}", "which the table has already")):
+    for text, said in (("[]", "must define ESTIMATES"), ("{'estimate_mi': print}", "which the table has already")):
         path.write_text(f"ESTIMATES = {text}\n")
         with pytest.raises(InputError, match=said):
             public_estimates(path)

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.tables import markdown_table
+from benchmarks.tables import render_document
 from midebias.attributes import Continuous
 from midebias.cli import run
 from midebias.datasets import ColoredMNIST, read_labelled_arrays, read_palette
@@ -451,7 +451,7 @@ def test_held_out_images_are_training_images_and_judged_without_the_test(
     assert "published" not in document or not document["published"]
     assert "--held-out" in document["command"]
     assert "--batch-size 100" in document["command"]
-    assert "nats" in markdown_table(document)
+    assert "nats" in render_document(document)
 
 
 def test_the_ceiling_is_trained_without_the_bias(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -12,14 +12,15 @@ import torch
 from sklearn.utils import Bunch
 
 from benchmarks import repeated_folds
-from benchmarks.budgets import budget_run, budgets_document, budgets_markdown
-from benchmarks.fit_time import fit_time_document, fit_time_markdown
-from benchmarks.repeated_folds import repeated_folds_markdown, signed_differences
+from benchmarks.budgets import budget_run, budgets_document
+from benchmarks.fit_time import fit_time_document
+from benchmarks.repeated_folds import signed_differences
+from benchmarks.tables import render_document
 from midebias.attributes import Attributes, Categorical, Continuous
 from midebias.cli import run
 from midebias.datasets import fetch_adult, fetch_german
 from midebias.errors import DataError, InputError
-from midebias.experiments.fairness import METHODS, FairCell, FairnessTable, fair_cells, fairness_markdown, load_split
+from midebias.experiments.fairness import METHODS, FairCell, FairnessTable, fair_cells, load_split
 from midebias.randomness import seeded
 from midebias.reporting.front import draw_front
 from midebias.tabular.columns import columns_of_frame, typed_column
@@ -253,8 +254,8 @@ def test_a_run_that_breaks_down_leaves_the_others_alone(tmp_path: Path, monkeypa
     def broken(split: object, seed: int, **options: object) -> None:
         raise RuntimeError("diverged\nat a second line")
 
-    monkeypatch.setitem(METHODS, "midebias", broken)
-    cells = [c for c in fair_cells(seeds=[0], quick=True) if c.method in ("midebias", "logistic_regression")]
+    monkeypatch.setitem(METHODS, "mib", broken)
+    cells = [c for c in fair_cells(seeds=[0], quick=True) if c.method in ("mib", "logistic_regression")]
     cells = [c for c in cells if c.dataset == "german"]
     table = FairnessTable(tmp_path, cells, command="x")
     assert {cell.method for cell, _ in table.run()} == {"logistic_regression"}
@@ -263,7 +264,7 @@ def test_a_run_that_breaks_down_leaves_the_others_alone(tmp_path: Path, monkeypa
 
 
 def test_a_run_of_the_fairness_table_is_kept_and_summarised(tmp_path: Path) -> None:
-    cells = [FairCell("german", "age", "midebias", "", {"epochs": 2}, fold, limit=300, probe=False) for fold in (0, 1)]
+    cells = [FairCell("german", "age", "mib", "", {"epochs": 2}, fold, limit=300, probe=False) for fold in (0, 1)]
     whole = FairnessTable(tmp_path, cells, command="test")
     assert [cell.seed for cell, _ in whole.run()] == [0, 1]
     assert list(whole.run()) == []  # nothing is done twice
@@ -272,7 +273,7 @@ def test_a_run_of_the_fairness_table_is_kept_and_summarised(tmp_path: Path) -> N
     assert entry["runs"] == 2
     mean = sum(r["accuracy"] for r in document["rows"]) / 2
     assert entry["accuracy"] == pytest.approx(mean)
-    assert "| **midebias** |" in fairness_markdown(document)
+    assert "| **MI backpropagation** |" in render_document(document)
     draw_front(tmp_path / "front.png", document["summary"])
     assert (tmp_path / "front.png").stat().st_size > 1000
 
@@ -289,7 +290,7 @@ def test_a_run_under_a_budget_is_recorded() -> None:
     assert plain["mi_weight"] == 0
     assert budgeted["held_out_mi"] is not None
     assert 0 <= plain["test_accuracy"] <= 1
-    table = budgets_markdown(budgets_document(rows, "a command"))
+    table = render_document(budgets_document(rows, "a command"))
     assert "| separation | 0.02 | " in table
     assert "| separation | none |  | " in table
 
@@ -343,7 +344,7 @@ def test_a_fold_is_measured_and_told() -> None:
     row = repeated_folds.run("logistic regression", "age", 6)
     assert row["parity_difference"] == abs(row["signed_parity_difference"])
     assert 0.6 < row["accuracy"] < 0.9
-    table = repeated_folds_markdown(repeated_folds.document([row, row | {"fold": 7}], "a command"))
+    table = render_document(repeated_folds.document([row, row | {"fold": 7}], "a command"))
     assert "| age | logistic regression | " in table
     assert "`a command`" in table
 
@@ -354,7 +355,7 @@ def test_the_table_of_fit_times_is_over_the_plain_network() -> None:
         for seed in (0, 1)
         for name, seconds in (("plain network", 2.0), ("separation", 3.0))
     ]
-    assert "| separation | 4.5 | 1.50 (1.50 to 1.50) |" in fit_time_markdown(fit_time_document(rows, "a command"))
+    assert "| separation | 4.5 | 1.50 (1.50 to 1.50) |" in render_document(fit_time_document(rows, "a command"))
 
 
 def test_an_encoder_of_tables_adds_a_linear_map_to_its_perceptron() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from ..datasets.synthetic import TASKS
 from ..errors import DataError, InputError
 from ..experiments.estimator_comparison import (
+    OURS,
     Estimate,
     estimator_rows,
     estimator_summary,
@@ -76,9 +77,9 @@ def _run(
             done(f"{row['task']}: {row['value']:.3f}, truth {row['truth']:.3f}, {row['seconds']:.0f} s")
     if estimates is not None:
         _run_public(folder, document, tasks, estimates)
-    others = [name for name in dict.fromkeys(row["estimator"] for row in rows) if name != "midebias"]
-    header = ["task", "truth", "midebias", "95%", "by", *others]
-    lines = [_line(row, rows, others) for row in rows if row["estimator"] == "midebias"]
+    others = [name for name in dict.fromkeys(row["estimator"] for row in rows) if name != OURS]
+    header = ["task", "truth", OURS, "95%", "by", *others]
+    lines = [_line(row, rows, others) for row in rows if row["estimator"] == OURS]
     show_plain_table(header, lines, title=f"n = {document['n']}")
     draw_estimators(folder / "estimators.png", rows)
     for name, share in estimator_summary(rows).items():

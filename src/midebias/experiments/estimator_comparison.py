@@ -27,14 +27,18 @@ from ..errors import InputError
 from ..estimation.estimate import estimate_mi
 
 __all__ = [
+    "OURS",
     "Estimate",
     "estimator_rows",
     "estimator_summary",
-    "estimators_markdown",
+    "is_near",
     "one_task",
     "public_estimates",
     "public_rows",
 ]
+
+OURS = "estimate_mi"
+"""What our estimator is called in rows."""
 
 Estimate = Callable[[Tensor, Tensor, int], float]
 """Of z (n, k), c (n, m) and a seed: nats."""
@@ -63,7 +67,7 @@ def one_task(name: str, n: int, seed: int) -> list[dict[str, Any]]:
     rows = [
         common
         | {
-            "estimator": "midebias",
+            "estimator": OURS,
             "kind": result.estimator,
             "bound": result.bound,
             "value": result.value,
@@ -97,7 +101,7 @@ def public_estimates(path: Path) -> dict[str, Estimate]:
     found = runpy.run_path(str(path)).get("ESTIMATES")
     if not isinstance(found, dict) or not found or not all(callable(f) for f in found.values()):
         raise InputError(f"--public {path} must define ESTIMATES, a dict of functions of (z, c, seed)")
-    taken = [name for name in found if name in ("midebias", "scikit-learn")]
+    taken = [name for name in found if name in (OURS, "scikit-learn")]
     if taken:
         raise InputError(f"--public {path} calls one of ESTIMATES {taken[0]!r}, which the table has already")
     return found
@@ -132,9 +136,9 @@ def estimator_summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     ``within_small``: max(0.05 nats, 10%) for at most five columns; ``within_all``: max(0.1, 15%) for all;
     ``covered``: intervals of the linear normal and discrete families.
     """
-    ours = [r for r in rows if r["estimator"] == "midebias" and r["truth"] <= 2]
+    ours = [r for r in rows if r["estimator"] == OURS and r["truth"] <= 2]
     small = [abs(r["value"] - r["truth"]) <= max(0.05, 0.1 * r["truth"]) for r in ours if r["dim"] <= 5]
-    every = [_near(r) for r in ours]
+    every = [is_near(r) for r in ours]
     covered = [r["low"] <= r["truth"] <= r["high"] for r in ours if r["family"] in ("normal", "discrete")]
 
     def share(hits: Sequence[bool]) -> dict[str, Any]:
@@ -143,54 +147,6 @@ def estimator_summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"within_small": share(small), "within_all": share(every), "covered": share(covered)}
 
 
-def _near(row: Mapping[str, Any]) -> bool:
+def is_near(row: Mapping[str, Any]) -> bool:
+    """Whether an estimate lies within max(0.1 nats, 15%) of the truth."""
     return bool(abs(row["value"] - row["truth"]) <= max(0.1, 0.15 * row["truth"]))
-
-
-def _others(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A table of the other estimators, beside ours on the same pairs."""
-    ours = {(r["task"], r["seed"]): r for r in rows if r["estimator"] == "midebias"}
-    lines = [
-        "| estimator | runs | near the truth | midebias, same runs | mean distance, nats | midebias, same runs |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    for name in dict.fromkeys(r["estimator"] for r in rows if r["estimator"] != "midebias"):
-        theirs = [r for r in rows if r["estimator"] == name and (r["task"], r["seed"]) in ours]
-        same = [ours[r["task"], r["seed"]] for r in theirs]
-        cells = [str(len(theirs)), *(f"{sum(map(_near, side))}" for side in (theirs, same))]
-        cells += [f"{sum(abs(r['value'] - r['truth']) for r in side) / len(side):.3f}" for side in (theirs, same)]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    if len(lines) == 2:
-        return []
-    public = sorted({r["seed"] for r in rows if r["kind"] == "public"})
-    seeds = f"seed{'s' if len(public) > 1 else ''} {', '.join(map(str, public))}"
-    said = f" Public code: {seeds}, by `--public FILE`." if public else ""
-    return [*lines, "", f"Near: within max(0.1 nats, 15%).{said}"]
-
-
-def estimators_markdown(document: Mapping[str, Any]) -> str:
-    """How many estimates lie near the truth, and which do not."""
-    said = {
-        "within_small": "within max(0.05 nats, 10%) of the truth, at most five columns a side",
-        "within_all": "within max(0.1 nats, 15%) of the truth, all",
-        "covered": "95% interval covers the truth, normal and discrete families",
-    }
-    lines = ["| runs | hits | of | share |", "| --- | ---: | ---: | ---: |"]
-    for key, text in said.items():
-        entry = document["summary"][key]
-        lines.append(f"| {text} | {entry['hits']} | {entry['of']} | {entry['share']:.2f} |")
-    ours = [r for r in document["rows"] if r["estimator"] == "midebias"]
-    far = [r for r in ours if abs(r["value"] - r["truth"]) > max(0.05, 0.1 * r["truth"])]
-    misses = "; ".join(f"`{r['task']}` {r['value']:.2f} for {r['truth']:.2f} (seed {r['seed']})" for r in far)
-    seeds: dict[tuple[int, ...], int] = {}
-    for task in dict.fromkeys(r["task"] for r in ours):
-        mine = tuple(sorted(r["seed"] for r in ours if r["task"] == task))
-        seeds[mine] = seeds.get(mine, 0) + 1
-    runs = "; ".join(f"{n} tasks with seeds {', '.join(map(str, mine))}" for mine, n in seeds.items())
-    others = _others(document["rows"])
-    return (
-        "\n".join(lines)
-        + f"\n\nFarther off than max(0.05 nats, 10%): {misses or 'none'}.\n\n"
-        + f"{document['n']:,} pairs, default settings; {runs}. `{document['command']}`\n"
-        + ("\n" + "\n".join(others) + "\n" if others else "")
-    )

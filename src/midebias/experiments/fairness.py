@@ -22,14 +22,14 @@ from ..networks.classifier import Classifier
 from ..randomness import seeded
 from ..sklearn.base import MIDebiasClassifier
 from ..tabular.columns import columns_of_frame
-from ..tabular.fit import measured_leakage
 from ..tabular.networks import TabularEncoder
 from ..tabular.piecewise_linear import PiecewiseLinear
 from ..tabular.preprocessing import TablePreprocessor
 from ..training.data import Batch, Problem
+from .mi_columns import measure_mi_columns
 from .run_folder import results_document, write_json
 
-__all__ = ["METHODS", "FairCell", "FairnessTable", "fair_cells", "fairness_markdown", "probes", "summarise"]
+__all__ = ["METHODS", "FairCell", "FairnessTable", "fair_cells", "probes", "summarise"]
 
 _HIDDEN, _DIM, _EPOCHS, _BATCH = (256, 64), 2, 20, 2048
 _FOLDS = 5
@@ -277,7 +277,7 @@ def _reference(split: _Split, seed: int, *, steps: int, critic_steps: int, lr: f
 
 
 METHODS: dict[str, Callable[..., _Outcome]] = {
-    "midebias": _midebias,
+    "mib": _midebias,
     "mlp": _midebias,
     "logistic_regression": _logistic_regression,
     "exponentiated_gradient": _exponentiated_gradient,
@@ -338,14 +338,14 @@ def run_cell(cell: FairCell) -> dict[str, Any]:
         "balanced_accuracy": float(balanced_accuracy_score(truth, decided)),
         "demographic_parity_difference": float(demographic_parity_difference(truth, decided, sensitive_features=c)),
         "equalized_odds_difference": float(equalized_odds_difference(truth, decided, sensitive_features=c)),
-        "probe_balanced_accuracy": None, "mi": None,
+        "probe_balanced_accuracy": None, "mi": None, "mi_gaussian": None,
         "seconds": outcome.seconds,
     }  # fmt: skip
     if outcome.z is not None and cell.probe:
         found = probes(outcome.z, c, seed=cell.seed)
         row |= {f"probe_{k}": v for k, v in found.items()} | {"probe_balanced_accuracy": max(found.values())}
         codes = torch.tensor(np.unique(c, return_inverse=True)[1])
-        row["mi"] = measured_leakage(torch.tensor(outcome.z), codes, Categorical(int(codes.max()) + 1), None)
+        row |= measure_mi_columns(torch.tensor(outcome.z), codes, Categorical(int(codes.max()) + 1), seed=cell.seed)
     return row
 
 
@@ -392,7 +392,7 @@ def _settings(dataset: str, quick: bool) -> Iterator[tuple[str, str, dict[str, A
     for criterion, ours in _OURS.items():
         for options in ours[:1] if quick else ours:
             setting = ", ".join([criterion, *(f"{k}={v:g}" for k, v in options.items())])
-            yield "midebias", setting, {"criterion": criterion, **options}
+            yield "mib", setting, {"criterion": criterion, **options}
         yield "threshold_optimizer", criterion, {"criterion": criterion}
         yield "exponentiated_gradient", f"{criterion}, eps=0.01", {"criterion": criterion, "eps": 0.01}
         if not quick:
@@ -451,7 +451,7 @@ class FairnessTable:
 
 _MEASURES = (
     "accuracy", "balanced_accuracy", "demographic_parity_difference", "equalized_odds_difference",
-    "probe_balanced_accuracy", "mi", "seconds",
+    "probe_balanced_accuracy", "mi", "mi_gaussian", "seconds",
 )  # fmt: skip
 
 
@@ -467,45 +467,8 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "dataset": dataset, "attribute": attribute, "method": method, "setting": setting, "runs": len(runs)
         }  # fmt: skip
         for name in _MEASURES:
-            values = [r[name] for r in runs if r[name] is not None]
+            values = [r[name] for r in runs if r.get(name) is not None]
             entry[name] = float(np.mean(values)) if values else None
             entry[f"{name}_std"] = float(np.std(values, ddof=1)) if len(values) > 1 else None
         summary.append(entry)
     return summary
-
-
-_NAMES = {
-    "midebias": "**midebias**",
-    "mlp": "plain network",
-    "logistic_regression": "logistic regression",
-    "exponentiated_gradient": "ExponentiatedGradient",
-    "threshold_optimizer": "ThresholdOptimizer (c at prediction)",
-    "correlation_remover": "CorrelationRemover (c at prediction)",
-    "adversarial": "AdversarialFairnessClassifier",
-    "reference": "reference recipe, some steps",
-}
-
-
-def fairness_markdown(document: Mapping[str, Any]) -> str:
-    """One Markdown table for each data set and attribute."""
-    parts = []
-    for dataset, attribute in dict.fromkeys((e["dataset"], e["attribute"]) for e in document["summary"]):
-        entries = [e for e in document["summary"] if (e["dataset"], e["attribute"]) == (dataset, attribute)]
-        runs = sorted({r["seed"] for r in document["rows"] if (r["dataset"], r["attribute"]) == (dataset, attribute)})
-        what = "seeds" if dataset == "adult" else "folds"
-        parts += [f"{dataset.capitalize()}, attribute {attribute}, {what} {', '.join(map(str, runs))}:", ""]
-        parts.append("| method | setting | accuracy | parity difference | odds difference | best probe | fit, s |")
-        parts.append("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
-        for e in entries:
-            cells = [_pm(e, n) for n in _MEASURES[:1] + _MEASURES[2:5]]
-            parts.append(f"| {_NAMES[e['method']]} | {e['setting']} | {' | '.join(cells)} | {e['seconds']:.0f} |")
-        parts.append("")
-    parts.append(f"Mean ± standard deviation on the test rows. `{document['command']}`")
-    return "\n".join(parts) + "\n"
-
-
-def _pm(entry: Mapping[str, Any], name: str) -> str:
-    if entry[name] is None:
-        return ""
-    spread = entry[f"{name}_std"]
-    return f"{entry[name]:.3f}" + ("" if spread is None else f" ± {spread:.3f}")

@@ -172,7 +172,7 @@ def draw_estimators(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     path : Path
         Where the PNG goes.
     rows : one mapping per task, seed and estimator
-        With ``task``, ``truth``, ``estimator``, ``value``, and ``low`` and ``high`` for midebias.
+        With ``task``, ``truth``, ``estimator``, ``value``, and ``low`` and ``high`` for `estimate_mi`.
     """
     import matplotlib
 
@@ -180,16 +180,16 @@ def draw_estimators(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     from matplotlib.figure import Figure
 
     tasks = list(dict.fromkeys(r["task"] for r in rows))
-    others = sorted({r["estimator"] for r in rows} - {"midebias"})
+    others = sorted({r["estimator"] for r in rows} - {"estimate_mi"})
     figure = Figure(figsize=(8.5, 0.24 * len(tasks) + 1.4), dpi=130, facecolor="white", layout="constrained")
     axis: Any = figure.subplots()
     for i, task in enumerate(tasks):
         mine = [r for r in rows if r["task"] == task]
         axis.plot([mine[0]["truth"]] * 2, [i - 0.38, i + 0.38], color=_INK, lw=2, label="truth" if i == 0 else None)
-        for r in sorted(mine, key=lambda r: r["estimator"] == "midebias"):  # ours on top
-            ours = r["estimator"] == "midebias"
+        for r in sorted(mine, key=lambda r: r["estimator"] == "estimate_mi"):  # ours on top
+            ours = r["estimator"] == "estimate_mi"
             place = 0 if ours else 1 + others.index(r["estimator"]) % (len(_MARKS) - 1)
-            (colour, marker), name = _MARKS[place], "midebias, 95%" if ours else r["estimator"]
+            (colour, marker), name = _MARKS[place], "estimate_mi, 95%" if ours else r["estimator"]
             if ours:
                 axis.plot([r["low"], r["high"]], [i, i], color=colour, lw=1.4)
             label = name if name not in axis.get_legend_handles_labels()[1] else None

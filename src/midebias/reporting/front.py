@@ -12,7 +12,7 @@ __all__ = ["draw_front"]
 _INK = "#22262b"
 _DEPTH = 0.06  # accuracy below the best that is drawn; what lies lower is named
 _LOOKS = {
-    "midebias": ("midebias", "#1f6f8b", "o"),
+    "mib": ("MI backpropagation", "#1f6f8b", "o"),
     "mlp": ("plain network", "#b8473d", "s"),
     "logistic_regression": ("logistic regression", "#8a8f98", "s"),
     "exponentiated_gradient": ("ExponentiatedGradient", "#c98a1b", "^"),
@@ -82,10 +82,10 @@ def _panel(axis: Any, entries: Sequence[Mapping[str, Any]], measure: str) -> Non
             color=colour,
             marker=marker,
             markerfacecolor="white" if usual else colour,
-            ms=7 if method == "midebias" else 5,
-            lw=1.6 if method == "midebias" else 0.0,
+            ms=7 if method == "mib" else 5,
+            lw=1.6 if method == "mib" else 0.0,
             elinewidth=0.8,
-            zorder=3 if method == "midebias" else 2,
+            zorder=3 if method == "mib" else 2,
         )
     axis.set_xlim(left=0)
     axis.grid(color="#e6e8eb", lw=0.7)

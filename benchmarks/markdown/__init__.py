@@ -1,0 +1,1 @@
+"""Markdown of results that the command line writes: comparisons on images, fairness, estimators."""

@@ -1,0 +1,47 @@
+"""The columns of a tabular row that hold information about the attribute, in nats."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..attributes import Attribute, Categorical
+from ..errors import InputError
+from ..leakage.network_probe import probe
+from ..tabular.fit import measured_leakage
+
+__all__ = ["measure_mi_columns"]
+
+_BINS = 8
+
+
+def measure_mi_columns(z: Tensor, c: Tensor, attribute: Attribute, *, seed: int = 0) -> dict[str, float | None]:
+    """Measure I(Z;C) of rows that were not trained on, in nats.
+
+    Parameters
+    ----------
+    z : float Tensor of shape (n, dim)
+    c : Tensor of shape (n,) or (n, columns)
+        In the form `attribute` encodes. Rows without a value are left out.
+    attribute : Attribute
+    seed : int, default 0
+        Seeds the probe.
+
+    Returns
+    -------
+    dict
+        ``mi`` is the held-out lower bound of a fresh `probe`; of quantities, about the eighth of its values that C's
+        first column lies in. None where there is too little to train a probe. ``mi_gaussian`` is the closed form on
+        random Fourier features.
+    """
+    values, present = attribute.encode(c)
+    if isinstance(attribute, Categorical):
+        levels = c[present].reshape(-1).long()
+    else:
+        first = values[present].reshape(int(present.sum()), -1)[:, 0].double()
+        levels = torch.bucketize(first, first.quantile(torch.linspace(0, 1, _BINS + 1, dtype=torch.double)[1:-1]))
+    try:
+        bound = probe(z[present].float(), levels, random_state=seed).mi.value
+    except InputError:  # fewer than 100 rows, or one level
+        bound = None
+    return {"mi": bound, "mi_gaussian": measured_leakage(z, c, attribute, None)}
