@@ -39,7 +39,7 @@ benchmark: $(STAMP)
 	$(BIN)/midebias reproduce --resume results/biased-mnist
 	$(BIN)/python -m benchmarks.tables
 
-# torch first and pinned: a CPU build is found for it, where an unpinned torch pulls several GB of CUDA.
+# torch first and pinned, see constraints.txt.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip

@@ -9,8 +9,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 import midebias
+
+ROOT = Path(__file__).parent.parent
+_FOR_DEVELOPERS = {"dev", "docs", "mutation"}
 
 
 def python(code: str) -> str:
@@ -52,16 +56,33 @@ def test_without_the_extra_the_command_names_its_install_line() -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_the_extra_all_is_all_that_users_can_use() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    (everything,) = extras.pop("all")
+    assert set(everything.removeprefix("midebias[").removesuffix("]").split(",")) == extras.keys() - _FOR_DEVELOPERS
+
+
+def test_continuous_integration_runs_each_python_that_is_accepted() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text())["jobs"]
+    pythons = jobs["test"]["strategy"]["matrix"]["python"]
+    assert pythons == ["3.11", "3.12", "3.13"]
+    assert project["requires-python"] == f">={pythons[0]}"
+    commands = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    assert commands == ["make test", "make test-lowest"]
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert {command.removeprefix("make ") for command in commands} <= set(targets)
+
+
 def test_the_oldest_releases_tested_are_those_accepted() -> None:
-    root = Path(__file__).parent.parent
-    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-    extras = {k: v for k, v in project["optional-dependencies"].items() if k not in ("dev", "docs", "mutation")}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = {k: v for k, v in project["optional-dependencies"].items() if k not in _FOR_DEVELOPERS}
     accepted = dict[str, str]()
     for requirement in [*project["dependencies"], *(r for group in extras.values() for r in group)]:
         if not requirement.startswith("midebias["):
             name, bound = requirement.split(">=")
             assert accepted.setdefault(name, bound) == bound, f"{name} has two lower bounds"
-    lines = (root / "constraints-lowest.txt").read_text().splitlines()
+    lines = (ROOT / "constraints-lowest.txt").read_text().splitlines()
     tested = dict(line.split("==") for line in lines if not line.startswith("#"))
     tested.pop("polars")  # for tests only
     assert tested.keys() == accepted.keys()
