@@ -163,3 +163,11 @@ def test_tests_lie_as_packages_do() -> None:
     tests = {path.stem.removeprefix("test_") for path in (ROOT / "tests").glob("test_*.py")}
     assert tests - modules - TESTS_OF_NO_MODULE == set()
     assert tests & TESTS_OF_NO_MODULE == TESTS_OF_NO_MODULE
+
+
+def test_what_mutation_changes_and_runs_is_there() -> None:
+    mutmut = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["mutmut"]
+    for pattern in mutmut["only_mutate"]:
+        assert list(ROOT.glob(pattern)), pattern
+    for path in (*mutmut["pytest_add_cli_args_test_selection"], *mutmut["also_copy"], *mutmut["source_paths"]):
+        assert (ROOT / path).exists(), path
