@@ -45,7 +45,7 @@ results/colored-mnist.json results/biased-mnist.json: results/%.json: $(STAMP)
 		else $(BIN)/midebias reproduce $* --output-dir runs/benchmark; fi
 	$(BIN)/python -m benchmarks.tables --collect runs/benchmark/reproduce-$*-001 $@
 
-# torch first and pinned: a CPU build is found for it, where an unpinned torch pulls several GB of CUDA.
+# torch first and pinned, see constraints.txt.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
