@@ -18,7 +18,7 @@ from midebias.training.data import TensorData
 from midebias.training.evaluation import evaluate
 
 from .conftest import generator
-from .elsewhere import DEVICE, elsewhere
+from .second_device import DEVICE, use_second_device
 
 NAMED = (
     "gaussian", "gaussian_linear", "gaussian_learned", "donsker_varadhan", "nwj", "jensen_shannon", "smile", "info_nce",
@@ -87,7 +87,7 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_training_on_another_device(case: tuple[str, str, str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     nats, weights = trained(*case, there=False)
-    with elsewhere(monkeypatch):
+    with use_second_device(monkeypatch):
         nats_there, weights_there = trained(*case, there=True)
     assert nats_there == nats
     assert torch.equal(weights_there, weights)
@@ -98,7 +98,7 @@ def test_an_estimate_is_made_wherever_the_pairs_are(monkeypatch: pytest.MonkeyPa
     g = generator(2)
     y = torch.randint(2, (300,), generator=g)
     z = torch.randn(300, 2, generator=g) + y[:, None]
-    with elsewhere(monkeypatch):
+    with use_second_device(monkeypatch):
         there = estimate_mi(
             z.to(DEVICE), z[:, :1].to(DEVICE), condition_on=y.to(DEVICE), max_steps=20, n_permutations=9
         )
@@ -107,7 +107,7 @@ def test_an_estimate_is_made_wherever_the_pairs_are(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_other_device_refuses_what_a_gpu_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    with elsewhere(monkeypatch):
+    with use_second_device(monkeypatch):
         there, here = torch.ones(3, 3).to(DEVICE), torch.ones(3, 3)
         assert float((there + torch.tensor(1.0)).sum()) == 18
         for refused in (lambda: there + here, lambda: here @ there, lambda: here[there.long()]):
@@ -122,7 +122,7 @@ def test_representations_come_back_to_where_the_images_are(monkeypatch: pytest.M
     data = TensorData(x, torch.arange(40) % 3, c, c)
     methods = [build_method("plain", network="lnl", precision="float32") for _ in range(2)]
     here = evaluate(methods[0], data, batch_size=16)
-    with elsewhere(monkeypatch):
+    with use_second_device(monkeypatch):
         methods[1].model.to(DEVICE)
         there = evaluate(methods[1], data, batch_size=16)
     assert all(type(t) is Tensor for t in there)

@@ -90,9 +90,9 @@ def test_a_folder_above_the_input_names_nothing(tmp_path: Path, monkeypatch: pyt
     def feed(rng: random.Random, folder: Path) -> None:
         raise InputError(f"something in {folder} is wrong")
 
-    (tmp_path / "wounded").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "wounded"))
-    assert isinstance(one(Target("planted", feed, ("wounded",)), 0), Defect)
+    (tmp_path / "fuzzed").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "fuzzed"))
+    assert isinstance(one(Target("planted", feed, ("fuzzed",)), 0), Defect)
     assert "wrong" in str(one(Target("planted", feed, ("fuzz-",)), 0))
 
 

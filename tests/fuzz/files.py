@@ -1,4 +1,4 @@
-"""Readers of files, fed with wounded files."""
+"""Readers of files, fed with damaged files."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def _target(name: str, suffix: str, seeds: list[bytes], read: Callable[[Path], A
     corpus, latest = list(seeds), list[bytes]()
 
     def feed(rng: random.Random, folder: Path) -> None:
-        path = folder / f"wounded{suffix}"
+        path = folder / f"fuzzed{suffix}"
         latest[:] = [mutated(rng, rng.choice(corpus), corpus)]
         path.write_bytes(latest[0])
         read(path)
 
-    return Target(name, feed, ("wounded",), corpus, latest)
+    return Target(name, feed, ("fuzzed",), corpus, latest)
 
 
 def _embeddings(path: Path) -> None:
@@ -142,8 +142,8 @@ def _folder(rng: random.Random, folder: Path) -> None:
     lines = ["file,y,c,split"]
     for i in range(6):
         content = _IMAGES[suffix]
-        (folder / f"wounded{i}{suffix}").write_bytes(mutated(rng, content) if rng.random() < 0.2 else content)
-        lines.append(f"wounded{i}{suffix},{i % 2},{i % 3},{'train' if i < 4 else 'test'}")
+        (folder / f"fuzzed{i}{suffix}").write_bytes(mutated(rng, content) if rng.random() < 0.2 else content)
+        lines.append(f"fuzzed{i}{suffix},{i % 2},{i % 3},{'train' if i < 4 else 'test'}")
     table = "\n".join(lines).encode()
     (folder / "labels.csv").write_bytes(mutated(rng, table) if rng.random() < 0.6 else table)
     parts = read_image_folder(folder, image_size=rng.choice((None, 8)))
@@ -166,7 +166,7 @@ _TABLE = json.dumps(
 
 
 def _run_folder(rng: random.Random, folder: Path) -> None:
-    run = folder / "wounded"
+    run = folder / "fuzzed"
     run.mkdir()
     images = rng.random() < 0.5
     weights = save({k: v.contiguous() for k, v in _NETWORK.state_dict().items()})
@@ -231,8 +231,8 @@ _ALL = [
     _target("weights", ".pt", [_bytes(lambda f: torch.save({"w": torch.ones(3)}, f))], _weights),
     _target("safetensors weights", ".safetensors", [save({"w": torch.ones(3)})], _weights),
     Target("imdb.mat", _faces, ("imdb.mat", "test.txt", "fuzz-"), [_mat()]),
-    Target("image folder", _folder, ("wounded", "labels.csv", "fuzz-")),
-    Target("run folder", _run_folder, ("wounded",)),
+    Target("image folder", _folder, ("fuzzed", "labels.csv", "fuzz-")),
+    Target("run folder", _run_folder, ("fuzzed",)),
     Target("idx", _idx, ("t10k-labels",)),
 ]  # fmt: skip
 TARGETS = {t.name: t for t in _ALL}

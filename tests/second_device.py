@@ -1,7 +1,7 @@
 """A second device without a second device: tensors that must not be mixed with the CPU's, computed on the CPU.
 
-What a GPU refuses is refused here (operands on two devices, a CPU generator for a tensor elsewhere), and nothing else
-differs: a computation that moves its tensors rightly gives the very numbers it gives on the CPU.
+What a GPU refuses is refused here: operands on two devices, and a CPU generator for a tensor of another device. Nothing
+else differs: a computation that moves its tensors rightly gives the very numbers it gives on the CPU.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _MOVES = {_aten.copy_.default, _aten._to_copy.default}
 _INDEXING = {_aten.index.Tensor, _aten.index_put.default, _aten.index_put_.default, _aten._index_put_impl_.default}
 
 
-class Elsewhere(Tensor):
+class DeviceTensor(Tensor):
     """A tensor of another device, with its numbers in a CPU tensor ``here``."""
 
     here: Tensor
 
     @staticmethod
-    def __new__(cls, here: Tensor) -> Elsewhere:
-        made: Elsewhere = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+    def __new__(cls, here: Tensor) -> DeviceTensor:
+        made: DeviceTensor = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
             cls, here.shape, strides=here.stride(), storage_offset=here.storage_offset(), dtype=here.dtype,
             layout=here.layout, device=DEVICE, requires_grad=False,
         )  # fmt: skip
@@ -39,13 +39,13 @@ class Elsewhere(Tensor):
         return made
 
     def __repr__(self, **_: Any) -> str:
-        return f"Elsewhere({self.here})"
+        return f"DeviceTensor({self.here})"
 
     def tolist(self) -> Any:
         return self.here.tolist()
 
     def new_tensor(self, *args: Any, **kwargs: Any) -> Tensor:
-        return Elsewhere(self.here.new_tensor(*args, **kwargs))
+        return DeviceTensor(self.here.new_tensor(*args, **kwargs))
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -58,19 +58,19 @@ class _Mode(TorchDispatchMode):
 
 
 def _here(value: Any) -> Any:
-    return value.here if isinstance(value, Elsewhere) else value
+    return value.here if isinstance(value, DeviceTensor) else value
 
 
 def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     tensors = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
-    there = [t for t in tensors if isinstance(t, Elsewhere)]
+    there = [t for t in tensors if isinstance(t, DeviceTensor)]
     # A CPU tensor of no dimensions goes with any device.
-    plain = [t for t in tensors if not isinstance(t, Elsewhere) and t.ndim > 0]
+    plain = [t for t in tensors if not isinstance(t, DeviceTensor) and t.ndim > 0]
     mixed = bool(there) and bool(plain)
     if func in _INDEXING:
-        mixed = any(isinstance(t, Elsewhere) for t in tensors[1:]) and not isinstance(args[0], Elsewhere)
+        mixed = any(isinstance(t, DeviceTensor) for t in tensors[1:]) and not isinstance(args[0], DeviceTensor)
         if func is not _aten.index.Tensor:
-            mixed |= isinstance(args[0], Elsewhere) and not isinstance(args[2], Elsewhere) and args[2].ndim > 0
+            mixed |= isinstance(args[0], DeviceTensor) and not isinstance(args[2], DeviceTensor) and args[2].ndim > 0
     if mixed and func not in _MOVES:
         raise RuntimeError(f"expected all tensors of {func} to be on the same device")
     device = kwargs.get("device")
@@ -84,11 +84,11 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         return None
     if func is _aten.copy_.default or (func._schema.is_mutable and func._schema.name.endswith("_")):
         return args[0]
-    return tree_map(lambda t: Elsewhere(t) if isinstance(t, Tensor) and lands_there else t, out)
+    return tree_map(lambda t: DeviceTensor(t) if isinstance(t, Tensor) and lands_there else t, out)
 
 
 @contextmanager
-def elsewhere(patch: pytest.MonkeyPatch) -> Iterator[None]:
+def use_second_device(patch: pytest.MonkeyPatch) -> Iterator[None]:
     """In this context ``.to(DEVICE)`` leads to the other device."""
     tensor = torch.tensor
 
