@@ -20,6 +20,11 @@ __all__ = ["FeatureMap", "Shape", "Summary", "Tokens", "check_shape", "width_of"
 class FeatureMap:
     """A representation of shape (n, channels, ...): read as each channel's mean and maximum over positions.
 
+    Parameters
+    ----------
+    channels : int
+        At least 1. The penalty sees twice as many columns.
+
     Raises
     ------
     InputError
@@ -45,6 +50,11 @@ class FeatureMap:
 @dataclass(frozen=True)
 class Tokens:
     """A representation of shape (n, tokens, dim): read as each column's mean and maximum over tokens.
+
+    Parameters
+    ----------
+    dim : int
+        Columns of a token, at least 1. The penalty sees twice as many.
 
     Raises
     ------

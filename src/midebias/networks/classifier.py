@@ -12,22 +12,34 @@ __all__ = ["Classifier"]
 
 
 class Classifier(nn.Module, ABC):
-    """An encoder whose representations can be had at several depths, of the declared ``shapes``, and a head."""
+    """An encoder with representations at several depths, and a head.
+
+    Attributes
+    ----------
+    head : nn.Linear
+        From z to logits.
+    dim : int
+        Columns of z.
+    shapes : tuple of int, FeatureMap or Tokens
+        What `depths` returns, early to late.
+    image_size : int or None
+        Pixels a side, where only one size is accepted.
+    """
 
     head: nn.Linear
     dim: int
     shapes: tuple[Shape, ...]
-    image_size: int | None = None  # pixels a side where they are given
+    image_size: int | None = None
 
     @abstractmethod
     def depths(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Representations of x, early to late; the last is z of shape (n, dim)."""
+        """Return the representations of x, early to late; the last is z of shape (n, dim)."""
 
     def encode(self, x: Tensor) -> Tensor:
-        """The representation z (n, dim)."""
+        """Return the representation z of x, of shape (n, dim)."""
         return self.depths(x)[-1]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (n, n_classes)."""
+        """Return the logits of x, of shape (n, n_classes)."""
         out: Tensor = self.head(self.encode(x))
         return out

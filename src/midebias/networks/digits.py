@@ -11,9 +11,22 @@ __all__ = ["NETWORKS", "DigitClassifier", "GlobalPoolClassifier"]
 
 
 class DigitClassifier(Classifier):
-    """The paper's network for 28x28 colour digits (arXiv 2003.06430, section 4.1).
+    """The paper's network for 28x28 colour digits.
 
     conv5x5x64-ReLU-pool2, conv5x5x64-ReLU-pool2 (valid), fc512-ReLU, fc64-ReLU = z; head fc10.
+
+    Parameters
+    ----------
+    channels : int, default 3
+        Of the images.
+    n_classes : int, default 10
+    dim : int, default 64
+        Columns of z.
+
+    References
+    ----------
+    Ragonesi, Volpi, Cavazza and Murino, "Learning Unbiased Representations via Mutual Information Backpropagation",
+    CVPR Workshops 2021, section 4.1.
     """
 
     image_size = 28
@@ -38,10 +51,20 @@ class DigitClassifier(Classifier):
 
 
 class GlobalPoolClassifier(Classifier):
-    """The network of "Learning Not to Learn" for 28x28 colour digits, as its authors released it.
+    """The network of "Learning Not to Learn" for colour digits, as its authors released it.
 
     Batch norm on the input; conv5x5x32-ReLU, max-pool 3 stride 2; conv3x3x32-ReLU; conv3x3x64 stride 2-ReLU;
-    conv3x3x64-ReLU, whose global average is z; head fc10.
+    conv3x3x64-ReLU, whose global average is z of 64 columns; head fc10.
+
+    Parameters
+    ----------
+    channels : int, default 3
+        Of the images.
+    n_classes : int, default 10
+
+    References
+    ----------
+    Kim, Kim, Kim, Kim and Kim, "Learning Not to Learn: Training Deep Neural Networks with Biased Data", CVPR 2019.
     """
 
     def __init__(self, *, channels: int = 3, n_classes: int = 10) -> None:
