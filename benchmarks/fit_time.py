@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from midebias.experiments.fairness import METHODS, load_split
 from midebias.experiments.run_folder import results_document, write_json
+from midebias.experiments.tabular_methods import METHODS
+from midebias.experiments.tabular_splits import load_split
 from midebias.sklearn import MIDebiasClassifier
 
 __all__ = ["fit_time_document", "fit_times", "render_table"]

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from midebias.experiments.fairness import METHODS, load_split
 from midebias.experiments.run_folder import results_document, write_json
+from midebias.experiments.tabular_methods import METHODS
+from midebias.experiments.tabular_splits import load_split
 
 __all__ = ["SETTINGS", "document", "render_table", "run", "signed_differences"]
 

@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.markdown.comparison import render_comparison
-from midebias.cli.compare import resumed
 from midebias.errors import DataError
-from midebias.experiments.comparison import summarize
+from midebias.experiments.comparison import Comparison, summarize
 from midebias.experiments.run_folder import write_json
 
 __all__ = ["collect_run", "fill_tables", "render_document"]
@@ -88,7 +87,7 @@ def collect_run(folder: Path, path: Path) -> None:
         document["summary"] = summarize(document["rows"])
         document["seed"] = sorted({r["seed"] for r in document["rows"]})
         if "traces" in old:
-            document["traces"] = old["traces"] | resumed(folder).traces()
+            document["traces"] = old["traces"] | Comparison.resume(folder).traces()
     write_json(path, document)
 
 

@@ -10,7 +10,7 @@ from benchmarks.estimator_speed import LINEAR, against_public, by_batch, growth,
 from benchmarks.independence import KINDS, draw_p_value, rejections
 from benchmarks.tables import render_document
 from midebias.errors import InputError
-from midebias.experiments.estimator_comparison import public_estimates, public_rows
+from midebias.experiments.estimator_comparison import estimate_publicly, read_public_estimates
 from midebias.reporting.figures import draw_cost_by_batch, draw_estimators
 
 
@@ -46,11 +46,11 @@ def test_other_implementations_are_read_from_a_file(tmp_path: Path) -> None:
 def test_estimates_of_others_stand_beside_ours_on_the_same_pairs(tmp_path: Path) -> None:
     path = tmp_path / "theirs.py"
     path.write_text("ESTIMATES = {'columns': lambda z, c, seed: float(z.shape[1] + c.shape[1]) + seed}\n")
-    estimates = public_estimates(path)
-    (row,) = public_rows("swiss-roll", 2, estimates, n=50)
+    estimates = read_public_estimates(path)
+    (row,) = estimate_publicly("swiss-roll", 2, estimates, n=50)
     assert (row["task"], row["seed"], row["estimator"], row["value"]) == ("swiss-roll", 2, "columns", 5.0)
-    assert public_rows("classes-2-1", 0, estimates, n=50) == []  # categories
-    assert public_rows("conditional-2", 0, estimates, n=50) == []  # groups
+    assert estimate_publicly("classes-2-1", 0, estimates, n=50) == []  # categories
+    assert estimate_publicly("conditional-2", 0, estimates, n=50) == []  # groups
     mine = row | {"estimator": "estimate_mi", "value": row["truth"] + 0.05, "low": 0.7, "high": 1.0}
     share = {"hits": 1, "of": 1, "share": 1.0}
     summary = dict.fromkeys(("within_small", "within_all", "covered"), share)
@@ -59,11 +59,11 @@ def test_estimates_of_others_stand_beside_ours_on_the_same_pairs(tmp_path: Path)
     draw_estimators(tmp_path / "estimators.png", [mine, row])
     assert (tmp_path / "estimators.png").stat().st_size > 5000
     with pytest.raises(InputError, match="'lost' returned nan on swiss-roll, seed 2"):
-        public_rows("swiss-roll", 2, {"lost": lambda z, c, seed: float("nan")}, n=50)
+        estimate_publicly("swiss-roll", 2, {"lost": lambda z, c, seed: float("nan")}, n=50)
     for text, said in (("[]", "must define ESTIMATES"), ("{'estimate_mi': print}", "which the table has already")):
         path.write_text(f"ESTIMATES = {text}\n")
         with pytest.raises(InputError, match=said):
-            public_estimates(path)
+            read_public_estimates(path)
 
 
 def test_rejections_count_p_values_of_at_most_five_percent() -> None:

@@ -17,7 +17,7 @@ from scipy.io import savemat
 from midebias.cli import run
 from midebias.datasets import IMDBFaces
 from midebias.errors import DataError, InputError
-from midebias.experiments.faces import load_backbone
+from midebias.experiments.face_networks import load_backbone
 from midebias.randomness import seeded
 
 AGES = (22.0, 25.0, 45.0, 60.0, 35.0)

@@ -8,11 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -24,10 +22,9 @@ from midebias.cli import run
 from midebias.datasets import ColoredMNIST, read_labelled_arrays, read_palette
 from midebias.errors import DataError, InputError
 from midebias.experiments import image_run as images
-from midebias.experiments.comparison import Cell, Comparison, comparison_table, grid, summarize
+from midebias.experiments.comparison import Comparison, ImageCell, comparison_table, plan_cells, summarize
 from midebias.experiments.image_data import hold_out, load, load_own
 from midebias.experiments.image_run import parse_method, run_method
-from midebias.experiments.run_folder import write_json
 from midebias.methods import METHODS
 
 
@@ -46,21 +43,14 @@ def write_arrays(path: Path, n: int = 640, *, test: bool = True, size: int = 28)
     return path
 
 
-def cells(path: Path, methods: tuple[str, ...] = ("plain", "mib"), epochs: int = 1) -> list[Cell]:
-    return grid(str(path), [None], methods, [0], epochs=epochs)
+def cells(path: Path, methods: tuple[str, ...] = ("plain", "mib"), epochs: int = 1) -> list[ImageCell]:
+    return plan_cells(str(path), [None], methods, [0], epochs=epochs)
 
 
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cells where their processes are not what is tested: they spare themselves the start of another Python."""
-
-    def run_here(comparison: Comparison, waiting: list[Cell], jobs: int) -> Iterator[tuple[Cell, dict[str, Any]]]:
-        for cell in waiting:
-            content = cell.run()
-            write_json(comparison.folder / "cells" / f"{cell.name}.json", content, indent=None)
-            yield cell, {k: content[k] for k in ("row", "history", "trace")}
-
-    monkeypatch.setattr(Comparison, "_run_apart", run_here)
+    monkeypatch.setattr(Comparison, "apart", False)
 
 
 @pytest.mark.usefixtures("in_this_process")
@@ -102,12 +92,12 @@ def test_killed_and_resumed_ends_with_the_same_rows(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as here
     data = write_arrays(tmp_path / "own.npz")
     whole = cells(data)
-    rows = [cell.run()["row"] for cell in whole]
+    rows = [cell.run()["rows"][0] for cell in whole]
     killed = tmp_path / "killed"
     killed.mkdir()
     program = (
-        "import sys; from pathlib import Path; from midebias.experiments.comparison import Comparison, grid\n"
-        f"cells = grid({str(data)!r}, [None], ('plain', 'mib'), [0], epochs=1)\n"
+        "import sys; from pathlib import Path; from midebias.experiments.comparison import Comparison, plan_cells\n"
+        f"cells = plan_cells({str(data)!r}, [None], ('plain', 'mib'), [0], epochs=1)\n"
         f"list(Comparison(Path({str(killed)!r}), cells, command='x').run())"
     )
     process = subprocess.Popen([sys.executable, "-c", program])
@@ -119,7 +109,7 @@ def test_killed_and_resumed_ends_with_the_same_rows(tmp_path: Path, monkeypatch:
     process.wait()
     again = Comparison(killed, cells(data), command="x")
     assert list(again.finished()) == [whole[0].name]
-    resumed = [row for _, row in again.run()]
+    resumed = [row for _, (row,) in again.run()]
     varying = ("seconds", "seconds_per_epoch", "peak_memory_mb")
     assert [{k: v for k, v in r.items() if k not in varying} for r in resumed] == [
         {k: v for k, v in r.items() if k not in varying} for r in rows
@@ -134,7 +124,7 @@ def test_a_damaged_or_foreign_cell_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="damaged"):
         comparison.finished()
     other = asdict(comparison.cells[0]) | {"epochs": 9}
-    path.write_text(json.dumps({"cell": other, "row": {}, "history": [], "trace": []}))
+    path.write_text(json.dumps({"cell": other, "rows": [], "history": [], "trace": []}))
     with pytest.raises(DataError, match="other settings"):
         comparison.finished()
 
@@ -188,7 +178,7 @@ def test_bad_arguments_end_in_one_sentence(
 
 
 def test_reproduce_covers_every_method_and_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    planned: list[Cell] = []
+    planned: list[ImageCell] = []
 
     def nothing(self: Comparison, only: object = None, *, jobs: int = 1) -> list[None]:
         planned.extend(self.cells)
@@ -213,7 +203,7 @@ def test_reproduce_covers_every_method_and_setting(tmp_path: Path, monkeypatch: 
         (["estimators", "--public", "theirs.py"], "--public theirs.py is not a file"),
         (["fairness", "--resume", "estimators"], "holds the table estimators, not fairness"),
         (["--resume", "damaged"], "holds no table that can go on"),
-        (["--resume", "nowhere"], "holds no comparison that can go on"),
+        (["--resume", "nowhere"], "holds no table that can go on"),
         (["colored-mnist", "--seeds", "one"], "--seeds must be numbers"),
         ([], "name a table"),
     ],
@@ -227,9 +217,12 @@ def test_reproduce_refuses_what_does_not_go_together(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     command = "midebias reproduce estimators --seeds 0"
-    for folder, record in (("estimators", {"rows": [], "seed": [0], "n": 2000}), ("damaged", {"rows": 1})):
+    for folder, record in (
+        ("estimators", {"cells": [{"task": "spiral-1", "seed": 0, "n": 2000}]}),
+        ("damaged", {"cells": 1}),
+    ):
         Path(folder).mkdir()
-        (Path(folder) / "results.json").write_text(json.dumps({"command": command} | record))
+        (Path(folder) / "config.yaml").write_text(json.dumps({"command": command} | record))
     before = sorted(tmp_path.rglob("*"))
     assert run(["reproduce", *arguments]) == 2
     assert said in capsys.readouterr().err
@@ -305,10 +298,10 @@ def test_what_is_no_npz_is_named(tmp_path: Path) -> None:
 
 
 def test_a_cell_is_named_after_all_it_varies_in() -> None:
-    names = {c.name for c in grid("colored-mnist", [0.02, 0.03], ["plain", "mib"], [0, 1], epochs=1)}
+    names = {c.name for c in plan_cells("colored-mnist", [0.02, 0.03], ["plain", "mib"], [0, 1], epochs=1)}
     assert len(names) == 8
     with pytest.raises(InputError, match="repeat"):
-        Comparison(Path(), grid("colored-mnist", [0.02, 0.02], ["plain"], [0], epochs=1), command="x")
+        Comparison(Path(), plan_cells("colored-mnist", [0.02, 0.02], ["plain"], [0], epochs=1), command="x")
 
 
 def test_a_continuous_attribute_of_the_users_own(tmp_path: Path) -> None:
@@ -413,13 +406,13 @@ def test_some_methods_now_and_the_others_later(tmp_path: Path, capsys: pytest.Ca
 
 def test_several_at_a_time_and_none_left_behind(tmp_path: Path) -> None:
     data = write_arrays(tmp_path / "own.npz")
-    together = grid(str(data), [None], ("plain", "gray"), [0], epochs=1)
-    rows = [row for _, row in Comparison(tmp_path / "runs", together, command="x").run(jobs=2)]
+    together = plan_cells(str(data), [None], ("plain", "gray"), [0], epochs=1)
+    rows = [row for _, (row,) in Comparison(tmp_path / "runs", together, command="x").run(jobs=2)]
     assert {r["method"] for r in rows} == {"plain", "gray"}
     written = json.loads((tmp_path / "runs" / "results.json").read_text())["rows"]
     assert [r["method"] for r in written] == ["plain", "gray"]
     assert sorted(p.suffix for p in (tmp_path / "runs" / "cells").iterdir()) == [".json"] * 2
-    bad = grid(str(tmp_path / "none.npz"), [None], ("plain", "gray"), [0], epochs=1)
+    bad = plan_cells(str(tmp_path / "none.npz"), [None], ("plain", "gray"), [0], epochs=1)
     running = Comparison(tmp_path / "bad", bad, command="x").run(jobs=2)
     with pytest.raises(DataError, match="failed"):
         next(running)

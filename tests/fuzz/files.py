@@ -19,7 +19,7 @@ from scipy.io import savemat
 from midebias.datasets import IMDBFaces, read_image_folder, read_labelled_arrays, read_palette
 from midebias.datasets.files import read_idx
 from midebias.datasets.pickled_arrays import read_array_dict
-from midebias.experiments.faces import _state_dict
+from midebias.experiments.face_networks import read_state_dict
 from midebias.leakage.embedding_files import read_embeddings
 from midebias.networks import GlobalPoolClassifier
 from midebias.randomness import seeded
@@ -207,7 +207,7 @@ def _pickled(path: Path) -> None:
 
 
 def _weights(path: Path) -> None:
-    if not all(isinstance(v, torch.Tensor) for v in _state_dict(path).values()):
+    if not all(isinstance(v, torch.Tensor) for v in read_state_dict(path).values()):
         raise BrokenPromise("no tensors")
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 
 import numpy as np
@@ -9,20 +8,12 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
-from sklearn.utils import Bunch
 
-from benchmarks import repeated_folds
-from benchmarks.budgets import budget_run, budgets_document
-from benchmarks.fit_time import fit_time_document
-from benchmarks.repeated_folds import signed_differences
-from benchmarks.tables import render_document
 from midebias.attributes import Attributes, Categorical, Continuous
 from midebias.cli import run
 from midebias.datasets import fetch_adult, fetch_german
 from midebias.errors import DataError, InputError
-from midebias.experiments.fairness import METHODS, FairCell, FairnessTable, fair_cells, load_split
 from midebias.randomness import seeded
-from midebias.reporting.front import draw_front
 from midebias.tabular.columns import columns_of_frame, typed_column
 from midebias.tabular.networks import TabularEncoder
 from midebias.tabular.preprocessing import TablePreprocessor
@@ -248,114 +239,6 @@ def test_a_table_that_does_not_fit_is_one_sentence(
 def test_options_of_tables_do_not_go_with_images(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["train", "colored-mnist", "--label", "digit"]) == 2
     assert "--label applies to tables" in capsys.readouterr().err
-
-
-def test_a_run_that_breaks_down_leaves_the_others_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(split: object, seed: int, **options: object) -> None:
-        raise RuntimeError("diverged\nat a second line")
-
-    monkeypatch.setitem(METHODS, "mib", broken)
-    cells = [c for c in fair_cells(seeds=[0], quick=True) if c.method in ("mib", "logistic_regression")]
-    cells = [c for c in cells if c.dataset == "german"]
-    table = FairnessTable(tmp_path, cells, command="x")
-    assert {cell.method for cell, _ in table.run()} == {"logistic_regression"}
-    assert set(table.failed.values()) == {"RuntimeError: diverged"}
-    assert len(table.failed) + len(table.finished()) == len(cells)
-
-
-def test_a_run_of_the_fairness_table_is_kept_and_summarised(tmp_path: Path) -> None:
-    cells = [FairCell("german", "age", "mib", "", {"epochs": 2}, fold, limit=300, probe=False) for fold in (0, 1)]
-    whole = FairnessTable(tmp_path, cells, command="test")
-    assert [cell.seed for cell, _ in whole.run()] == [0, 1]
-    assert list(whole.run()) == []  # nothing is done twice
-    document = whole.document()
-    (entry,) = document["summary"]
-    assert entry["runs"] == 2
-    mean = sum(r["accuracy"] for r in document["rows"]) / 2
-    assert entry["accuracy"] == pytest.approx(mean)
-    assert "| **MI backpropagation** |" in render_document(document)
-    draw_front(tmp_path / "front.png", document["summary"])
-    assert (tmp_path / "front.png").stat().st_size > 1000
-
-
-def test_a_run_under_a_budget_is_recorded() -> None:
-    adult = fetch_adult()
-    few = Bunch(**{k: adult[k][:600] for k in ("data", "target", "sensitive_features")})
-    rows = [
-        budget_run(few, few, criterion="separation", max_mi=budget, seed=0, epochs=2) for budget in (0.02, math.inf)
-    ]
-    budgeted, plain = rows
-    assert plain["max_mi"] is None
-    assert plain["held_out_mi"] is None
-    assert plain["mi_weight"] == 0
-    assert budgeted["held_out_mi"] is not None
-    assert 0 <= plain["test_accuracy"] <= 1
-    table = render_document(budgets_document(rows, "a command"))
-    assert "| separation | 0.02 | " in table
-    assert "| separation | none |  | " in table
-
-
-def test_usual_columns_are_of_the_same_rows() -> None:
-    split = load_split("german", "age", 0)
-    usual = split.with_usual_columns()
-    assert len(usual.x) == len(split.x)
-    assert len(usual.x_test) == len(split.x_test)
-    np.testing.assert_array_equal(usual.y, split.y)
-    numbers = [j for j in range(usual.x.shape[1]) if len(np.unique(usual.x[:, j])) > 2]
-    np.testing.assert_allclose(usual.x[:, numbers].mean(axis=0), 0, atol=1e-9)
-    np.testing.assert_allclose(usual.x[:, numbers].std(axis=0), 1)
-
-
-def test_the_table_holds_every_method_and_no_two_cells_of_one_name() -> None:
-    cells = fair_cells()
-    assert {c.method for c in cells} == set(METHODS)
-    assert len({c.name for c in cells}) == len(cells)
-    assert {(c.dataset, c.attribute) for c in cells} == {("adult", "sex"), ("german", "age"), ("german", "sex")}
-
-
-def test_signed_differences_tell_who_is_decided_against() -> None:
-    truth, first = np.array([0, 0, 0, 0, 1, 1]), np.array([True, True, False, False, True, False])
-    decided = np.array([0, 1, 1, 1, 0, 1])
-    parity, (wrongly, rightly) = signed_differences(decided, truth, first)
-    assert parity == pytest.approx(1 / 3 - 1)
-    assert wrongly == pytest.approx(0.5 - 1)
-    assert rightly == pytest.approx(0 - 1)
-
-
-def test_a_second_shuffle_of_german_has_folds_of_its_own_that_hold_every_row_once() -> None:
-    first, second = ([load_split("german", "age", fold + k) for fold in range(5)] for k in (0, 5))
-    for folds in (first, second):
-        assert sum(len(f.frame_test) for f in folds) == 1000
-        assert len(pd.concat([f.frame_test for f in folds]).drop_duplicates()) > 990
-    assert not first[0].frame_test.equals(second[0].frame_test)
-
-
-def test_a_third_of_adult_is_held_out_of_its_training_file() -> None:
-    split, other = load_split("adult-thirds", "sex", 0), load_split("adult-thirds", "sex", 1)
-    assert (len(split.frame), len(split.frame_test)) == (21708, 10853)
-    everything = pd.concat([split.frame, split.frame_test])
-    given = fetch_adult().data
-    assert sorted(everything["fnlwgt"]) == sorted(given["fnlwgt"])
-    assert split.y.sum() + split.y_test.sum() == 7841
-    assert not split.frame_test.equals(other.frame_test)
-
-
-def test_a_fold_is_measured_and_told() -> None:
-    row = repeated_folds.run("logistic regression", "age", 6)
-    assert row["parity_difference"] == abs(row["signed_parity_difference"])
-    assert 0.6 < row["accuracy"] < 0.9
-    table = render_document(repeated_folds.document([row, row | {"fold": 7}], "a command"))
-    assert "| age | logistic regression | " in table
-    assert "`a command`" in table
-
-
-def test_the_table_of_fit_times_is_over_the_plain_network() -> None:
-    rows = [
-        {"method": name, "seed": seed, "cpu_seconds": seconds * (1 + seed), "seconds": 1.0}
-        for seed in (0, 1)
-        for name, seconds in (("plain network", 2.0), ("separation", 3.0))
-    ]
-    assert "| separation | 4.5 | 1.50 (1.50 to 1.50) |" in render_document(fit_time_document(rows, "a command"))
 
 
 def test_an_encoder_of_tables_adds_a_linear_map_to_its_perceptron() -> None:

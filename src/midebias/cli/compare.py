@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
 from ..datasets import read_palette
-from ..errors import DataError, InputError
-from ..experiments.comparison import CEILING, Cell, Comparison, comparison_table, grid
-from ..experiments.image_data import check_setting
-from ..experiments.image_run import Network, build_method, parse_method
-from ..experiments.run_folder import new_run_folder
+from ..errors import InputError
+from ..experiments.comparison import CEILING, Comparison, ImageCell, comparison_table, plan_cells
+from ..experiments.image_run import Network, parse_method
 from ..methods import METHODS
 from ..reporting.figures import draw_comparison, draw_training
 from ..reporting.html_report import write_html_report
 from ..reporting.run_pages import compared, trained
-from .console import cells_bar, console, show_plain_table
+from .console import console, show_plain_table
 from .options import Config, ImageSize, Jobs, Only, OutputDir, PaletteFile, Resume, numbers
+from .run_grid import run_grid
 
-__all__ = ["REFERENCE_STEPS", "begun", "compare", "resumed", "run_comparison"]
+__all__ = ["REFERENCE_STEPS", "begin_comparison", "compare", "read_methods", "run_comparison"]
 
 REFERENCE_STEPS = 400  # an epoch of the recipe costs dozens of ours
 
@@ -79,17 +75,17 @@ def compare(
     Example: midebias compare biased-mnist --methods plain,group_dro,mib --settings 0.995,0.990 --seeds 0,1
     """
     if resume is not None:
-        run_comparison(resumed(resume), only, jobs)
+        run_comparison(Comparison.resume(resume), None if only is None else read_methods(only), jobs)
         return
     if only is not None:
         raise InputError("--only goes with --resume; --methods names those of a new comparison")
     if dataset is None:
         raise InputError("name a data set, or a run folder with --resume")
     seeds = seeds if seed is None else str(seed)
-    cells = grid(
+    cells = plan_cells(
         dataset,
-        _settings(dataset, settings),
-        _methods(methods),
+        _read_settings(dataset, settings),
+        read_methods(methods),
         numbers(seeds, int, "--seeds"),
         epochs=epochs,
         network=str(network),
@@ -115,68 +111,46 @@ def compare(
     ):
         command += "" if value is None else f" --{option} {shlex.quote(str(value))}"
     command += " --held-out" if held_out else ""
-    run_comparison(begun("compare", cells, command, output_dir), None, jobs)
+    run_comparison(begin_comparison("compare", cells, command, output_dir), None, jobs)
 
 
-def begun(name: str, cells: Sequence[Cell], command: str, output_dir: Path) -> Comparison:
+def begin_comparison(name: str, cells: Sequence[ImageCell], command: str, output_dir: Path) -> Comparison:
     """A comparison in a new run folder, which is made once the cells are known to be sound."""
     comparison = Comparison(output_dir, cells, command=command)
-    for cell in cells:
-        unbiased = cell.method == CEILING
-        check_setting(
-            cell.dataset, cell.setting, palette=cell.palette, image_size=cell.image_size,
-            label=cell.label, attribute=cell.attribute, unbiased=unbiased,
-        )  # fmt: skip
-        if cell.seed < 0:
-            raise InputError(f"--seeds must be at least 0, got {cell.seed}")
-    for method in dict.fromkeys(cell.method for cell in cells if cell.method != CEILING):
-        base, options = parse_method(method)
-        build_method(base, **options)  # refuses values that no network can be trained with
-    comparison.folder = new_run_folder(output_dir, name)
-    config: dict[str, Any] = {"command": command, "cells": [asdict(c) for c in cells]}
-    (comparison.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
-    return comparison
+    for cell in {key: c for c in cells for key in (c.setting, c.method)}.values():
+        cell.check()
+    return comparison.begin(name)
 
 
-def resumed(folder: Path) -> Comparison:
-    """The comparison a run folder holds, to go on with."""
-    try:
-        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-        cells, command = [Cell(**c) for c in config["cells"]], str(config["command"])
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise DataError(f"--resume {folder} holds no comparison that can go on ({error})") from error
-    return Comparison(folder, cells, command=command)
-
-
-def run_comparison(comparison: Comparison, only: str | None, jobs: int) -> None:
+def run_comparison(comparison: Comparison, only: Sequence[str] | None, jobs: int) -> None:
     """Run what is missing, of the methods in ``only``; write pictures, page and table."""
-    cells, folder = comparison.cells, comparison.folder
-    console.print(f"{len(cells)} runs, {len(comparison.finished())} of them done; folder {folder}", soft_wrap=True)
-    wanted = None if only is None else _methods(only)
-    with cells_bar(sum(wanted is None or c.method in wanted for c in cells)) as done:
-        for cell, row in comparison.run(wanted, jobs=jobs):
-            done(f"{cell.name}: test accuracy {row['test_accuracy']:.3f}, {row['seconds']:.0f} s")
-    traces = comparison.traces()
-    if traces:
-        draw_training(folder / "training.png", traces)
-    document = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    header, lines = comparison_table(document)
-    show_plain_table(header, lines, title=_TITLES[comparison.cells[0].held_out])
-    draw_comparison(folder / "comparison.png", document["summary"], document["published"])
-    rows = compared(document["summary"])
-    best = max(rows, key=lambda r: r["accuracy"])
-    verdict = f"{best['method']} is the most accurate: {best['accuracy']:.3f} on {best['setting']}."
-    content = {
-        "verdict": {"text": verdict, "status": "note"}, "comparison": rows, "training": trained(traces),
-        "settings": {"seeds": document["seed"], **document["versions"]}, "command": document["command"],
-    }  # fmt: skip
-    write_html_report(folder / "report.html", title="Comparison of methods", content=content)
-    console.print(f"picture  {folder / 'comparison.png'}", soft_wrap=True)
-    console.print(f"report   {folder / 'report.html'}", soft_wrap=True)
-    console.print(f"results  {folder / 'results.json'}", soft_wrap=True)
+
+    def report(folder: Path, document: dict[str, Any]) -> None:
+        traces = comparison.traces()
+        if traces:
+            draw_training(folder / "training.png", traces)
+        header, lines = comparison_table(document)
+        show_plain_table(header, lines, title=_TITLES[comparison.cells[0].held_out])
+        draw_comparison(folder / "comparison.png", document["summary"], document["published"])
+        rows = compared(document["summary"])
+        best = max(rows, key=lambda r: r["accuracy"])
+        verdict = f"{best['method']} is the most accurate: {best['accuracy']:.3f} on {best['setting']}."
+        content = {
+            "verdict": {"text": verdict, "status": "note"}, "comparison": rows, "training": trained(traces),
+            "settings": {"seeds": document["seed"], **document["versions"]}, "command": document["command"],
+        }  # fmt: skip
+        write_html_report(folder / "report.html", title="Comparison of methods", content=content)
+        console.print(f"picture  {folder / 'comparison.png'}", soft_wrap=True)
+        console.print(f"report   {folder / 'report.html'}", soft_wrap=True)
+
+    run_grid(
+        comparison, only=only, jobs=jobs, report=report,
+        describe=lambda rows: f"test accuracy {rows[0]['test_accuracy']:.3f}, {rows[0]['seconds']:.0f} s",
+    )  # fmt: skip
 
 
-def _methods(text: str) -> list[str]:
+def read_methods(text: str) -> list[str]:
+    """Methods joined by commas, with their options. Raises `InputError` that names --methods."""
     names = list(METHODS) if text == "all" else text.split(",")
     for name in names:
         try:
@@ -187,7 +161,7 @@ def _methods(text: str) -> list[str]:
     return names
 
 
-def _settings(dataset: str, text: str | None) -> list[float | None]:
+def _read_settings(dataset: str, text: str | None) -> list[float | None]:
     if dataset not in ("colored-mnist", "biased-mnist"):
         if text is not None:
             raise InputError("--settings applies to colored-mnist and biased-mnist only")

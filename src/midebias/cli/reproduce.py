@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
@@ -14,13 +13,13 @@ import yaml
 
 from ..datasets import BIASED_MNIST_RHOS, COLORED_MNIST_VARIANCES
 from ..errors import InputError
-from ..experiments.comparison import CEILING, grid
+from ..experiments.comparison import CEILING, Comparison, plan_cells
 from ..experiments.image_run import Network
 from ..methods import METHODS
-from .compare import REFERENCE_STEPS, begun, resumed, run_comparison
-from .estimators import reproduce_estimators, resume_estimators
-from .faces import reproduce_faces
-from .options import Config, Only, OutputDir, Resume, numbers
+from .compare import REFERENCE_STEPS, begin_comparison, read_methods, run_comparison
+from .options import Config, Jobs, Only, OutputDir, Resume, numbers
+from .reproduce_estimators import reproduce_estimators
+from .reproduce_faces import reproduce_faces
 
 __all__ = ["reproduce"]
 
@@ -38,7 +37,6 @@ _IMAGES = (_Table.colored_mnist, _Table.biased_mnist)
 _OF = {
     "network": _IMAGES,
     "epochs": (*_IMAGES, _Table.imdb),
-    "jobs": (*_IMAGES, _Table.estimators),
     "root": (_Table.imdb,),
     "lists": (_Table.imdb,),
     "encoder": (_Table.imdb,),
@@ -75,63 +73,62 @@ def reproduce(
     config: Config = None,
     resume: Resume = None,
     only: Only = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option(min=1, help="Runs at a time, default 1; they share the processor: their seconds mean less."),
-    ] = None,
+    jobs: Jobs = 1,
     output_dir: OutputDir = Path("runs"),
 ) -> None:
     """Make a table anew: all methods, all settings, three seeds, published figures beside ours.
 
     'estimators' is that of `estimate_mi` beside known mutual information; --only names some of its tasks.
 
-    imdb trains plain, the reference recipe and ours on EB1 and EB2 of the faces in --root, also needed to --resume.
+    imdb trains plain, the reference recipe and ours on EB1 and EB2 of the faces in --root.
 
     Example: midebias reproduce colored-mnist --quick
     """
-    held = None if resume is None else _table_in(resume)
+    if table is None and resume is None:
+        raise InputError("name a table, or a run folder with --resume")
+    held = None if resume is None else _read_table_name(resume)
     if held is not None and table not in (None, held):
         raise InputError(f"--resume {resume} holds the table {held}, not {table}")
     table = held or table
-    if table is None and resume is None:
-        raise InputError("name a table, or a run folder with --resume")
     given = {
-        "network": network, "epochs": epochs, "jobs": jobs, "root": root, "lists": lists, "encoder": encoder,
-        "weights": weights, "image_size": image_size, "public": public,
+        "network": network, "epochs": epochs, "root": root, "lists": lists, "encoder": encoder, "weights": weights,
+        "image_size": image_size, "public": public,
     }  # fmt: skip
     for option, of in _OF.items():
         if table is not None and given[option] is not None and table not in of:
             raise InputError(f"--{option.replace('_', '-')} applies to {' and '.join(of)} only")
     chosen = str(seed) if seed is not None else seeds or ("0" if quick else "0,1,2")
-    run_seeds = numbers(chosen, int, "--seeds")
+    common: Any = {
+        "seeds": numbers(chosen, int, "--seeds"), "quick": quick, "jobs": jobs, "resume": resume,
+        "output_dir": output_dir, "only": None if only is None else only.split(","),
+    }  # fmt: skip
     if table is _Table.imdb:
         reproduce_faces(
-            root, methods=("plain", "reference", "mib") if only is None else tuple(only.split(",")), seeds=run_seeds,
-            epochs=epochs or 5, encoder=encoder or "resnet50", weights=weights, image_size=image_size or 224,
-            lists=lists, quick=quick, resume=resume, output_dir=output_dir,
+            root=root, lists=lists, encoder=encoder or "resnet50", weights=weights, image_size=image_size or 224,
+            epochs=epochs or 5, **common,
         )  # fmt: skip
     elif table is _Table.fairness:
-        from .fairness import reproduce_fairness  # needs the benchmark extra
+        from .reproduce_fairness import reproduce_fairness  # needs the benchmark extra
 
-        reproduce_fairness(seeds=run_seeds, quick=quick, only=only, resume=resume, output_dir=output_dir)
+        reproduce_fairness(**common)
     elif table is _Table.estimators:
-        if resume is not None:
-            resume_estimators(resume, only, jobs or 1, public)
-        else:
-            reproduce_estimators(run_seeds, quick, only, jobs or 1, public, output_dir)
-    elif resume is not None:
-        run_comparison(resumed(resume), only, jobs or 1)
+        reproduce_estimators(public=public, **common)
     else:
-        assert table is not None
-        _images(table, network or Network.paper, epochs or 5, run_seeds, quick, only, jobs or 1, output_dir)
+        reproduce_images(table, network=network or Network.paper, epochs=epochs or 5, **common)
 
 
-def _images(
-    table: _Table, network: Network, epochs: int, seeds: Sequence[int], quick: bool, only: str | None, jobs: int,
-    output_dir: Path,
+def reproduce_images(
+    table: str | None, *, network: Network, epochs: int, seeds: Sequence[int], quick: bool, only: Sequence[str] | None,
+    jobs: int, resume: Path | None, output_dir: Path,
 ) -> None:  # fmt: skip
-    every: Sequence[float] = COLORED_MNIST_VARIANCES if table is _Table.colored_mnist else BIASED_MNIST_RHOS
-    cells = grid(
+    """All methods in all settings of a digit data set, with the ceiling and the published figures."""
+    only = None if only is None else read_methods(",".join(only))
+    if resume is not None:
+        run_comparison(Comparison.resume(resume), only, jobs)
+        return
+    assert table is not None
+    every: Sequence[float] = COLORED_MNIST_VARIANCES if table == "colored-mnist" else BIASED_MNIST_RHOS
+    cells = plan_cells(
         str(table),
         [every[len(every) // 2]] if quick else list(every),
         list(METHODS),
@@ -145,17 +142,13 @@ def _images(
     cells.append(replace(cells[0], method=CEILING))
     command = f"midebias reproduce {table}{' --quick' if quick else ''} --network {network} --epochs {epochs}"
     command += f" --seeds {','.join(map(str, seeds))}"
-    run_comparison(begun(f"reproduce-{table}", cells, command, output_dir), only, jobs)
+    run_comparison(begin_comparison(f"reproduce-{table}", cells, command, output_dir), only, jobs)
 
 
-def _table_in(folder: Path) -> _Table | None:
+def _read_table_name(folder: Path) -> _Table | None:
     """Which table a run folder holds, by the command that its record names; None where it names none."""
-    for name, read in (("config.yaml", yaml.safe_load), ("results.json", json.loads)):
-        try:
-            record: Any = read((folder / name).read_text(encoding="utf-8"))
-            words = str(record["command"]).split()
-        except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
-            continue
-        if words[:2] == ["midebias", "reproduce"] and words[2:3] and words[2] in set(_Table):
-            return _Table(words[2])
-    return None
+    try:
+        words = str(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["command"]).split()
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
+        return None
+    return _Table(words[2]) if words[:2] == ["midebias", "reproduce"] and words[2] in set(_Table) else None

@@ -20,7 +20,7 @@ from ..experiments.weight_choice import WeightTrial, on_front
 from ..reporting.html_report import write_html_report
 from .console import cells_bar, console, show_plain_table
 from .options import AttributeColumn, Config, Criterion, ImageSize, LabelColumn, OutputDir, numbers
-from .table import is_table, read_table
+from .train_table import is_table, read_table
 
 __all__ = ["sweep"]
 

@@ -41,7 +41,7 @@ from .options import (
     PaletteFile,
     Precision,
 )
-from .table import is_table, train_table
+from .train_table import is_table, train_table
 
 __all__ = ["train"]
 

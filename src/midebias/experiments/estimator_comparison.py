@@ -11,31 +11,25 @@ left out.
 from __future__ import annotations
 
 import math
+import re
 import runpy
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from ..datasets.synthetic import TASKS
 from ..errors import InputError
 from ..estimation.estimate import estimate_mi
+from .grid import Cell, Grid
 
 __all__ = [
-    "OURS",
-    "Estimate",
-    "estimator_rows",
-    "estimator_summary",
-    "is_near",
-    "one_task",
-    "public_estimates",
-    "public_rows",
-]
+    "OURS", "Estimate", "EstimatorCell", "EstimatorTable", "count_hits", "estimate_publicly", "estimate_task",
+    "is_near", "read_public_estimates",
+]  # fmt: skip
 
 OURS = "estimate_mi"
 """What our estimator is called in rows."""
@@ -44,19 +38,59 @@ Estimate = Callable[[Tensor, Tensor, int], float]
 """Of z (n, k), c (n, m) and a seed: nats."""
 
 
-def estimator_rows(cells: Sequence[tuple[str, int]], *, n: int, jobs: int = 1) -> Iterator[list[dict[str, Any]]]:
-    """Rows of each (task, seed), one per estimator and ours first, as they are finished."""
-    if jobs == 1:
-        for name, seed in cells:
-            yield one_task(name, n, seed)
-        return
-    context = get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        for finished in as_completed([pool.submit(one_task, name, n, seed) for name, seed in cells]):
-            yield finished.result()
+@dataclass(frozen=True)
+class EstimatorCell(Cell):
+    """One task and seed: `estimate_mi` and, where it applies, scikit-learn; or one estimator of somebody else.
+
+    Attributes
+    ----------
+    task : str
+        Of `midebias.datasets.synthetic.TASKS`.
+    n : int
+        Pairs.
+    estimator : str
+        `OURS`, or a name in ``public``.
+    public : str or None
+        A Python file with other people's estimators.
+    """
+
+    moving: ClassVar[tuple[str, ...]] = ("public",)
+
+    task: str
+    seed: int
+    n: int
+    estimator: str = OURS
+    public: str | None = None
+
+    @property
+    def group(self) -> str:
+        """What `Grid.run` selects by: the task."""
+        return self.task
+
+    @property
+    def name(self) -> str:
+        """File name of its record."""
+        return f"{self.task}-{re.sub(r'[^a-zA-Z0-9]+', '-', self.estimator)}-{self.n}-seed{self.seed}"
+
+    def run(self) -> dict[str, Any]:
+        """Estimate: a row each."""
+        if self.public is None:
+            return {"rows": estimate_task(self.task, self.n, self.seed)}
+        estimate = {self.estimator: read_public_estimates(Path(self.public))[self.estimator]}
+        return {"rows": estimate_publicly(self.task, self.seed, estimate, n=self.n)}
 
 
-def one_task(name: str, n: int, seed: int) -> list[dict[str, Any]]:
+class EstimatorTable(Grid[EstimatorCell]):
+    """Tasks of known mutual information, by ours and other estimators."""
+
+    cell_type = EstimatorCell
+
+    def describe(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """How many estimates lie near the truth."""
+        return {"table": "estimators", "n": self.cells[0].n, "summary": count_hits(rows)}
+
+
+def estimate_task(name: str, n: int, seed: int) -> list[dict[str, Any]]:
     """Rows of one task: ours with default settings, and scikit-learn's where both sides are one column."""
     task = TASKS[name]
     z, c, groups = task.sample(n, seed=seed)
@@ -94,7 +128,7 @@ def one_task(name: str, n: int, seed: int) -> list[dict[str, Any]]:
     return rows
 
 
-def public_estimates(path: Path) -> dict[str, Estimate]:
+def read_public_estimates(path: Path) -> dict[str, Estimate]:
     """``ESTIMATES`` of a Python file, which is run. Raises `InputError` when it has none."""
     if not path.is_file():
         raise InputError(f"--public {path} is not a file")
@@ -107,7 +141,7 @@ def public_estimates(path: Path) -> dict[str, Estimate]:
     return found
 
 
-def public_rows(name: str, seed: int, estimates: Mapping[str, Estimate], *, n: int) -> list[dict[str, Any]]:
+def estimate_publicly(name: str, seed: int, estimates: Mapping[str, Estimate], *, n: int) -> list[dict[str, Any]]:
     """Rows of other people's estimates on the pairs of a task, none where it has categories or groups."""
     z, c, groups = TASKS[name].sample(n, seed=seed)
     if groups is not None or not c.is_floating_point():
@@ -130,7 +164,7 @@ def _common(name: str, n: int, seed: int) -> dict[str, Any]:
     return {"task": name, "family": task.family, "dim": task.dim, "truth": task.truth, "n": n, "seed": seed}
 
 
-def estimator_summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def count_hits(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """How many of our estimates lie within the tolerances, and of the intervals cover the truth.
 
     ``within_small``: max(0.05 nats, 10%) for at most five columns; ``within_all``: max(0.1, 15%) for all;

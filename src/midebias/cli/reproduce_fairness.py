@@ -1,0 +1,56 @@
+"""``midebias reproduce fairness``: Adult and German credit, beside fairlearn's methods."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..experiments.fairness import FairnessTable, plan_cells
+from ..experiments.tabular_methods import METHODS
+from ..reporting.front import draw_front
+from .console import console, show_plain_table
+from .run_grid import run_grid
+
+__all__ = ["reproduce_fairness"]
+
+_SHOWN = ("accuracy", "demographic_parity_difference", "equalized_odds_difference", "probe_balanced_accuracy")
+
+
+def reproduce_fairness(
+    *, seeds: Sequence[int], quick: bool, only: Sequence[str] | None, jobs: int, resume: Path | None, output_dir: Path
+) -> None:
+    """Run what is missing of the table, draw the picture, show the means."""
+    unknown = [m for m in only or () if m not in METHODS]
+    if unknown:
+        raise InputError(f"--only: {unknown[0]!r} is not of {', '.join(METHODS)}")
+    if resume is not None:
+        table = FairnessTable.resume(resume)
+    else:
+        command = f"midebias reproduce fairness{' --quick' if quick else ''} --seeds {','.join(map(str, seeds))}"
+        table = FairnessTable(output_dir, plan_cells(seeds=seeds, quick=quick), command=command)
+        table.begin("reproduce-fairness")
+    run_grid(table, only=only, jobs=jobs, describe=_describe, report=_report)
+
+
+def _describe(rows: Sequence[dict[str, Any]]) -> str:
+    (row,) = rows
+    return (
+        f"accuracy {row['accuracy']:.3f}, parity {row['demographic_parity_difference']:.3f}, "
+        f"odds {row['equalized_odds_difference']:.3f}, {row['seconds']:.0f} s"
+    )
+
+
+def _report(folder: Path, document: dict[str, Any]) -> None:
+    draw_front(folder / "front.png", document["summary"])
+    lines = [
+        [
+            f"{e['dataset']}, {e['attribute']}", e["method"], e["setting"],
+            *("" if e[n] is None else f"{e[n]:.3f}" for n in _SHOWN),
+        ]
+        for e in document["summary"]
+    ]  # fmt: skip
+    header = ["data", "method", "setting", "accuracy", "parity", "odds", "probe"]
+    show_plain_table(header, lines, title="Means on the test rows")
+    console.print(f"picture  {folder / 'front.png'}", soft_wrap=True)

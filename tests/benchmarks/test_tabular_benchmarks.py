@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from sklearn.utils import Bunch
+
+from benchmarks import repeated_folds
+from benchmarks.budgets import budget_run, budgets_document
+from benchmarks.fit_time import fit_time_document
+from benchmarks.repeated_folds import signed_differences
+from benchmarks.tables import render_document
+from midebias.datasets import fetch_adult
+
+
+def test_a_run_under_a_budget_is_recorded() -> None:
+    adult = fetch_adult()
+    few = Bunch(**{k: adult[k][:600] for k in ("data", "target", "sensitive_features")})
+    rows = [
+        budget_run(few, few, criterion="separation", max_mi=budget, seed=0, epochs=2) for budget in (0.02, math.inf)
+    ]
+    budgeted, plain = rows
+    assert plain["max_mi"] is None
+    assert plain["held_out_mi"] is None
+    assert plain["mi_weight"] == 0
+    assert budgeted["held_out_mi"] is not None
+    assert 0 <= plain["test_accuracy"] <= 1
+    table = render_document(budgets_document(rows, "a command"))
+    assert "| separation | 0.02 | " in table
+    assert "| separation | none |  | " in table
+
+
+def test_signed_differences_tell_who_is_decided_against() -> None:
+    truth, first = np.array([0, 0, 0, 0, 1, 1]), np.array([True, True, False, False, True, False])
+    decided = np.array([0, 1, 1, 1, 0, 1])
+    parity, (wrongly, rightly) = signed_differences(decided, truth, first)
+    assert parity == pytest.approx(1 / 3 - 1)
+    assert wrongly == pytest.approx(0.5 - 1)
+    assert rightly == pytest.approx(0 - 1)
+
+
+def test_a_fold_is_measured_and_told() -> None:
+    row = repeated_folds.run("logistic regression", "age", 6)
+    assert row["parity_difference"] == abs(row["signed_parity_difference"])
+    assert 0.6 < row["accuracy"] < 0.9
+    table = render_document(repeated_folds.document([row, row | {"fold": 7}], "a command"))
+    assert "| age | logistic regression | " in table
+    assert "`a command`" in table
+
+
+def test_the_table_of_fit_times_is_over_the_plain_network() -> None:
+    rows = [
+        {"method": name, "seed": seed, "cpu_seconds": seconds * (1 + seed), "seconds": 1.0}
+        for seed in (0, 1)
+        for name, seconds in (("plain network", 2.0), ("separation", 3.0))
+    ]
+    assert "| separation | 4.5 | 1.50 (1.50 to 1.50) |" in render_document(fit_time_document(rows, "a command"))
