@@ -24,7 +24,7 @@ _NAMES = METHOD_TITLES | {
     "mib": "**midebias**",
     "mib:adjust=0:rebalance=0": "penalty alone",
     "mib:rebalance=0": "penalty and logit adjustment",
-    "mib:mi_weight=0": "logit adjustment and rebalancing, no penalty",
+    "mib:gradient_ratio=0": "logit adjustment and rebalancing, no penalty",
     "reference": "reference recipe, some steps",
 }
 _RENDERERS = {
