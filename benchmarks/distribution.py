@@ -61,7 +61,7 @@ def measure(estimator: str, *, batch_size: int, steps: int) -> dict[str, Any]:
     called = DistributedDataParallel(model) if world > 1 else model
     penalty = None
     if estimator != "none":
-        penalty = MIPenalty(model.net.shapes, Continuous(3), estimator=cast(Any, estimator), mi_weight=3.0)
+        penalty = MIPenalty(model.net.shapes, Continuous(3), estimator=cast(Any, estimator), gradient_ratio=3.0)
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     generator = torch.Generator().manual_seed(0)
     seconds, cpu, traffic = list[float](), list[float](), list[tuple[int, int, float]]()
@@ -80,7 +80,7 @@ def measure(estimator: str, *, batch_size: int, steps: int) -> dict[str, Any]:
         started = time.perf_counter()
         worked = time.process_time()
         train_step(
-            encode, lambda z: out[-1][-1], penalty, optimizer, batch.x, batch.y, batch.c, combine="balanced"
+            encode, lambda z: out[-1][-1], penalty, optimizer, batch.x, batch.y, batch.c, mi_weight=None
         )  # fmt: skip
         cpu.append(time.process_time() - worked)
         seconds.append(time.perf_counter() - started)

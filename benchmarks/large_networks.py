@@ -101,7 +101,7 @@ def share_of_a_step(
         y = torch.randint(2, (batch_size,), generator=generator)
         c = torch.randint(12, (batch_size,), generator=generator)
         started = time.process_time()
-        train_step(encoder, head, penalty, optimizer, x, y, c, combine="balanced")
+        train_step(encoder, head, penalty, optimizer, x, y, c, mi_weight=None)
         whole.append(time.process_time() - started)
         with torch.no_grad():
             found = encoder(x)

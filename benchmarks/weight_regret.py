@@ -25,7 +25,7 @@ __all__ = ["RULES", "regret", "render_table"]
 
 Rows = Sequence[Mapping[str, Any]]
 
-_DEFAULT = 3.0  # of the method
+_DEFAULT = 3.0  # of the method; a weight is a gradient ratio here
 _TESTED = 4_000  # unbiased images
 
 
@@ -101,7 +101,7 @@ def _trained(dataset: str, setting: float, weight: float, seed: int, limit: int,
     """Train once, and keep what was answered: rules can then be compared without training anew."""
     data = load(dataset, setting, seed, limit=limit)
     held = hold_out(data, seed)
-    method = build_method("mib", held.problem, seed=seed, mi_weight=weight)
+    method = build_method("mib", held.problem, seed=seed, gradient_ratio=weight)
     TrainingRun(method, held.train, epochs=epochs, seed=seed).advance(2**62)
     z, logits = evaluate(method, held.test)
     _, tested = evaluate(method, data.test, first=_TESTED)

@@ -53,7 +53,7 @@ def batches(kind: str) -> list[tuple[Tensor, Tensor, Tensor]]:
     return out
 
 
-def trained(estimator: Any, criterion: Any, kind: str, combine: Any, there: bool) -> tuple[list[float], Tensor]:
+def trained(estimator: Any, criterion: Any, kind: str, mi_weight: Any, there: bool) -> tuple[list[float], Tensor]:
     attribute: Attribute = {
         "continuous": Continuous(1), "mixed": Attributes(Categorical(3), Continuous(1)),
     }.get(kind, Categorical(3))  # fmt: skip
@@ -70,7 +70,16 @@ def trained(estimator: Any, criterion: Any, kind: str, combine: Any, there: bool
         if there:
             x, y, c = x.to(DEVICE), y.to(DEVICE), c if kind == "mixed" else c.to(DEVICE)
         result = train_step(
-            net.depths, net.head, penalty, optimizer, x, y, c, combine=combine, adjustment=adjustment, max_grad_norm=5.0
+            net.depths,
+            net.head,
+            penalty,
+            optimizer,
+            x,
+            y,
+            c,
+            mi_weight=mi_weight,
+            adjustment=adjustment,
+            max_grad_norm=5.0,
         )
         nats += result.mi
     assert all(p.device.type == (DEVICE if there else "cpu") for p in net.parameters())
@@ -78,14 +87,14 @@ def trained(estimator: Any, criterion: Any, kind: str, combine: Any, there: bool
 
 
 CASES = [
-    *product(NAMED, ("separation",), ("categorical",), ("balanced",)),
-    *product(("gaussian_linear", "smile"), ("independence",), ("categorical",), ("added",)),
-    *product(("gaussian", "club"), ("separation",), ("continuous", "mixed", "missing"), ("added",)),
+    *product(NAMED, ("separation",), ("categorical",), (None,)),
+    *product(("gaussian_linear", "smile"), ("independence",), ("categorical",), (1.0,)),
+    *product(("gaussian", "club"), ("separation",), ("continuous", "mixed", "missing"), (1.0,)),
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids="-".join)
-def test_training_on_another_device(case: tuple[str, str, str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case)))
+def test_training_on_another_device(case: tuple[str, str, str, float | None], monkeypatch: pytest.MonkeyPatch) -> None:
     nats, weights = trained(*case, there=False)
     with use_second_device(monkeypatch):
         nats_there, weights_there = trained(*case, there=True)

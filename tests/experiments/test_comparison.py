@@ -347,9 +347,9 @@ def test_a_palette_of_the_users_own(tmp_path: Path) -> None:
 
 def test_methods_take_options_by_name() -> None:
     assert parse_method("mib") == ("mib", {})
-    options = {"mi_weight": 1.0, "critic_steps": 2, "criterion": "independence"}
-    assert parse_method("mib:mi_weight=1:critic_steps=2:criterion=independence") == ("mib", options)
-    for text, said in (("magic", "method"), ("mib:magic=1", "magic"), ("mib:mi_weight=x", "mi_weight")):
+    options = {"gradient_ratio": 1.0, "critic_steps": 2, "criterion": "independence"}
+    assert parse_method("mib:gradient_ratio=1:critic_steps=2:criterion=independence") == ("mib", options)
+    for text, said in (("magic", "method"), ("mib:magic=1", "magic"), ("mib:gradient_ratio=x", "gradient_ratio")):
         with pytest.raises(InputError, match=said):
             parse_method(text)
 
@@ -358,8 +358,8 @@ def test_an_option_that_cannot_be_trained_with_is_refused_before_anything_is_wri
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["compare", "colored-mnist", "--output-dir", str(tmp_path / "runs")]
-    wrong = {"mib:mi_weight=-1": "mi_weight", "mib:mi_weight=nan": "mi_weight", "mib:adjust=inf": "strength",
-             "mib:criterion=both": "criterion", "plain:lr=0": "lr"}  # fmt: skip
+    wrong = {"mib:gradient_ratio=-1": "gradient_ratio", "mib:gradient_ratio=nan": "gradient_ratio",
+             "mib:adjust=inf": "strength", "mib:criterion=both": "criterion", "plain:lr=0": "lr"}  # fmt: skip
     for method, said in wrong.items():
         assert run([*arguments, "--methods", method]) == 2
         assert said in capsys.readouterr().err
@@ -376,11 +376,11 @@ def test_an_option_that_cannot_be_trained_with_is_refused_before_anything_is_wri
 def test_options_of_a_comparison_from_a_file(tmp_path: Path) -> None:
     data = write_arrays(tmp_path / "own.npz")
     file = tmp_path / "options.yaml"
-    file.write_text("methods: mib:mi_weight=1,mib\nseeds: '4'\nepochs: 1\n")
+    file.write_text("methods: mib:gradient_ratio=1,mib\nseeds: '4'\nepochs: 1\n")
     assert run(["compare", str(data), "--config", str(file), "--output-dir", str(tmp_path)]) == 0
     folder = tmp_path / "compare-001"
     rows = json.loads((folder / "results.json").read_text())["rows"]
-    assert [(r["method"], r["seed"], r["epochs"]) for r in rows] == [("mib:mi_weight=1", 4, 1), ("mib", 4, 1)]
+    assert [(r["method"], r["seed"], r["epochs"]) for r in rows] == [("mib:gradient_ratio=1", 4, 1), ("mib", 4, 1)]
     assert rows[0]["mi"] != rows[1]["mi"]
     assert (folder / "training.png").stat().st_size > 10_000
     columns = (folder / "metrics.csv").read_text().splitlines()[0].split(",")

@@ -103,7 +103,7 @@ def test_an_interrupted_sweep_goes_on(tmp_path: Path, monkeypatch: pytest.Monkey
     assert run(["sweep", "--resume", str(folder)]) == 0
     document = json.loads((folder / "results.json").read_text())
     assert len(document["rows"]) == 3
-    assert {0.1, 3.0} <= {r["weight"] for r in document["rows"]}
+    assert {0.1, 3.0} <= {r["gradient_ratio"] for r in document["rows"]}
     assert weights.count(0.1) == 1  # finished before the interruption, and not run again
     assert sum(r["chosen"] for r in document["rows"]) == 1
     assert "front-figure" in (folder / "report.html").read_text()
@@ -125,7 +125,7 @@ def test_a_trial_is_judged_on_biased_held_out_images(monkeypatch: pytest.MonkeyP
     options = {"dataset": "colored-mnist", "setting": 0.02, "limit": 1024, "image_size": None, "epochs": 1,
                "network": "paper"}  # fmt: skip
     found = SweptImages(options, [0, 4]).tried(1.5)
-    assert judged == [("mib", True, 768, 256, {"mi_weight": 1.5})] * 2
+    assert judged == [("mib", True, 768, 256, {"gradient_ratio": 1.5})] * 2
     assert (found.accuracy, found.accuracy_stderr) == (
         2.0,
         pytest.approx(2.0),
@@ -173,7 +173,7 @@ def test_a_table_is_swept_from_the_command_line(tmp_path: Path, capsys: pytest.C
     command = ["sweep", str(tmp_path / "people.csv"), "--weights", "0.1,3", "--trials", "2", "--epochs", "2"]
     assert run([*command, "--label", "paid", "--attribute", "sex", "--output-dir", str(tmp_path / "runs")]) == 0
     document = json.loads((tmp_path / "runs" / "sweep-001" / "results.json").read_text())
-    assert [r["weight"] for r in document["rows"]] == [0.1, 3.0]
+    assert [r["mi_weight"] for r in document["rows"]] == [0.1, 3.0]
     assert "within 0.02" in document["rule"]
     assert "I(Z;C|Y)" in capsys.readouterr().out
 

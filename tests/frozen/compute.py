@@ -393,7 +393,7 @@ def penalty_of_small_batches() -> list[Any]:
 def penalty_backward_balanced() -> list[Any]:
     """Estimate, weights, and the gradients that arrive, over four steps that move the encoder."""
     encoder, head = build(lambda: (nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 5)), nn.Linear(5, 3)))
-    penalty = MIPenalty(5, Categorical(3), mi_weight=0.7, critic_warmup=20)
+    penalty = MIPenalty(5, Categorical(3), gradient_ratio=0.7, critic_warmup=20)
     optimizer = torch.optim.SGD([*encoder.parameters(), *head.parameters()], lr=0.1)
     values: list[Any] = []
     for seed in range(4):
@@ -680,8 +680,8 @@ def loop_of_five_steps() -> list[Any]:
 
 @frozen(LEARNED)
 def lightning_of_two_epochs() -> list[Any]:
-    encoder, head, penalty = small_parts(max_mi=0.05)
-    module = DebiasModule(encoder, head, penalty, learning_rate=1e-2, mi_weight=0.5, combine="balanced")
+    encoder, head, penalty = small_parts(max_mi=0.05, gradient_ratio=0.5)
+    module = DebiasModule(encoder, head, penalty, learning_rate=1e-2, mi_weight=None)
     x, c, y = pairs(300)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # advice for other machines

@@ -164,7 +164,7 @@ _ALL = [
         call=_PAIR)
         for kind in (CLUB, BarberAgakov)
     ),
-    _called(_stepped, {"x": _Z, "y": _Y, "c": _C, "mi_weight": 1.0, "combine": "added", "max_grad_norm": 1.0},
+    _called(_stepped, {"x": _Z, "y": _Y, "c": _C, "mi_weight": 1.0, "max_grad_norm": 1.0},
     foreign=True),
     _called(DebiasModule, _options(DebiasModule, encoder=_LINEAR, head=_HEAD, penalty=None), method="forward",
     call={"x": _Z}, foreign=True),

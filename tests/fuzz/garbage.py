@@ -56,9 +56,10 @@ _WORDS = (
     "1_000", "１",
     "abc", "é", "日本", "\x1b[31m", "[red]", "[/]", "{0}", "%s", "$(true)", "a" * 3000, "../..", ".", "/", "/dev/null",
     "-",
-    "--", "=", ",", ",,", "1,2,,", "1;2", "null", "[]", "{}", "True", "plain", "mib", "plain,mib", "mib:mi_weight=1",
-    "mib:mi_weight=x", "mib:seed=1", "mib:", ":", "mib:mi_weight=-1", "mib:mi_weight=nan", "a:b:c", "sqlite:///x/y/z",
-    "z", "y", "c", "x", "sex", "z_*", "*", "[", "linear", "linear,linear", "0.5", "-0.5", "1.5", "2", "600", "100000",
+    "--", "=", ",", ",,", "1,2,,", "1;2", "null", "[]", "{}", "True", "plain", "mib", "plain,mib",
+    "mib:gradient_ratio=1", "mib:gradient_ratio=x", "mib:seed=1", "mib:", ":", "mib:gradient_ratio=-1",
+    "mib:gradient_ratio=nan", "a:b:c", "sqlite:///x/y/z", "z", "y", "c", "x", "sex", "z_*", "*", "[", "linear",
+    "linear,linear", "0.5", "-0.5", "1.5", "2", "600", "100000",
 )  # fmt: skip
 
 

@@ -105,7 +105,7 @@ def test_the_critic_has_one_epoch_to_itself() -> None:
 
 def test_no_weight_and_no_adjustment_is_plain_training() -> None:
     ends = []
-    for method in (Plain(model()), MutualInformation(model(), mi_weight=0.0, adjust=0.0, rebalance=0.0)):
+    for method in (Plain(model()), MutualInformation(model(), gradient_ratio=0.0, adjust=0.0, rebalance=0.0)):
         TrainingRun(method, data(), epochs=3, batch_size=32).advance(9)
         ends.append([p.detach().clone() for p in method.model.parameters()])
     for plain, ours in zip(*ends, strict=True):

@@ -40,7 +40,8 @@ def compare(
     methods: Annotated[
         str,
         typer.Option(
-            help="Names joined by commas, or 'all'; options as in mib:mi_weight=1. 'ceiling' is plain without the bias."
+            help="Names joined by commas, or 'all'; options as in mib:gradient_ratio=1. "
+            "'ceiling' is plain without the bias."
         ),
     ] = "plain,mib",
     settings: Annotated[

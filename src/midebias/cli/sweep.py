@@ -70,6 +70,8 @@ def sweep(
 ) -> None:
     """Try many weights of the penalty; show what less leakage costs, and choose one on held-out biased data.
 
+    For images a weight is a gradient ratio (mib's gradient_ratio), for tables what a nat costs (mi_weight).
+
     Trials are kept as they end: an interrupted sweep goes on with --resume; machines share trials by --storage.
 
     Example: midebias sweep colored-mnist --setting 0.02 --limit 20000 --trials 8
@@ -100,19 +102,19 @@ def sweep(
     study = study or _study(optuna, str(folder / "journal.log"), options["seed"])
     if not study.trials:
         for weight in given:
-            study.enqueue_trial({"mi_weight": weight}, skip_if_exists=True)
+            study.enqueue_trial({swept.dial: weight}, skip_if_exists=True)
     complete = optuna.trial.TrialState.COMPLETE
     left = options["trials"] - len(study.get_trials(states=(complete,)))
     console.print(f"{options['trials']} weights, {max(0, left)} of them to run; folder {folder}", soft_wrap=True)
     with cells_bar(max(0, left)) as done:
         for _ in range(left):
             trial = study.ask()
-            weight = trial.suggest_float("mi_weight", _LOW, _HIGH, log=True)
+            weight = trial.suggest_float(swept.dial, _LOW, _HIGH, log=True)
             try:
                 found = swept.tried(weight)
             except BaseException:
                 study.tell(trial, state=optuna.trial.TrialState.FAIL)
-                study.enqueue_trial({"mi_weight": weight})
+                study.enqueue_trial({swept.dial: weight})
                 raise
             trial.set_user_attr("found", asdict(found))
             study.tell(trial, [1 - found.accuracy, max(0.0, found.leakage)])
@@ -175,20 +177,24 @@ def _study(optuna: Any, storage: str, seed: int) -> Any:
 def _report(folder: Path, command: str, trials: Sequence[WeightTrial], options: dict[str, Any], swept: Swept) -> None:
     chosen, front = swept.chosen(trials), on_front(trials)
     best = trials[chosen]
-    plain = [{k: v for k, v in asdict(t).items() if k != "resamples"} for t in trials]
+    plain = [
+        {swept.dial: t.weight} | {k: v for k, v in asdict(t).items() if k not in ("weight", "resamples")}
+        for t in trials
+    ]
+    name = swept.dial.removeprefix("mi_").replace("_", " ")
     rows = [p | {"front": f, "chosen": i == chosen} for i, (p, f) in enumerate(zip(plain, front, strict=True))]
-    document = results_document(command, options["seed"], rows, rule=swept.rule, mi_weight=best.weight)
+    document = results_document(command, options["seed"], rows, rule=swept.rule, **{swept.dial: best.weight})
     write_json(folder / "results.json", document)
     points = [
         {
-            "label": f"weight {t.weight:.3g}", "x": t.leakage, "x_err": t.leakage_stderr, "y": t.accuracy,
+            "label": f"{name} {t.weight:.3g}", "x": t.leakage, "x_err": t.leakage_stderr, "y": t.accuracy,
             "y_err": t.accuracy_stderr, "front": f, "chosen": i == chosen,
         }
         for i, (t, f) in enumerate(zip(trials, front, strict=True)) if t.finite
     ]  # fmt: skip
     verdict = (
-        f"Weight {best.weight:.3g} is chosen, of {len(trials)} tried: {swept.accuracy} {best.accuracy:.3f}, "
-        f"{swept.leakage.removesuffix(', nats')} {best.leakage:.3f} nats."
+        f"{name.capitalize()} {best.weight:.3g} is chosen, of {len(trials)} tried: "
+        f"{swept.accuracy} {best.accuracy:.3f}, {swept.leakage.removesuffix(', nats')} {best.leakage:.3f} nats."
     )
     content = {
         "verdict": {"text": verdict, "status": "note"},
@@ -197,7 +203,7 @@ def _report(folder: Path, command: str, trials: Sequence[WeightTrial], options: 
         },
         "settings": options, "command": command,
     }  # fmt: skip
-    write_html_report(folder / "report.html", title=f"Weights on {options['dataset']}", content=content)
+    write_html_report(folder / "report.html", title=f"{name.capitalize()}s on {options['dataset']}", content=content)
     lines = [
         [
             f"{t.weight:.3g}", f"{t.accuracy:.3f} ± {t.accuracy_stderr:.3f}",
@@ -206,7 +212,7 @@ def _report(folder: Path, command: str, trials: Sequence[WeightTrial], options: 
         ]
         for i, (t, f) in enumerate(zip(trials, front, strict=True))
     ]  # fmt: skip
-    show_plain_table(["weight", swept.accuracy, swept.leakage, "", " "], lines, title="Weights")
+    show_plain_table([name, swept.accuracy, swept.leakage, "", " "], lines, title=f"{name.capitalize()}s")
     console.print(swept.rule, soft_wrap=True)
     console.print(f"report   {folder / 'report.html'}", soft_wrap=True)
     console.print(f"results  {folder / 'results.json'}", soft_wrap=True)

@@ -49,7 +49,7 @@ __all__ = ["train"]
 _Method = StrEnum("_Method", {name: name for name in METHODS})  # type: ignore[misc]  # its members are METHODS'
 _OURS = _Method("mib")
 _CHECKPOINT = "checkpoint.safetensors"
-_METHOD_OPTIONS = ("mi_weight", "max_mi", "criterion", "estimator", "critic_steps", "rebalance")
+_METHOD_OPTIONS = ("gradient_ratio", "mi_weight", "max_mi", "criterion", "estimator", "critic_steps", "rebalance")
 
 
 class _Estimator(StrEnum):
@@ -75,7 +75,12 @@ def train(
     method: Annotated[_Method, typer.Option(help="mib is our default.")] = _OURS,
     network: Annotated[Network, typer.Option(help="The paper's, or that of Learning Not to Learn.")] = Network.paper,
     mi_weight: Annotated[
-        float | None, typer.Option(min=0.0, help="Weight of the penalty; default is the method's own.")
+        float | None,
+        typer.Option(min=0.0, help="Weight of the penalty in the loss, in nats. Tables, or --method reference."),
+    ] = None,
+    gradient_ratio: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Length of the penalty's gradient over the task's; default 3. mib on images only."),
     ] = None,
     criterion: Annotated[
         Criterion | None, typer.Option(help="separation: I(Z;C|Y), independence: I(Z;C). mib only.")
@@ -129,9 +134,9 @@ def train(
     by_trainer = {k: v for k, v in zip(TRAINER_OPTIONS, given, strict=True) if v is not None}
     if is_table(dataset):
         of_images: dict[str, Any] = {
-            "variance": variance, "rho": rho, "estimator": estimator, "critic-steps": critic_steps,
-            "rebalance": rebalance, "palette": palette, "image-size": image_size, "limit": limit,
-            "max-steps": max_steps, "method": None if method == _OURS else method,
+            "variance": variance, "rho": rho, "gradient-ratio": gradient_ratio, "estimator": estimator,
+            "critic-steps": critic_steps, "rebalance": rebalance, "palette": palette, "image-size": image_size,
+            "limit": limit, "max-steps": max_steps, "method": None if method == _OURS else method,
             "network": None if network == Network.paper else network,
             **{k.replace("_", "-"): v for k, v in by_trainer.items()},
         }  # fmt: skip
@@ -149,15 +154,16 @@ def train(
             raise InputError(f"--{option} applies to tables (.csv, .parquet) and folders of images only")
     epochs = 5 if epochs is None else epochs
     # NaN passes the ranges of some typers.
-    if mi_weight is not None and not 0 <= mi_weight < math.inf:
-        raise InputError(f"--mi-weight must be at least 0 and finite, got {mi_weight}")
+    for option, number in (("mi-weight", mi_weight), ("gradient-ratio", gradient_ratio)):
+        if number is not None and not 0 <= number < math.inf:
+            raise InputError(f"--{option} must be at least 0 and finite, got {number}")
     if max_mi is not None and not 0 < max_mi < math.inf:
         raise InputError(f"--max-mi must be a positive number of nats, got {max_mi}")
     known = [name for name, kind in METHODS.items() if issubclass(kind, TrainStepMethod)]
     if by_trainer and str(method) not in known:
         option = next(iter(by_trainer)).replace("_", "-")
         raise InputError(f"--{option} applies to --method {', '.join(known)} only, and not to {method}")
-    options = _options(method, mi_weight, max_mi, criterion, estimator, critic_steps, rebalance)
+    options = _options(method, gradient_ratio, mi_weight, max_mi, criterion, estimator, critic_steps, rebalance)
     if variance is not None and dataset != "colored-mnist":
         raise InputError("--variance applies to colored-mnist only")
     if rho is not None and dataset != "biased-mnist":
@@ -255,7 +261,7 @@ def _train(
         "settings": resolved, "command": command,
     }  # fmt: skip
     write_html_report(folder / "report.html", title=f"{method} on {data.dataset}, {data.setting}", content=content)
-    penalised = method == "mib" and resolved.get("mi_weight") != 0
+    penalised = method == "mib" and resolved.get("gradient_ratio") != 0
     card = model_card(
         data=f"{row['train_images']:,} images of {data.dataset}, {data.setting}",
         label=resolved["label"] or "y", attributes=[resolved["attribute"] or "c"], method=method,
@@ -291,6 +297,7 @@ def _resumed(folder: Path) -> dict[str, Any]:
 
 def _options(
     method: _Method,
+    gradient_ratio: float | None,
     mi_weight: float | None,
     max_mi: float | None,
     criterion: Criterion | None,
@@ -299,6 +306,7 @@ def _options(
     rebalance: float | None,
 ) -> dict[str, Any]:
     given: dict[str, Any] = {
+        "gradient_ratio": gradient_ratio,
         "mi_weight": mi_weight,
         "max_mi": max_mi,
         "criterion": None if criterion is None else str(criterion),

@@ -53,7 +53,7 @@ _NOT_OPTIONS = ("model", "problem", "precision", "seed", "return")
 
 
 def parse_method(text: str) -> tuple[str, dict[str, Any]]:
-    """A method's name and its options, from "mib" or "mib:mi_weight=1:rebalance=0".
+    """A method's name and its options, from "mib" or "mib:gradient_ratio=1:rebalance=0".
 
     Raises
     ------

@@ -140,7 +140,7 @@ def run_by_trainer(
         _Depths(method.model),
         method.model.head,
         method.penalty,
-        combine=method.combine,
+        mi_weight=method.mi_weight,
         adjustment=method.adjustment,
         task_loss=_ShareOfMean(run.batch_size, trainer.world_size),
         optimizer=lambda _: method.optimizer,

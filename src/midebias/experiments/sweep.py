@@ -26,12 +26,15 @@ class Swept(Protocol):
 
     Attributes
     ----------
+    dial : str
+        What a weight is called: the option of the method that it is given to.
     rule : str
         How one is chosen, in a sentence.
     accuracy, leakage : str
         What the two figures of a trial are.
     """
 
+    dial: str
     rule: str
     accuracy: str
     leakage: str
@@ -51,7 +54,7 @@ class SweptImages:
     A quarter of the images is held out, from each of the ``seeds`` another.
     """
 
-    rule = RULE
+    dial, rule = "gradient_ratio", RULE
     accuracy, leakage = "held-out accuracy, attribute exchanged", "leakage I(Z;C|Y), nats"
     _columns: Mapping[str, str] = {
         "accuracy": "exchanged_accuracy",
@@ -70,7 +73,7 @@ class SweptImages:
             held = hold_out(load(self._options["dataset"], self._options["setting"], seed, **given), seed)
             outcome = run_method(
                 "mib", held, epochs=self._options["epochs"], seed=seed, network=self._options["network"],
-                evaluate_every=2**62, options={"mi_weight": weight},
+                evaluate_every=2**62, options={self.dial: weight},
             )  # fmt: skip
             rows.append(outcome.row)
             assert outcome.exchanged is not None
@@ -101,7 +104,7 @@ class SweptTable:
         Each weight is trained from each of them.
     """
 
-    accuracy = "held-out accuracy"
+    dial, accuracy = "mi_weight", "held-out accuracy"
 
     def __init__(
         self,

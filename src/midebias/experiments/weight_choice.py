@@ -10,9 +10,9 @@ from statistics import stdev
 __all__ = ["RULE", "WeightTrial", "choose", "choose_within", "on_front"]
 
 RULE = (
-    "Chosen: the largest weight whose accuracy on held-out training images, after the attribute's share in their "
-    "logits was exchanged for another image's, lies within one standard error of the best, the error being that of the "
-    "difference. No unbiased data is used."
+    "Chosen: the largest gradient ratio whose accuracy on held-out training images, after the attribute's share in "
+    "their logits was exchanged for another image's, lies within one standard error of the best, the error being that "
+    "of the difference. No unbiased data is used."
 )
 
 
@@ -23,6 +23,7 @@ class WeightTrial:
     Attributes
     ----------
     weight : float
+        A gradient ratio of images, an ``mi_weight`` of tables.
     accuracy, accuracy_stderr : float
         In [0, 1], mean over seeds; of images with the attribute exchanged (see `exchanged_accuracy`).
     leakage, leakage_stderr : float

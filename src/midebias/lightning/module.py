@@ -18,7 +18,6 @@ from ..errors import InputError
 from ..penalty.mi_penalty import MIPenalty
 from ..training.logit_adjustment import LogitAdjustment
 from ..training.step import (
-    Combination,
     ForwardPass,
     StepResult,
     backward_pass,
@@ -47,9 +46,8 @@ class DebiasModule(pl.LightningModule):
         z -> logits.
     penalty : MIPenalty or None
     learning_rate : float, default 1e-3
-    mi_weight : float, default 1.0
-    combine : {"added", "balanced"}, default "added"
-        See `train_step`.
+    mi_weight : float or None, default 1.0
+        The weight of a nat in the loss; None balances the gradients by the penalty's ``gradient_ratio`` instead.
     adjustment : LogitAdjustment, optional
     task_loss : callable, default cross-entropy
     optimizer : callable, optional
@@ -90,21 +88,18 @@ class DebiasModule(pl.LightningModule):
         penalty: MIPenalty | None,
         *,
         learning_rate: float = 1e-3,
-        mi_weight: float = 1.0,
-        combine: Combination = "added",
+        mi_weight: float | None = 1.0,
         adjustment: LogitAdjustment | None = None,
         task_loss: Callable[[Tensor, Tensor], Tensor] = nn.functional.cross_entropy,
         optimizer: OptimizerFactory | None = None,
     ) -> None:
         super().__init__()
-        if combine not in ("added", "balanced"):
-            raise InputError(f"combine must be 'added' or 'balanced', got {combine!r}")
         if not learning_rate > 0:
             raise InputError(f"learning_rate must be positive, got {learning_rate}")
-        if not 0 <= mi_weight < math.inf:
-            raise InputError(f"mi_weight must be at least 0 and finite, got {mi_weight}")
+        if mi_weight is not None and not 0 <= mi_weight < math.inf:
+            raise InputError(f"mi_weight must be None, or at least 0 and finite, got {mi_weight}")
         self.encoder, self.head, self.penalty, self.adjustment = encoder, head, penalty, adjustment
-        self.learning_rate, self.mi_weight, self.combine = learning_rate, mi_weight, combine
+        self.learning_rate, self.mi_weight = learning_rate, mi_weight
         self._task_loss, self._make_optimizer = task_loss, optimizer
         self._passed: tuple[ForwardPass, Tensor, Tensor] | None = None
         self.last_step: StepResult | None = None
@@ -149,10 +144,9 @@ class DebiasModule(pl.LightningModule):
         (passed, y, c), self._passed = self._passed, None
         with without_autocast(loss.device):
             backward_pass(
-                passed, self.penalty, y, c, combine=self.combine, mi_weight=self.mi_weight,
-                scale=1 / self.trainer.accumulate_grad_batches,
-            )  # fmt: skip
-        result = step_result(passed, self.penalty, y, combine=self.combine, mi_weight=self.mi_weight)
+                passed, self.penalty, y, c, mi_weight=self.mi_weight, accumulated=self.trainer.accumulate_grad_batches
+            )
+        result = step_result(passed, self.penalty, y, mi_weight=self.mi_weight)
         self.last_step = result
         self.log("train_loss", result.loss, batch_size=len(y))
         self.log("train_accuracy", result.correct / max(1, len(y)), batch_size=len(y))

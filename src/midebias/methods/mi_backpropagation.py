@@ -17,7 +17,6 @@ from ..penalty.mi_penalty import Criterion, MIPenalty
 from ..training.data import Problem
 from ..training.logit_adjustment import LogitAdjustment
 from ..training.method import Precision, TrainStepMethod
-from ..training.step import Combination
 
 __all__ = ["MutualInformation"]
 
@@ -31,10 +30,10 @@ class MutualInformation(TrainStepMethod):
     ----------
     model, problem, lr, precision, seed
         See `Method`.
-    mi_weight : float, default 3.0
+    gradient_ratio : float, default 3.0
         Length of the penalty's gradient over the task's, at each depth.
     max_mi : float, optional
-        Budget in nats for the estimate at each depth: a multiplier of ``mi_weight`` that finds itself.
+        Budget in nats for the estimate at each depth, met by dual ascent on a multiplier of ``gradient_ratio``.
     criterion : {"separation", "independence"}
     critic_steps : int
         Only for estimators with a critic.
@@ -57,7 +56,7 @@ class MutualInformation(TrainStepMethod):
     """
 
     name: ClassVar[str] = "mib"
-    combine: ClassVar[Combination] = "balanced"
+    mi_weight: ClassVar[float | None] = None  # balanced, by gradient_ratio
     max_grad_norm: ClassVar[float | None] = 10.0
     penalty: MIPenalty
     adjustment: LogitAdjustment
@@ -69,7 +68,7 @@ class MutualInformation(TrainStepMethod):
         *,
         lr: float | None = None,
         precision: Precision = "float32",
-        mi_weight: float = 3.0,
+        gradient_ratio: float = 3.0,
         max_mi: float | None = None,
         criterion: Criterion = "separation",
         critic_steps: int = 10,
@@ -94,7 +93,7 @@ class MutualInformation(TrainStepMethod):
             attribute,
             criterion=criterion,
             estimator=estimator,  # type: ignore[arg-type]  # checked there
-            mi_weight=mi_weight,
+            gradient_ratio=gradient_ratio,
             max_mi=max_mi,
             critic_steps=critic_steps,
             seed=seed,

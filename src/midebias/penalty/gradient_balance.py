@@ -1,56 +1,49 @@
-"""How the gradient of the mutual information is combined with that of the task."""
+"""The length of the penalty's gradient beside the task's, where both meet at a representation."""
 
 from __future__ import annotations
-
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
 
-__all__ = ["Balance", "GradientBalance", "gradient_length"]
-
-
-Balance = Literal["none", "norm"]
+__all__ = ["GradientBalance", "gradient_length"]
 
 
 class GradientBalance(nn.Module):
     """The factor by which g_mi is scaled before it joins g_task at one representation.
 
-    - ``"none"``: ``weight``; the result is the gradient of the added loss.
-    - ``"norm"``: g_mi is first given the length that g_task has had lately, so that ``weight`` is a ratio
-      of gradient lengths and means the same for every network, loss and estimator. "Lately" is a running
-      mean over the batches before: with the length of the same batch the penalty would die together with the
-      task loss.
+    g_mi is given the length that g_task has had lately, times a ratio, which therefore means the same for every
+    network, loss and estimator. "Lately" is a running mean over the batches before: with the length of the same batch
+    the penalty would die together with the task loss.
 
     Parameters
     ----------
-    mode : {"none", "norm"}, default "norm"
     memory : float, default 0.99
         Decay of the running mean of the task gradient's length, in [0, 1).
+
+    Raises
+    ------
+    InputError
+        When memory is out of range.
     """
 
     task_norm: Tensor
     steps: Tensor
 
-    def __init__(self, mode: Balance = "norm", *, memory: float = 0.99) -> None:
+    def __init__(self, *, memory: float = 0.99) -> None:
         super().__init__()
-        if mode not in ("none", "norm"):
-            raise InputError(f"balance must be 'none' or 'norm', got {mode!r}")
         if not 0 <= memory < 1:
             raise InputError(f"memory must lie in [0, 1), got {memory}")
-        self.mode, self.memory = mode, memory
+        self.memory = memory
         self.register_buffer("task_norm", torch.zeros(()))
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
 
     @torch.no_grad()
-    def forward(self, task_length: Tensor, mi_length: Tensor, weight: float) -> Tensor:
+    def forward(self, task_length: Tensor, mi_length: Tensor, ratio: float) -> Tensor:
         """Factor for g_mi, from the lengths (scalar tensors) of both gradients; the task's counts at first only."""
-        if self.mode == "none":
-            return torch.full_like(mi_length, weight)
         first = torch.where(torch.isfinite(task_length), task_length, torch.zeros_like(task_length))
-        factor = weight * torch.where(self.steps == 0, first, self.task_norm) / mi_length.clamp(min=1e-20)
+        factor = ratio * torch.where(self.steps == 0, first, self.task_norm) / mi_length.clamp(min=1e-20)
         return torch.where(mi_length > 0, factor, torch.zeros_like(factor))
 
     @torch.no_grad()

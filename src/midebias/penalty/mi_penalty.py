@@ -22,7 +22,7 @@ from ..estimators.interface import Estimator
 from ..estimators.registry import CRITICS, DECODERS, NetworkName
 from ..representations import FeatureMap, Shape, Summary, Tokens, check_shape, width_of
 from .budget import DualAscent
-from .gradient_balance import Balance, GradientBalance, gradient_length
+from .gradient_balance import GradientBalance, gradient_length
 from .health import Health
 from .pair_bank import Bank
 from .preconditioning import precondition
@@ -78,14 +78,12 @@ class MIPenalty(nn.Module):
         `GaussianMI` on random features and on z itself: no critic to train, cheapest. "donsker_varadhan" is
         the paper's; "nwj", "jensen_shannon", "smile", "info_nce", "club" and "barber_agakov" are the other estimators
         with a critic. A callable is given (dim, attribute_dim) and returns an estimator module.
-    mi_weight : float, default 1.0
-        Weight in `backward`. With ``balance="norm"`` it is the ratio of the gradient's lengths.
+    gradient_ratio : float, default 1.0
+        Of `backward`: the length of the penalty's gradient over the task's, at each representation.
     max_mi : float, optional
-        Instead of a weight, a budget in nats for the estimate of each representation: the weight is a multiplier that
-        finds itself (see `DualAscent`), in `backward` on top of ``mi_weight``; a call returns the estimate times its
-        multiplier. ``multipliers`` tells where they stand.
-    balance : {"norm", "none"}, default "norm"
-        How `backward` combines the gradients; see `GradientBalance`.
+        A budget in nats for the estimate of each representation, kept by a multiplier that dual ascent moves (see
+        `DualAscent`): it multiplies the estimate that a call returns, and ``gradient_ratio`` in `backward`.
+        ``multipliers`` are the present ones.
     preconditioning : float, optional
         The gradient at z is multiplied by this power, in [0, 1], of z's covariance within groups; see
         `precondition`. Default 1/3 for "gaussian_learned", else 0: the gradient of the estimate itself.
@@ -148,9 +146,8 @@ class MIPenalty(nn.Module):
         criterion: Criterion = "separation",
         condition_on: Callable[[Tensor], Tensor] | None = None,
         estimator: EstimatorName | Callable[[int, int], nn.Module] = "gaussian_learned",
-        mi_weight: float = 1.0,
+        gradient_ratio: float = 1.0,
         max_mi: float | None = None,
-        balance: Balance = "norm",
         preconditioning: float | None = None,
         critic_steps: int = 10,
         critic_warmup: int = 100,
@@ -169,8 +166,8 @@ class MIPenalty(nn.Module):
             raise InputError("condition_on goes with criterion='separation': 'independence' conditions on nothing")
         if not isinstance(attribute, Attribute):
             raise InputError(f"attribute must be Categorical, Continuous or Attributes, got {attribute!r}")
-        if not 0 <= mi_weight < math.inf:
-            raise InputError(f"mi_weight must be at least 0 and finite, got {mi_weight}")
+        if not 0 <= gradient_ratio < math.inf:
+            raise InputError(f"gradient_ratio must be at least 0 and finite, got {gradient_ratio}")
         if critic_steps < 0 or critic_warmup < 0 or not critic_lr > 0:
             raise InputError("critic_steps and critic_warmup must be >= 0 and critic_lr > 0")
         if preconditioning is None:
@@ -183,7 +180,7 @@ class MIPenalty(nn.Module):
         if not widths or min(widths) < 1:
             raise InputError(f"dim must name at least one representation of size >= 1, got {dim!r}")
         self.attribute, self.criterion, self.condition_on = attribute, criterion, condition_on
-        self.mi_weight, self.critic_steps, self.critic_warmup = mi_weight, critic_steps, critic_warmup
+        self.gradient_ratio, self.critic_steps, self.critic_warmup = gradient_ratio, critic_steps, critic_warmup
         groups = n_groups if criterion == "separation" else 0
         build = _builder(estimator, attribute, groups, seed) if isinstance(estimator, str) else estimator
         self.estimators = nn.ModuleList(build(w, attribute.dim) for w in widths)
@@ -194,7 +191,7 @@ class MIPenalty(nn.Module):
         trainable = any(p.requires_grad for p in self.estimators.parameters())
         self.bank = (2048 if trainable else _FILL) if bank is None else bank
         self.banks = nn.ModuleList(Bank(self.bank, w, attribute.width) for w in widths)
-        self.balances = nn.ModuleList(GradientBalance(balance) for _ in widths)
+        self.balances = nn.ModuleList(GradientBalance() for _ in widths)
         self.budgets = nn.ModuleList([] if max_mi is None else (DualAscent(max_mi) for _ in widths))
         self.health = [Health() for _ in widths]
         self.estimates: list[float] = [0.0] * len(widths)
@@ -242,15 +239,12 @@ class MIPenalty(nn.Module):
         z: Tensor | Sequence[Tensor],
         c: Tensor,
         y: Tensor | None = None,
-        *,
-        scale: float = 1.0,
     ) -> Tensor:
         """Backpropagate task and penalty with one pass through the encoder.
 
         Where the gradient of ``task_loss`` arrives at z on its way to the encoder, the gradient of the
-        estimate joins it (see `GradientBalance`). Call ``optimizer.step()`` afterwards, as after
-        ``loss.backward()``. ``scale`` multiplies the weight: where k batches make one step, whose task losses come
-        divided by k, a penalty with ``balance="none"`` needs 1 / k; a balanced one follows the task's.
+        estimate joins it, ``gradient_ratio`` times as long (see `GradientBalance`). Call ``optimizer.step()``
+        afterwards, as after ``loss.backward()``.
 
         Returns
         -------
@@ -275,7 +269,7 @@ class MIPenalty(nn.Module):
             total = torch.stack(self._estimates(leaves, given)).sum()
             gradients = torch.autograd.grad(total, leaves)
         mi_lengths = [summary.gradient_norm(g).float() for summary, g in zip(summaries, gradients, strict=True)]
-        ranks = self._ranks() if self.balances[0].mode == "norm" else None
+        ranks = self._ranks()
         if ranks is not None:
             mi_lengths = ranks.lengths(*mi_lengths)
         handles, task_lengths = [], list[Tensor | None]([None] * len(representations))
@@ -287,8 +281,7 @@ class MIPenalty(nn.Module):
                 length = task_lengths[k] = gradient_length(g_task)
                 if ranks is not None and int(balance.steps) == 0:
                     (length,) = ranks.lengths(length)
-                weight = scale * self.mi_weight * self.multipliers[k]
-                factor = balance(length, mi_lengths[k], weight)
+                factor = balance(length, mi_lengths[k], self.gradient_ratio * self.multipliers[k])
                 self._factors[k] = factor.detach()
                 return summaries[k].add_gradient(g_task, gradients[k] * factor)
 

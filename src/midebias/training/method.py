@@ -15,7 +15,7 @@ from ..networks.classifier import Classifier
 from ..penalty.mi_penalty import MIPenalty
 from .data import Batch, Problem
 from .logit_adjustment import LogitAdjustment
-from .step import Combination, StepResult, train_step
+from .step import StepResult, train_step
 
 __all__ = ["Draw", "Method", "Precision", "SingleLoss", "TrainStepMethod"]
 
@@ -179,14 +179,15 @@ class TrainStepMethod(Method):
     ----------
     penalty : MIPenalty or None
     adjustment : LogitAdjustment or None
-    combine : {"added", "balanced"}
+    mi_weight : float or None
+        None balances the gradients by the penalty's ``gradient_ratio``.
     max_grad_norm : float or None
         See `train_step`.
     """
 
     penalty: MIPenalty | None = None
     adjustment: LogitAdjustment | None = None
-    combine: ClassVar[Combination] = "added"
+    mi_weight: ClassVar[float | None] = 1.0
     max_grad_norm: ClassVar[float | None] = None
 
     def step(self, batch: Batch, draw: Draw, lr: float) -> StepResult:
@@ -200,7 +201,7 @@ class TrainStepMethod(Method):
             batch.x,
             batch.y,
             batch.c,
-            combine=self.combine,
+            mi_weight=self.mi_weight,
             adjustment=self.adjustment,
             autocast=self.autocast(),
             max_grad_norm=self.max_grad_norm,

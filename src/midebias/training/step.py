@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.amp import is_autocast_available
 
 from ..arguments import check_kind
-from ..errors import InputError
 from ..penalty.mi_penalty import MIPenalty
 from .logit_adjustment import LogitAdjustment
 
 __all__ = [
-    "Combination",
     "ForwardPass",
     "StepResult",
     "backward_pass",
@@ -27,7 +24,6 @@ __all__ = [
     "without_autocast",
 ]
 
-Combination = Literal["added", "balanced"]
 Encoder = Callable[[Tensor], Tensor | Sequence[Tensor]]
 
 
@@ -95,25 +91,20 @@ def backward_pass(
     y: Tensor,
     c: Tensor,
     *,
-    combine: Combination = "added",
-    mi_weight: float = 1.0,
-    scale: float = 1.0,
+    mi_weight: float | None = 1.0,
+    accumulated: int = 1,
 ) -> None:
-    """Backpropagate task and penalty, both times ``scale``, in one pass; gradients add to those that are there.
+    """Backpropagate task and penalty in one pass; gradients add to those that are there.
 
-    ``scale`` is 1 / k where k batches make one step.
+    Both are divided by ``accumulated``, the number of batches that make one step of the optimiser.
     """
-    loss = passed.task_loss if scale == 1 else passed.task_loss * scale
+    loss = passed.task_loss if accumulated == 1 else passed.task_loss / accumulated
     if penalty is None:
         loss.backward()
-    elif combine == "added":
-        (loss + mi_weight * scale * penalty(_penalised(penalty, passed), c, y)).backward()
-    elif combine == "balanced":
-        # A penalty that is balanced against the task's gradient follows the scale of that by itself.
-        own = 1.0 if penalty.balances[0].mode == "norm" else scale
-        penalty.backward(loss, _penalised(penalty, passed), c, y, scale=mi_weight * own)
+    elif mi_weight is None:
+        penalty.backward(loss, select_penalised(penalty, passed), c, y)  # follows the task's gradient, however divided
     else:
-        raise InputError(f"combine must be 'added' or 'balanced', got {combine!r}")
+        (loss + mi_weight / accumulated * penalty(select_penalised(penalty, passed), c, y)).backward()
 
 
 def train_step(
@@ -126,8 +117,7 @@ def train_step(
     c: Tensor,
     *,
     task_loss: Callable[[Tensor, Tensor], Tensor] = nn.functional.cross_entropy,
-    mi_weight: float = 1.0,
-    combine: Combination = "added",
+    mi_weight: float | None = 1.0,
     adjustment: LogitAdjustment | None = None,
     autocast: AbstractContextManager[object] | None = None,
     max_grad_norm: float | None = None,
@@ -149,10 +139,9 @@ def train_step(
         Inputs, labels and attribute; c as the penalty's attribute reads it.
     task_loss : callable, default cross-entropy
         (logits, y) -> scalar, the mean over the batch.
-    mi_weight : float, default 1.0
-    combine : {"added", "balanced"}, default "added"
-        ``task_loss + mi_weight * penalty(z, c, y)``, or `MIPenalty.backward`, with ``mi_weight`` on top of the
-        penalty's own.
+    mi_weight : float or None, default 1.0
+        The weight of a nat: ``task_loss + mi_weight * penalty(z, c, y)`` is descended on. With None,
+        ``penalty.backward(task_loss, z, c, y)`` balances the gradients by the penalty's ``gradient_ratio`` instead.
     adjustment : LogitAdjustment, optional
         Adds log p(y|c) to the logits in the loss.
     autocast : context manager, optional
@@ -174,34 +163,31 @@ def train_step(
     for name, value, hint in (
         ("x", x, Tensor),
         ("y", y, Tensor),
-        ("mi_weight", mi_weight, float),
-        ("combine", combine, str),
+        ("mi_weight", mi_weight, float | None),
     ):
         check_kind(name, value, hint)
     passed = forward_pass(encoder, head, x, y, c, task_loss=task_loss, adjustment=adjustment, autocast=autocast)
     optimizer.zero_grad()
-    backward_pass(passed, penalty, y, c, combine=combine, mi_weight=mi_weight)
+    backward_pass(passed, penalty, y, c, mi_weight=mi_weight)
     if max_grad_norm is not None:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         nn.utils.clip_grad_norm_(parameters, max_grad_norm, error_if_nonfinite=True)
     optimizer.step()
-    return step_result(passed, penalty, y, combine=combine, mi_weight=mi_weight)
+    return step_result(passed, penalty, y, mi_weight=mi_weight)
 
 
-def step_result(
-    passed: ForwardPass, penalty: MIPenalty | None, y: Tensor, *, combine: Combination, mi_weight: float
-) -> StepResult:
-    """What is told of a step that was made."""
+def step_result(passed: ForwardPass, penalty: MIPenalty | None, y: Tensor, *, mi_weight: float | None) -> StepResult:
+    """The record of a step that was made."""
     logits = passed.logits
     correct = int((logits.argmax(1) == y).sum()) if logits.ndim == 2 and not y.is_floating_point() else 0
     loss = float(passed.task_loss.detach())
     if penalty is None:
         return StepResult(loss, correct)
-    weights = tuple(mi_weight * m for m in penalty.multipliers) if combine == "added" else penalty.weights
+    weights = penalty.weights if mi_weight is None else tuple(mi_weight * m for m in penalty.multipliers)
     return StepResult(loss, correct, tuple(penalty.estimates), weights)
 
 
-def _penalised(penalty: MIPenalty, passed: ForwardPass) -> Tensor | tuple[Tensor, ...]:
+def select_penalised(penalty: MIPenalty, passed: ForwardPass) -> Tensor | tuple[Tensor, ...]:
     """As many representations as the penalty was built for, the last ones: z, or several."""
     chosen = passed.representations[-len(penalty.shapes) :]
     return chosen[0] if len(chosen) == 1 else chosen
