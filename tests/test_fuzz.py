@@ -20,9 +20,9 @@ from midebias.attributes import Categorical
 from midebias.errors import InputError
 
 from .fuzz.__main__ import TARGETS
-from .fuzz.api import _called
+from .fuzz.api import _target
 from .fuzz.penalties import ATTRIBUTES, CRITERIA, DTYPES, ESTIMATORS, SCALES, TASKS, check_penalty
-from .fuzz.runner import Defect, Target, fuzz, one
+from .fuzz.runner import Defect, Target, fuzz, try_input
 
 _SLOW = ("midebias", "audit", "penalty")
 
@@ -41,15 +41,15 @@ def test_the_fuzzer_finds_what_is_wrong() -> None:
 
         return Target("planted", feed, ("z",))
 
-    assert isinstance(one(fails(KeyError("z")), 0), Defect)
-    assert isinstance(one(fails(InputError("something is wrong")), 0), Defect)
-    assert isinstance(one(fails(InputError("")), 0), Defect)
-    assert one(fails(InputError("z is wrong")), 0) == "z is wrong"
+    assert isinstance(try_input(fails(KeyError("z")), 0), Defect)
+    assert isinstance(try_input(fails(InputError("something is wrong")), 0), Defect)
+    assert isinstance(try_input(fails(InputError("")), 0), Defect)
+    assert try_input(fails(InputError("z is wrong")), 0) == "z is wrong"
 
 
 def fed(function: Callable[[Any], Any], *, foreign: bool) -> Defect | str:
     """Feed a function as the public ones are fed."""
-    return one(_called(function, {"z": 0}, foreign=foreign), 0)
+    return try_input(_target(function, {"z": 0}, foreign=foreign), 0)
 
 
 @pytest.mark.parametrize("foreign", [False, True])
@@ -78,7 +78,7 @@ def test_lines_and_places_are_those_of_midebias_only() -> None:
         Categorical("two")  # type: ignore[arg-type]
 
     reached = set[tuple[str, int]]()
-    defect = one(Target("traced", feed, ("what it does not say",)), 0, reached=reached)
+    defect = try_input(Target("traced", feed, ("what it does not say",)), 0, reached=reached)
     files = {*Path(midebias.__file__).resolve().parent.rglob("*.py")}
     assert {Path(name).resolve() for name, _ in reached} <= files
     assert reached
@@ -92,15 +92,15 @@ def test_a_folder_above_the_input_names_nothing(tmp_path: Path, monkeypatch: pyt
 
     (tmp_path / "fuzzed").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "fuzzed"))
-    assert isinstance(one(Target("planted", feed, ("fuzzed",)), 0), Defect)
-    assert "wrong" in str(one(Target("planted", feed, ("fuzz-",)), 0))
+    assert isinstance(try_input(Target("planted", feed, ("fuzzed",)), 0), Defect)
+    assert "wrong" in str(try_input(Target("planted", feed, ("fuzz-",)), 0))
 
 
 def test_an_input_comes_again_by_its_number() -> None:
     seen: list[float] = []
     target = Target("numbers", lambda rng, folder: seen.append(rng.random()))
     for number in (3, 4, 3):
-        one(target, number)
+        try_input(target, number)
     assert seen[0] == seen[2] != seen[1]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from . import api, commands, files, penalties
-from .runner import Defect, Tally, fuzz, one
+from .runner import Defect, Tally, fuzz, try_input
 
 _LOG = logging.getLogger("fuzz")
 TARGETS = files.TARGETS | penalties.TARGETS | api.TARGETS | commands.TARGETS
@@ -32,7 +32,7 @@ def main() -> int:
     torch.set_num_threads(1)
     chosen = [TARGETS[name] for name in arguments.target or TARGETS]
     if arguments.only is not None:
-        result = one(chosen[0], arguments.only, arguments.seed)
+        result = try_input(chosen[0], arguments.only, arguments.seed)
         _LOG.info("%s", result)
         return int(isinstance(result, Defect))
     rows, failed, started = [], 0, time.monotonic()

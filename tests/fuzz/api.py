@@ -42,7 +42,7 @@ from midebias.serving import export_model, servable
 from midebias.sklearn import MIDebiasClassifier, MIDebiasRegressor, MIDebiasTransformer
 from midebias.training import train_step
 
-from .garbage import thing
+from .garbage import draw_value
 from .origin import belongs_to
 from .runner import BrokenPromise, Target
 
@@ -59,7 +59,7 @@ with seeded(0):
     _LINEAR, _HEAD = nn.Linear(3, 3), nn.Linear(3, 3)
 
 
-def _called(
+def _target(
     function: Callable[..., Any], valid: Mapping[str, Any], *, method: str = "", call: Any = None, foreign: bool = False
 ) -> Target:
     """Feeds ``function(**valid)``; with ``method`` its result's method is then called with ``call``.
@@ -73,7 +73,7 @@ def _called(
             made, used = dict(valid), dict(call or {})
             for _ in range(rng.choice((1, 1, 2, 3))):
                 into = used if used and rng.random() < 0.5 else made
-                into[rng.choice(list(into))] = thing(rng)
+                into[rng.choice(list(into))] = draw_value(rng)
             given = copy.copy(made) | used
             try:
                 result = function(**made)
@@ -111,7 +111,7 @@ def _quick(kind: Any) -> dict[str, Any]:
     return _options(kind, epochs=1, hidden_layer_sizes=(4,), random_state=0)
 
 
-def _stepped(**arguments: Any) -> Any:
+def _take_step(**arguments: Any) -> Any:
     encoder, head = copy.deepcopy(_LINEAR), copy.deepcopy(_HEAD)
     optimizer = torch.optim.SGD([*encoder.parameters(), *head.parameters()], lr=0.1)
     return train_step(encoder, head, MIPenalty(3, Categorical(2), estimator="gaussian"), optimizer, **arguments)
@@ -121,12 +121,12 @@ def _exported(**arguments: Any) -> Any:
     return servable((copy.deepcopy(_LINEAR), copy.deepcopy(_HEAD)), **arguments)
 
 
-def _written(**arguments: Any) -> Any:
+def _write_model(**arguments: Any) -> Any:
     return export_model((_LINEAR, _HEAD), "/nowhere/at/all.bin", **arguments)
 
 
-def _encoded(kind: Any, **valid: Any) -> Target:
-    return _called(kind, valid, method="encode", call={"c": _C})
+def _encoding_target(kind: Any, **valid: Any) -> Target:
+    return _target(kind, valid, method="encode", call={"c": _C})
 
 
 _PAIR = {"z": _Z, "c": torch.nn.functional.one_hot(_C).float(), "groups": _Y}
@@ -134,49 +134,49 @@ _SMALL = {"dim": 3, "attribute_dim": 2, "n_groups": 3, "seed": 0}
 _FIT = {"X": _FRAME, "y": _Y.numpy(), "sensitive_features": _C.numpy(), "sample_weight": np.ones(_N)}
 _FAST = {"critic_steps": 1, "critic_warmup": 1, "bank": 64}
 _ALL = [
-    _encoded(Categorical, n_categories=2),
-    _encoded(Continuous, dim=1),
-    _called(lambda a, b: Attributes(a, b), {"a": Categorical(2), "b": Continuous(1)}, method="encode",
+    _encoding_target(Categorical, n_categories=2),
+    _encoding_target(Continuous, dim=1),
+    _target(lambda a, b: Attributes(a, b), {"a": Categorical(2), "b": Continuous(1)}, method="encode",
             call={"c": torch.stack([_C.float(), _Z[:, 0]], dim=1)}),
-    _called(MIPenalty, _options(MIPenalty, dim=3, attribute=Categorical(2), **_FAST), method="forward",
+    _target(MIPenalty, _options(MIPenalty, dim=3, attribute=Categorical(2), **_FAST), method="forward",
             call={"z": _Z.clone().requires_grad_(), "c": _C, "y": _Y}),
-    _called(MIPenalty, {"dim": [FeatureMap(3), Tokens(3), 3], "attribute": Categorical(2), "estimator": "gaussian"},
+    _target(MIPenalty, {"dim": [FeatureMap(3), Tokens(3), 3], "attribute": Categorical(2), "estimator": "gaussian"},
             method="forward", call={"z": [_Z[:, :, None], _Z[:, None], _Z], "c": _C, "y": _Y}),
-    _called(LogitAdjustment, _options(LogitAdjustment, attribute=Categorical(2), n_classes=3), method="forward",
+    _target(LogitAdjustment, _options(LogitAdjustment, attribute=Categorical(2), n_classes=3), method="forward",
             call={"logits": torch.zeros(_N, 3), "c": _C, "y": _Y}),
-    _called(LogitAdjustment, {"attribute": Categorical(2), "n_classes": 3}, method="fit", call={"c": _C, "y": _Y}),
-    _called(estimate_mi, _options(estimate_mi, z=_Z, c=_C, condition_on=_Y, max_steps=2, n_permutations=3)),
-    _called(bracket_mi, {"z": _Z, "c": _C, "random_state": 0, "max_steps": 2, "n_permutations": 2}),
-    _called(audit, _options(audit, z=_Z, c={"sex": _C}, y=_Y, predictions=_Y, probes=("linear",))),
-    _called(probe, _options(probe, z=_Z, c=_C, max_epochs=1, hidden=4)),
-    _called(DualAscent, _options(DualAscent, max_mi=0.1)),
+    _target(LogitAdjustment, {"attribute": Categorical(2), "n_classes": 3}, method="fit", call={"c": _C, "y": _Y}),
+    _target(estimate_mi, _options(estimate_mi, z=_Z, c=_C, condition_on=_Y, max_steps=2, n_permutations=3)),
+    _target(bracket_mi, {"z": _Z, "c": _C, "random_state": 0, "max_steps": 2, "n_permutations": 2}),
+    _target(audit, _options(audit, z=_Z, c={"sex": _C}, y=_Y, predictions=_Y, probes=("linear",))),
+    _target(probe, _options(probe, z=_Z, c=_C, max_epochs=1, hidden=4)),
+    _target(DualAscent, _options(DualAscent, max_mi=0.1)),
     *(
-        _called(kind, _options(kind, **_SMALL, **({"hidden": (4,)} if kind is not LearnedGaussianMI else {})),
+        _target(kind, _options(kind, **_SMALL, **({"hidden": (4,)} if kind is not LearnedGaussianMI else {})),
                 method="forward", call=_PAIR)
         for kind in (DonskerVaradhan, NWJ, JensenShannon, SMILE, InfoNCE)
     ),
-    _called(LearnedGaussianMI, _options(LearnedGaussianMI, dim=3, attribute_dim=2), method="forward", call=_PAIR),
-    _called(GaussianMI, _options(GaussianMI), method="forward", call=_PAIR),
-    _called(DiscreteMI, _options(DiscreteMI, n_outcomes=3, sizes=(2,), n_groups=3), method="forward",
+    _target(LearnedGaussianMI, _options(LearnedGaussianMI, dim=3, attribute_dim=2), method="forward", call=_PAIR),
+    _target(GaussianMI, _options(GaussianMI), method="forward", call=_PAIR),
+    _target(DiscreteMI, _options(DiscreteMI, n_outcomes=3, sizes=(2,), n_groups=3), method="forward",
             call=_PAIR | {"z": _Z.softmax(1)}),
     *(
-        _called(kind, _options(kind, dim=3, attribute=Categorical(2), n_groups=3, hidden=(4,)), method="forward",
+        _target(kind, _options(kind, dim=3, attribute=Categorical(2), n_groups=3, hidden=(4,)), method="forward",
         call=_PAIR)
         for kind in (CLUB, BarberAgakov)
     ),
-    _called(_stepped, {"x": _Z, "y": _Y, "c": _C, "mi_weight": 1.0, "max_grad_norm": 1.0},
+    _target(_take_step, {"x": _Z, "y": _Y, "c": _C, "mi_weight": 1.0, "max_grad_norm": 1.0},
     foreign=True),
-    _called(DebiasModule, _options(DebiasModule, encoder=_LINEAR, head=_HEAD, penalty=None), method="forward",
+    _target(DebiasModule, _options(DebiasModule, encoder=_LINEAR, head=_HEAD, penalty=None), method="forward",
     call={"x": _Z}, foreign=True),
-    _called(MIMeter, _options(MIMeter)),
-    _called(MIDebiasClassifier, _quick(MIDebiasClassifier), method="fit", call=_FIT),
-    _called(MIDebiasRegressor, _quick(MIDebiasRegressor), method="fit", call=_FIT | {"y": _X[:, 0]}),
-    _called(MIDebiasTransformer, _quick(MIDebiasTransformer), method="fit", call=_FIT),
-    _called(_exported, {"example": _Z}),
-    _called(_written, {"example": _Z, "format": None}),
-    _called(ColoredMNIST, _options(ColoredMNIST, split="test", limit=5)),
-    _called(BiasedMNIST, _options(BiasedMNIST, split="test", limit=5)),
-    _called(fetch_adult, _options(fetch_adult)),
-    _called(fetch_german, _options(fetch_german)),
+    _target(MIMeter, _options(MIMeter)),
+    _target(MIDebiasClassifier, _quick(MIDebiasClassifier), method="fit", call=_FIT),
+    _target(MIDebiasRegressor, _quick(MIDebiasRegressor), method="fit", call=_FIT | {"y": _X[:, 0]}),
+    _target(MIDebiasTransformer, _quick(MIDebiasTransformer), method="fit", call=_FIT),
+    _target(_exported, {"example": _Z}),
+    _target(_write_model, {"example": _Z, "format": None}),
+    _target(ColoredMNIST, _options(ColoredMNIST, split="test", limit=5)),
+    _target(BiasedMNIST, _options(BiasedMNIST, split="test", limit=5)),
+    _target(fetch_adult, _options(fetch_adult)),
+    _target(fetch_german, _options(fetch_german)),
 ]  # fmt: skip
 TARGETS = {t.name: t for t in _ALL}

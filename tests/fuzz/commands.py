@@ -21,7 +21,7 @@ from midebias.errors import InputError
 from midebias.networks import GlobalPoolClassifier
 from midebias.randomness import seeded
 
-from .garbage import mutated, word
+from .garbage import draw_word, mutate
 from .runner import BrokenPromise, Target, WouldRun
 
 __all__ = ["TARGETS"]
@@ -160,7 +160,7 @@ def _hurt_file(rng: random.Random, folder: Path) -> str:
     elif kind == 3:
         path.write_bytes(source.read_bytes()[: rng.randrange(200)])
     elif kind == 4:
-        path.write_bytes(mutated(rng, source.read_bytes()))
+        path.write_bytes(mutate(rng, source.read_bytes()))
     elif kind == 5:
         path = source  # a file of another kind than is wanted
     else:
@@ -183,22 +183,20 @@ def _arguments(rng: random.Random, name: str, folder: Path) -> list[str]:
         kind = rng.randrange(6)
         at = rng.randrange(len(words) + 1)
         if kind == 0 or not words:
-            words[at:at] = [rng.choice(_OPTIONS), word(rng)]
+            words[at:at] = [rng.choice(_OPTIONS), draw_word(rng)]
         elif kind == 1:
-            words[min(at, len(words) - 1)] = word(rng)
+            words[min(at, len(words) - 1)] = draw_word(rng)
         elif kind == 2:
             words[min(at, len(words) - 1)] = _hurt_file(rng, folder)
         elif kind == 3:
             del words[min(at, len(words) - 1)]
         elif kind == 4:
-            (folder / "hurt-config.yaml").write_bytes(
-                mutated(rng, b"epochs: 1\nseed: [1]\nmethod: plain\nlimit: 600\n")
-            )
+            (folder / "hurt-config.yaml").write_bytes(mutate(rng, b"epochs: 1\nseed: [1]\nmethod: plain\nlimit: 600\n"))
             words += ["--config", "hurt-config.yaml"]
         else:
             places = [i for i, w in enumerate(words) if not w.startswith("--")]
             if places:
-                words[rng.choice(places)] = rng.choice((word(rng), _hurt_file(rng, folder)))
+                words[rng.choice(places)] = rng.choice((draw_word(rng), _hurt_file(rng, folder)))
     out = rng.choice(("out",) * 9 + ("people.csv", "people.csv/below", "deep/er/out"))
     if name.split()[0] in ("demo", "train", "compare", "reproduce", "sweep", "audit"):
         words += ["--output-dir", out]
@@ -234,7 +232,7 @@ def _command(name: str) -> Target:
         _files(folder)
         if rng.random() < 0.3:
             config = folder / rng.choice(list(_FOLDERS)) / "config.yaml"
-            config.write_bytes(mutated(rng, config.read_bytes()))
+            config.write_bytes(mutate(rng, config.read_bytes()))
         arguments = _arguments(rng, name, folder)
         before, home = _everything(folder), os.getcwd()
         errors = io.StringIO()

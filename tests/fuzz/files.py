@@ -26,7 +26,7 @@ from midebias.randomness import seeded
 from midebias.serving import load_run
 from midebias.training.checkpoints import read_checkpoint, write_checkpoint
 
-from .garbage import mutated
+from .garbage import mutate
 from .runner import BrokenPromise, Target
 
 __all__ = ["TARGETS"]
@@ -55,7 +55,7 @@ def _target(name: str, suffix: str, seeds: list[bytes], read: Callable[[Path], A
 
     def feed(rng: random.Random, folder: Path) -> None:
         path = folder / f"fuzzed{suffix}"
-        latest[:] = [mutated(rng, rng.choice(corpus), corpus)]
+        latest[:] = [mutate(rng, rng.choice(corpus), corpus)]
         path.write_bytes(latest[0])
         read(path)
 
@@ -113,13 +113,13 @@ def _mat() -> bytes:
 def _faces(rng: random.Random, folder: Path) -> None:
     corpus = TARGETS["imdb.mat"].corpus
     assert corpus is not None
-    (folder / "imdb.mat").write_bytes(mutated(rng, rng.choice(corpus), corpus))
+    (folder / "imdb.mat").write_bytes(mutate(rng, rng.choice(corpus), corpus))
     for i in range(6):
         (folder / f"0{i}").mkdir(exist_ok=True)
-        (folder / f"0{i}" / f"nm{i}_1.jpg").write_bytes(_JPEG if rng.random() < 0.5 else mutated(rng, _JPEG))
+        (folder / f"0{i}" / f"nm{i}_1.jpg").write_bytes(_JPEG if rng.random() < 0.5 else mutate(rng, _JPEG))
     lists = None
     if rng.random() < 0.3:
-        (folder / "test.txt").write_bytes(mutated(rng, b"00/nm0_1.jpg\n01/nm1_1.jpg\n"))
+        (folder / "test.txt").write_bytes(mutate(rng, b"00/nm0_1.jpg\n01/nm1_1.jpg\n"))
         lists = folder
     split = rng.choice(("eb1", "eb2", "test"))
     faces = IMDBFaces(folder, split, size=8, workers=1, lists=lists)  # type: ignore[arg-type]
@@ -142,10 +142,10 @@ def _folder(rng: random.Random, folder: Path) -> None:
     lines = ["file,y,c,split"]
     for i in range(6):
         content = _IMAGES[suffix]
-        (folder / f"fuzzed{i}{suffix}").write_bytes(mutated(rng, content) if rng.random() < 0.2 else content)
+        (folder / f"fuzzed{i}{suffix}").write_bytes(mutate(rng, content) if rng.random() < 0.2 else content)
         lines.append(f"fuzzed{i}{suffix},{i % 2},{i % 3},{'train' if i < 4 else 'test'}")
     table = "\n".join(lines).encode()
-    (folder / "labels.csv").write_bytes(mutated(rng, table) if rng.random() < 0.6 else table)
+    (folder / "labels.csv").write_bytes(mutate(rng, table) if rng.random() < 0.6 else table)
     parts = read_image_folder(folder, image_size=rng.choice((None, 8)))
     if any(len(p["x"]) != len(p["y"]) or len(p["x"]) != len(p["c"]) for p in parts.values()):
         raise BrokenPromise("parts that do not go together")
@@ -181,7 +181,7 @@ def _run_folder(rng: random.Random, folder: Path) -> None:
     hurt = rng.choice(list(files))
     for name, content in files.items():
         if name != hurt or rng.random() < 0.95:
-            (run / name).write_bytes(mutated(rng, content) if name == hurt else content)
+            (run / name).write_bytes(mutate(rng, content) if name == hurt else content)
     served = load_run(run)
     if not all(len(out) == 2 for out in served(served.example)):
         raise BrokenPromise("a model that does not predict")
@@ -189,7 +189,7 @@ def _run_folder(rng: random.Random, folder: Path) -> None:
 
 def _idx(rng: random.Random, folder: Path) -> None:
     content = b"\x00\x00\x08\x01\x00\x00\x00\x0a" + bytes(range(10))
-    (folder / "t10k-labels-idx1-ubyte").write_bytes(mutated(rng, content))
+    (folder / "t10k-labels-idx1-ubyte").write_bytes(mutate(rng, content))
     read_idx("mnist/t10k-labels-idx1-ubyte", folder)
     raise BrokenPromise("a file of another SHA-256 sum was read")
 
@@ -200,7 +200,7 @@ def _palette(path: Path) -> None:
         raise BrokenPromise("colours that are none")
 
 
-def _pickled(path: Path) -> None:
+def _read_pickle(path: Path) -> None:
     content = read_array_dict(path)
     if any(v.dtype.hasobject and v.size > 10_000 for v in content.values()):
         raise BrokenPromise("objects")
@@ -225,7 +225,7 @@ _ALL = [
     _target("own npz", ".npz", [_npz(**_OWN), _npz(**_OWN, x_test=_X, y_test=_Y, c_test=_C),
                                 _npz(x=_X / 255, y=_Y, c=_C / 3)], _arrays),
     _target("pickled npy", ".npy", [_bytes(lambda f: np.save(f, np.array(_PICKLED, dtype=object), allow_pickle=True))],
-            _pickled),
+            _read_pickle),
     _target("checkpoint", ".safetensors", [_checkpoint()], _read_state),
     _target("palette", ".txt", [b"\n".join(b"%d, %d %d" % (i, 2 * i, 255 - i) for i in range(10))], _palette),
     _target("weights", ".pt", [_bytes(lambda f: torch.save({"w": torch.ones(3)}, f))], _weights),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["mutated", "thing", "word"]
+__all__ = ["draw_value", "draw_word", "mutate"]
 
 _NUMBERS = (0, 1, 2, 127, 128, 255, 256, 32767, 65535, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**64 - 1)
 _TOKENS = (
@@ -19,8 +19,8 @@ _TOKENS = (
 )  # fmt: skip
 
 
-def mutated(rng: random.Random, content: bytes, others: list[bytes] | None = None) -> bytes:
-    """Content with one to eight wounds."""
+def mutate(rng: random.Random, content: bytes, others: list[bytes] | None = None) -> bytes:
+    """Content with one to eight damages."""
     data = bytearray(content)
     for _ in range(rng.choice((1, 1, 1, 2, 3, 8))):
         at = rng.randrange(len(data) + 1) if rng.random() < 0.5 else rng.randrange(min(len(data), 160) + 1)
@@ -63,7 +63,7 @@ _WORDS = (
 )  # fmt: skip
 
 
-def word(rng: random.Random) -> str:
+def draw_word(rng: random.Random) -> str:
     """What somebody may type."""
     return rng.choice(_WORDS)
 
@@ -91,7 +91,7 @@ def _tensor(rng: random.Random) -> torch.Tensor:
     )
 
 
-def thing(rng: random.Random) -> Any:
+def draw_value(rng: random.Random) -> Any:
     """What somebody may pass."""
     kind = rng.randrange(12)
     if kind < 4:

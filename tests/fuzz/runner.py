@@ -23,7 +23,7 @@ from midebias.errors import DataError, InputError
 
 from .origin import is_ours
 
-__all__ = ["BrokenPromise", "Defect", "Tally", "Target", "WouldRun", "fuzz", "one"]
+__all__ = ["BrokenPromise", "Defect", "Tally", "Target", "WouldRun", "fuzz", "try_input"]
 
 _LONGEST = 60  # seconds, on a machine that others use as well
 
@@ -45,7 +45,7 @@ class Target:
     """What is fed: ``feed(rng, folder)`` makes one input from ``rng`` in an empty folder and tries it.
 
     ``named`` is what the message of an error must contain one of; nothing for a target that checks that itself.
-    Wounded files come from ``corpus``; the one that was tried stands in ``latest``.
+    Damaged files come from ``corpus``; the one that was tried stands in ``latest``.
     """
 
     name: str
@@ -84,7 +84,7 @@ class Tally:
 
 
 @contextlib.contextmanager
-def _limited() -> Iterator[None]:
+def _limit_time() -> Iterator[None]:
     def late(number: int, frame: FrameType | None) -> None:
         raise TooLong(f"longer than {_LONGEST} s")
 
@@ -98,7 +98,7 @@ def _limited() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _tracing(reached: set[tuple[str, int]] | None) -> Iterator[None]:
+def _trace_lines(reached: set[tuple[str, int]] | None) -> Iterator[None]:
     """Adds the lines of midebias that are run."""
     if reached is None:
         yield
@@ -119,13 +119,15 @@ def _tracing(reached: set[tuple[str, int]] | None) -> Iterator[None]:
         sys.settrace(before)
 
 
-def one(target: Target, number: int, seed: int = 0, *, reached: set[tuple[str, int]] | None = None) -> Defect | str:
+def try_input(
+    target: Target, number: int, seed: int = 0, *, reached: set[tuple[str, int]] | None = None
+) -> Defect | str:
     """Try one input; a defect, "answered", or the message of its refusal."""
     rng = random.Random(f"{seed} {target.name} {number}")
     folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
     said = ""
     try:
-        with _limited(), _tracing(reached), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        with _limit_time(), _trace_lines(reached), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             target.feed(rng, folder)
     except WouldRun:
@@ -164,7 +166,7 @@ def fuzz(
     started, number = time.monotonic(), start
     while (inputs is None or number - start < inputs) and (seconds is None or time.monotonic() - started < seconds):
         known = len(reached)
-        result = one(target, number, seed, reached=reached if guided else None)
+        result = try_input(target, number, seed, reached=reached if guided else None)
         if guided and len(reached) > known and target.corpus is not None and len(target.corpus) < 300:
             target.corpus.extend(target.latest)
         number += 1
