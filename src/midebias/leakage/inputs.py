@@ -73,7 +73,10 @@ def code_column(column: Column, *, n_bins: int) -> CodedColumn:
     joined into one. Raises `InputError` for a column that never varies.
     """
     if column.is_numeric and column.is_category and column.stored_as == "integer":
-        column = replace(column, values=np.where(column.values < 0, np.nan, column.values))
+        known = np.where(column.values < 0, np.nan, column.values)
+        if len(np.unique(known[~np.isnan(known)])) < 2 <= len(column.code()[1]):
+            raise InputError(f"{column.name} never varies: negative integers are missing, number categories from 0")
+        column = replace(column, values=known)
     elif not column.is_numeric:
         values = column.values.copy()
         values[np.isin(values, _NOT_A_NAME)] = None

@@ -95,9 +95,13 @@ def probe_by_trees(split: Split, labels: Labels) -> Predictions:
         random_state=split.seed,
     )
     model.fit(split.z[rows], labels.codes[rows])
-    stages = zip(*(model.staged_predict_proba(part) for part in split.parts[1:]), strict=True)
-    expanded = (tuple(_expand(q, model.classes_, labels.k) for q in stage) for stage in stages)
-    return _choose(expanded, split, labels)  # type: ignore[arg-type]
+
+    def predict() -> Iterator[Predictions]:
+        for stage in zip(*(model.staged_predict_proba(part) for part in split.parts[1:]), strict=True):
+            aside, held = (_expand(q, model.classes_, labels.k) for q in stage)
+            yield aside, held
+
+    return _choose(predict(), split, labels)
 
 
 def probe_by_perceptron(split: Split, labels: Labels) -> Predictions:
