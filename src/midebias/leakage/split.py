@@ -7,7 +7,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+
+from ..whitening import compute_whitening
 
 __all__ = ["NEIGHBOURS", "Floats", "Labels", "Rows", "Split"]
 
@@ -75,10 +78,8 @@ class Split:
     def components(self) -> Floats:
         """Leading principal components of the standardised z, of unit variance: (n, at most 512)."""
         x = self.z[self.fit].astype(np.float64)
-        values, vectors = np.linalg.eigh(x.T @ x / len(x))
-        keep = np.argsort(values)[::-1][:_MOST_COMPONENTS]
-        keep = keep[values[keep] > 1e-6 * values.max()]
-        turn = (vectors[:, keep] / np.sqrt(values[keep])).astype(np.float32)
+        whitening = compute_whitening(torch.from_numpy(x.T @ x / len(x)), tolerance=1e-6)
+        turn = whitening.flip(1)[:, :_MOST_COMPONENTS].numpy().astype(np.float32)
         return self.z @ turn
 
     @cached_property
