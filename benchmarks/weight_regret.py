@@ -127,7 +127,7 @@ def _measured(path: Path) -> dict[str, Any]:
     accuracy = float((weights * right).sum())
     exchanged = exchanged_accuracy(logits, y, c, attribute)
     mi = estimate_mi(
-        z.float(), c, attribute=attribute, condition_on=y, estimator="gaussian", n_permutations=0, random_state=0
+        z.float(), c, attribute=attribute, condition_on=y, estimator="gaussian_linear", n_permutations=0, random_state=0
     )
     return {
         "exchanged_accuracy": exchanged.value, "exchanged_accuracy_stderr": exchanged.stderr,

@@ -1,7 +1,7 @@
 """The biased attribute c as tensors: encoded columns and a mask of missing values.
 
-An attribute turns what a user has (labels, numbers, several of both, some missing) into a float matrix
-that critics and closed forms can read. Nothing is binned unless the user says so.
+An attribute turns labels, numbers, or several of both, some of them missing, into a float matrix that critics and
+closed forms can read. Nothing is binned.
 """
 
 from __future__ import annotations
@@ -10,17 +10,28 @@ import math
 from collections.abc import Sequence
 from numbers import Integral
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .arguments import checked
+from .columns import Column
 from .errors import InputError
 
-__all__ = ["Attribute", "Attributes", "Categorical", "Continuous"]
+__all__ = ["Attribute", "Attributes", "Categorical", "Continuous", "encode_columns", "join_attributes"]
+
+_MOST_LEVELS = 256  # of text: more are identifiers
 
 
 class Attribute:
-    """Base of the attribute kinds. ``width`` is the number of columns c takes on input.
+    """Base of the kinds of attributes.
+
+    Attributes
+    ----------
+    width : int
+        Number of columns of c.
+    dim : int
+        Number of columns of c encoded.
 
     Raises
     ------
@@ -31,7 +42,7 @@ class Attribute:
     --------
     >>> from midebias.attributes import Attribute, Categorical
     >>> attribute: Attribute = Categorical((8, 8, 8))
-    >>> attribute.width, attribute.dim    # columns of c, and of c encoded
+    >>> attribute.width, attribute.dim
     (3, 24)
     """
 
@@ -44,16 +55,18 @@ class Attribute:
         Parameters
         ----------
         c : Tensor of shape (n,) or (n, width)
+            One row per sample.
 
         Returns
         -------
         values : float Tensor of shape (n, dim)
             Rows of missing samples are zero.
         present : bool Tensor of shape (n,)
+            Which samples are not missing.
         """
         raise InputError(f"{type(self).__name__} cannot encode; use Categorical, Continuous or Attributes")
 
-    def _columns(self, c: Tensor) -> Tensor:
+    def _check_columns(self, c: Tensor) -> Tensor:
         if not isinstance(c, Tensor):
             raise InputError(f"c must be a torch.Tensor, got {type(c).__name__}")
         if c.is_complex():
@@ -99,7 +112,7 @@ class Categorical(Attribute):
 
     def encode(self, c: Tensor) -> tuple[Tensor, Tensor]:
         """See `Attribute.encode`. Raises `InputError` for labels out of range or not whole."""
-        columns = self._columns(c)
+        columns = self._check_columns(c)
         if columns.is_floating_point():
             filled = torch.nan_to_num(columns, nan=-1.0, posinf=-2.0, neginf=-2.0)
             if bool((filled != filled.round()).any()):
@@ -159,7 +172,7 @@ class Continuous(Attribute):
 
     def encode(self, c: Tensor) -> tuple[Tensor, Tensor]:
         """See `Attribute.encode`. Raises `InputError` for infinite values."""
-        columns = self._columns(c).float()
+        columns = self._check_columns(c).float()
         present = ~columns.isnan().any(dim=1)
         values = torch.where(present[:, None], columns, 0.0)
         if not math.isfinite(float(values.sum(dtype=torch.float64))):
@@ -202,8 +215,70 @@ class Attributes(Attribute):
 
     def encode(self, c: Tensor) -> tuple[Tensor, Tensor]:
         """See `Attribute.encode`."""
-        columns = self._columns(c)
+        columns = self._check_columns(c)
         splits = columns.split([p.width for p in self.parts], dim=1)
         encoded = [p.encode(s) for p, s in zip(self.parts, splits, strict=True)]
         present = torch.stack([e[1] for e in encoded]).all(dim=0)
         return torch.cat([e[0] for e in encoded], dim=1) * present[:, None], present
+
+
+def join_attributes(parts: Sequence[Attribute]) -> Attribute:
+    """Join attributes of several columns: those of one kind to one of that kind, others to `Attributes`.
+
+    Parameters
+    ----------
+    parts : sequence of Attribute
+        In the order of c's columns.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    labels = [part for part in parts if isinstance(part, Categorical)]
+    if len(labels) == len(parts):
+        return Categorical(tuple(size for part in labels for size in part.sizes))
+    if all(isinstance(part, Continuous) for part in parts):
+        return Continuous(sum(part.width for part in parts))
+    return Attributes(*parts)
+
+
+def encode_columns(columns: Sequence[Column]) -> tuple[Tensor, Attribute]:
+    """Make c of columns: categories numbered, quantities standardised.
+
+    Parameters
+    ----------
+    columns : sequence of Column
+        `Column.is_category` says which of them are categories.
+
+    Returns
+    -------
+    c : float Tensor of shape (n, columns)
+        NaN where a value is missing.
+    attribute : Attribute
+        Encodes c.
+
+    Raises
+    ------
+    InputError
+        A column of one value, of nothing but missing values, or of more than 256 categories.
+    """
+    values, parts = zip(*map(_encode_column, columns), strict=True)
+    c = torch.tensor(np.column_stack(values), dtype=torch.float32)
+    if bool(c.isnan().any(dim=1).all()):
+        raise InputError("sensitive_features has no row without a missing value")
+    return c, join_attributes(parts)
+
+
+def _encode_column(column: Column) -> tuple[np.ndarray, Attribute]:
+    codes, levels = column.code()
+    if len(levels) == 0:
+        raise InputError(f"attribute {column.name!r} is missing in every row")
+    if len(levels) == 1:
+        raise InputError(f"attribute {column.name!r} has one value only ({levels[0]}): there is nothing to be hidden")
+    if not column.is_category:
+        present = column.values[~column.missing]
+        return (column.values - present.mean()) / present.std(), Continuous(1)
+    if len(levels) > _MOST_LEVELS:
+        raise InputError(
+            f"attribute {column.name!r} has {len(levels):,} categories, more than {_MOST_LEVELS}: "
+            "merge them, or give numbers if it is a quantity"
+        )
+    return np.where(codes < 0, np.nan, codes), Categorical(len(levels))

@@ -11,11 +11,12 @@ from midebias.datasets.synthetic import TASKS
 from midebias.errors import InputError
 from midebias.estimation import bracket_mi
 from midebias.estimation.copula import EllipticalCopula, student_scores
-from midebias.estimation.cross_fitting import degrees_of_freedom
-from midebias.estimation.nearest_neighbours import nearest_neighbour_information
-from midebias.estimation.normal_scores import normal_scores, whitened
+from midebias.estimation.density_ratio import choose_degrees_of_freedom
+from midebias.estimation.nearest_neighbours import estimate_by_neighbours
+from midebias.estimation.normal_scores import normal_scores
 from midebias.estimation.permutation_test import permutation_p_value
 from midebias.marginals import permutation_within
+from midebias.whitening import whiten
 
 from ..conftest import generator
 from ..constructions import correlated_normals, only_through_groups
@@ -121,21 +122,21 @@ def test_the_test_sees_what_no_correlation_shows() -> None:
 def test_neighbours_confirm_the_truth_of_the_samplers(name: str) -> None:
     task = TASKS[name]
     z, c, groups = task.sample(2000, seed=0)
-    local = nearest_neighbour_information(normal_scores(z), normal_scores(c), groups)
+    local = estimate_by_neighbours(normal_scores(z), normal_scores(c), groups)
     assert float(local.mean()) == pytest.approx(task.truth, abs=4 * float(local.std()) / len(local) ** 0.5 + 0.03)
 
 
 def test_neighbours_of_categories_and_of_atoms() -> None:
     task = TASKS["discrete-uniform-5"]
     z, c, _ = task.sample(2000, seed=0)
-    local = nearest_neighbour_information(normal_scores(z), 1e3 * c[:, None].float(), None)
+    local = estimate_by_neighbours(normal_scores(z), 1e3 * c[:, None].float(), None)
     assert float(local.mean()) == pytest.approx(task.truth, abs=0.04)
     g = generator(0)
     kind = torch.randint(2, (2000, 1), generator=g).float()
     same = torch.rand(2000, 1, generator=g) < 0.8
     other = torch.where(same, kind, 1 - kind)
     truth = math.log(2) + 0.8 * math.log(0.8) + 0.2 * math.log(0.2)
-    assert float(nearest_neighbour_information(kind, other, None).mean()) == pytest.approx(truth, abs=0.03)
+    assert float(estimate_by_neighbours(kind, other, None).mean()) == pytest.approx(truth, abs=0.03)
 
 
 @pytest.mark.parametrize("dof", [1.0, 2.0, 7.3])
@@ -164,7 +165,7 @@ def test_a_copulas_ratio_is_one_on_average_and_its_logarithm_the_truth(dof: floa
         z, c = z * tails, c * tails
         truth += _shared_tails(2, 2)
     z, c = normal_scores(z, groups), normal_scores(c, groups)
-    assert degrees_of_freedom(z, c, groups, separate=separate, seed=0) == dof
+    assert choose_degrees_of_freedom(z, c, groups, separate=separate, seed=0) == dof
     copula = EllipticalCopula(z, c, groups, dof=dof, separate=separate)
     a, b, rho = copula.rotate(z, c, groups)
     assert float(copula.log_ratio(a, b, rho).mean()) == pytest.approx(truth, abs=0.05)
@@ -186,12 +187,12 @@ def _shared_tails(dim: int, dof: int) -> float:
 
 def test_more_blocks_more_information_and_less_of_z_no_more() -> None:
     z, c, truth = correlated_normals(2000, 2, 0.7, 0)
-    whole = estimate_mi(z, c, estimator="gaussian", n_permutations=0).value
-    part = estimate_mi(z[:, :1], c, estimator="gaussian", n_permutations=0).value
+    whole = estimate_mi(z, c, estimator="gaussian_linear", n_permutations=0).value
+    part = estimate_mi(z[:, :1], c, estimator="gaussian_linear", n_permutations=0).value
     assert part <= whole  # data processing
     other_z, other_c, other = correlated_normals(2000, 1, 0.5, 1)
     both = estimate_mi(
-        torch.cat([z, other_z], dim=1), torch.cat([c, other_c], dim=1), estimator="gaussian", n_permutations=0
+        torch.cat([z, other_z], dim=1), torch.cat([c, other_c], dim=1), estimator="gaussian_linear", n_permutations=0
     )
     assert both.value == pytest.approx(truth + other, abs=0.06)
 
@@ -206,9 +207,9 @@ def test_constant_columns_duplicated_rows_and_half_precision_are_no_obstacle() -
     assert constant.p_value == 1.0
 
 
-def test_whitened_drops_what_does_not_vary() -> None:
+def test_whitening_drops_what_does_not_vary() -> None:
     values = torch.cat([torch.randn(50, 2, generator=generator(0)), torch.ones(50, 1)], dim=1)
-    white = whitened(values)
+    white = whiten(values)
     assert torch.allclose(white.T @ white / 50, torch.eye(2), atol=1e-4)
 
 

@@ -491,7 +491,7 @@ def estimate_within_groups() -> list[Any]:
 @frozen(ESTIMATE)
 def estimate_in_closed_form() -> list[Any]:
     z, c, y = number_pairs(400)
-    return told(z, c, estimator="gaussian") + told(z, c, estimator="gaussian", condition_on=y)
+    return told(z, c, estimator="gaussian_linear") + told(z, c, estimator="gaussian_linear", condition_on=y)
 
 
 @frozen(LEARNED)
@@ -511,7 +511,7 @@ def estimate_per_attribute() -> list[Any]:
     c = torch.cat([(numbers[:, :1] > 0).float(), numbers[:, 1:]], dim=1)
     c[::9, 1] = float("nan")
     attribute: Attribute = Attributes(Categorical(2), Continuous(1))
-    found = estimate_mi(z, c, attribute=attribute, estimator="gaussian", per_attribute=True, n_permutations=0)
+    found = estimate_mi(z, c, attribute=attribute, estimator="gaussian_linear", per_attribute=True, n_permutations=0)
     return [found.value, found.stderr, found.n, *(number for p in found.parts for number in (p.value, p.stderr, p.n))]
 
 

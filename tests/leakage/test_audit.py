@@ -17,7 +17,7 @@ from midebias import audit
 from midebias.cli import run
 from midebias.errors import DataError, InputError
 from midebias.leakage.embedding_files import read_embeddings
-from midebias.leakage.statistics import combined_p_value, holm, permutation_deviation, wilson_interval
+from midebias.leakage.statistics import adjust_p_values, combine_p_values, permutation_deviation, wilson_interval
 
 FAST = ["linear", "quadratic"]
 
@@ -44,9 +44,9 @@ def test_permutation_moments_agree_with_all_permutations() -> None:
 
 def test_p_values_of_constant_scores_and_of_many_tests() -> None:
     assert permutation_deviation(np.zeros((5, 2)), np.array([0, 1, 0, 1, 1])).p_value == 1.0
-    assert combined_p_value([0.01, 0.2, 0.9]) == pytest.approx(0.4)
-    assert combined_p_value([0.01, 0.2]) == pytest.approx(0.4)  # the larger of two middle values
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert combine_p_values([0.01, 0.2, 0.9]) == pytest.approx(0.4)
+    assert combine_p_values([0.01, 0.2]) == pytest.approx(0.4)  # the larger of two middle values
+    assert adjust_p_values([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     low, high = wilson_interval(0, 10)
     assert low == pytest.approx(0)
     assert high == pytest.approx(0.2775, abs=1e-3)
@@ -254,11 +254,12 @@ def test_the_result_as_text_frame_and_json(tmp_path: Path) -> None:
         ({"z": np.zeros(200)}, "z must have shape"),
         ({"z": np.zeros((50, 2)), "c": np.arange(50) % 2}, "at least 100"),
         ({"c": np.zeros(200)}, "c never varies"),
-        ({"c": np.arange(7)}, "c must have shape"),
-        ({"y": np.zeros(3)}, "y must have shape"),
+        ({"c": np.arange(200) % 2 * 2 - 1}, "c never varies: negative integers are missing"),
+        ({"c": np.arange(7)}, "c has 7 rows, z has 200"),
+        ({"y": np.zeros(3)}, "y has 3 rows, z has 200"),
         ({"predictions": np.zeros(200)}, "predictions need y"),
-        ({"y": np.arange(200) % 2, "predictions": np.zeros(3)}, "predictions must hold 200 rows"),
-        ({"y": np.arange(200) % 2, "predictions": 3}, "predictions must hold 200 rows"),
+        ({"y": np.arange(200) % 2, "predictions": np.zeros(3)}, "predictions has 3 rows, z has 200"),
+        ({"y": np.arange(200) % 2, "predictions": 3}, "predictions must have shape"),
         ({"y": np.arange(200) % 2, "predictions": np.full(200, np.nan)}, "predictions are missing"),
         ({"y": np.arange(200) % 2, "predictions": np.full(200, 5)}, "which y never is"),
         ({"probes": ["crystal ball"]}, "probes must be among"),

@@ -9,15 +9,13 @@ import polars as pl
 import pytest
 import torch
 
-from midebias.attributes import Attributes, Categorical, Continuous
 from midebias.cli import run
+from midebias.columns import read_column, read_frame
 from midebias.datasets import fetch_adult, fetch_german
 from midebias.errors import DataError, InputError
 from midebias.randomness import seeded
-from midebias.tabular.columns import columns_of_frame, typed_column
 from midebias.tabular.networks import TabularEncoder
 from midebias.tabular.preprocessing import TablePreprocessor
-from midebias.tabular.sensitive_features import encode_sensitive, sensitive_columns_of
 
 
 def test_adult_has_the_official_rows_columns_and_rates() -> None:
@@ -89,8 +87,8 @@ FRAME = pd.DataFrame(
 
 
 def test_frames_of_both_libraries_become_one_matrix() -> None:
-    matrix = TablePreprocessor().fit_transform(columns_of_frame(FRAME), None)
-    other = TablePreprocessor().fit_transform(columns_of_frame(pl.from_pandas(FRAME)), None)
+    matrix = TablePreprocessor().fit_transform(read_frame(FRAME), None)
+    other = TablePreprocessor().fit_transform(read_frame(pl.from_pandas(FRAME)), None)
     np.testing.assert_array_equal(matrix, other)
     # Three numeric columns, two that say where a number is missing, three categories with the missing one.
     assert matrix.shape == (5, 8)
@@ -100,18 +98,18 @@ def test_frames_of_both_libraries_become_one_matrix() -> None:
 
 def test_categories_never_seen_are_zeros_and_numbers_are_compressed() -> None:
     preprocessor = TablePreprocessor()
-    preprocessor.fit_transform(columns_of_frame(FRAME), None)
+    preprocessor.fit_transform(read_frame(FRAME), None)
     new = FRAME.assign(text=["z"] * 5, number=[1e300] * 5)
-    matrix = preprocessor.transform(columns_of_frame(new))
+    matrix = preprocessor.transform(read_frame(new))
     assert (matrix[:, -3:] == 0).all()
     assert (matrix[:, 0] < 1000).all()
 
 
 def test_weights_of_rows_are_repetitions() -> None:
     rng = np.random.default_rng(0)
-    columns = [typed_column(rng.normal(size=6).tolist(), "x")]
+    columns = [read_column(rng.normal(size=6).tolist(), "x")]
     weights = np.array([1, 2, 3, 1, 1, 2])
-    repeated = [typed_column(columns[0].values.repeat(weights).tolist(), "x")]
+    repeated = [read_column(columns[0].values.repeat(weights).tolist(), "x")]
     weighted = TablePreprocessor().fit_transform(columns, weights.astype(float))
     np.testing.assert_allclose(
         weighted.repeat(weights, axis=0), TablePreprocessor().fit_transform(repeated, None), rtol=1e-12
@@ -120,60 +118,18 @@ def test_weights_of_rows_are_repetitions() -> None:
 
 def test_columns_that_cannot_be_read_are_named() -> None:
     with pytest.raises(InputError, match=r"column 'age' mixes numbers and text \('old'\)"):
-        typed_column([1.0, "old", 3.0], "age")
+        read_column([1.0, "old", 3.0], "age")
     with pytest.raises(InputError, match=r"column 'x' holds infinity \(row 1\)"):
-        columns_of_frame(pd.DataFrame({"x": [1.0, np.inf]}))
+        read_frame(pd.DataFrame({"x": [1.0, np.inf]}))
     with pytest.raises(InputError, match="column 'when' holds Datetime"):
-        columns_of_frame(pd.DataFrame({"when": pd.to_datetime(["2020-01-01"])}))
+        read_frame(pd.DataFrame({"when": pd.to_datetime(["2020-01-01"])}))
     names = pd.DataFrame({"id": [f"p{i}" for i in range(10_000)]})
     with pytest.raises(InputError, match="column 'id' has 10,000 categories, more than max_categories=1,000"):
-        TablePreprocessor().fit_transform(columns_of_frame(names), None)
+        TablePreprocessor().fit_transform(read_frame(names), None)
     preprocessor = TablePreprocessor()
-    preprocessor.fit_transform(columns_of_frame(pd.DataFrame({"age": [1.0, 2.0]})), None)
+    preprocessor.fit_transform(read_frame(pd.DataFrame({"age": [1.0, 2.0]})), None)
     with pytest.raises(InputError, match=r"column 'age' held numbers in fit and now holds text \('two', row 1\)"):
-        preprocessor.transform(columns_of_frame(pd.DataFrame({"age": [None, "two"]})))
-
-
-def test_attributes_are_read_as_what_they_are() -> None:
-    n = 60
-    given = {
-        "sex": ["f", "m", None] * 20,
-        "age": np.linspace(20, 60, n),
-        "months": np.arange(n) % 12,
-        "flag": np.arange(n) % 2 == 0,
-    }
-    c, attribute = encode_sensitive(sensitive_columns_of(given, n))
-    assert isinstance(attribute, Attributes)
-    kinds = [type(p) for p in attribute.parts]
-    assert kinds == [Categorical, Continuous, Categorical, Categorical]
-    values, present = attribute.encode(c)
-    assert values.shape == (n, 2 + 1 + 12 + 2)
-    assert present.tolist() == [True, True, False] * 20
-    assert float(c[:, 1].mean()) == pytest.approx(0, abs=1e-5)
-    two, both = encode_sensitive(sensitive_columns_of(np.array([[0, 1], [1, 1], [1, 0]]), 3))
-    assert isinstance(both, Categorical)
-    assert both.sizes == (2, 2)
-    assert two.shape == (3, 2)
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        (["a", "a", "a"], r"attribute 'sensitive_features\[0\]' has one value only \(a\)"),
-        ([None, None, None], "is missing in every row"),
-        (["a", "b"], "sensitive_features has 2 rows, X has 3"),
-        ([1.5, float("inf"), 2.0], "infinity"),
-        (np.zeros((3, 2, 2)), r"must have shape \(n,\) or \(n, k\)"),
-    ],
-)
-def test_attributes_that_cannot_be_used_are_named(given: object, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        encode_sensitive(sensitive_columns_of(given, 3))
-
-
-def test_an_attribute_of_10000_categories_is_refused() -> None:
-    with pytest.raises(InputError, match="attribute 'id' has 10,000 categories, more than 256"):
-        encode_sensitive(sensitive_columns_of(pd.Series([f"p{i}" for i in range(10_000)], name="id"), 10_000))
+        preprocessor.transform(read_frame(pd.DataFrame({"age": [None, "two"]})))
 
 
 def table(n: int = 120) -> pd.DataFrame:

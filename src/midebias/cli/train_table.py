@@ -150,12 +150,12 @@ def _figures(rows: list[dict[str, Any]]) -> dict[str, str]:
 def _row(path: Path, attribute: str, seed: int, test: Any, label: str, decided: Any, model: Any) -> dict[str, Any]:
     from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
-    from ..attributes import Categorical
+    from ..attributes import Categorical, encode_columns
+    from ..columns import read_columns
     from ..experiments.mi_columns import measure_mi_columns
-    from ..tabular.sensitive_features import encode_sensitive, sensitive_columns_of
 
     truth = test[label].to_numpy()
-    c, kind = encode_sensitive(sensitive_columns_of(test[attribute], len(test)))
+    c, kind = encode_columns(read_columns(test[attribute], "sensitive_features"))
     z = torch.from_numpy(model.transform(test.drop(columns=label)))
     row: dict[str, Any] = {
         "dataset": path.name, "attribute": attribute, "method": "mib", "seed": seed, "epochs": model.n_iter_,

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..whitening import compute_whitening
+
 __all__ = ["EllipticalCopula", "student_scores"]
 
 _ROUNDS = 15  # of the scatter's fixed point
@@ -69,9 +71,9 @@ class EllipticalCopula:
     ) -> None:
         self.dof = dof
         z, c = student_scores(z, dof), student_scores(c, dof)
-        scatter = _scatter(torch.cat([z, c], dim=1), dof)
+        scatter = _fit_scatter(torch.cat([z, c], dim=1), dof)
         p = z.shape[1]
-        self._drop_z, self._drop_c = _whitener(scatter[:p, :p]), _whitener(scatter[p:, p:])
+        self._drop_z, self._drop_c = (compute_whitening(part).float() for part in (scatter[:p, :p], scatter[p:, p:]))
         z, c = z @ self._drop_z, c @ self._drop_c
         self.p, self.m = z.shape[1], c.shape[1]
         cells: Sequence[Tensor] = [torch.ones(len(z), dtype=torch.bool)]
@@ -79,7 +81,8 @@ class EllipticalCopula:
         if self._separate and groups is not None:
             cells = [groups == label for label in range(int(groups.max()) + 1)]
         maps = [
-            _canonical(_scatter(torch.cat([z[rows], c[rows]], dim=1), dof), self.p, int(rows.sum())) for rows in cells
+            _find_variates(_fit_scatter(torch.cat([z[rows], c[rows]], dim=1), dof), self.p, int(rows.sum()))
+            for rows in cells
         ]
         self._left, self._right, self._rho = (torch.stack(part).float() for part in zip(*maps, strict=True))
         n = self.p + self.m
@@ -125,7 +128,7 @@ class EllipticalCopula:
         return self._constant - 0.5 * log_rest + apart - (dof + p + m) / 2 * both.log1p()
 
 
-def _scatter(x: Tensor, dof: float) -> Tensor:
+def _fit_scatter(x: Tensor, dof: float) -> Tensor:
     """Covariance about zero, or its counterpart for Student's t: the maximum likelihood's fixed point."""
     x = x.double()
     if math.isinf(dof):
@@ -140,25 +143,16 @@ def _scatter(x: Tensor, dof: float) -> Tensor:
     return scatter
 
 
-def _whitener(scatter: Tensor) -> Tensor:
-    """(d, k) map to uncorrelated unit columns; directions that do not vary are dropped."""
-    values, vectors = torch.linalg.eigh(scatter)
-    keep = values > 1e-7 * values.max().clamp(min=1e-30)
-    if float(values.max()) <= 1e-30:
-        return torch.zeros(len(scatter), 1)
-    return (vectors[:, keep] / values[keep].sqrt()).float()
-
-
-def _canonical(scatter: Tensor, p: int, n: int) -> tuple[Tensor, Tensor, Tensor]:
+def _find_variates(scatter: Tensor, p: int, n: int) -> tuple[Tensor, Tensor, Tensor]:
     """Maps to canonical variates and their correlations, less what chance adds to each square."""
-    left, right = _inverse_root(scatter[:p, :p]), _inverse_root(scatter[p:, p:])
+    left, right = _invert_root(scatter[:p, :p]), _invert_root(scatter[p:, p:])
     u, correlations, v = torch.linalg.svd(left @ scatter[:p, p:] @ right, full_matrices=True)
     noise = min(0.5, len(scatter) / max(1, n))
     squares = ((correlations.square() - noise) / (1 - noise)).clamp(0, 0.99999)
     return left @ u, right @ v.T, squares.sqrt()
 
 
-def _inverse_root(scatter: Tensor) -> Tensor:
+def _invert_root(scatter: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(scatter)
     floor = (1e-6 * values.max()).clamp(min=1e-12)
     return (vectors / values.clamp(min=float(floor)).sqrt()) @ vectors.T

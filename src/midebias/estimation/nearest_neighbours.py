@@ -5,15 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["nearest_neighbour_information"]
+__all__ = ["estimate_by_neighbours"]
 
 _CHUNK = 250
 _MOST = 10_000  # rows whose neighbours are sought: time grows with their square
 
 
 @torch.no_grad()
-def nearest_neighbour_information(z: Tensor, c: Tensor, groups: Tensor | None, *, k: int = 4) -> Tensor:
-    r"""The estimator of Kraskov, Stögbauer and Grassberger, in nats: the mean of what it returns for each pair.
+def estimate_by_neighbours(z: Tensor, c: Tensor, groups: Tensor | None, *, k: int = 4) -> Tensor:
+    r"""Estimate as Kraskov, Stögbauer and Grassberger do, in nats: the mean of what each pair contributes.
 
     .. math:: \psi(k) + \psi(n) - \langle\psi(n_z + 1) + \psi(n_c + 1)\rangle
 
@@ -27,11 +27,13 @@ def nearest_neighbour_information(z: Tensor, c: Tensor, groups: Tensor | None, *
     ----------
     z, c : Tensor of shape (n, p) and (n, q)
     groups : integer Tensor of shape (n,) or None
+    k : int, default 4
+        Neighbours.
 
     Returns
     -------
     Tensor of shape (min(n, 10,000),), float64
-        Zero for rows in groups of at most 4 k.
+        What each pair contributes; zero for rows in groups of at most 4 k.
 
     References
     ----------
@@ -45,17 +47,17 @@ def nearest_neighbour_information(z: Tensor, c: Tensor, groups: Tensor | None, *
     for label in torch.unique(labels):
         inside = labels == label
         if int(inside.sum()) > 4 * k:
-            local[inside] = _local(z[inside], c[inside], k)
+            local[inside] = _estimate_locally(z[inside], c[inside], k)
     return local
 
 
-def _local(z: Tensor, c: Tensor, k: int) -> Tensor:
+def _estimate_locally(z: Tensor, c: Tensor, k: int) -> Tensor:
     n = len(z)
     counts = torch.arange(n + 1, dtype=torch.float64).clamp(min=1)
     psi = torch.digamma(counts)
     values = torch.empty(n, dtype=torch.float64)
     for rows in torch.arange(n).split(_CHUNK):
-        of_z, of_c = _distances(z[rows], z), _distances(c[rows], c)
+        of_z, of_c = _measure_distances(z[rows], z), _measure_distances(c[rows], c)
         # The pair itself is nearest, at distance zero.
         both = torch.maximum(of_z, of_c)
         radius = both.topk(k + 1, dim=1, largest=False).values[:, k:]
@@ -69,7 +71,7 @@ def _local(z: Tensor, c: Tensor, k: int) -> Tensor:
     return values
 
 
-def _distances(some: Tensor, every: Tensor) -> Tensor:
+def _measure_distances(some: Tensor, every: Tensor) -> Tensor:
     """Largest difference in any column: (m, n)."""
     out = (some[:, :1] - every[:, 0]).abs_()
     for column in range(1, every.shape[1]):

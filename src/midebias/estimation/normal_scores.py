@@ -1,17 +1,20 @@
-"""Normal scores and whitening of columns."""
+"""Normal scores of columns: ranks as quantiles of the normal distribution."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from ..marginals import center_within
-
-__all__ = ["normal_scores", "whitened"]
+__all__ = ["normal_scores"]
 
 
 def normal_scores(values: Tensor, groups: Tensor | None = None) -> Tensor:
-    """Each column's ranks (within groups) as normal quantiles, ties at their mean: a map that changes no information.
+    """Compute each column's ranks (within groups) as normal quantiles, ties at their mean: information is kept.
+
+    Parameters
+    ----------
+    values : Tensor of shape (n, d)
+    groups : integer Tensor of shape (n,), optional
 
     Examples
     --------
@@ -30,13 +33,3 @@ def normal_scores(values: Tensor, groups: Tensor | None = None) -> Tensor:
         below, upto = torch.searchsorted(order, column), torch.searchsorted(order, column, right=True)
         columns.append(torch.special.ndtri((below + upto).double() / (2 * len(column))).float())
     return torch.stack(columns, dim=1)
-
-
-def whitened(values: Tensor, groups: Tensor | None = None) -> Tensor:
-    """Centre within groups and rotate to uncorrelated unit columns; directions that do not vary are dropped."""
-    centred = center_within(values, groups)[0].double()
-    eigenvalues, vectors = torch.linalg.eigh(centred.T @ centred / len(centred))
-    keep = eigenvalues > 1e-7 * eigenvalues.max().clamp(min=1e-30)
-    if not bool(keep.any()):
-        return torch.zeros(len(values), 1)
-    return (centred @ (vectors[:, keep] / eigenvalues[keep].sqrt())).float()

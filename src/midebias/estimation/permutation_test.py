@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..marginals import center_within, permutation, permutation_within
+from ..whitening import compute_whitening
 
 __all__ = ["permutation_p_value"]
 
@@ -16,7 +17,7 @@ __all__ = ["permutation_p_value"]
 def permutation_p_value(
     z: Tensor, c: Tensor, groups: Tensor | None, *, n_permutations: int, generator: torch.Generator
 ) -> float:
-    """p-value of independence of z and c, within groups when they are given.
+    """Test independence of z and c, within groups when they are given.
 
     The statistic is the squared cross-covariance of whitened features, summed: the columns of either side, their norm
     and random Fourier features. c is permuted (inside each group); under independence the data's statistic is as likely
@@ -39,8 +40,8 @@ def permutation_p_value(
     ----------
     Phipson and Smyth, "Permutation p-values should never be zero", 2010, for the one that is added.
     """
-    left = _features(z, groups, generator)
-    right = _features(c, groups, generator)
+    left = _compute_features(z, groups, generator)
+    right = _compute_features(c, groups, generator)
     observed = float((left.T @ right).square().sum())
     at_least = 0
     for _ in range(n_permutations):
@@ -49,7 +50,7 @@ def permutation_p_value(
     return (1 + at_least) / (1 + n_permutations)
 
 
-def _features(values: Tensor, groups: Tensor | None, generator: torch.Generator) -> Tensor:
+def _compute_features(values: Tensor, groups: Tensor | None, generator: torch.Generator) -> Tensor:
     scaled = (values - values.mean(0)) / values.std(0).clamp(min=1e-9)
     directions = torch.randn(values.shape[1], 16, generator=generator) / math.sqrt(values.shape[1])
     phases = 2 * math.pi * torch.rand(16, generator=generator)
@@ -58,7 +59,6 @@ def _features(values: Tensor, groups: Tensor | None, generator: torch.Generator)
     norm = (norm - norm.mean()) / norm.std().clamp(min=1e-9)
     features = torch.cat([scaled, norm, waves], dim=1)
     centred = center_within(features, groups)[0]
-    eigenvalues, vectors = torch.linalg.eigh((centred.T @ centred / len(centred)).double())
     # Columns that vary have unit variance: what lies far below is the rounding error of constant ones.
-    keep = eigenvalues > (1e-3 * eigenvalues.max()).clamp(min=1e-9)
-    return centred @ (vectors[:, keep] / eigenvalues[keep].sqrt()).float()
+    covariance = (centred.T @ centred / len(centred)).double()
+    return centred @ compute_whitening(covariance, tolerance=1e-3, floor=1e-6).float()

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from ..estimators.interface import Bound
 
-__all__ = ["MIBracket", "MIEstimate"]
+__all__ = ["MIBracket", "MIEstimate", "warn_of_size", "warn_of_training"]
 
 
 @dataclass(frozen=True)
 class MIBracket:
     """Mutual information from below and from above, in nats.
 
-    Attributes
+    Parameters
     ----------
     lower, upper : MIEstimate
+        By `estimate_mi`'s default, and by `CLUB`.
     alarms : tuple of str
         Those of both, and whether the upper bound lies below the lower one.
     """
@@ -29,7 +31,7 @@ class MIBracket:
 class MIEstimate:
     """A mutual information estimate from data the estimator was not fitted on.
 
-    Attributes
+    Parameters
     ----------
     value : float
         Estimate in nats. May be slightly negative for independent pairs; it is not clipped.
@@ -71,3 +73,18 @@ class MIEstimate:
     def __str__(self) -> str:
         low, high = self.interval
         return f"{self.value:.3f} nats [{low:.3f}, {high:.3f}] ({self.estimator}, {self.bound} bound, n={self.n})"
+
+
+def warn_of_training(undertrained: bool, max_steps: int) -> tuple[str, ...]:
+    """Alarms of a network whose training ended too soon."""
+    if not undertrained:
+        return ()
+    return (f"The critic was still improving when its {max_steps} steps ended: the value is too low, give it more.",)
+
+
+def warn_of_size(value: float, n: int) -> str:
+    """Alarm of an estimate near the largest that n pairs can show."""
+    return (
+        f"{value:.2f} nats is near log({n}) = {math.log(n):.2f}, more than which {n} pairs cannot show: "
+        "the truth may be larger."
+    )

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..attributes import Categorical
-from ..sklearn.base import MIDebiasClassifier
+from ..leakage.auditing import audit
 from .grid import Cell, Grid
 from .mi_columns import measure_mi_columns
 from .summary import summarize_runs
@@ -29,32 +29,13 @@ MEASURES = (
 
 
 def probe_representation(z: NDArray[np.float64], c: NDArray[Any], *, seed: int = 0) -> dict[str, float]:
-    """Balanced accuracy of three fresh probes of c, fitted on half of the rows of frozen z and tested on the others.
+    """Measure the balanced accuracy of three of the audit's probes of c, cross-fitted on two halves of frozen z.
 
-    A linear one, boosted trees and a perceptron; c counts balanced in fitting. 0.5 is chance for two categories.
+    A linear one, boosted trees and a perceptron. 0.5 is chance for two categories.
     """
-    from sklearn.ensemble import HistGradientBoostingClassifier
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.metrics import balanced_accuracy_score
-    from sklearn.model_selection import train_test_split
-    from sklearn.preprocessing import StandardScaler
-
-    rng = np.random.default_rng(seed)
-    a, b, ca, cb = train_test_split(z, c, test_size=0.5, random_state=seed, stratify=c)
-    scaler = StandardScaler().fit(a)
-    a, b = scaler.transform(a), scaler.transform(b)
-    levels, counts = np.unique(ca, return_counts=True)
-    # The perceptron takes no class weights everywhere: rows of each category are drawn alike often.
-    share = {level: 1 / (len(levels) * n) for level, n in zip(levels, counts, strict=True)}
-    drawn = rng.choice(len(ca), size=len(ca), p=np.array([share[v] for v in ca]))
-    found = {
-        "linear": LogisticRegression(class_weight="balanced", max_iter=500).fit(a, ca),
-        "trees": HistGradientBoostingClassifier(class_weight="balanced", max_iter=60, random_state=seed).fit(a, ca),
-        "perceptron": MIDebiasClassifier(
-            mi_weight=0.0, hidden_layer_sizes=(64, 64), preprocess=False, epochs=None, random_state=seed
-        ).fit(a[drawn], ca[drawn]),
-    }
-    return {name: float(balanced_accuracy_score(cb, probe.predict(b))) for name, probe in found.items()}
+    names = {"linear": "linear", "boosted trees": "trees", "mlp": "perceptron"}
+    found = audit(z, {"c": c}, probes=tuple(names), n_folds=2, random_state=seed)
+    return {names[finding.probe]: finding.balanced_accuracy for finding in found.findings}
 
 
 @dataclass(frozen=True)

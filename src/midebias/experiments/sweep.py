@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..attributes import Attribute
+from ..attributes import Attribute, encode_columns
+from ..columns import read_columns
 from .image_data import hold_out, load
 from .image_run import run_method
 from .weight_choice import RULE, WeightTrial, choose, choose_within
@@ -175,9 +176,8 @@ class SweptTable:
 
     def _leakage(self, z: Tensor, column: Any, groups: Tensor | None) -> tuple[float, float]:
         from ..tabular.fit import measured_leakage
-        from ..tabular.sensitive_features import encode_sensitive, sensitive_columns_of
 
-        c, kind = encode_sensitive(sensitive_columns_of(column, len(z)))
+        c, kind = encode_columns(read_columns(column, "sensitive_features"))
         return measured_leakage(z, c, kind, groups), _jackknife(measured_leakage, z, c, kind, groups)
 
 

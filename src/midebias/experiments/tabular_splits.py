@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..columns import read_frame
 from ..datasets import fetch_adult, fetch_german
 from ..errors import InputError
 from ..sklearn.base import MIDebiasClassifier
-from ..tabular.columns import columns_of_frame
 from ..tabular.piecewise_linear import PiecewiseLinear
 from ..tabular.preprocessing import TablePreprocessor
 
@@ -83,8 +83,8 @@ def load_split(dataset: str, attribute: str, seed: int, limit: int | None = None
     frame, frame_test = frame.iloc[:n].reset_index(drop=True), frame_test.iloc[:n].reset_index(drop=True)
     y, y_test, c, c_test = y[:n], y_test[:n], c[:n], c_test[:n]
     preprocessor = TablePreprocessor()
-    x = preprocessor.fit_transform(columns_of_frame(frame), None)
-    x_test = preprocessor.transform(columns_of_frame(frame_test))
+    x = preprocessor.fit_transform(read_frame(frame), None)
+    x_test = preprocessor.transform(read_frame(frame_test))
     reading = PiecewiseLinear.learned(x, MIDebiasClassifier().n_pieces)
     if reading is not None:  # as the encoder of midebias reads them
         x, x_test = (reading(torch.from_numpy(part)).numpy() for part in (x, x_test))

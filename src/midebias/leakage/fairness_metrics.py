@@ -10,27 +10,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .inputs import Column
+from .inputs import CodedColumn
 from .statistics import wilson_interval
 
-__all__ = ["SMALL_GROUP", "group_metrics"]
+__all__ = ["SMALL_GROUP", "measure_groups"]
 
 SMALL_GROUP = 50  # rows below which a group's figures are marked
 _MOST_GROUPS = 200
 _LEAST_OF_MANY = 20  # rows of one of more than two classes, below which its rates are not compared
 
 
-def group_metrics(
-    y: Column, predictions: NDArray[np.int64], attributes: Sequence[Column]
+def measure_groups(
+    y: CodedColumn, predictions: NDArray[np.int64], attributes: Sequence[CodedColumn]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Metrics by group, and the largest differences between groups.
 
     Parameters
     ----------
-    y : Column
+    y : CodedColumn
     predictions : integer array of shape (n,)
         Codes of ``y``.
-    attributes : sequence of Column
+    attributes : sequence of CodedColumn
         Each alone, and all of them crossed where there are several.
 
     Returns
@@ -54,12 +54,12 @@ def group_metrics(
     crossed = [[a] for a in attributes] + ([list(attributes)] if len(attributes) > 1 else [])
     for parts in crossed:
         name = " x ".join(a.name for a in parts)
-        table = _counted(y, predictions, parts)
+        table = _count_cells(y, predictions, parts)
         values, place = np.unique(table.group, return_inverse=True)
         sizes = np.bincount(place, weights=table.n)
         if not 0 < len(values) <= _MOST_GROUPS:
             continue
-        functions: dict[str, Any] = {"n": _rows, "right": _right}
+        functions: dict[str, Any] = {"n": _count_rows, "right": _count_right}
         if len(y.names) == 2:
             functions |= {
                 "selection_rate": fair.selection_rate,
@@ -87,27 +87,27 @@ def group_metrics(
                     rates[rate] = None
             groups.append(entry | rates)
         large = np.isin(table.group, values[sizes >= SMALL_GROUP])
-        judged = large if len(np.unique(table.group[large])) >= 2 else np.ones_like(large)
-        t, p, s, w = (column[judged] for column in (table.y, table.prediction, table.group, table.n))
+        compared = large if len(np.unique(table.group[large])) >= 2 else np.ones_like(large)
+        t, p, s, w = (column[compared] for column in (table.y, table.prediction, table.group, table.n))
         accuracies = [e["accuracy"] for e in groups if e["attribute"] == name and e["group"] in set(s)]
         parity, odds = [], []
         for label in positives:
             given = {"y_true": t == label, "y_pred": p == label, "sensitive_features": s, "sample_weight": w}
             parity.append(fair.demographic_parity_difference(**given))
-            odds += _odds(fair, given, least=1 if len(positives) == 1 else _LEAST_OF_MANY)
+            odds += _compare_odds(fair, given, least=1 if len(positives) == 1 else _LEAST_OF_MANY)
         differences.append(
             {
                 "attribute": name, "demographic_parity_difference": float(max(parity)),
                 "equalized_odds_difference": max(odds, default=None),
                 "accuracy_difference": float(max(accuracies) - min(accuracies)),
-                "worst_group_accuracy": float(min(accuracies)), "without_small": not bool(judged.all()),
+                "worst_group_accuracy": float(min(accuracies)), "without_small": not bool(compared.all()),
             }
         )  # fmt: skip
     return groups, differences
 
 
 @dataclass(frozen=True)
-class _Counted:
+class _Cells:
     """How many rows hold each combination of group, label and prediction that there is."""
 
     group: NDArray[np.str_]
@@ -116,7 +116,7 @@ class _Counted:
     n: NDArray[np.float64]
 
 
-def _counted(y: Column, predictions: NDArray[np.int64], parts: Sequence[Column]) -> _Counted:
+def _count_cells(y: CodedColumn, predictions: NDArray[np.int64], parts: Sequence[CodedColumn]) -> _Cells:
     """Rows as a table of counts: metrics of weighted combinations are those of the rows, and a million rows are few."""
     rows = np.flatnonzero((y.codes >= 0) & np.logical_and.reduce([a.codes >= 0 for a in parts]))
     group = np.zeros(len(rows), dtype=np.int64)
@@ -129,10 +129,10 @@ def _counted(y: Column, predictions: NDArray[np.int64], parts: Sequence[Column])
     example = rows[first]
     names = [[a.names[i] for i in a.codes[example]] for a in parts]
     joined = np.array([", ".join(t) for t in zip(*names, strict=True)], dtype=str)
-    return _Counted(joined, y.codes[example], predictions[example], n.astype(np.float64))
+    return _Cells(joined, y.codes[example], predictions[example], n.astype(np.float64))
 
 
-def _odds(fair: Any, given: dict[str, Any], *, least: int) -> list[float]:
+def _compare_odds(fair: Any, given: dict[str, Any], *, least: int) -> list[float]:
     """Differences of true and false positive rates, among groups that have rows to know them from.
 
     fairlearn counts a rate without rows as zero: the difference would then say more about size than about odds.
@@ -151,9 +151,9 @@ def _odds(fair: Any, given: dict[str, Any], *, least: int) -> list[float]:
     return found
 
 
-def _rows(y_true: Any, y_pred: Any, sample_weight: NDArray[np.float64]) -> float:
+def _count_rows(y_true: Any, y_pred: Any, sample_weight: NDArray[np.float64]) -> float:
     return float(np.sum(sample_weight))
 
 
-def _right(y_true: Any, y_pred: Any, sample_weight: NDArray[np.float64]) -> float:
+def _count_right(y_true: Any, y_pred: Any, sample_weight: NDArray[np.float64]) -> float:
     return float(np.sum(sample_weight * (np.asarray(y_true) == np.asarray(y_pred))))

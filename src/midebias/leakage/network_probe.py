@@ -1,4 +1,4 @@
-"""A quick probe by small networks: what a frozen z still tells about categories c."""
+"""A quick probe by small networks: how well frozen z predicts categories c. Unlike the audit it needs torch alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..arguments import check_groups, check_representation, checked
 from ..errors import InputError
 from ..estimation.result import MIEstimate
-from ..networks import build_perceptron
+from ..networks import EarlyStopping, build_perceptron
 from ..randomness import seeded
 
 __all__ = ["ProbeResult", "probe"]
@@ -21,7 +21,7 @@ __all__ = ["ProbeResult", "probe"]
 class ProbeResult:
     """What a probe recovered on held-out samples.
 
-    Attributes
+    Parameters
     ----------
     accuracy, balanced_accuracy : float
         In [0, 1].
@@ -48,10 +48,12 @@ def probe(z: Tensor, c: Tensor, *, hidden: int = 128, max_epochs: int = 60, rand
     ----------
     z : float Tensor of shape (n, dim)
     c : integer Tensor of shape (n,)
+        Labels, at least 0.
     hidden : int, default 128
         Width of the two-layer probe.
     max_epochs : int, default 60
     random_state : int, default 0
+        Seeds the halves, the weights and the batches.
 
     Returns
     -------
@@ -73,8 +75,7 @@ def probe(z: Tensor, c: Tensor, *, hidden: int = 128, max_epochs: int = 60, rand
     if len(z) < 100:
         raise InputError(f"z holds {len(z)} samples; a probe needs at least 100")
     labels, c = torch.unique(c, return_inverse=True)
-    n_classes = len(labels)
-    if n_classes < 2:
+    if len(labels) < 2:
         raise InputError("c never varies: there is nothing to recover")
     generator = torch.Generator().manual_seed(random_state)
     order = torch.randperm(len(z), generator=generator)
@@ -82,20 +83,21 @@ def probe(z: Tensor, c: Tensor, *, hidden: int = 128, max_epochs: int = 60, rand
     aside, fit, held = order[:tenth], order[tenth:half], order[half:]
     z = z.detach().float()
     z = (z - z[fit].mean(0)) / (z[fit].std(0) + 1e-3 * z[fit].std() + 1e-9)
-    best: tuple[float, nn.Module] | None = None
+    tried = []
     for layers in (0, 2):
         with seeded(random_state + layers):
-            model = build_perceptron(z.shape[1], (hidden,) * layers, n_classes, activation=nn.ReLU)
-        loss = _fit(model, z, c, fit, aside, max_epochs, generator)
-        if best is None or loss < best[0]:
-            best = loss, model
-    assert best is not None
+            model = build_perceptron(z.shape[1], (hidden,) * layers, len(labels), activation=nn.ReLU)
+        tried.append((_train(model, z, c, fit, aside, max_epochs, generator), model))
+    _, best = min(tried, key=lambda pair: pair[0])
     with torch.no_grad():
-        scores = best[1](z[held]).log_softmax(dim=1)
-    truth = c[held]
+        scores = best(z[held]).log_softmax(dim=1)
+    return _evaluate(scores, c[held])
+
+
+def _evaluate(scores: Tensor, truth: Tensor) -> ProbeResult:
     hit = (scores.argmax(1) == truth).double()
-    counts = torch.bincount(truth, minlength=n_classes).double()
-    recall = torch.bincount(truth, weights=hit, minlength=n_classes)[counts > 0] / counts[counts > 0]
+    counts = torch.bincount(truth, minlength=scores.shape[1]).double()
+    recall = torch.bincount(truth, weights=hit, minlength=len(counts))[counts > 0] / counts[counts > 0]
     frequency = counts / counts.sum()
     # Surprise about c saved by seeing z, sample by sample; its mean is the bound.
     saved = scores.gather(1, truth[:, None]).squeeze(1).double() - frequency.clamp(min=1e-12).log()[truth]
@@ -103,7 +105,7 @@ def probe(z: Tensor, c: Tensor, *, hidden: int = 128, max_epochs: int = 60, rand
     return ProbeResult(float(hit.mean()), float(recall.mean()), float(frequency.max()), mi)
 
 
-def _fit(
+def _train(
     model: nn.Module,
     z: Tensor,
     c: Tensor,
@@ -112,21 +114,17 @@ def _fit(
     epochs: int,
     generator: torch.Generator,
 ) -> float:
+    """Train on rows and keep the weights that do best aside; return their cross-entropy there, in nats."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=1e-3)
-    best, state, patience = math.inf, model.state_dict(), 0
-    for _ in range(epochs):
+    stopping = EarlyStopping(model, patience=6)
+    for epoch in range(epochs):
         for rows in fit[torch.randperm(len(fit), generator=generator)].split(256):
             optimizer.zero_grad()
             nn.functional.cross_entropy(model(z[rows]), c[rows]).backward()
             optimizer.step()
         with torch.no_grad():
             loss = float(nn.functional.cross_entropy(model(z[aside]), c[aside]))
-        if loss < best:
-            best, patience = loss, 0
-            state = {k: v.clone() for k, v in model.state_dict().items()}
-        else:
-            patience += 1
-            if patience >= 6:
-                break
-    model.load_state_dict(state)
-    return best
+        if stopping.observe(loss, epoch):
+            break
+    stopping.restore()
+    return stopping.loss

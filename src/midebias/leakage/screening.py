@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["screened_pairs", "screened_parities", "spatial_patterns"]
+__all__ = ["find_spatial_patterns", "screen_pairs", "screen_parities"]
 
 Floats = NDArray[np.floating[Any]]
 Rows = NDArray[np.intp]
@@ -17,7 +17,7 @@ _TRIPLE_DIM, _QUADRUPLE_DIM = 128, 24  # beyond, too many to look through
 _WORK = 4e9  # multiplications that a search may cost
 
 
-def screened_pairs(x: Floats, indicator: Floats) -> tuple[Rows, Rows]:
+def screen_pairs(x: Floats, indicator: Floats) -> tuple[Rows, Rows]:
     """The columns i <= j whose products correlate most with a category."""
     n, dim = x.shape
     x = x - x.mean(axis=0)
@@ -31,7 +31,7 @@ def screened_pairs(x: Floats, indicator: Floats) -> tuple[Rows, Rows]:
     return first[pairs], second[pairs]
 
 
-def spatial_patterns(x: Floats, indicator: Floats) -> Floats:
+def find_spatial_patterns(x: Floats, indicator: Floats) -> Floats:
     """Directions (dim, some) along which the variance given c differs most, of whitened x (Koles 1991)."""
     found = []
     for weight in indicator.T[: 8 if indicator.shape[1] > 2 else 1]:
@@ -41,7 +41,7 @@ def spatial_patterns(x: Floats, indicator: Floats) -> Floats:
     return np.concatenate(found, axis=1).astype(np.float32)
 
 
-def screened_parities(x: Floats, indicator: Floats) -> list[Rows]:
+def screen_parities(x: Floats, indicator: Floats) -> list[Rows]:
     """The groups of three and of four columns whose products correlate most with a category.
 
     A sign pattern of three columns shows in no pair of them. All triples are looked through up to 128 columns, all
@@ -65,7 +65,7 @@ def screened_parities(x: Floats, indicator: Floats) -> list[Rows]:
         rows = slice(0, int(_WORK / dim**size))
         part, weights = x[rows], indicator[rows, : 1 if indicator.shape[1] == 2 else 4]
         part = part - np.median(part, axis=0)
-        root = np.sign(part) * np.sqrt(np.abs(part))  # between signs and values: sees what either decides
+        root = np.sign(part) * np.sqrt(np.abs(part))  # between signs and values: dependence on either shows
         root /= root.std(axis=0) + 1e-6
         first, second = np.triu_indices(dim, 1)
         pairs = root[:, first] * root[:, second]

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 __all__ = [
     "Deviation",
-    "combined_p_value",
-    "holm",
+    "adjust_p_values",
+    "combine_p_values",
     "normal_quantile",
     "permutation_deviation",
     "wilson_interval",
@@ -64,7 +64,7 @@ def permutation_deviation(scores: NDArray[np.floating], c: NDArray[np.integer]) 
     return Deviation(excess, float((d**2 @ share).sum() * n / (n - 1)))
 
 
-def combined_p_value(p_values: Sequence[float]) -> float:
+def combine_p_values(p_values: Sequence[float]) -> float:
     """Twice the median: valid however the folds' p-values depend on each other.
 
     Folds share training rows, and under independence their scores are correlated: adding them up as if they were
@@ -78,7 +78,7 @@ def combined_p_value(p_values: Sequence[float]) -> float:
     return min(1.0, 2.0 * sorted(p_values)[len(p_values) // 2])
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
+def adjust_p_values(p_values: Sequence[float]) -> list[float]:
     """Adjusted p-values: rejecting those below α is wrong anywhere with probability at most α (Holm 1979)."""
     order = np.argsort(np.asarray(p_values), kind="stable")
     adjusted, largest = [0.0] * len(p_values), 0.0

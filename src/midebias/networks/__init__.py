@@ -2,6 +2,7 @@
 
 from .classifier import Classifier
 from .digits import NETWORKS, DigitClassifier, GlobalPoolClassifier
+from .early_stopping import EarlyStopping
 from .perceptron import build_perceptron
 
-__all__ = ["NETWORKS", "Classifier", "DigitClassifier", "GlobalPoolClassifier", "build_perceptron"]
+__all__ = ["NETWORKS", "Classifier", "DigitClassifier", "EarlyStopping", "GlobalPoolClassifier", "build_perceptron"]

@@ -141,11 +141,11 @@ class ServedTable(nn.Module):
         InputError
             A column that is not there, or text where fit had numbers; the message names it.
         """
-        from ..tabular.columns import Column, columns_of_frame, is_frame, typed_column
+        from ..columns import Column, is_frame, read_column, read_frame
 
         wanted = self.description["columns"]
         if is_frame(X):
-            found = {c.name: c for c in columns_of_frame(X)}
+            found = {c.name: c for c in read_frame(X)}
             absent = [c["name"] for c in wanted if c["name"] not in found]
             if absent:
                 raise InputError(f"X has no column {absent[0]!r}")
@@ -154,7 +154,7 @@ class ServedTable(nn.Module):
             values = np.asarray(X, dtype=object)
             if values.ndim != 2 or values.shape[1] != len(wanted):
                 raise InputError(f"X must have shape (n, {len(wanted)}), got {values.shape}")
-            columns = [typed_column(values[:, j].tolist(), c["name"]) for j, c in enumerate(wanted)]
+            columns = [read_column(values[:, j].tolist(), c["name"]) for j, c in enumerate(wanted)]
         return np.column_stack([_codes(column, c) for column, c in zip(columns, wanted, strict=True)])
 
     @classmethod

@@ -36,17 +36,16 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from ..arguments import check_kind
-from ..attributes import Attribute
+from ..attributes import Attribute, encode_columns
+from ..columns import Column, is_frame, read_column, read_columns, read_frame
 from ..errors import InputError
 from ..penalty.mi_penalty import Criterion, MIPenalty
 from ..randomness import seeded
-from ..tabular.columns import Column, columns_of_frame, is_frame, typed_column
 from ..tabular.fit import Fit, Task
 from ..tabular.networks import TabularEncoder, TabularNetwork
 from ..tabular.penalty import TabularPenalty, TabularRows
 from ..tabular.piecewise_linear import PiecewiseLinear
 from ..tabular.preprocessing import TablePreprocessor
-from ..tabular.sensitive_features import encode_sensitive, sensitive_columns_of
 from ..tabular.targets import Groups, as_labels, as_numbers, itself, moments, quantile_bins, refuse_missing
 from ..training.records import EpochRecord
 
@@ -233,9 +232,9 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         if weights is not None and not weights.all():
             kept = np.flatnonzero(weights)
             weights = weights[kept]
-            columns, sensitive = [[Column(c.name, c.values[kept]) for c in part] for part in (columns, sensitive)]
+            columns, sensitive = [[c.take(kept) for c in part] for part in (columns, sensitive)]
             self._check_kept(target, kept)
-        c, attribute = encode_sensitive(sensitive) if sensitive else (None, None)
+        c, attribute = encode_columns(sensitive) if sensitive else (None, None)
         plainly = task == "classification" and self.max_mi is None
         default = _MI_WEIGHT if plainly else _WEAKER[self.criterion]
         mi_weight = default if self.mi_weight is None else float(self.mi_weight)
@@ -371,7 +370,7 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             if "could not convert" not in str(error) and "numeric bytes/strings" not in str(error):
                 raise
             checked = validate_data(self, X, dtype=object, ensure_all_finite=False, reset=reset)
-            columns = [typed_column(checked[:, j].tolist(), f"X[{j}]") for j in range(checked.shape[1])]
+            columns = [read_column(checked[:, j].tolist(), f"X[{j}]") for j in range(checked.shape[1])]
         return columns, sensitive
 
     def _frame(self, X: Any, taken: list[Any], reset: bool) -> tuple[list[Column], list[Column]]:
@@ -392,8 +391,8 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             raise InputError("X has 0 rows (n_samples=0)")
         validate_data(self, features.to_native(), skip_check_array=True, reset=reset)
         sensitive = frame[:, [j for j, s in enumerate(is_sensitive) if s]] if any(is_sensitive) else None
-        return columns_of_frame(features.to_native()), (
-            [] if sensitive is None or (not reset and not taken) else columns_of_frame(sensitive.to_native())
+        return read_frame(features.to_native()), (
+            [] if sensitive is None or (not reset and not taken) else read_frame(sensitive.to_native())
         )
 
     def _array_without(self, X: Any, taken: list[Any], reset: bool) -> tuple[Any, list[Column]]:
@@ -415,14 +414,14 @@ class _MIDebias(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         rest = [j for j in range(width) if j not in chosen]
         if not rest:
             raise InputError("X has no column beside sensitive_columns")
-        return X[:, rest], [typed_column(X[:, j].tolist(), f"X[{j}]") for j in chosen]
+        return X[:, rest], [read_column(X[:, j].tolist(), f"X[{j}]") for j in chosen]
 
     def _sensitive(self, columns: list[Column], in_table: list[Column], given: Any, n: int) -> list[Column]:
         if given is None:
             return in_table
         if in_table:
             raise InputError("give sensitive_features or sensitive_columns, not both")
-        found = sensitive_columns_of(given, n)
+        found = read_columns(given, "sensitive_features", n=n)
         if hasattr(self, "feature_names_in_"):
             both = sorted({c.name for c in columns} & {c.name for c in found})
             if both:
@@ -522,7 +521,7 @@ class MIDebiasClassifier(ClassifierMixin, _MIDebias):  # type: ignore[misc]  # s
         y : array of shape (n,)
             Labels of any kind, two classes or more.
         sensitive_features : array, list, series, frame or mapping, of n rows, optional
-            One or several attributes. Text, booleans and whole numbers of at most 12 distinct values are categories,
+            One or several attributes. Text, booleans and whole numbers of at most 20 distinct values are categories,
             other numbers are continuous. Missing values are allowed.
         sample_weight : array of shape (n,), optional
 

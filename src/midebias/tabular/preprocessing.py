@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..columns import Column
 from ..errors import InputError
-from .columns import _MISSING, Column
 
 __all__ = ["TablePreprocessor"]
+
+_MISSING = "(missing)"
 
 
 class TablePreprocessor:

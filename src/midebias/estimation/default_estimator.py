@@ -1,0 +1,122 @@
+"""The default of `estimate_mi`: a classifier, a copula and a network, or nearest neighbours, as the data allow."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..attributes import Attribute, Categorical
+from ..marginals import center_within
+from ..whitening import whiten
+from .classifier import cross_fit_classifier
+from .closed_form import estimate_within_each_group
+from .density_ratio import choose_degrees_of_freedom, cross_fit_ratio
+from .nearest_neighbours import estimate_by_neighbours
+from .normal_scores import normal_scores
+from .result import MIEstimate, warn_of_size, warn_of_training
+
+__all__ = ["estimate_by_default"]
+
+_FEW_COLUMNS = 6  # of z and c together, up to which neighbours are asked as well
+_MOST_LABELS = 32  # distinct values of a side that is classified
+
+
+def estimate_by_default(
+    z: Tensor, c: Tensor, attribute: Attribute, groups: Tensor | None, **options: Any
+) -> MIEstimate:
+    """Estimate I(Z;C), or I(Z;C|G).
+
+    Parameters
+    ----------
+    z : Tensor of shape (n, p)
+    c : Tensor of shape (n, q)
+        Encoded by ``attribute``.
+    attribute : Attribute
+    groups : integer Tensor of shape (n,) or None
+    **options
+        ``n_folds``, ``n_restarts``, ``max_steps`` and ``seed``, as of `cross_fit_ratio`.
+    """
+    categorical = isinstance(attribute, Categorical)
+    of_z, of_c = _number_rows(z, _MOST_LABELS), _number_rows(c, len(z) // 50 if categorical else _MOST_LABELS)
+    if of_c is not None:
+        return _estimate_by_classifier(z, of_c, groups, **options)
+    if of_z is not None:  # information is symmetric: whichever side has few values is the one that is classified
+        return _estimate_by_classifier(c, of_z, groups, **options)
+    left = normal_scores(z, groups)
+    right = center_within(c, groups)[0] if categorical else normal_scores(c, groups)
+    return _estimate_by_ratio(left, right, groups, tails=not categorical, **options)
+
+
+def _estimate_by_classifier(values: Tensor, labels: Tensor, groups: Tensor | None, **options: Any) -> MIEstimate:
+    values = normal_scores(values, groups)
+    fit = cross_fit_classifier(whiten(values), labels, groups, **options)
+    network = fit.gain > 2 * fit.gain_stderr
+    result = MIEstimate(
+        fit.value if network else fit.base,
+        fit.stderr if network else fit.base_stderr,
+        "classifier" if network else "logistic regression",
+        "lower",
+        len(values),
+        assumption="none: entropy less the cross-entropy of held-out pairs",
+        alarms=warn_of_training(fit.undertrained and network, options["max_steps"]),
+    )
+    apart = labels[:, None].float() * 1e3  # farther than any two normal scores
+    return _consider_neighbours(result, fit.local if network else fit.base_local, values, apart, groups)
+
+
+def _estimate_by_ratio(z: Tensor, c: Tensor, groups: Tensor | None, *, tails: bool, **options: Any) -> MIEstimate:
+    n = len(z)
+    closed, separate = estimate_within_each_group(z, c, groups)
+    dof = choose_degrees_of_freedom(z, c, groups, separate=separate, seed=options["seed"]) if tails else math.inf
+    fit = cross_fit_ratio(z, c, groups, dof=dof, separate=separate, **options)
+    name = "Gaussian copula" if math.isinf(dof) else "Student copula"
+    local = fit.base_local
+    # A copula of more columns than the pairs carry is far below zero: to be above it is no gain.
+    if fit.gain > 2 * fit.gain_stderr and fit.value > 0:
+        local = fit.local
+        alarms = warn_of_training(fit.undertrained, options["max_steps"])
+        if fit.value > math.log(n / options["n_folds"]) - 2:
+            alarms += (warn_of_size(fit.value, n // options["n_folds"]),)
+        name, assumption = f"{name} and critic", "samples many beside exp(information)"
+        result = MIEstimate(fit.value, fit.stderr, name, "lower", n, assumption=assumption, alarms=alarms)
+    elif math.isinf(dof):
+        assumption = "normal scores are jointly normal: no gain by a network"
+        result = replace(closed, estimator=name, assumption=assumption)
+    else:
+        assumption = f"scores follow a Student copula of {dof:g} degrees of freedom: no gain by a network"
+        result = MIEstimate(fit.base, fit.base_stderr, name, "exact", n, assumption=assumption)
+    return _consider_neighbours(result, local, z, c, groups)
+
+
+def _consider_neighbours(result: MIEstimate, local: Tensor, z: Tensor, c: Tensor, groups: Tensor | None) -> MIEstimate:
+    """Nearest neighbours' estimate where columns are few and it is clearly larger: both err downwards.
+
+    ``local`` is what each pair contributes to ``result``: errors of both on the same pairs are much alike.
+    """
+    if z.shape[1] + c.shape[1] > _FEW_COLUMNS:
+        return result
+    near = estimate_by_neighbours(z, c, groups)
+    more = near - local[: len(near)]
+    root = math.sqrt(len(near))
+    if float(near.mean()) - result.value <= 3 * float(more.std()) / root:
+        return result
+    return MIEstimate(
+        float(near.mean()),
+        float(near.std()) / root,
+        "nearest neighbours",
+        "exact",
+        len(near),
+        assumption="densities are constant over four neighbours",
+    )
+
+
+def _number_rows(values: Tensor, most: int) -> Tensor | None:
+    """Number of each row among the distinct ones, or None when they are more than ``most``."""
+    if len(torch.unique(values[:500], dim=0)) > most:
+        return None
+    distinct, labels = torch.unique(values, dim=0, return_inverse=True)
+    return labels if 2 <= len(distinct) <= most else None

@@ -1,0 +1,176 @@
+"""Estimators with a network: trained on all folds but one, stopped early, and evaluated on the fold held out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ..attributes import Attribute, Attributes, Categorical, Continuous
+from ..estimators import DonskerVaradhan, LearnedGaussianMI
+from ..estimators.critic_estimator import SampledEstimator
+from ..estimators.registry import CRITICS, DECODERS
+from ..networks import EarlyStopping
+from ..whitening import whiten
+from .cross_fitting import split_folds
+from .normal_scores import normal_scores
+from .result import MIEstimate, warn_of_size, warn_of_training
+
+__all__ = ["estimate_by_critic", "estimate_by_donsker_varadhan"]
+
+_EVALUATED = 1000  # pairs at a time; what an InfoNCE estimate can reach is the logarithm of this
+_ROUNDS = 16  # permutations that a Donsker-Varadhan bound is evaluated with
+
+
+def estimate_by_critic(
+    name: str,
+    z: Tensor,
+    c: Tensor,
+    attribute: Attribute,
+    groups: Tensor | None,
+    *,
+    n_folds: int,
+    max_steps: int,
+    seed: int,
+) -> MIEstimate:
+    """Estimate by any estimator that trains a network; its learning loss on pairs set aside says when to stop.
+
+    Parameters
+    ----------
+    name : str
+        Of the estimator.
+    z : Tensor of shape (n, p)
+    c : Tensor of shape (n, q)
+        Encoded by ``attribute``.
+    attribute : Attribute
+    groups : integer Tensor of shape (n,) or None
+    n_folds, max_steps, seed : int
+    """
+    z = whiten(normal_scores(z, groups))
+    if not isinstance(attribute, (Categorical, Attributes)):
+        c = whiten(normal_scores(c, groups))
+        attribute = Continuous(c.shape[1])
+    values, late = [], False
+    model: SampledEstimator | LearnedGaussianMI | None = None
+    for k, (fit, held) in enumerate(split_folds(len(z), n_folds)):
+        model = _build(name, z.shape[1], attribute, _count_groups(groups), seed + k)
+        aside, fit = fit[: len(fit) // 8], fit[len(fit) // 8 :]
+
+        def loss(model: SampledEstimator | LearnedGaussianMI = model, aside: Tensor = aside) -> float:
+            return float(model.learning_loss(*_take(z, c, groups, aside)))
+
+        late = _train(model, _take(z, c, groups, fit), loss, max_steps) or late
+        with torch.no_grad():
+            parts = held.split(_EVALUATED)
+            for rows in [p for p in parts if len(p) >= 50] or parts:  # a small rest would be noise beside the others
+                values.append(float(model(*_take(z, c, groups, rows))))
+    assert model is not None
+    blocks = torch.tensor(values)
+    value, stderr = float(blocks.mean()), float(blocks.std()) / math.sqrt(len(blocks)) if len(blocks) > 1 else math.inf
+    alarms = warn_of_training(late, max_steps)
+    size = min(_EVALUATED, len(z) // n_folds)
+    if name == "info_nce" and value > math.log(size) - 1.5:
+        alarms += (warn_of_size(value, size),)
+    assumption = getattr(model, "assumption", "")
+    return MIEstimate(value, stderr, type(model).__name__, model.bound, len(z), assumption=assumption, alarms=alarms)
+
+
+def estimate_by_donsker_varadhan(
+    z: Tensor, c: Tensor, groups: Tensor | None, *, n_folds: int, max_steps: int, seed: int
+) -> MIEstimate:
+    """Estimate by the Donsker-Varadhan bound, whose value on pairs set aside says when to stop."""
+    # Invertible linear maps change no information, and a critic trains best on uncorrelated unit columns.
+    z, c = whiten(z), whiten(c)
+    values, variances, late = [], [], False
+    for k, (fit, held) in enumerate(split_folds(len(z), n_folds)):
+        critic = DonskerVaradhan(
+            z.shape[1], c.shape[1], hidden=(128, 128), n_groups=_count_groups(groups), seed=seed + k
+        )
+        aside, fit = fit[: len(fit) // 5], fit[len(fit) // 5 :]
+        for parameter in critic.critic.layers[-1].parameters():  # type: ignore[union-attr, index]  # of a JoinedCritic
+            nn.init.zeros_(parameter)  # a constant critic's bound is zero: what is worse than that is not kept
+
+        def loss(critic: DonskerVaradhan = critic, aside: Tensor = aside) -> float:
+            return -_evaluate(critic, *_take(z, c, groups, aside))[0]
+
+        late = _train(critic, _take(z, c, groups, fit), loss, max_steps) or late
+        value, variance = _evaluate(critic, *_take(z, c, groups, held))
+        values.append(value)
+        variances.append(variance)
+    return MIEstimate(
+        sum(values) / n_folds,
+        (sum(variances) / n_folds**2) ** 0.5,
+        "DonskerVaradhan",
+        "lower",
+        len(z),
+        assumption=DonskerVaradhan.assumption,
+        alarms=warn_of_training(late, max_steps),
+    )
+
+
+def _build(name: str, dim: int, attribute: Attribute, n_groups: int, seed: int) -> SampledEstimator | LearnedGaussianMI:
+    if name in CRITICS:
+        return CRITICS[name](dim, attribute.dim, n_groups=n_groups, seed=seed)
+    if name in DECODERS:
+        return DECODERS[name](dim, attribute, n_groups=n_groups, seed=seed)
+    degree: Literal[1, 2] = 2 if isinstance(attribute, Continuous) and attribute.dim <= 8 else 1
+    return LearnedGaussianMI(dim, attribute.dim, attribute_degree=degree, seed=seed)
+
+
+def _count_groups(groups: Tensor | None) -> int:
+    return 0 if groups is None else int(groups.max()) + 1
+
+
+def _take(z: Tensor, c: Tensor, groups: Tensor | None, rows: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    return z[rows], c[rows], None if groups is None else groups[rows]
+
+
+def _train(
+    model: SampledEstimator | LearnedGaussianMI,
+    pairs: tuple[Tensor, Tensor, Tensor | None],
+    loss: Callable[[], float],
+    max_steps: int,
+) -> bool:
+    """Train on pairs and keep the weights of least ``loss``. Returns whether they were the last ones."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=1e-3, fused=True)
+    stopping, done = EarlyStopping(model, patience=400), 0
+    while True:
+        with torch.no_grad():
+            stop = stopping.observe(loss(), done)
+        if stop or done >= max_steps:
+            break
+        steps = min(50, max_steps - done)
+        _update(model, pairs, optimizer, steps)
+        done += steps
+    stopping.restore()
+    return stopping.step == max_steps
+
+
+def _update(
+    model: SampledEstimator | LearnedGaussianMI,
+    pairs: tuple[Tensor, Tensor, Tensor | None],
+    optimizer: torch.optim.Optimizer,
+    steps: int,
+) -> None:
+    if isinstance(model, SampledEstimator):
+        model.update(*pairs, optimizer, steps=steps, batch_size=256)
+    else:
+        model.update(*pairs, optimizer, steps=steps)
+
+
+@torch.no_grad()
+def _evaluate(critic: DonskerVaradhan, z: Tensor, c: Tensor, groups: Tensor | None) -> tuple[float, float]:
+    """Value on these pairs and its squared standard error, by the delta method over permutations."""
+    n = len(z)
+    joints, weights = torch.zeros(n, dtype=torch.float64), torch.zeros(n, dtype=torch.float64)
+    for _ in range(_ROUNDS):
+        joint, marginal = critic.scores(z, c, groups)
+        joints += joint.double() / _ROUNDS
+        weights += marginal.double().clamp(max=30).exp() / _ROUNDS
+    mean = weights.mean()
+    value = joints.mean() - mean.log()
+    influence = joints - weights / mean
+    return float(value), float(influence.var() / n)

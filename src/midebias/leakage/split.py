@@ -1,0 +1,96 @@
+"""Rows that a probe is fitted on, tuned on and judged on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..whitening import compute_whitening
+
+__all__ = ["NEIGHBOURS", "Floats", "Labels", "Rows", "Split"]
+
+Floats = NDArray[np.floating[Any]]
+Rows = NDArray[np.intp]
+
+NEIGHBOURS = (10, 30, 100)
+_REFERENCE_ROWS = 6_000  # that neighbours are searched among
+_MOST_COMPONENTS = 512
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The attribute as codes.
+
+    Parameters
+    ----------
+    codes : integer array of shape (n,)
+        From 0 to ``k`` - 1, every one of them present; -1 where the attribute is missing.
+    k : int
+        Number of categories.
+    """
+
+    codes: NDArray[np.integer[Any]]
+    k: int
+
+
+class Split:
+    """Rows to fit on, rows aside to tune on, held-out rows to judge on; z is standardised by the first.
+
+    Parameters
+    ----------
+    z : array of shape (n, dim)
+    fit, aside, held : integer arrays of rows
+    seed : int
+    """
+
+    def __init__(self, z: Floats, fit: Rows, aside: Rows, held: Rows, *, seed: int) -> None:
+        self.fit, self.aside, self.held, self.seed = fit, aside, held, seed
+        self._parts: dict[bytes, Split] = {}
+        known = z[fit]
+        mean, std = known.mean(axis=0, dtype=np.float64), known.std(axis=0, dtype=np.float64)
+        # Columns that hardly vary are kept small; beyond eight deviations a value says only that it is far out.
+        scale = std + 1e-6 * std.max(initial=0.0) + 1e-12
+        self.z: Floats = np.clip((z - mean) / scale, -8, 8).astype(np.float32)
+
+    def select(self, chosen: NDArray[np.bool_]) -> Split:
+        """The same split of the chosen rows alone: a mask of shape (n,)."""
+        if bool(chosen.all()):
+            return self
+        key = chosen.tobytes()
+        if key not in self._parts:  # several attributes ask for the same classes: neighbours are searched once
+            part = object.__new__(Split)
+            part.z, part.seed, part._parts = self.z, self.seed, {}
+            part.fit, part.aside, part.held = (rows[chosen[rows]] for rows in (self.fit, self.aside, self.held))
+            self._parts[key] = part
+        return self._parts[key]
+
+    @property
+    def parts(self) -> tuple[Floats, Floats, Floats]:
+        """The standardised z of the three kinds of rows."""
+        return self.z[self.fit], self.z[self.aside], self.z[self.held]
+
+    @cached_property
+    def components(self) -> Floats:
+        """Leading principal components of the standardised z, of unit variance: (n, at most 512)."""
+        x = self.z[self.fit].astype(np.float64)
+        whitening = compute_whitening(torch.from_numpy(x.T @ x / len(x)), tolerance=1e-6)
+        turn = whitening.flip(1)[:, :_MOST_COMPONENTS].numpy().astype(np.float32)
+        return self.z @ turn
+
+    @cached_property
+    def neighbours(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Nearest rows of ``fit`` to those of ``aside`` and of ``held``, nearest first."""
+        from sklearn.neighbors import NearestNeighbors
+
+        among = self.fit[:_REFERENCE_ROWS]
+        k = min(max(NEIGHBOURS), len(among))
+        search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(self.z[among])
+        aside, held = (
+            among[search.kneighbors(self.z[rows], return_distance=False)] for rows in (self.aside, self.held)
+        )
+        return aside, held
