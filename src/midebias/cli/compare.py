@@ -12,7 +12,7 @@ import typer
 from ..datasets import read_palette
 from ..errors import InputError
 from ..experiments.comparison import CEILING, Comparison, ImageCell, comparison_table, plan_cells
-from ..experiments.image_run import Network, parse_method
+from ..experiments.image_methods import Network, parse_method
 from ..experiments.report_content import describe_comparison, describe_training
 from ..methods import METHODS
 from ..reporting.comparison_figure import draw_comparison

@@ -17,8 +17,10 @@ from safetensors.torch import save
 from ..atomic_writing import write_atomically
 from ..datasets import read_palette
 from ..errors import DataError, InputError
-from ..experiments.image_data import load
-from ..experiments.image_run import Network, Outcome, run_method
+from ..experiments.image_loading import load_images
+from ..experiments.image_methods import Network
+from ..experiments.image_outcome import Outcome
+from ..experiments.image_run import run_method
 from ..experiments.report_content import describe_training
 from ..experiments.run_folder import metrics, new_run_folder, results_document, versions, write_json, write_metrics
 from ..methods import METHODS
@@ -187,7 +189,8 @@ def _run(resolved: dict[str, Any], *, folder: Path | None = None, output_dir: Pa
         _train(resolved, run_method, folder=folder, output_dir=output_dir)
         return
     try:
-        from ..experiments.lightning_run import make_trainer, run_by_trainer
+        from ..experiments.lightning_run import run_by_trainer
+        from ..experiments.lightning_trainer import make_trainer
         from ..lightning import module as lightning  # noqa: F401 - which says what to install
     except ImportError as error:
         raise InputError(str(error)) from None
@@ -210,7 +213,7 @@ def _train(
 ) -> None:
     """Load, train by ``run`` and report; where there is no ``output_dir``, and no outcome, leave that to another."""
     method, seed, epochs, max_steps = (resolved[k] for k in ("method", "seed", "epochs", "max_steps"))
-    data = load(
+    data = load_images(
         resolved["dataset"],
         resolved["rho"] if resolved["variance"] is None else resolved["variance"],
         seed,
