@@ -70,7 +70,7 @@ class RunRecorder(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The run without the method's state, which the Trainer saves with the module, and the history."""
-        return {"run": self._run.progress(), "history": self.history}
+        return {"run": self._run.state_dict(with_method=False), "history": self.history}
 
     def resume(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` gave; before the fit: the Trainer restores nothing where all is done."""
