@@ -16,8 +16,9 @@ from typing import Any
 import torch
 
 from midebias.errors import InputError
-from midebias.experiments.image_data import ImageData, load_colored_mnist
-from midebias.experiments.image_run import build_method
+from midebias.experiments.digit_images import load_colored_mnist
+from midebias.experiments.image_data import ImageData
+from midebias.experiments.image_methods import build_method
 from midebias.experiments.process import keep_freed_memory
 from midebias.experiments.published import PUBLISHED
 from midebias.experiments.run_folder import results_document, write_json

@@ -25,7 +25,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from midebias.attributes import Continuous
 from midebias.distributed import Traffic
-from midebias.experiments.image_data import load_colored_mnist
+from midebias.experiments.digit_images import load_colored_mnist
 from midebias.experiments.process import keep_freed_memory
 from midebias.experiments.run_folder import results_document, write_json
 from midebias.networks import DigitClassifier

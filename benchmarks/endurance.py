@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from midebias.errors import InputError
-from midebias.experiments.image_data import load_colored_mnist
-from midebias.experiments.image_run import build_method
+from midebias.experiments.digit_images import load_colored_mnist
+from midebias.experiments.image_methods import build_method
 from midebias.experiments.process import keep_freed_memory
 from midebias.experiments.run_folder import results_document, write_json
 from midebias.training import TrainingRun

@@ -31,7 +31,7 @@ from midebias.estimators import GaussianMI
 from midebias.estimators.registry import CRITICS, DECODERS
 from midebias.experiments.process import keep_freed_memory
 from midebias.experiments.run_folder import results_document, write_json
-from midebias.reporting.figures import draw_cost_by_batch
+from midebias.reporting.estimator_figures import draw_cost_by_batch
 
 __all__ = ["against_public", "by_batch", "growth", "one_call", "render_table"]
 

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from midebias.reporting.figures import draw_cost_by_batch, draw_estimators, draw_training
-from midebias.reporting.front import draw_front
+from midebias.reporting.estimator_figures import draw_cost_by_batch, draw_estimators
+from midebias.reporting.fairness_figure import draw_front
+from midebias.reporting.training_figure import draw_training
 
 __all__ = ["PICTURES"]
 
-PICTURES: Mapping[str, tuple[str, Callable[[Path, dict[str, Any]], None]]] = {
+PICTURES: Mapping[str, tuple[str, Callable[[Path, dict[str, Any]], object]]] = {
     "colored-mnist-training.png": ("colored-mnist", lambda path, found: draw_training(path, found["traces"])),
     "biased-mnist-training.png": ("biased-mnist", lambda path, found: draw_training(path, found["traces"])),
     "estimators.png": ("estimators", lambda path, found: draw_estimators(path, found["rows"])),

@@ -13,9 +13,10 @@ import torch
 
 from midebias.attributes import Attribute, Categorical, Continuous
 from midebias.estimation import estimate_mi
-from midebias.experiments.exchanged_attribute import exchanged_accuracy
-from midebias.experiments.image_data import hold_out, load
-from midebias.experiments.image_run import build_method
+from midebias.experiments.exchanged_attribute import measure_exchanged_accuracy
+from midebias.experiments.image_data import hold_out
+from midebias.experiments.image_loading import load_images
+from midebias.experiments.image_methods import build_method
 from midebias.experiments.run_folder import results_document, write_json
 from midebias.experiments.weight_choice import WeightTrial, choose
 from midebias.training import LogitAdjustment, TrainingRun
@@ -99,7 +100,7 @@ def regret(rows: Rows, *, development: Sequence[float] = ()) -> list[dict[str, A
 
 def _trained(dataset: str, setting: float, weight: float, seed: int, limit: int, epochs: int, path: Path) -> None:
     """Train once, and keep what was answered: rules can then be compared without training anew."""
-    data = load(dataset, setting, seed, limit=limit)
+    data = load_images(dataset, setting, seed, limit=limit)
     held = hold_out(data, seed)
     method = build_method("mib", held.problem, seed=seed, gradient_ratio=weight)
     TrainingRun(method, held.train, epochs=epochs, seed=seed).advance(2**62)
@@ -125,7 +126,7 @@ def _measured(path: Path) -> dict[str, Any]:
     weights /= weights.sum()
     right = (logits.argmax(1) == y).double()
     accuracy = float((weights * right).sum())
-    exchanged = exchanged_accuracy(logits, y, c, attribute)
+    exchanged = measure_exchanged_accuracy(logits, y, c, attribute)
     mi = estimate_mi(
         z.float(), c, attribute=attribute, condition_on=y, estimator="gaussian_linear", n_permutations=0, random_state=0
     )

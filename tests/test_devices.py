@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from midebias import FeatureMap, LogitAdjustment, MIPenalty, estimate_mi
 from midebias.attributes import Attribute, Attributes, Categorical, Continuous
-from midebias.experiments.image_run import build_method
+from midebias.experiments.image_methods import build_method
 from midebias.randomness import seeded
 from midebias.training import train_step
 from midebias.training.data import TensorData

@@ -12,7 +12,7 @@ from typer.main import get_command
 from benchmarks.tables import fill_tables
 from midebias.cli import app
 from midebias.errors import DataError
-from midebias.experiments.image_data import load_own
+from midebias.experiments.own_images import load_own_images
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -94,7 +94,7 @@ def test_the_code_of_a_page_runs_as_it_stands(page: Path, tmp_path: Path, monkey
     if "loss" in names:
         assert torch.isfinite(names["loss"])  # type: ignore[call-overload]
     for file in tmp_path.glob("*.npz"):  # which the reader goes on to train on
-        data = load_own(file.name, 0)
+        data = load_own_images(file.name, 0)
         assert data.problem.n_classes >= 2
         assert min(len(data.train), len(data.test)) >= 100
 

@@ -7,13 +7,12 @@ from typing import Any
 
 from midebias.errors import DataError
 from midebias.experiments.comparison import CEILING, comparison_table
-from midebias.reporting.figures import METHOD_TITLES
+from midebias.reporting.method_titles import title_method
 
 __all__ = ["name_method", "render_comparison"]
 
-_TITLES = METHOD_TITLES | {
+_TITLES = {
     CEILING: "plain training on unbiased images (ceiling)",
-    "mib": "MI backpropagation",
     "mib:adjust=0:rebalance=0": "penalty alone",
     "mib:depths=2": "MI backpropagation, last two depths only",
     "mib:gradient_ratio=0": "logit adjustment and rebalancing, no penalty",
@@ -34,10 +33,7 @@ Entries = Sequence[Mapping[str, Any]]
 
 def name_method(method: str) -> str:
     """A method as tables call it, with its options."""
-    if method in _TITLES:
-        return _TITLES[method]
-    name, *options = method.split(":")
-    return ", ".join([_TITLES.get(name, name), *(option.replace("_", " ").replace("=", " ") for option in options)])
+    return _TITLES.get(method) or title_method(method)
 
 
 def render_comparison(document: Mapping[str, Any], options: Mapping[str, Sequence[str]]) -> str:

@@ -15,7 +15,8 @@ from benchmarks.cost import against_the_recipe, over_plain
 from benchmarks.distribution import merged
 from benchmarks.tables import render_document
 from midebias.errors import InputError
-from midebias.experiments.image_data import ImageData, load_colored_mnist
+from midebias.experiments.digit_images import load_colored_mnist
+from midebias.experiments.image_data import ImageData
 from midebias.experiments.process import peak_memory_mb
 from midebias.experiments.run_folder import write_json
 from midebias.training.data import TensorData

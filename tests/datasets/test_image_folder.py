@@ -14,8 +14,9 @@ from PIL import Image
 from midebias.cli import run
 from midebias.datasets import open_image_folder, read_image_folder
 from midebias.errors import DataError, InputError
-from midebias.experiments.image_data import StreamedImages, hold_out, load_own
+from midebias.experiments.image_data import StreamedImages, hold_out
 from midebias.experiments.image_run import run_method
+from midebias.experiments.own_images import load_own_images
 
 
 def draw(path: Path, gray: int, size: tuple[int, int] = (6, 5)) -> None:
@@ -155,7 +156,7 @@ def test_images_stay_in_their_files_until_asked_for(tmp_path: Path) -> None:
     files = open_image_folder(tmp_path)["train"]
     assert files.image_shape == (3, 5, 6)
     rows = torch.tensor([3, 0, 3])
-    files.expect(rows[1:])
+    files.prefetch(rows[1:])
     assert torch.equal(files.images(rows), whole["x"][rows])
     assert torch.equal(files.part(rows).c, whole["c"][rows])
     files.check()
@@ -173,7 +174,7 @@ def test_a_streamed_folder_trains_to_the_same_weights(tmp_path: Path) -> None:
     digits(tmp_path, 320, test=120)
     outcomes = []
     for memory in (2**30, 0):
-        data = load_own(tmp_path, 0, image_size=8, memory=memory)
+        data = load_own_images(tmp_path, 0, image_size=8, memory=memory)
         assert isinstance(data.train, StreamedImages) == (memory == 0)
         outcomes.append(run_method("mib", data, epochs=1, network="lnl", batch_size=64))
     kept, streamed = outcomes
@@ -181,7 +182,7 @@ def test_a_streamed_folder_trains_to_the_same_weights(tmp_path: Path) -> None:
     assert torch.equal(streamed.answers, kept.answers)
     for a, b in zip(kept.method.model.parameters(), streamed.method.model.parameters(), strict=True):
         assert torch.equal(a, b)
-    held = hold_out(load_own(tmp_path, 0, image_size=8, memory=0), 0)
+    held = hold_out(load_own_images(tmp_path, 0, image_size=8, memory=0), 0)
     assert (len(held.train), len(held.test)) == (150, 50)
 
 

@@ -21,10 +21,12 @@ from midebias.attributes import Continuous
 from midebias.cli import run
 from midebias.datasets import ColoredMNIST, read_labelled_arrays, read_palette
 from midebias.errors import DataError, InputError
-from midebias.experiments import image_run as images
 from midebias.experiments.comparison import Comparison, ImageCell, comparison_table, plan_cells, summarize
-from midebias.experiments.image_data import hold_out, load, load_own
-from midebias.experiments.image_run import parse_method, run_method
+from midebias.experiments.image_data import hold_out
+from midebias.experiments.image_loading import load_images
+from midebias.experiments.image_methods import parse_method
+from midebias.experiments.image_run import run_method
+from midebias.experiments.own_images import load_own_images
 from midebias.methods import METHODS
 
 
@@ -276,11 +278,11 @@ def test_what_could_not_be_judged_is_refused_before_training(
     content |= {k: np.zeros((200, 9, 9)) for k in ("x", "x_test")}
     np.savez(tmp_path / "a.npz", **(content | change))
     with pytest.raises(DataError, match=said):
-        load_own(tmp_path / "a.npz", 0)
+        load_own_images(tmp_path / "a.npz", 0)
 
 
 def test_images_of_another_size_go_through_the_network_that_takes_them(tmp_path: Path) -> None:
-    data = load_own(write_arrays(tmp_path / "a.npz", size=16), 0)
+    data = load_own_images(write_arrays(tmp_path / "a.npz", size=16), 0)
     with pytest.raises(InputError, match="28x28"):
         run_method("plain", data, epochs=1)
     assert run_method("mib", data, epochs=1, network="lnl").row["network"] == "lnl"
@@ -310,7 +312,7 @@ def test_a_continuous_attribute_of_the_users_own(tmp_path: Path) -> None:
     for name in ("c", "c_test"):
         content[name] = content[name] + np.random.default_rng(1).normal(scale=0.1, size=len(content[name]))
     np.savez(path, **content)
-    data = load_own(path, 0)
+    data = load_own_images(path, 0)
     assert isinstance(data.problem.attribute, Continuous)
     assert sorted(torch.unique(data.train.levels).tolist()) == list(range(8))
     assert torch.bincount(data.train.levels[:, 0]).tolist() == [150] * 8
@@ -318,7 +320,7 @@ def test_a_continuous_attribute_of_the_users_own(tmp_path: Path) -> None:
     assert row["chance"] < 0.5
     np.savez(path, **(content | {"c_test": np.zeros(1200, dtype=int)}))
     with pytest.raises(DataError, match="c_test"):
-        load_own(path, 0)
+        load_own_images(path, 0)
 
 
 @pytest.mark.usefixtures("in_this_process")
@@ -328,7 +330,7 @@ def test_a_palette_of_the_users_own(tmp_path: Path) -> None:
     path.write_text("\n".join(f"{r}, {g} {b}" for r, g, b in colours) + "\n\n")
     palette = read_palette(path)
     assert palette == tuple(colours)
-    data = load("biased-mnist", 1.0, 0, limit=600, palette=palette)
+    data = load_images("biased-mnist", 1.0, 0, limit=600, palette=palette)
     corner = (data.train.x[:, :, 0, 0] * 255).round()
     assert torch.equal(corner, torch.tensor(palette)[data.train.y])
     arguments = ["compare", "biased-mnist", "--methods", "plain", "--limit", "600", "--seed", "3", "--epochs", "1"]
@@ -425,8 +427,10 @@ def test_several_at_a_time_and_none_left_behind(tmp_path: Path) -> None:
 def test_held_out_images_are_training_images_and_judged_without_the_test(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(images, "estimate_mi", partial(images.estimate_mi, max_steps=50))  # its steps are not tested
-    data = load("biased-mnist", 0.9, 0, limit=2000)
+    monkeypatch.setattr(
+        biased_accuracy, "estimate_mi", partial(biased_accuracy.estimate_mi, max_steps=50)
+    )  # its steps are not tested
+    data = load_images("biased-mnist", 0.9, 0, limit=2000)
     aside = hold_out(data, 0)
     assert (len(aside.train), len(aside.test)) == (1500, 500)
     together = torch.cat([aside.train.x, aside.test.x]).flatten(1)
@@ -449,7 +453,7 @@ def test_held_out_images_are_training_images_and_judged_without_the_test(
 
 def test_the_ceiling_is_trained_without_the_bias(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     for dataset, setting in (("colored-mnist", 0.02), ("biased-mnist", 1.0)):
-        biased, unbiased = (load(dataset, setting, 0, limit=2000, unbiased=u) for u in (False, True))
+        biased, unbiased = (load_images(dataset, setting, 0, limit=2000, unbiased=u) for u in (False, True))
         assert unbiased.setting == biased.setting
         assert torch.equal(unbiased.train.y, biased.train.y)
         assert torch.equal(unbiased.test.x, biased.test.x)

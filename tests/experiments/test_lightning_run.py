@@ -21,9 +21,9 @@ import midebias
 from midebias.cli import run
 from midebias.cli.console import Bars
 from midebias.errors import DataError, InputError
-from midebias.experiments import image_run as images
-from midebias.experiments.image_data import load_own
+from midebias.experiments import image_methods
 from midebias.experiments.image_run import run_method
+from midebias.experiments.own_images import load_own_images
 from midebias.training.checkpoints import read_checkpoint, write_checkpoint
 
 from ..conftest import Start, labelled_images, the_folder
@@ -31,6 +31,7 @@ from ..conftest import Start, labelled_images, the_folder
 pytest.importorskip("lightning.pytorch")
 
 from midebias.experiments import lightning_run
+from midebias.experiments.lightning_trainer import make_trainer
 from midebias.lightning import MIMeter
 
 OPTIONS = ["--network", "lnl", "--limit", "600", "--epochs", "3", "--max-steps", "5"]  # two steps an epoch
@@ -45,10 +46,10 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def by_trainer(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run folder of mib, undisturbed."""
-    return trained(small, tmp_path_factory.mktemp("by_trainer"), "--accelerator", "cpu", "--devices", "1")
+    return train(small, tmp_path_factory.mktemp("by_trainer"), "--accelerator", "cpu", "--devices", "1")
 
 
-def trained(data: Path, parent: Path, *options: str) -> Path:
+def train(data: Path, parent: Path, *options: str) -> Path:
     assert run(["train", str(data), *OPTIONS, *options, "--output-dir", str(parent)]) == 0
     (folder,) = parent.iterdir()
     return folder
@@ -73,12 +74,12 @@ def results(folder: Path) -> dict[str, Any]:
 def test_the_trainer_ends_with_the_weights_of_the_loop(
     method: str, small: Path, by_trainer: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    loop = trained(small, tmp_path / "loop", "--method", method)
+    loop = train(small, tmp_path / "loop", "--method", method)
     said_by_loop = capfd.readouterr()
     if method == "mib":
         ours = by_trainer
     else:
-        ours = trained(small, tmp_path / "trainer", "--method", method, "--accelerator", "cpu")
+        ours = train(small, tmp_path / "trainer", "--method", method, "--accelerator", "cpu")
         said = capfd.readouterr()
         assert [line.split()[:3] for line in said.out.splitlines()[1:4]] == [
             line.split()[:3] for line in said_by_loop.out.splitlines()[1:4]
@@ -96,10 +97,10 @@ def test_the_trainer_ends_with_the_weights_of_the_loop(
 
 
 def test_bfloat16_is_that_of_the_loop(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "bfloat16_is_fast", lambda: True)
-    data, ends = load_own(small, 0, limit=256), list[dict[str, Tensor]]()
+    monkeypatch.setattr(image_methods, "bfloat16_is_fast", lambda: True)
+    data, ends = load_own_images(small, 0, limit=256), list[dict[str, Tensor]]()
     given: dict[str, Any] = {"epochs": 1, "network": "lnl"}
-    trainer = lightning_run.make_trainer(accelerator="cpu", precision="bf16-mixed")
+    trainer = make_trainer(accelerator="cpu", precision="bf16-mixed")
     for outcome in (
         run_method("mib", data, **given),
         lightning_run.run_by_trainer("mib", data, trainer, checkpoint=tmp_path / "state", **given),
@@ -134,10 +135,10 @@ def test_control_c_saves_the_state_and_a_resumed_run_ends_like_an_undisturbed_on
 
 
 def test_a_state_that_does_not_fit_is_said(small: Path, tmp_path: Path) -> None:
-    data = load_own(small, 0)
+    data = load_own_images(small, 0)
     for content, said in (({"run": {}}, "is no checkpoint of"), ({"state_dict": {}}, "does not fit this run")):
         write_checkpoint(tmp_path / "state", content)
-        trainer = lightning_run.make_trainer(accelerator="cpu")
+        trainer = make_trainer(accelerator="cpu")
         with pytest.raises(DataError, match=f"state {said}"):
             lightning_run.run_by_trainer("plain", data, trainer, epochs=1, network="lnl", checkpoint=tmp_path / "state")
 
@@ -146,7 +147,7 @@ def test_alarms_are_said_and_kept(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(lightning_run, "MIMeter", partial(MIMeter, patience=2))
-    folder = trained(
+    folder = train(
         small, tmp_path, "--accelerator", "cpu", "--estimator", "donsker_varadhan", "--critic-steps", "0"
     )  # fmt: skip
     alarms = results(folder)["alarms"]
@@ -160,14 +161,14 @@ def test_what_the_machine_does_not_have_is_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     for bad in ({"accelerator": "tpu"}, {"precision": "16-mixed"}, {"devices": 0}, {"num_nodes": "two"}):
         with pytest.raises(InputError, match=next(iter(bad))):
-            lightning_run.make_trainer(**bad)  # type: ignore[arg-type]
+            make_trainer(**bad)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="finds no GPU"):
-        lightning_run.make_trainer(accelerator="gpu")
+        make_trainer(accelerator="gpu")
     for name, value in {"TORCHELASTIC_RUN_ID": "x", "LOCAL_WORLD_SIZE": "4", "WORLD_SIZE": "8"}.items():
         monkeypatch.setenv(name, value)
     for given in ({"devices": 2}, {"num_nodes": 3}):
         with pytest.raises(InputError, match="torchrun started"):
-            lightning_run.make_trainer(accelerator="cpu", **given)
+            make_trainer(accelerator="cpu", **given)
 
 
 def test_without_lightning_its_install_line_is_named(
@@ -192,13 +193,14 @@ def test_two_processes_follow_one_and_stop_together(tmp_path: Path, midebias: St
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130
     assert said == "midebias: interrupted\n"
-    (book,) = (v for k, v in read_checkpoint(folder / "checkpoint.safetensors")["callbacks"].items() if "Book" in k)
-    last = book["run"]["done_steps"] + 1
+    callbacks = read_checkpoint(folder / "checkpoint.safetensors")["callbacks"]
+    (recorder,) = (state for name, state in callbacks.items() if "RunRecorder" in name)
+    last = recorder["run"]["done_steps"] + 1
     config = yaml.safe_load((folder / "config.yaml").read_text())
     (folder / "config.yaml").write_text(yaml.safe_dump(config | {"devices": 1, "max_steps": last}))
     assert run(["train", "--resume", str(folder)]) == 0
 
-    own = load_own(data, 0)
+    own = load_own_images(data, 0)
 
     def alone(steps: int) -> Any:
         return run_method("mib", own, epochs=99, max_steps=steps, evaluate_every=steps).method.model

@@ -15,7 +15,7 @@ import torch
 from benchmarks.weight_regret import RULES, regret
 from midebias.attributes import Attribute, Categorical, Continuous
 from midebias.cli import run
-from midebias.experiments.exchanged_attribute import exchanged_accuracy
+from midebias.experiments.exchanged_attribute import measure_exchanged_accuracy
 from midebias.experiments.sweep import SweptImages, SweptTable
 from midebias.experiments.weight_choice import WeightTrial, choose, choose_within, on_front
 
@@ -57,7 +57,7 @@ def test_exchanged_accuracy_is_that_without_the_bias(attribute: Attribute) -> No
 
     def answer(scores: np.ndarray, c: np.ndarray) -> Any:
         c = torch.tensor(c) if isinstance(attribute, Categorical) else torch.tensor(c, dtype=torch.float32)
-        return exchanged_accuracy(torch.tensor(scores), torch.tensor(y), c, attribute, n_resamples=20)
+        return measure_exchanged_accuracy(torch.tensor(scores), torch.tensor(y), c, attribute, n_resamples=20)
 
     truth = (logits(rng.permutation(biased)).argmax(axis=1) == y).mean()
     seen = (logits(biased).argmax(axis=1) == y).mean()

@@ -216,8 +216,8 @@ def _nothing_long() -> Iterator[None]:
             "midebias.experiments.grid.Grid.run",
             "midebias.cli.train.run_method", "midebias.experiments.lightning_run.run_by_trainer",
             "midebias.experiments.sweep.SweptImages.tried", "midebias.experiments.sweep.SweptTable.tried",
-            "midebias.experiments.image_data.load_colored_mnist",
-            "midebias.experiments.image_data.load_biased_mnist",
+            "midebias.experiments.digit_images.load_colored_mnist",
+            "midebias.experiments.digit_images.load_biased_mnist",
         ):  # fmt: skip
             stack.enter_context(mock.patch(place, _would_run))
         yield

@@ -13,8 +13,8 @@ import pytest
 
 from midebias import audit
 from midebias.errors import InputError
+from midebias.experiments.report_content import describe_comparison, describe_training
 from midebias.reporting.html_report import write_html_report
-from midebias.reporting.run_pages import compared, trained
 
 CHROMIUM = shutil.which("chromium")
 NASTY = "</script><img src=x onerror=alert(1)>&\"'"
@@ -40,7 +40,7 @@ def content() -> dict[str, Any]:
         for w in range(4)
     ]  # fmt: skip
     front = {"points": points, "x_label": "leakage, nats", "y_label": "task loss", "rule": "the one"}
-    more = {"training": trained({"mib": trace}), "comparison": compared(summary), "front": front}
+    more = {"training": describe_training({"mib": trace}), "comparison": describe_comparison(summary), "front": front}
     return result.report_content(command="midebias audit 'a b.csv'") | more
 
 
@@ -93,9 +93,9 @@ def test_alarms_are_said_where_estimates_die() -> None:
     points = [
         {"step": s, "loss": 9.0 if s == 5 else 1.0, "mi": [-0.1 if s > 1 else 1.0], "weights": []} for s in range(8)
     ]
-    (run,) = trained({"a": points})
+    (run,) = describe_training({"a": points})
     assert [a["step"] for a in run["alarms"]] == [4, 5]
-    assert trained({"plain": [p | {"mi": []} for p in points]})[0]["panels"][-1]["name"] == "task loss"
+    assert describe_training({"plain": [p | {"mi": []} for p in points]})[0]["panels"][-1]["name"] == "task loss"
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,9 @@ from safetensors.torch import load_file, save
 
 from midebias.cli import run
 from midebias.errors import DataError, InputError
-from midebias.experiments.image_data import ImageData, load_own
-from midebias.experiments.image_run import build_method
+from midebias.experiments.image_data import ImageData
+from midebias.experiments.image_methods import build_method
+from midebias.experiments.own_images import load_own_images
 from midebias.experiments.process import Interruptions
 from midebias.methods import METHODS
 from midebias.training import TrainingRun
@@ -36,7 +37,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def data(small: Path) -> ImageData:
-    return load_own(small, 0)
+    return load_own_images(small, 0)
 
 
 def begun(method: str, data: ImageData) -> TrainingRun:

@@ -12,11 +12,12 @@ import typer
 from ..datasets import read_palette
 from ..errors import InputError
 from ..experiments.comparison import CEILING, Comparison, ImageCell, comparison_table, plan_cells
-from ..experiments.image_run import Network, parse_method
+from ..experiments.image_methods import Network, parse_method
+from ..experiments.report_content import describe_comparison, describe_training
 from ..methods import METHODS
-from ..reporting.figures import draw_comparison, draw_training
+from ..reporting.comparison_figure import draw_comparison
 from ..reporting.html_report import write_html_report
-from ..reporting.run_pages import compared, trained
+from ..reporting.training_figure import draw_training
 from .console import console, show_plain_table
 from .options import Config, ImageSize, Jobs, Only, OutputDir, PaletteFile, Resume, numbers
 from .run_grid import run_grid
@@ -133,11 +134,11 @@ def run_comparison(comparison: Comparison, only: Sequence[str] | None, jobs: int
         header, lines = comparison_table(document)
         show_plain_table(header, lines, title=_TITLES[comparison.cells[0].held_out])
         draw_comparison(folder / "comparison.png", document["summary"], document["published"])
-        rows = compared(document["summary"])
+        rows = describe_comparison(document["summary"])
         best = max(rows, key=lambda r: r["accuracy"])
         verdict = f"{best['method']} is the most accurate: {best['accuracy']:.3f} on {best['setting']}."
         content = {
-            "verdict": {"text": verdict, "status": "note"}, "comparison": rows, "training": trained(traces),
+            "verdict": {"text": verdict, "status": "note"}, "comparison": rows, "training": describe_training(traces),
             "settings": {"seeds": document["seed"], **document["versions"]}, "command": document["command"],
         }  # fmt: skip
         write_html_report(folder / "report.html", title="Comparison of methods", content=content)

@@ -10,11 +10,13 @@ import torch
 import typer
 import yaml
 
-from ..experiments.image_data import ImageData, load_colored_mnist
-from ..experiments.image_run import Outcome, run_method
+from ..experiments.digit_images import load_colored_mnist
+from ..experiments.image_data import ImageData
+from ..experiments.image_outcome import Outcome
+from ..experiments.image_run import run_method
 from ..experiments.run_folder import new_run_folder, results_document, write_json, write_metrics
 from ..methods import METHODS
-from ..reporting.figures import draw_poster
+from ..reporting.poster import draw_poster
 from .console import bars, console, show_table
 from .options import Config, OutputDir
 

@@ -14,7 +14,7 @@ import yaml
 from ..datasets import BIASED_MNIST_RHOS, COLORED_MNIST_VARIANCES
 from ..errors import InputError
 from ..experiments.comparison import CEILING, Comparison, plan_cells
-from ..experiments.image_run import Network
+from ..experiments.image_methods import Network
 from ..methods import METHODS
 from .compare import REFERENCE_STEPS, begin_comparison, read_methods, run_comparison
 from .options import Config, Jobs, Only, OutputDir, Resume, numbers

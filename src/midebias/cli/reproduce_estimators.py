@@ -10,7 +10,7 @@ from typing import Any
 from ..datasets.synthetic import TASKS
 from ..errors import InputError
 from ..experiments.estimator_comparison import OURS, EstimatorCell, EstimatorTable, read_public_estimates
-from ..reporting.figures import draw_estimators
+from ..reporting.estimator_figures import draw_estimators
 from .console import console, show_plain_table
 from .run_grid import run_grid
 

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import InputError
 from ..experiments.fairness import FairnessTable, plan_cells
 from ..experiments.tabular_methods import METHODS
-from ..reporting.front import draw_front
+from ..reporting.fairness_figure import draw_front
 from .console import console, show_plain_table
 from .run_grid import run_grid
 

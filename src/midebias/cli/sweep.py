@@ -12,8 +12,8 @@ import typer
 import yaml
 
 from ..errors import DataError, InputError
-from ..experiments.image_data import check_setting
-from ..experiments.image_run import Network
+from ..experiments.image_loading import check_setting
+from ..experiments.image_methods import Network
 from ..experiments.run_folder import new_run_folder, results_document, write_json
 from ..experiments.sweep import Swept, SweptImages, SweptTable
 from ..experiments.weight_choice import WeightTrial, on_front

@@ -14,17 +14,20 @@ import typer
 import yaml
 from safetensors.torch import save
 
+from ..atomic_writing import write_atomically
 from ..datasets import read_palette
 from ..errors import DataError, InputError
-from ..experiments.image_data import load
-from ..experiments.image_run import Network, Outcome, run_method
+from ..experiments.image_loading import load_images
+from ..experiments.image_methods import Network
+from ..experiments.image_outcome import Outcome
+from ..experiments.image_run import run_method
+from ..experiments.report_content import describe_training
 from ..experiments.run_folder import metrics, new_run_folder, results_document, versions, write_json, write_metrics
 from ..methods import METHODS
-from ..reporting.figures import draw_training
 from ..reporting.html_report import write_html_report
-from ..reporting.model_card import model_card
-from ..reporting.run_pages import trained
-from ..training.checkpoints import write_atomically
+from ..reporting.method_titles import title_method
+from ..reporting.model_card import write_model_card
+from ..reporting.training_figure import draw_training
 from ..training.method import TrainStepMethod
 from .console import bars, console, show_table
 from .options import (
@@ -186,7 +189,8 @@ def _run(resolved: dict[str, Any], *, folder: Path | None = None, output_dir: Pa
         _train(resolved, run_method, folder=folder, output_dir=output_dir)
         return
     try:
-        from ..experiments.lightning_run import make_trainer, run_by_trainer
+        from ..experiments.lightning_run import run_by_trainer
+        from ..experiments.lightning_trainer import make_trainer
         from ..lightning import module as lightning  # noqa: F401 - which says what to install
     except ImportError as error:
         raise InputError(str(error)) from None
@@ -209,7 +213,7 @@ def _train(
 ) -> None:
     """Load, train by ``run`` and report; where there is no ``output_dir``, and no outcome, leave that to another."""
     method, seed, epochs, max_steps = (resolved[k] for k in ("method", "seed", "epochs", "max_steps"))
-    data = load(
+    data = load_images(
         resolved["dataset"],
         resolved["rho"] if resolved["variance"] is None else resolved["variance"],
         seed,
@@ -243,7 +247,8 @@ def _train(
     weights = {k: v.contiguous() for k, v in outcome.method.model.state_dict().items()}
     write_atomically(folder / "model.safetensors", save(weights))
     write_metrics(folder / "metrics.csv", metrics(outcome.trace, outcome.history))
-    draw_training(folder / "training.png", {f"{method}, {data.setting}": outcome.trace})
+    title = f"{title_method(method)} on {data.dataset}, {data.setting}"
+    draw_training(folder / "training.png", {title: outcome.trace})
     command = "midebias train " + " ".join(
         [resolved["dataset"], *(f"--{k.replace('_', '-')} {v}" for k, v in resolved.items()
                          if k not in ("command", "dataset", "checkpoint_every") and v is not None)]
@@ -252,17 +257,17 @@ def _train(
     write_json(folder / "results.json", results_document(command, seed, [outcome.row], history=outcome.history, **more))
     row = outcome.row
     verdict = (
-        f"{method} reaches {row['test_accuracy']:.3f} on the test; a fresh probe reads the attribute with accuracy "
-        f"{row['probe_accuracy']:.3f}, chance {row['chance']:.3f}: at least {row['mi']:.2f} nats."
+        f"{title_method(method)} reaches {row['test_accuracy']:.3f} on the test set; a fresh probe reads the attribute "
+        f"with accuracy {row['probe_accuracy']:.3f}, chance {row['chance']:.3f}: at least {row['mi']:.2f} nats."
     )
     content = {
         "verdict": {"text": verdict, "status": "note"},
-        "training": trained({f"{method}, {data.setting}": outcome.trace}),
+        "training": describe_training({title: outcome.trace}),
         "settings": resolved, "command": command,
     }  # fmt: skip
-    write_html_report(folder / "report.html", title=f"{method} on {data.dataset}, {data.setting}", content=content)
+    write_html_report(folder / "report.html", title=title, content=content)
     penalised = method == "mib" and resolved.get("gradient_ratio") != 0
-    card = model_card(
+    card = write_model_card(
         data=f"{row['train_images']:,} images of {data.dataset}, {data.setting}",
         label=resolved["label"] or "y", attributes=[resolved["attribute"] or "c"], method=method,
         criterion=resolved.get("criterion", "separation") if penalised else None,

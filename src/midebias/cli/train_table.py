@@ -11,13 +11,13 @@ import yaml
 from safetensors.torch import save_file
 
 from ..errors import DataError, InputError
+from ..experiments.report_content import describe_training
 from ..experiments.run_folder import new_run_folder, results_document, versions, write_json, write_metrics
 from ..leakage.auditing import audit
 from ..leakage.result import AuditResult
 from ..penalty.mi_penalty import Criterion
 from ..reporting.html_report import write_html_report
-from ..reporting.model_card import model_card
-from ..reporting.run_pages import trained
+from ..reporting.model_card import write_model_card
 from ..serving.table import described
 from .console import console, share_bar, show_plain_table
 
@@ -92,13 +92,13 @@ def train_table(
     content = {
         "verdict": {"text": verdict, "status": "note"},
         **({} if audited is None else audited.report_content(condition=condition)),
-        "training": trained({path.name: trace}, names=("decision", "z")),
+        "training": describe_training({path.name: trace}, names=("decision", "z")),
         "settings": config | ({} if audited is None else {f"audit: {k}": v for k, v in audited.settings.items()}),
         "command": command,
     }
     title = f"{label} of {path.name} without {attribute}"
     write_html_report(folder / "report.html", title=title, content=content)
-    card = model_card(
+    card = write_model_card(
         data=f"three quarters of {path.name}", label=label, attributes=attributes,
         method="mib" if model.mi_weight_ > 0 else "plain", criterion=criterion if model.mi_weight_ > 0 else None,
         measured_on=f"{len(test):,} rows not trained on",

@@ -24,16 +24,16 @@ class Prefetched(Generic[_Row]):
 
     def __init__(self, read: Callable[[int], _Row], workers: int) -> None:
         self._read, self._pool = read, ThreadPoolExecutor(workers)
-        self._expected: dict[int, Future[_Row]] = {}
+        self._pending: dict[int, Future[_Row]] = {}
 
-    def expect(self, rows: Iterable[int]) -> None:
-        """Begin to read rows that will be asked for next; those expected before are forgotten."""
-        for future in self._expected.values():
+    def prefetch(self, rows: Iterable[int]) -> None:
+        """Begin to read rows that will be asked for next; those of the call before are forgotten."""
+        for future in self._pending.values():
             future.cancel()
-        self._expected = {int(r): self._pool.submit(self._read, int(r)) for r in rows}
+        self._pending = {int(r): self._pool.submit(self._read, int(r)) for r in rows}
 
     def __call__(self, rows: Iterable[int]) -> list[_Row]:
         """Rows in the order asked for."""
         wanted = [int(r) for r in rows]
-        futures = [self._expected.pop(r) if r in self._expected else self._pool.submit(self._read, r) for r in wanted]
+        futures = [self._pending.pop(r) if r in self._pending else self._pool.submit(self._read, r) for r in wanted]
         return [future.result() for future in futures]

@@ -94,9 +94,9 @@ class ImageFiles:
         """
         return _as_images(np.stack(self._reader(rows.tolist())))
 
-    def expect(self, rows: Tensor) -> None:
+    def prefetch(self, rows: Tensor) -> None:
         """Begin to decode rows that will be asked for next."""
-        self._reader.expect(rows.tolist())
+        self._reader.prefetch(rows.tolist())
 
     def part(self, rows: Tensor) -> ImageFiles:
         """These rows alone."""

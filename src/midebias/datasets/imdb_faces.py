@@ -152,9 +152,9 @@ class IMDBFaces:
             found.append(at)
         return torch.stack(images), torch.tensor(found)
 
-    def expect(self, rows: Tensor) -> None:
+    def prefetch(self, rows: Tensor) -> None:
         """Begin to decode rows that will be asked for next."""
-        self._reader.expect(int(r) for r in rows)
+        self._reader.prefetch(int(r) for r in rows)
 
     def _read(self, row: int) -> Tensor | None:
         from PIL import Image, UnidentifiedImageError

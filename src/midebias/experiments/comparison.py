@@ -10,9 +10,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from .digit_images import Palette
 from .grid import Cell, Grid
-from .image_data import Palette, check_setting, hold_out, load
-from .image_run import build_method, parse_method, run_method
+from .image_data import hold_out
+from .image_loading import check_setting, load_images
+from .image_methods import build_method, parse_method
+from .image_run import run_method
 from .published import PUBLISHED, SOURCES
 from .run_folder import metrics, write_metrics
 from .summary import format_spread, summarize_runs
@@ -75,7 +78,7 @@ class ImageCell(Cell):
 
     def run(self) -> dict[str, Any]:
         """Train and evaluate: the row, and what happened on the way."""
-        data = load(
+        data = load_images(
             self.dataset,
             self.setting,
             self.seed,

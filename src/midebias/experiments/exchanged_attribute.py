@@ -1,4 +1,4 @@
-"""Accuracy had the attribute been somebody else's: what biased data say about accuracy without the bias."""
+"""Accuracy after the attribute was exchanged between rows: an estimate, from biased data, of accuracy without bias."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..attributes import Attribute
 
-__all__ = ["ExchangedAccuracy", "exchanged_accuracy"]
+__all__ = ["ExchangedAccuracy", "measure_exchanged_accuracy"]
 
 Floats = NDArray[np.floating[Any]]
 
@@ -21,9 +21,9 @@ _RIDGE = 1.0  # rows' worth of shrinkage, for categories that are all but absent
 
 @dataclass(frozen=True)
 class ExchangedAccuracy:
-    """An accuracy in [0, 1], its standard error by the bootstrap, and what each resample gave.
+    """An accuracy in [0, 1], its standard error by the bootstrap, and the accuracy in each resample.
 
-    The same rows and ``random_state`` give the same resamples: those of two networks are differences of pairs.
+    The same rows and ``random_state`` give the same resamples, so two networks are compared pair by pair.
     """
 
     value: float
@@ -31,14 +31,14 @@ class ExchangedAccuracy:
     resamples: tuple[float, ...]
 
 
-def exchanged_accuracy(
+def measure_exchanged_accuracy(
     logits: Tensor, y: Tensor, c: Tensor, attribute: Attribute, *, n_resamples: int = 100, random_state: int = 0
 ) -> ExchangedAccuracy:
-    """Accuracy after c's share in the logits was exchanged for that of another row's c, drawn without regard to y.
+    """Measure accuracy after c's share in the logits was exchanged for that of another row, drawn without regard to y.
 
-    The share is linear in c, and fitted within classes, all of them together: what they owe to c beyond y.
-    Weighting rows by 1 / p(y|c) asks the same question of the few rows that go against the bias; where the bias leaves
-    none of them, as colours that never overlap do, weights know nothing, and this extrapolates.
+    The share is linear in c and fitted within classes, all of them together: what the logits owe to c beyond y.
+    Weighting rows by 1 / p(y|c) answers the same question from the few rows that go against the bias. Where the bias
+    leaves no such rows, as with colours that never overlap, weights cannot answer it, and this extrapolates.
 
     Parameters
     ----------
@@ -48,7 +48,12 @@ def exchanged_accuracy(
     c : Tensor of shape (n,) or (n, attribute.width)
     attribute : Attribute
     n_resamples : int, default 100
+        Of the bootstrap.
     random_state : int, default 0
+
+    Returns
+    -------
+    ExchangedAccuracy
 
     References
     ----------
@@ -62,27 +67,27 @@ def exchanged_accuracy(
     features = (features - features.mean(axis=0)) / (features.std(axis=0) + 1e-12)
     generator = np.random.default_rng(random_state)
     n = len(labels)
-    value = _exchanged(scores, features, labels, _ROUNDS, generator)
+    value = _exchange(scores, features, labels, _ROUNDS, generator)
     resampled = []
     for _ in range(n_resamples):
         rows = generator.integers(n, size=n)
-        resampled.append(_exchanged(scores[rows], features[rows], labels[rows], 1, generator))
+        resampled.append(_exchange(scores[rows], features[rows], labels[rows], 1, generator))
     return ExchangedAccuracy(value, float(np.std(resampled, ddof=1)), tuple(resampled))
 
 
-def _exchanged(
+def _exchange(
     scores: Floats, features: Floats, labels: NDArray[np.integer[Any]], rounds: int, generator: np.random.Generator
 ) -> float:
-    inside = _within(features, labels)
+    inside = _center_within(features, labels)
     gram = inside.T @ inside + _RIDGE * np.eye(inside.shape[1])
-    share = features @ np.linalg.solve(gram, inside.T @ _within(scores, labels))
+    share = features @ np.linalg.solve(gram, inside.T @ _center_within(scores, labels))
     own = scores - share
     right = [((own + share[generator.permutation(len(labels))]).argmax(axis=1) == labels).mean() for _ in range(rounds)]
     return float(np.mean(right))
 
 
-def _within(values: Floats, labels: NDArray[np.integer[Any]]) -> Floats:
-    """Less the mean of each class."""
+def _center_within(values: Floats, labels: NDArray[np.integer[Any]]) -> Floats:
+    """Subtract the mean of each class."""
     counts = np.bincount(labels).clip(min=1)
     sums = np.zeros((len(counts), values.shape[1]))
     np.add.at(sums, labels, values)

@@ -43,9 +43,9 @@ class FacesTraining:
         x, rows = self.faces.images(rows)
         return Batch(x.contiguous(memory_format=torch.channels_last), self.y[rows], self.levels[rows], self.c[rows])
 
-    def expect(self, rows: Tensor) -> None:
-        """See `IMDBFaces.expect`."""
-        self.faces.expect(rows)
+    def prefetch(self, rows: Tensor) -> None:
+        """See `IMDBFaces.prefetch`."""
+        self.faces.prefetch(rows)
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def _evaluate(method: Method, data: FacesTraining, batch_size: int = 64) -> tupl
     for i, rows in enumerate(chunks):
         batch = data.batch(rows)
         if i + 1 < len(chunks):
-            data.expect(chunks[i + 1])
+            data.prefetch(chunks[i + 1])
         parts.append((*method.representations(batch.x), batch.y, batch.c))
     method.model.train()
     z, logits, y, ages = (torch.cat(column) for column in zip(*parts, strict=True))

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ..attributes import Attribute, encode_columns
 from ..columns import read_columns
-from .image_data import hold_out, load
+from .image_data import hold_out
+from .image_loading import load_images
 from .image_run import run_method
 from .weight_choice import RULE, WeightTrial, choose, choose_within
 
@@ -50,7 +51,7 @@ class Swept(Protocol):
 
 
 class SweptImages:
-    """Images, judged with the attribute exchanged; see `exchanged_accuracy`. ``options`` are those of the command.
+    """Images, judged with the attribute exchanged; see `measure_exchanged_accuracy`. ``options`` are the command's.
 
     A quarter of the images is held out, from each of the ``seeds`` another.
     """
@@ -71,7 +72,7 @@ class SweptImages:
         rows, resamples = list[dict[str, Any]](), []
         given: dict[str, Any] = {k: self._options.get(k) for k in ("limit", "image_size", "label", "attribute")}
         for seed in self._seeds:
-            held = hold_out(load(self._options["dataset"], self._options["setting"], seed, **given), seed)
+            held = hold_out(load_images(self._options["dataset"], self._options["setting"], seed, **given), seed)
             outcome = run_method(
                 "mib", held, epochs=self._options["epochs"], seed=seed, network=self._options["network"],
                 evaluate_every=2**62, options={self.dial: weight},

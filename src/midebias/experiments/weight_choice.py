@@ -25,7 +25,7 @@ class WeightTrial:
     weight : float
         A gradient ratio of images, an ``mi_weight`` of tables.
     accuracy, accuracy_stderr : float
-        In [0, 1], mean over seeds; of images with the attribute exchanged (see `exchanged_accuracy`).
+        In [0, 1], mean over seeds; of images with the attribute exchanged (see `measure_exchanged_accuracy`).
     leakage, leakage_stderr : float
         Held-out estimate of I(Z;C|Y), or of a table's I(Z;C), in nats.
     resamples : sequence of float

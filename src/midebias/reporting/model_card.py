@@ -1,19 +1,21 @@
-"""A model card: what a trained network is for, what was measured of it, and what that does not promise."""
+"""A model card: what a trained network is for, its results, and their limitations."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 
-__all__ = ["model_card"]
+from .method_titles import title_method
+
+__all__ = ["write_model_card"]
 
 _MINIMISED = {
-    "separation": "I(Z;C|Y), what the representation tells about the attribute beyond the label (equalized odds' form)",
-    "independence": "I(Z;C), what the representation tells about the attribute (demographic parity's form)",
+    "separation": "I(Z;C|Y), what the representation tells about the attribute beyond the label (as in equalized odds)",
+    "independence": "I(Z;C), what the representation tells about the attribute (as in demographic parity)",
 }
 
 
-def model_card(
+def write_model_card(
     *,
     data: str,
     label: str,
@@ -27,31 +29,36 @@ def model_card(
     versions: Mapping[str, str],
     use: str,
 ) -> str:
-    """Markdown of a model card after Mitchell et al., with the front matter that model hubs read.
+    """Write the Markdown of a model card after Mitchell et al., with the front matter that model hubs read.
 
     Parameters
     ----------
     data : str
-        What it was trained on.
+        Training data.
     label : str
         What it predicts.
     attributes : sequence of str
         What it was not to learn.
     method : str
-        What trained it.
+        Key of what trained it, as on the command line.
     criterion : {"separation", "independence"} or None
         What was minimised; None where the method minimises something else, or nothing.
     measured_on : str
-        The rows the figures are of.
+        The rows that the figures are of.
     figures : mapping of str to str
-        Names of what was measured, with units, and values.
+        Measures, with units, and their values.
     verdict : str or None
         Of an audit, in a sentence; None where there was none.
     command : str
-        What made it.
+        Command that made it.
     versions : mapping of str to str
+        Of packages.
     use : str
         Lines of code or shell that load it.
+
+    Returns
+    -------
+    str
 
     References
     ----------
@@ -59,7 +66,7 @@ def model_card(
 
     Examples
     --------
-    >>> card = model_card(
+    >>> card = write_model_card(
     ...     data="people.csv", label="income", attributes=["sex"], method="mib", criterion="separation",
     ...     measured_on="100 rows", figures={"accuracy": "0.850"}, verdict=None, command="midebias train people.csv",
     ...     versions={}, use="...",
@@ -67,20 +74,20 @@ def model_card(
     >>> "| accuracy | 0.850 |" in card, card.startswith("---")
     (True, True)
     """
-    named = _joined([_code(name) for name in attributes])
-    trained = f"It was trained by the method {_code(method)}."
+    trained_by = f"It was trained by {title_method(method)}."
     if criterion is not None:
-        trained += f" While it was, an estimate of {_MINIMISED[criterion]} was minimised beside the task's loss."
+        trained_by += f" The training minimised an estimate of {_MINIMISED[criterion]}, beside the loss of the task."
     lines = [
         "---",
         "library_name: midebias",
         "tags: [fairness, debiasing, mutual-information]",
         "---",
         "",
-        f"# {_plain(label)} without {_joined([_plain(a) for a in attributes])}",
+        f"# Classifier of {_escape(label)}",
         "",
-        f"A classifier of {_code(label)}, trained on {_code(data)}. Attribute that it was not to learn: {named}.",
-        trained,
+        f"A classifier of {_quote_code(label)}, trained on {_escape(data)}.",
+        f"Attributes that it was not to learn: {', '.join(map(_quote_code, attributes))}.",
+        trained_by,
         "",
         "## Use",
         "",
@@ -88,25 +95,25 @@ def model_card(
         use,
         "```",
         "",
-        "It needs the inputs only: the attribute is not asked for.",
+        "It needs the inputs only, not the attribute.",
         "",
-        "## Measured",
+        "## Results",
         "",
         f"On {measured_on}:",
         "",
-        "| | |",
+        "| measure | value |",
         "| --- | --- |",
-        *(f"| {_plain(name)} | {_plain(value)} |" for name, value in figures.items()),
+        *(f"| {_escape(name)} | {_escape(value)} |" for name, value in figures.items()),
         "",
-        *([] if verdict is None else [f"Audit: {_plain(verdict)}", ""]),
-        "## Not promised",
+        *([] if verdict is None else [f"Audit: {_escape(verdict)}", ""]),
+        "## Limitations",
         "",
-        "- These are figures of one run on rows drawn like those trained on. Other people, sites or years may differ.",
-        "- An estimate or a probe that finds nothing has not seen anything; it is no proof that there is nothing.",
-        "- Nothing is said of attributes that were not named, nor of groups that are mixtures of several.",
-        "- What is done with its answers, and with which threshold, can bring a disparity back.",
+        "- These are figures of one run, on rows like the training rows. Other people, sites or years may differ.",
+        "- An estimate or a probe that finds no leakage does not prove that there is none.",
+        "- The figures say nothing about attributes that are not named here, or about intersections of groups.",
+        "- How the predictions are used, and with which threshold, can bring a disparity back.",
         "",
-        "## Made by",
+        "## Command",
         "",
         "```",
         command,
@@ -121,17 +128,13 @@ def model_card(
     return "\n".join(lines)
 
 
-def _joined(names: Sequence[str]) -> str:
-    return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1]
-
-
-def _plain(text: str) -> str:
-    """A name of the user's own inside a line or a cell of Markdown."""
+def _escape(text: str) -> str:
+    """Escape a name of the user's own for a line or a cell of Markdown."""
     flat = " ".join(str(text).split())
     return "".join(f"\\{letter}" if letter in "|\\`*_<>[]#" else letter for letter in flat)
 
 
-def _code(text: str) -> str:
-    """A name of the user's own as code."""
+def _quote_code(text: str) -> str:
+    """Write a name of the user's own as code."""
     flat = " ".join(str(text).split())
     return f"`{flat}`" if "`" not in flat else json.dumps(flat)

@@ -24,11 +24,11 @@ import torch
 from torch import Tensor, nn
 
 from ..arguments import checked
+from ..atomic_writing import write_atomically
 from ..errors import DataError, InputError
 from ..networks.classifier import Classifier
 from ..networks.digits import NETWORKS
 from ..randomness import seeded
-from ..training.checkpoints import write_atomically
 from .table import ServedTable, served_table
 
 __all__ = ["Exported", "ServedModel", "export_model", "load_run", "servable"]

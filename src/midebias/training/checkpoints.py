@@ -5,10 +5,8 @@ Tensors are safetensors; the structure around them is JSON in the file's header,
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,9 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..atomic_writing import write_atomically
 from ..errors import DataError, InputError
 
-__all__ = ["read_checkpoint", "write_atomically", "write_checkpoint"]
+__all__ = ["read_checkpoint", "write_checkpoint"]
 
 _FORMAT = "midebias-checkpoint-1"
 
@@ -71,35 +70,6 @@ def read_checkpoint(path: str | Path) -> Any:
     if _digest(structure, tensors) != metadata.get("sha256"):
         raise DataError(f"checkpoint {path} is damaged: its contents do not add up to its SHA-256 sum")
     return _restore(json.loads(structure), tensors)
-
-
-def write_atomically(path: str | Path, content: bytes) -> None:
-    """Write a file whole or not at all: temporary file, fsync, rename, fsync of the folder.
-
-    Raises
-    ------
-    DataError
-        When it cannot be written; what was there before is intact.
-    """
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        if os.name == "posix":  # the name, too, is to survive a power cut
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise DataError(f"{path} cannot be written ({error.strerror}); what it held before is intact") from error
 
 
 def _describe(value: Any, tensors: dict[str, Tensor], where: str) -> Any:

@@ -22,7 +22,7 @@ class Problem:
     n_classes : int
         Labels y are 0 .. n_classes - 1.
     attribute : Attribute
-        How ``Batch.c`` is read. The default, with the others, is Colored MNIST's: three channels of a colour.
+        How ``Batch.c`` is read. All defaults are Colored MNIST's; this one is the three channels of a colour.
     level_sizes : tuple of int
         Categories of each column of ``Batch.levels``, the attribute as methods that classify it need it.
     """
@@ -34,7 +34,17 @@ class Problem:
 
 @dataclass(frozen=True)
 class Batch:
-    """x (n, ...), y (n,), and the attribute both ways: as categories ``levels`` (n, k), and ``c`` as it is."""
+    """Rows of a training set.
+
+    Attributes
+    ----------
+    x : Tensor of shape (n, ...)
+    y : integer Tensor of shape (n,)
+    levels : integer Tensor of shape (n, k)
+        The attribute as categories.
+    c : Tensor of shape (n,) or (n, width)
+        The attribute as it is.
+    """
 
     x: Tensor
     y: Tensor
@@ -66,7 +76,11 @@ class TrainingData(Protocol):
     def __len__(self) -> int: ...
 
     def batch(self, rows: Tensor) -> Batch:
-        """Rows as a batch."""
+        """Return ``rows`` as a batch."""
+        ...
+
+    def prefetch(self, rows: Tensor) -> None:
+        """Begin to read ``rows``, which are asked for next; nothing where they are in memory."""
         ...
 
 
@@ -102,11 +116,14 @@ class TensorData:
         return tuple(self.x.shape[1:])
 
     def part(self, rows: Tensor) -> TensorData:
-        """These rows alone."""
+        """Return these ``rows`` alone."""
         batch = self.batch(rows)
         return TensorData(batch.x, batch.y, batch.levels, batch.c)
 
+    def prefetch(self, rows: Tensor) -> None:
+        """Do nothing: all ``rows`` are in memory."""
+
     def batch(self, rows: Tensor) -> Batch:
-        """Rows as a batch, channels last."""
+        """Return ``rows`` as a batch, channels last."""
         x = self.x.permute(0, 2, 3, 1)[rows].permute(0, 3, 1, 2)
         return Batch(x, self.y[rows], self.levels[rows], self.c[rows])

@@ -1,4 +1,4 @@
-"""Representations and logits of a trained method."""
+"""A method applied to the rows of a data set."""
 
 from __future__ import annotations
 
@@ -15,17 +15,30 @@ __all__ = ["evaluate"]
 def evaluate(
     method: Method, data: TrainingData, *, first: int | None = None, batch_size: int = 1000
 ) -> tuple[Tensor, Tensor]:
-    """Representations (n, dim) and logits (n, n_classes) of the ``first`` rows, or of all, in evaluation mode."""
+    """Apply a method to the rows of a data set, in evaluation mode.
+
+    Parameters
+    ----------
+    method : Method
+    data : TrainingData
+    first : int, optional
+        Rows that are used, from the first; default is all.
+    batch_size : int, default 1000
+
+    Returns
+    -------
+    representations : Tensor of shape (n, dim)
+    logits : Tensor of shape (n, n_classes)
+    """
     chunks = torch.arange(min(len(data), first or len(data))).split(batch_size)
-    expect = getattr(data, "expect", None)
     training = method.model.training
     method.model.eval()
     try:
         parts = []
-        for rows, following in zip(chunks, (*chunks[1:], None), strict=True):
+        for i, rows in enumerate(chunks):
             x = data.batch(rows).x
-            if expect is not None and following is not None:
-                expect(following)
+            if i + 1 < len(chunks):
+                data.prefetch(chunks[i + 1])
             parts.append(method.representations(x))
     finally:
         method.model.train(training)

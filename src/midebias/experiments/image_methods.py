@@ -1,0 +1,136 @@
+"""Methods for images, with their networks, by their names on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any, cast, get_args, get_origin, get_type_hints
+
+import torch
+
+from ..devices import bfloat16_is_fast
+from ..errors import InputError
+from ..methods import METHODS
+from ..networks.classifier import Classifier
+from ..networks.digits import NETWORKS
+from ..randomness import seeded
+from ..training.data import Problem
+from ..training.method import Method, Precision
+from .image_data import ImageData
+
+__all__ = ["Network", "build_for_images", "build_method", "parse_method"]
+
+
+class Network(StrEnum):
+    """The paper's digit network, and that of Learning Not to Learn, which takes images of any size."""
+
+    paper = "paper"
+    lnl = "lnl"
+
+
+_NOT_OPTIONS = ("model", "problem", "precision", "seed", "return")
+
+
+def parse_method(text: str) -> tuple[str, dict[str, Any]]:
+    """Split a method's name from its options.
+
+    Parameters
+    ----------
+    text : str
+        For example "mib" or "mib:rebalance=0:depths=2".
+
+    Returns
+    -------
+    name : str
+    options : dict
+
+    Raises
+    ------
+    InputError
+        When there is no such method, or it has no such option, or not of that kind.
+    """
+    name, *assignments = text.split(":")
+    _check_name(name)
+    hints = get_type_hints(METHODS[name].__init__).items()
+    kinds = {k: v for k, v in hints if k not in _NOT_OPTIONS and get_origin(v) is not Sequence}
+    options: dict[str, Any] = {}
+    for assignment in assignments:
+        option, _, value = assignment.partition("=")
+        if option not in kinds:
+            raise InputError(f"{name} has no option {option!r}; it has {', '.join(kinds)}")
+        accepted = get_args(kinds[option]) or (kinds[option],)
+        try:
+            options[option] = float(value) if float in accepted else int(value) if int in accepted else value
+        except ValueError as error:
+            raise InputError(f"option {option} of {name} must be a number, got {value!r}") from error
+    return name, options
+
+
+def build_method(
+    name: str,
+    problem: Problem | None = None,
+    *,
+    seed: int = 0,
+    network: str = "paper",
+    channels: int = 3,
+    precision: Precision | None = None,
+    **options: Any,
+) -> Method:
+    """Build a method with a digit network, whose weights are drawn from ``seed``.
+
+    Parameters
+    ----------
+    name : str
+        A key of `METHODS`.
+    problem : Problem, optional
+        Default is Colored MNIST's.
+    seed : int, default 0
+    network : {"paper", "lnl"}
+    channels : int, default 3
+        Of the images.
+    precision : {"float32", "bfloat16"}, optional
+        Default is bfloat16 where the hardware multiplies it natively, for every method but the reference recipe.
+    **options
+        Of the method.
+
+    Raises
+    ------
+    InputError
+        An argument that cannot be used.
+    """
+    _check_name(name)
+    if network not in NETWORKS:
+        raise InputError(f"network must be one of {', '.join(NETWORKS)}, got {network!r}")
+    n_classes = 10 if problem is None else problem.n_classes
+    with seeded(seed):
+        model: Classifier = NETWORKS[network](channels=channels, n_classes=n_classes)
+    model = cast(Any, model).to(memory_format=torch.channels_last)
+    precision = precision or ("bfloat16" if bfloat16_is_fast() else "float32")
+    return METHODS[name](model, problem, precision=precision, seed=seed, **options)
+
+
+def build_for_images(
+    name: str,
+    data: ImageData,
+    *,
+    seed: int,
+    network: str,
+    options: Mapping[str, Any] | None = None,
+    precision: Precision | None = None,
+) -> Method:
+    """Call `build_method` with the problem and the channels of a data set.
+
+    Raises `InputError` where its images do not fit the network.
+    """
+    channels, *pixels = data.train.image_shape
+    method = build_method(
+        name, data.problem, seed=seed, network=network, channels=channels, precision=precision, **dict(options or {})
+    )
+    if network == "paper" and pixels != [28, 28]:
+        raise InputError(f"network 'paper' takes 28x28 images, got {tuple(pixels)}; use 'lnl'")
+    return method
+
+
+def _check_name(name: str) -> None:
+    if name not in METHODS:
+        raise InputError(f"method must be one of {', '.join(METHODS)}, got {name!r}")

@@ -1,0 +1,138 @@
+"""What comes out of training on images: its tests over time, and the row of the table."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..leakage.network_probe import ProbeResult, probe
+from ..training.evaluation import evaluate
+from ..training.loop import TrainingRun
+from ..training.method import Method
+from .biased_accuracy import measure_biased
+from .exchanged_attribute import ExchangedAccuracy
+from .image_data import ImageData
+from .process import peak_memory_mb
+
+__all__ = ["Outcome", "summarize_run", "take_test"]
+
+
+@dataclass
+class Outcome:
+    """What came out of a run.
+
+    Attributes
+    ----------
+    row : dict
+        Of the table.
+    history : list of dict
+        Entries of `take_test`.
+    trace : list of dict
+        Training over time; see `TracePoint`.
+    answers : Tensor of shape (n,)
+        Labels that the network gave the test images.
+    probe : ProbeResult
+        Of the attribute of the test images, from z.
+    method : Method
+        As trained.
+    exchanged : ExchangedAccuracy or None
+        Of held-out biased images.
+    alarms : tuple of str or None
+        Of `MIMeter`, where there was one.
+    """
+
+    row: dict[str, Any]
+    history: list[dict[str, Any]]
+    trace: list[dict[str, Any]]
+    answers: Tensor
+    probe: ProbeResult
+    method: Method = field(repr=False)
+    exchanged: ExchangedAccuracy | None = None
+    alarms: tuple[str, ...] | None = None
+
+
+def take_test(run: TrainingRun, data: ImageData) -> tuple[dict[str, Any], tuple[Tensor, Tensor]]:
+    """Apply the network of a run to the test images; an entry of the history, and z and logits."""
+    answers = evaluate(run.method, data.test)
+    entry: dict[str, Any] = {
+        "method": run.method.name,
+        "step": run.done_steps,
+        "epoch": run.done_steps / run.steps_per_epoch,
+        "seconds": run.seconds,
+        "test_accuracy": _accuracy(answers[1], data.test.y),
+    }
+    if run.records:
+        entry |= {"loss": run.records[-1].loss, "mi_estimates": list(run.records[-1].mi)}
+    return entry, answers
+
+
+def summarize_run(
+    run: TrainingRun,
+    data: ImageData,
+    history: list[dict[str, Any]],
+    answers: tuple[Tensor, Tensor] | None,
+    *,
+    network: str,
+    seed: int,
+    device: str = "cpu",
+) -> Outcome:
+    """Test a run that has ended, and probe its representation for the attribute.
+
+    Parameters
+    ----------
+    run : TrainingRun
+    data : ImageData
+    history : list of dict
+        Entries of `take_test`.
+    answers : pair of Tensor or None
+        z and logits of the test images, where they are known.
+    network : {"paper", "lnl"}
+    seed : int
+        Of the probe, too.
+    device : str, default "cpu"
+        Where it trained.
+
+    Returns
+    -------
+    Outcome
+    """
+    method, test = run.method, data.test
+    z, logits = answers or evaluate(method, test)
+    _, train_logits = evaluate(method, data.train, first=10_000)
+    found = probe(z, data.attribute_classes, random_state=seed)
+    epochs = run.done_steps / run.steps_per_epoch
+    conflicting = data.attribute_classes != test.y
+    row = {
+        "dataset": data.dataset,
+        "method": method.name,
+        "setting": data.setting,
+        "network": network,
+        "seed": seed,
+        "epochs": round(epochs, 3),
+        "steps": run.done_steps,
+        "train_images": len(data.train),
+        "train_accuracy": _accuracy(train_logits, data.train.y[:10_000]),
+        "test_accuracy": _accuracy(logits, test.y),
+        "conflicting_accuracy": _accuracy(logits[conflicting], test.y[conflicting]) if conflicting.any() else None,
+        "mi": found.mi.value,
+        "mi_stderr": found.mi.stderr,
+        "probe_accuracy": found.accuracy,
+        "chance": found.chance,
+        "seconds": run.seconds,
+        "seconds_per_epoch": run.seconds / epochs,
+        "peak_memory_mb": peak_memory_mb(device),
+        "threads": torch.get_num_threads(),
+    }
+    exchanged = None
+    if data.held_out:
+        exchanged, measures = measure_biased(z, logits, data, seed)
+        row |= measures
+    trace = [asdict(point) for point in run.trace]
+    return Outcome(row, history, trace, logits.argmax(1), found, method, exchanged)
+
+
+def _accuracy(logits: Tensor, y: Tensor) -> float:
+    return float((logits.argmax(1) == y).float().mean())

@@ -1,0 +1,148 @@
+"""A callback that records a run whose steps Lightning's Trainer takes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+
+from ..lightning import DebiasModule, MIMeter
+from ..training.loop import TrainingRun
+from ..training.method import TrainStepMethod
+from ..training.step import StepResult
+from .image_data import ImageData
+from .image_outcome import take_test
+from .process import Interruptions
+
+__all__ = ["RunRecorder"]
+
+
+class RunRecorder(pl.Callback):
+    """A `TrainingRun` beside the Trainer: rate, clipping, records, tests, checkpoints and interruptions.
+
+    Parameters
+    ----------
+    run : TrainingRun
+    data : ImageData
+    meter : MIMeter
+        Its alarms are passed on.
+    checkpoint : Path or None
+        None on ranks that write none.
+    every : float
+        Seconds between checkpoints.
+    on_step, on_evaluation, on_alarm : callable or None
+        Called after each step, with each entry of the history, and with each new alarm.
+
+    Attributes
+    ----------
+    history : list of dict
+        See `Outcome`; of the first rank.
+    answers : pair of Tensor or None
+        z and logits of the test images, as last tested.
+    interrupted : bool
+        Whether training was stopped by a signal.
+    """
+
+    def __init__(
+        self,
+        run: TrainingRun,
+        data: ImageData,
+        meter: MIMeter,
+        checkpoint: Path | None,
+        *,
+        every: float,
+        on_step: Callable[[], None] | None,
+        on_evaluation: Callable[[Mapping[str, Any]], None] | None,
+        on_alarm: Callable[[str], None] | None,
+    ) -> None:
+        self.history: list[dict[str, Any]] = []
+        self.answers: tuple[Tensor, Tensor] | None = None
+        self.interrupted = False
+        self._run, self._data, self._meter, self._checkpoint, self._every = run, data, meter, checkpoint, every
+        self._on_step, self._on_evaluation, self._on_alarm = on_step, on_evaluation, on_alarm
+        self._signals, self._saved, self._alarms_reported = Interruptions(), time.monotonic(), 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """The run without the method's state, which the Trainer saves with the module, and the history."""
+        return {"run": self._run.state_dict(with_method=False), "history": self.history}
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave; before the fit: the Trainer restores nothing where all is done."""
+        self._run.load_state_dict(state["run"])
+        self.history = list(state["history"])
+        self._alarms_reported = len(self._meter.alarms)
+
+    def take_due_test(self) -> None:
+        """Test at the end of an epoch and of the run, once."""
+        run, before = self._run, self.history[-1]["step"] if self.history else 0
+        if run.done_steps > before and (run.finished or run.done_steps % run.steps_per_epoch == 0):
+            entry, self.answers = take_test(run, self._data)
+            self.history.append(entry)
+            if self._on_evaluation is not None:
+                self._on_evaluation(entry)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin to note signals, and test where a resumed run is due."""
+        # Not before: the Trainer sets handlers of its own, and until now there is nothing to save.
+        self._signals.__enter__()
+        self._saved = time.monotonic()
+        if trainer.is_global_zero:
+            self.take_due_test()
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        """Set the learning rate of the step."""
+        self._run.method.set_lr(self._run.learning_rate)
+
+    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any) -> None:
+        """Clip the gradients."""
+        # Not by the Trainer's own option, which goes on where a gradient is not finite.
+        method = self._run.method
+        if isinstance(method, TrainStepMethod) and method.max_grad_norm is not None:
+            nn.utils.clip_grad_norm_(method.model.parameters(), method.max_grad_norm, error_if_nonfinite=True)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        """Record the step; test, save and stop where due."""
+        assert isinstance(pl_module, DebiasModule)
+        assert pl_module.last_step is not None
+        result, save, stop = self._agree(trainer, pl_module.device, pl_module.last_step)
+        self._run.end_step(result)
+        if self._on_step is not None:
+            self._on_step()
+        for alarm in self._meter.alarms[self._alarms_reported :]:
+            self._alarms_reported += 1
+            if self._on_alarm is not None:
+                self._on_alarm(alarm)
+        if trainer.is_global_zero and not stop:
+            self.take_due_test()
+        if save or stop:
+            trainer.save_checkpoint(self._checkpoint or "")  # of the other ranks no path is asked
+            self._saved = time.monotonic()
+        if stop:
+            self.interrupted = trainer.should_stop = True
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Give signals back."""
+        self._signals.__exit__()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Give signals back."""
+        self._signals.__exit__()
+
+    def _agree(self, trainer: pl.Trainer, device: torch.device, result: StepResult) -> tuple[StepResult, bool, bool]:
+        """Agree with the other ranks on the step of the global batch, whether to save, and whether to stop.
+
+        The first rank's clock says when to save; a signal to any rank stops all, so that none waits for another.
+        """
+        save, stop = time.monotonic() - self._saved >= self._every, self._signals.noted
+        if trainer.world_size == 1:
+            return result, save, stop
+        mine = [result.loss / trainer.world_size, result.correct, save and trainer.is_global_zero, stop]
+        sums = trainer.strategy.reduce(torch.tensor(mine, dtype=torch.float64, device=device), reduce_op="sum")
+        loss, correct, saves, stops = sums.tolist()
+        return replace(result, loss=loss, correct=int(correct)), saves > 0, stops > 0

@@ -1,0 +1,32 @@
+"""The look that all figures share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["GRID", "INK", "MUTED", "make_figure", "method_colour", "style_axis"]
+
+INK, MUTED, GRID = "#22262b", "#9aa0a6", "#e6e8eb"
+_METHOD_COLOURS = {"plain": "#b8473d", "reference": "#5b6068", "mib": "#1f6f8b"}
+
+
+def method_colour(key: str, default: str = INK) -> str:
+    """Colour of a method, whatever its options; ``default`` for methods without a colour of their own."""
+    return _METHOD_COLOURS.get(key.split(":")[0], default)
+
+
+def make_figure(width: float, height: float, *, layout: Any = "constrained") -> Figure:
+    """Make an empty white figure; sizes in inches."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), dpi=130, facecolor="white", layout=layout)
+
+
+def style_axis(axis: Any, title: str, *, size: int = 12) -> None:
+    """Set the title above the axis's left end and remove the frame's upper and right sides."""
+    axis.set_title(title, loc="left", fontsize=size, fontweight="bold", color=INK, pad=10)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.tick_params(colors=INK, labelsize=9)
