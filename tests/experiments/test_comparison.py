@@ -21,6 +21,7 @@ from midebias.attributes import Continuous
 from midebias.cli import run
 from midebias.datasets import ColoredMNIST, read_labelled_arrays, read_palette
 from midebias.errors import DataError, InputError
+from midebias.experiments import biased_accuracy
 from midebias.experiments.comparison import Comparison, ImageCell, comparison_table, plan_cells, summarize
 from midebias.experiments.image_data import hold_out
 from midebias.experiments.image_loading import load_images
