@@ -13,7 +13,7 @@ from typing import Any
 
 from midebias.datasets import fetch_adult
 from midebias.experiments.run_folder import results_document, write_json
-from midebias.experiments.sweep import SweptTable
+from midebias.experiments.table_sweep import TableSweep
 from midebias.experiments.weight_choice import WeightTrial, choose_within
 
 __all__ = ["render_table", "table_regret"]
@@ -32,16 +32,16 @@ def table_regret(
 
     Best is what the rule takes when it is shown the test rows.
     """
-    swept = SweptTable(
+    sweep = TableSweep(
         train, label="income", attributes=["sex"], criterion=criterion, epochs=None, tolerance=tolerance, seeds=[seed]
     )
-    trials = [swept.tried(weight) for weight in weights]
+    trials = [sweep.try_weight(weight) for weight in weights]
     tested = []
     for weight in weights:
-        right, (leakage, error) = swept.judged(train, test, weight, seed)
+        right, (leakage, error) = sweep.judge(train, test, weight, seed)
         tested.append(WeightTrial(weight, float(right.mean()), 0.0, leakage, error))
-    plain = float(swept.judged(train, test, 0.0, seed)[0].mean())
-    chosen, best = swept.chosen(trials), choose_within(tested, plain=plain, tolerance=tolerance)
+    plain = float(sweep.judge(train, test, 0.0, seed)[0].mean())
+    chosen, best = sweep.choose(trials), choose_within(tested, plain=plain, tolerance=tolerance)
     return [
         {
             "dataset": "adult", "criterion": criterion, "seed": seed, "weight": t.weight,

@@ -18,7 +18,7 @@ from midebias.experiments.image_data import hold_out
 from midebias.experiments.image_loading import load_images
 from midebias.experiments.image_methods import build_method
 from midebias.experiments.run_folder import results_document, write_json
-from midebias.experiments.weight_choice import WeightTrial, choose
+from midebias.experiments.weight_choice import WeightTrial, choose_weight
 from midebias.training import LogitAdjustment, TrainingRun
 from midebias.training.evaluation import evaluate
 
@@ -38,7 +38,7 @@ def _sweep(rows: Rows) -> int:
         )
         for r in rows
     ]  # fmt: skip
-    return choose(trials)
+    return choose_weight(trials)
 
 
 def _highest(column: str) -> Callable[[Rows], int]:
@@ -46,7 +46,7 @@ def _highest(column: str) -> Callable[[Rows], int]:
 
 
 def _largest_within_one_error(column: str) -> Callable[[Rows], int]:
-    """The one-standard-error rule, see `choose`."""
+    """The one-standard-error rule, see `choose_weight`."""
 
     def rule(rows: Rows) -> int:
         best = rows[_highest(column)(rows)]
@@ -98,7 +98,7 @@ def regret(rows: Rows, *, development: Sequence[float] = ()) -> list[dict[str, A
     return summary
 
 
-def _trained(dataset: str, setting: float, weight: float, seed: int, limit: int, epochs: int, path: Path) -> None:
+def _train(dataset: str, setting: float, weight: float, seed: int, limit: int, epochs: int, path: Path) -> None:
     """Train once, and keep what was answered: rules can then be compared without training anew."""
     data = load_images(dataset, setting, seed, limit=limit)
     held = hold_out(data, seed)
@@ -115,7 +115,7 @@ def _trained(dataset: str, setting: float, weight: float, seed: int, limit: int,
     )  # fmt: skip
 
 
-def _measured(path: Path) -> dict[str, Any]:
+def _measure(path: Path) -> dict[str, Any]:
     """What held-out biased images say; and accuracy on unbiased ones, which judges the rules and is seen by none."""
     with np.load(path, allow_pickle=False) as kept:
         z, logits, y, c, weights, tested = (
@@ -196,9 +196,9 @@ def _main() -> None:
             for weight in map(float, given.weights.split(",")):
                 name = f"{given.dataset}-{setting:g}-w{weight:g}-s{seed}-n{given.limit}-e{given.epochs}.npz"
                 if not (given.cells / name).exists():
-                    _trained(given.dataset, setting, weight, seed, given.limit, given.epochs, given.cells / name)
+                    _train(given.dataset, setting, weight, seed, given.limit, given.epochs, given.cells / name)
                 cell = {"dataset": given.dataset, "setting": setting, "seed": seed, "weight": weight}
-                rows.append(cell | {"limit": given.limit, "epochs": given.epochs} | _measured(given.cells / name))
+                rows.append(cell | {"limit": given.limit, "epochs": given.epochs} | _measure(given.cells / name))
             document = results_document(
                 command, seeds, rows, table="regret", summary=regret(rows, development=development)
             )
