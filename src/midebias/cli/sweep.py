@@ -22,7 +22,7 @@ from ..experiments.weight_search import HIGHEST, LOWEST, Sweep, open_study, read
 from ..reporting.html_report import write_html_report
 from .console import cells_bar, console, show_plain_table
 from .options import AttributeColumn, Config, Criterion, ImageSize, LabelColumn, OutputDir, numbers
-from .train_table import is_table, read_table
+from .table_file import is_table, read_table
 
 __all__ = ["sweep"]
 
