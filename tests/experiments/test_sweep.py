@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks.weight_regret import RULES, regret
+from benchmarks.weight_regret import RULES, measure_regret
 from midebias.attributes import Attribute, Categorical, Continuous
 from midebias.cli import run
 from midebias.experiments.exchanged_attribute import measure_exchanged_accuracy
@@ -79,7 +79,9 @@ def test_regret_is_measured_against_the_best_in_hindsight() -> None:
             "conditional_mi": 1 / weight, "conditional_mi_stderr": 0.0, "unbiased_accuracy": unbiased,
         }  # fmt: skip
 
-    found = {e["rule"]: e for e in regret([row(1, 0.6, 0.9, 0.5), row(3, 0.8, 0.89, 0.8), row(9, 0.7, 0.7, 0.75)])}
+    found = {
+        e["rule"]: e for e in measure_regret([row(1, 0.6, 0.9, 0.5), row(3, 0.8, 0.89, 0.8), row(9, 0.7, 0.7, 0.75)])
+    }
     assert set(found) == set(RULES)
     assert found["midebias sweep"]["regret"] == 0
     assert found["highest reweighted accuracy"]["regret"] == pytest.approx(0.3)
