@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -16,15 +15,16 @@ from typing import Any
 import numpy as np
 
 from midebias.experiments.process import peak_memory_mb
-from midebias.experiments.run_folder import results_document, write_json
 from midebias.leakage import audit
 
-__all__ = ["measured", "render_table"]
+from .script import Script, format_table
+
+__all__ = ["measure_audit", "render_table"]
 
 _BLOCK = 65_536
 
 
-def measured(rows: int, dim: int, dtype: str, with_label: bool, seed: int) -> dict[str, Any]:
+def measure_audit(rows: int, dim: int, dtype: str, with_label: bool, seed: int) -> dict[str, Any]:
     """Audit so many rows for three attributes: two categories, five words, a number. One leaks, one hardly, one not."""
     rng = np.random.default_rng(seed)
     sex, age = rng.integers(0, 2, rows), rng.normal(40, 12, rows)
@@ -63,42 +63,29 @@ def measured(rows: int, dim: int, dtype: str, with_label: bool, seed: int) -> di
 
 def render_table(document: Mapping[str, Any]) -> str:
     """Processor seconds and memory of an audit."""
-    lines = [
-        "| rows | dimensions | attributes | within classes, fairness metrics | processor seconds | peak memory, GB |",
-        "| ---: | ---: | ---: | --- | ---: | ---: |",
-    ]
-    lines += [
-        f"| {r['rows']:,} | {r['dim']} | {r['attributes']} | {'yes' if r['label'] else 'no'} | "
-        f"{r['cpu_seconds']:.0f} | {r['peak_memory_mb'] / 1024:.1f} |"
-        for r in document["rows"]
-    ]
+    header = ("within classes, fairness metrics", "rows", "dimensions", "attributes", "processor seconds", "memory, GB")
+    lines = format_table(
+        header,
+        [
+            ("yes" if r["label"] else "no", f"{r['rows']:,}", r["dim"], r["attributes"], f"{r['cpu_seconds']:.0f}",
+             f"{r['peak_memory_mb'] / 1024:.1f}")
+            for r in document["rows"]
+        ],
+    )  # fmt: skip
     threads = document["versions"]["threads"]
     return "\n".join(lines) + f"\n\n{threads} thread, seed {document['seed']}. `{document['command']}`\n"
 
 
-def _main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", default="50000,1000000")
-    parser.add_argument("--dim", type=int, default=128)
-    parser.add_argument("--dtype", choices=("float16", "float32"), default="float32")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, default=Path("results/audit-cost.json"))
-    parser.add_argument("--one", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.one is not None:
-        sys.stdout.write(json.dumps(measured(**json.loads(given.one))))
-        return
-    rows: list[dict[str, Any]] = []
-    command = f"python -m benchmarks.audit_cost --rows {given.rows} --dim {given.dim}"
-    command += f" --dtype {given.dtype} --seed {given.seed}"
-    for n, label in [(int(n), label) for n in given.rows.split(",") for label in (False, True)]:
-        case = {"rows": n, "dim": given.dim, "dtype": given.dtype, "with_label": label, "seed": given.seed}
-        # A process each: peak memory is that of a process's whole life.
-        arguments = [sys.executable, "-m", __spec__.name, "--one", json.dumps(case)]
-        done = subprocess.run(arguments, stdout=subprocess.PIPE, check=True)
-        rows.append(json.loads(done.stdout))
-        write_json(given.output, results_document(command, given.seed, rows, table="audit cost", summary=rows))
-
-
 if __name__ == "__main__":
-    _main()
+    if sys.argv[1:2] == ["--one"]:
+        sys.stdout.write(json.dumps(measure_audit(**json.loads(sys.argv[2]))))
+        sys.exit()
+    script = Script("audit_cost", __doc__, rows=[50_000, 1_000_000], dim=128, dtype="float32", seed=0)
+    given = script.given
+    rows: list[dict[str, Any]] = []
+    for n, label in [(n, label) for n in given["rows"] for label in (False, True)]:
+        case = {"rows": n, "with_label": label} | {k: given[k] for k in ("dim", "dtype", "seed")}
+        # A process each: peak memory is that of a process's whole life.
+        arguments = [sys.executable, "-m", "benchmarks.audit_cost", "--one", json.dumps(case)]
+        rows.append(json.loads(subprocess.run(arguments, stdout=subprocess.PIPE, check=True).stdout))
+        script.write(rows, given["seed"], summary=rows)

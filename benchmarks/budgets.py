@@ -5,23 +5,26 @@
 
 from __future__ import annotations
 
-import argparse
+import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from itertools import product
 from typing import Any
 
 import numpy as np
 import torch
 
 from midebias.datasets import fetch_adult
-from midebias.experiments.run_folder import results_document, write_json
 from midebias.sklearn import MIDebiasClassifier
 from midebias.tabular.fit import measured_leakage
 
-__all__ = ["budget_run", "budgets_document", "render_table"]
+from .script import Script, format_table
+
+__all__ = ["fit_with_budget", "render_table", "summarize_budgets"]
 
 
-def budget_run(train: Any, test: Any, *, criterion: str, max_mi: float, seed: int, **options: Any) -> dict[str, Any]:
+def fit_with_budget(
+    train: Any, test: Any, *, criterion: str, max_mi: float, seed: int, **options: Any
+) -> dict[str, Any]:
     """One fit under a budget, or plainly under an infinite one: a row of the record."""
     plain = max_mi == float("inf")
     model = MIDebiasClassifier(
@@ -48,8 +51,8 @@ def budget_run(train: Any, test: Any, *, criterion: str, max_mi: float, seed: in
 _MEASURES = ("held_out_mi", "test_mi", "mi_weight", "test_accuracy")
 
 
-def budgets_document(rows: Sequence[Mapping[str, Any]], command: str) -> dict[str, Any]:
-    """Rows, and for each criterion and budget the mean, least and most over seeds."""
+def summarize_budgets(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Mean, least and most over seeds of each criterion and budget."""
     summary = []
     for key in dict.fromkeys((r["criterion"], r["max_mi"]) for r in rows):
         mine = [r for r in rows if (r["criterion"], r["max_mi"]) == key]
@@ -58,45 +61,37 @@ def budgets_document(rows: Sequence[Mapping[str, Any]], command: str) -> dict[st
             values = [r[name] for r in mine if r[name] is not None]
             entry |= {name: float(np.mean(values)), f"{name}_range": [min(values), max(values)]} if values else {}
         summary.append(entry)
-    return results_document(command, sorted({r["seed"] for r in rows}), rows, table="budgets", summary=summary)
+    return summary
 
 
 def render_table(document: Mapping[str, Any]) -> str:
     """The table of a record."""
-    lines = [
-        "| criterion | budget, nats | on rows held aside | on the test file | weight found | accuracy, test file |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
-    ]
+    header = (
+        "criterion", "budget, nats", "on rows held aside", "on the test file", "weight found", "accuracy, test file",
+    )  # fmt: skip
+    rows = []
     for e in document["summary"]:
         budget = "none" if e["max_mi"] is None else f"{e['max_mi']:g}"
-        cells = [_told(e, name, digits) for name, digits in zip(_MEASURES, (4, 4, 2, 3), strict=True)]
-        lines.append(f"| {e['criterion']} | {budget} | {' | '.join(cells)} |")
+        cells = [_format_range(e, name, digits) for name, digits in zip(_MEASURES, (4, 4, 2, 3), strict=True)]
+        rows.append([e["criterion"], budget, *cells])
+    lines = format_table(header, rows)
     seeds = ", ".join(map(str, document["seed"]))
     return "\n".join(lines) + f"\n\nMean (least to most) over seeds {seeds}. `{document['command']}`\n"
 
 
-def _told(entry: Mapping[str, Any], name: str, digits: int) -> str:
+def _format_range(entry: Mapping[str, Any], name: str, digits: int) -> str:
     if name not in entry:
         return ""
     low, high = entry[f"{name}_range"]
     return f"{entry[name]:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
-def _main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--budgets", default="inf,0.02,0.01,0.005")
-    parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--output", type=Path, default=Path("results/budgets.json"))
-    given = parser.parse_args()
-    command = f"python -m benchmarks.budgets --budgets {given.budgets} --seeds {given.seeds}"
+if __name__ == "__main__":
+    script = Script("budgets", __doc__, budgets=[math.inf, 0.02, 0.01, 0.005], seeds=[0, 1, 2])
     train, test = fetch_adult(), fetch_adult(split="test")
     rows: list[dict[str, Any]] = []
-    for criterion in ("independence", "separation"):
-        for budget in map(float, given.budgets.split(",")):
-            for seed in map(int, given.seeds.split(",")):
-                rows.append(budget_run(train, test, criterion=criterion, max_mi=budget, seed=seed))
-                write_json(given.output, budgets_document(rows, command))
-
-
-if __name__ == "__main__":
-    _main()
+    for criterion, budget, seed in product(
+        ("independence", "separation"), script.given["budgets"], script.given["seeds"]
+    ):
+        rows.append(fit_with_budget(train, test, criterion=criterion, max_mi=budget, seed=seed))
+        script.write(rows, script.given["seeds"], summary=summarize_budgets(rows))

@@ -5,12 +5,10 @@ python -m benchmarks.cost --output results/cost.json
 
 from __future__ import annotations
 
-import argparse
 import logging
 import statistics
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,19 +19,19 @@ from midebias.experiments.image_data import ImageData
 from midebias.experiments.image_methods import build_method
 from midebias.experiments.process import keep_freed_memory
 from midebias.experiments.published import PUBLISHED
-from midebias.experiments.run_folder import results_document, write_json
 from midebias.training import TrainingRun
 from midebias.training.data import TrainingData
 from midebias.training.evaluation import evaluate
 
 from .markdown.comparison import name_method
+from .script import Script
 
 _LOG = logging.getLogger("benchmarks")
 _TURN = 13  # steps before the next method's turn: long enough to leave caches behind, short enough to share the weather
 _CRITIC_STEPS = 40  # of the reference recipe
 
 
-def over_plain(data: TrainingData, names: list[str], *, epochs: int) -> list[dict[str, Any]]:
+def time_over_plain(data: TrainingData, names: list[str], *, epochs: int) -> list[dict[str, Any]]:
     """Seconds per epoch of each method, all of them taking turns of a few steps."""
     runs = {name: TrainingRun(build_method(name), data, epochs=epochs) for name in ["plain", *names]}
     while not all(run.finished for run in runs.values()):
@@ -46,7 +44,7 @@ def over_plain(data: TrainingData, names: list[str], *, epochs: int) -> list[dic
     ]
 
 
-def against_the_recipe(data: ImageData, *, epochs: int, steps: int, target: float) -> dict[str, Any]:
+def time_recipe(data: ImageData, *, epochs: int, steps: int, target: float) -> dict[str, Any]:
     """Seconds until ours passes ``target`` on the test, and what the reference recipe needs for as many epochs.
 
     Ours takes quarters of an epoch in turn with steps of the recipe. Its epoch is reckoned from the median of those,
@@ -116,31 +114,12 @@ def render_table(document: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--variance", type=float, default=0.020)
-    parser.add_argument("--epochs", type=int, default=1, help="of the turns that are timed against plain")
-    parser.add_argument("--methods", nargs="*", default=["mib"])
-    parser.add_argument("--reference-steps", type=int, default=12)
-    parser.add_argument("--output", type=Path, default=Path("results/cost.json"))
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    keep_freed_memory()
-    data = load_colored_mnist(arguments.variance, 0)
-    rows = over_plain(data.train, arguments.methods, epochs=arguments.epochs)
-    for row in rows:
-        _LOG.info("%s", row)
-    target = PUBLISHED["colored-mnist"]["LNL"]["variance=0.020"]
-    recipe = against_the_recipe(data, epochs=5, steps=arguments.reference_steps, target=target)
-    _LOG.info("%s", recipe)
-    command = (
-        f"python -m benchmarks.cost --variance {arguments.variance} --epochs {arguments.epochs} "
-        f"--methods {' '.join(arguments.methods)} --reference-steps {arguments.reference_steps} "
-        f"--output {arguments.output}"
-    )
-    write_json(arguments.output, results_document(command, [0], rows, table="cost", recipe=recipe))
-
-
 if __name__ == "__main__":
-    main()
+    script = Script("cost", __doc__, variance=0.020, epochs=1, methods=["mib"], reference_steps=12)
+    keep_freed_memory()
+    given = script.given
+    data = load_colored_mnist(given["variance"], 0)
+    rows = time_over_plain(data.train, given["methods"], epochs=given["epochs"])
+    target = PUBLISHED["colored-mnist"]["LNL"]["variance=0.020"]
+    recipe = time_recipe(data, epochs=5, steps=given["reference_steps"], target=target)
+    script.write(rows, [0], recipe=recipe)

@@ -33,7 +33,7 @@ from midebias.penalty import MIPenalty
 from midebias.randomness import seeded
 from midebias.training import train_step
 
-__all__ = ["measure", "merged", "render_table"]
+__all__ = ["measure", "merge_processes", "render_table"]
 
 _LOG = logging.getLogger(__name__)
 _ESTIMATORS = ["none", "gaussian", "gaussian_learned", "donsker_varadhan"]
@@ -76,7 +76,7 @@ def measure(estimator: str, *, batch_size: int, steps: int) -> dict[str, Any]:
         batch = data.batch(rows)
         if world > 1:
             dist.barrier()
-        before = _sent(penalty)
+        before = _count_traffic(penalty)
         started = time.perf_counter()
         worked = time.process_time()
         train_step(
@@ -84,7 +84,7 @@ def measure(estimator: str, *, batch_size: int, steps: int) -> dict[str, Any]:
         )  # fmt: skip
         cpu.append(time.process_time() - worked)
         seconds.append(time.perf_counter() - started)
-        after = _sent(penalty)
+        after = _count_traffic(penalty)
         traffic.append((after[0] - before[0], after[1] - before[1], after[2] - before[2]))
     kept = slice(3, None)
     step = statistics.median(seconds[kept])
@@ -108,13 +108,13 @@ def measure(estimator: str, *, batch_size: int, steps: int) -> dict[str, Any]:
     }
 
 
-def _sent(penalty: MIPenalty | None) -> tuple[int, int, float]:
+def _count_traffic(penalty: MIPenalty | None) -> tuple[int, int, float]:
     """Bytes, calls and seconds so far."""
     traffic = Traffic() if penalty is None else penalty.traffic
     return traffic.bytes, traffic.calls, traffic.seconds
 
 
-def merged(path: Path, rows: list[dict[str, Any]], command: str) -> dict[str, Any]:
+def merge_processes(path: Path, rows: list[dict[str, Any]], command: str) -> dict[str, Any]:
     """The document of these rows and of those in the file that were made by other numbers of processes."""
     world, kept, commands = rows[0]["processes"], list[dict[str, Any]](), {str(rows[0]["processes"]): command}
     if path.exists():
@@ -186,7 +186,7 @@ def main() -> None:
         if arguments.estimators != _ESTIMATORS:
             command += f" --estimators {' '.join(arguments.estimators)}"
         command += f" --output {arguments.output}"
-        write_json(arguments.output, merged(arguments.output, rows, command))
+        write_json(arguments.output, merge_processes(arguments.output, rows, command))
     if dist.is_initialized():
         dist.destroy_process_group()
 

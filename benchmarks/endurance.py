@@ -5,7 +5,6 @@ python -m benchmarks.endurance --seconds 7200 --fits 1000 --output results/endur
 
 from __future__ import annotations
 
-import argparse
 import gc
 import logging
 import os
@@ -21,10 +20,11 @@ from midebias.errors import InputError
 from midebias.experiments.digit_images import load_colored_mnist
 from midebias.experiments.image_methods import build_method
 from midebias.experiments.process import keep_freed_memory
-from midebias.experiments.run_folder import results_document, write_json
 from midebias.training import TrainingRun
 
-__all__ = ["MemoryTrend", "fits_again_and_again", "memory_trend", "resident_mib", "trains_for"]
+from .script import Script
+
+__all__ = ["MemoryTrend", "fit_memory_trend", "fit_repeatedly", "read_resident_mib", "train_for"]
 
 _LOG = logging.getLogger("benchmarks")
 _WARM_UP = 0.25  # share of the samples that are left out: caches and pools of the allocator fill at first
@@ -52,7 +52,7 @@ class MemoryTrend:
     n: int
 
 
-def resident_mib() -> float:
+def read_resident_mib() -> float:
     """Resident memory of this process in MiB, now and not at its peak.
 
     Raises
@@ -67,7 +67,7 @@ def resident_mib() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def memory_trend(at: Sequence[float], mib: Sequence[float], *, warm_up: float = _WARM_UP) -> MemoryTrend:
+def fit_memory_trend(at: Sequence[float], mib: Sequence[float], *, warm_up: float = _WARM_UP) -> MemoryTrend:
     """The least-squares line through samples (at, mib), the first ``warm_up`` share of which is left out.
 
     Raises
@@ -87,7 +87,7 @@ def memory_trend(at: Sequence[float], mib: Sequence[float], *, warm_up: float = 
     return MemoryTrend(slope, stderr, float(np.median(y[:tenth])), float(np.median(y[-tenth:])), len(x))
 
 
-def trains_for(seconds: float, *, method: str = "mib", images: int = 20_000, seed: int = 0) -> dict[str, Any]:
+def train_for(seconds: float, *, method: str = "mib", images: int = 20_000, seed: int = 0) -> dict[str, Any]:
     """Train on Colored MNIST for so many seconds, and sample resident memory about 400 times on the way."""
     data = load_colored_mnist(0.020, seed, limit=images)
     run = TrainingRun(build_method(method, data.problem, seed=seed), data.train, epochs=1_000_000, seed=seed)
@@ -98,19 +98,18 @@ def trains_for(seconds: float, *, method: str = "mib", images: int = 20_000, see
         if passed >= len(mib) * seconds / 400:
             gc.collect()
             hours.append(passed / 3600)
-            mib.append(resident_mib())
+            mib.append(read_resident_mib())
             _LOG.info("%s: %.0f s, step %d, %.1f MiB", method, passed, run.done_steps, mib[-1])
         run.advance(1)
-    trend = memory_trend(hours, mib)
+    trend = fit_memory_trend(hours, mib)
     return {
         "what": "training", "method": method, "seconds": time.monotonic() - started, "steps": run.done_steps,
         "mib_per_hour": trend.slope, "mib_per_hour_stderr": trend.slope_stderr,
         "mib_first": trend.first_mib, "mib_last": trend.last_mib, "samples": trend.n,
-        "trace": [[round(h, 4), round(m, 2)] for h, m in zip(hours, mib, strict=True)],
     }  # fmt: skip
 
 
-def fits_again_and_again(fits: int, *, rows: int = 300, epochs: int = 2, seed: int = 0) -> dict[str, Any]:
+def fit_repeatedly(fits: int, *, rows: int = 300, epochs: int = 2, seed: int = 0) -> dict[str, Any]:
     """Fit a new `MIDebiasClassifier` ``fits`` times, predict with each, and sample resident memory after each."""
     from midebias.sklearn import MIDebiasClassifier
 
@@ -126,38 +125,22 @@ def fits_again_and_again(fits: int, *, rows: int = 300, epochs: int = 2, seed: i
         del model
         if k % 10 == 0:
             gc.collect()
-        mib.append(resident_mib())
+        mib.append(read_resident_mib())
         if k % 50 == 0:
             _LOG.info("fit %d, %.0f s, %.1f MiB", k, time.monotonic() - started, mib[-1])
-    trend = memory_trend([k / 100 for k in range(fits)], mib)
+    trend = fit_memory_trend([k / 100 for k in range(fits)], mib)
     return {
         "what": "fits", "fits": fits, "rows": rows, "epochs": epochs, "seconds": time.monotonic() - started,
         "mib_per_100_fits": trend.slope, "mib_per_100_fits_stderr": trend.slope_stderr,
         "mib_first": trend.first_mib, "mib_last": trend.last_mib, "samples": trend.n,
-        "trace": [[k, round(m, 2)] for k, m in enumerate(mib)][:: max(1, fits // 200)],
     }  # fmt: skip
 
 
-def main() -> None:
-    """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=7200.0, help="of training")
-    parser.add_argument("--fits", type=int, default=1000, help="of the scikit-learn estimator")
-    parser.add_argument("--method", default="mib")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, required=True)
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    keep_freed_memory()
-    rows = [fits_again_and_again(arguments.fits, seed=arguments.seed)] if arguments.fits else []
-    if arguments.seconds:
-        rows.append(trains_for(arguments.seconds, method=arguments.method, seed=arguments.seed))
-    command = (
-        f"python -m benchmarks.endurance --seconds {arguments.seconds:g} --fits {arguments.fits} "
-        f"--method {arguments.method} --seed {arguments.seed} --output {arguments.output}"
-    )
-    write_json(arguments.output, results_document(command, arguments.seed, rows))
-
-
 if __name__ == "__main__":
-    main()
+    script = Script("endurance", __doc__, seconds=7200.0, fits=1000, method="mib", seed=0)
+    keep_freed_memory()
+    seed = script.given["seed"]
+    rows = [fit_repeatedly(script.given["fits"], seed=seed)] if script.given["fits"] else []
+    if script.given["seconds"]:
+        rows.append(train_for(script.given["seconds"], method=script.given["method"], seed=seed))
+    script.write(rows, seed)

@@ -1,6 +1,4 @@
-"""What one critic update costs: writes ``results/estimator-speed.json`` and draws the cost against the batch.
-
-python -m benchmarks.estimator_speed --picture docs/images/estimator-speed.png
+"""What one critic update costs.
 
 Times are those of the processor on one thread, so that other work on the machine hardly counts; what is compared takes
 turns. ``--public FILE`` times other people's implementations in the same run: a Python file of your own with
@@ -13,8 +11,6 @@ our estimator to compare with, its options, and ``make(dim)``, which returns a f
 
 from __future__ import annotations
 
-import argparse
-import logging
 import math
 import runpy
 import statistics
@@ -30,12 +26,11 @@ from torch import Tensor
 from midebias.estimators import GaussianMI
 from midebias.estimators.registry import CRITICS, DECODERS
 from midebias.experiments.process import keep_freed_memory
-from midebias.experiments.run_folder import results_document, write_json
-from midebias.reporting.estimator_figures import draw_cost_by_batch
 
-__all__ = ["against_public", "by_batch", "growth", "one_call", "render_table"]
+from .script import Script, format_table
 
-_LOG = logging.getLogger("benchmarks")
+__all__ = ["fit_growth", "render_table", "time_by_batch", "time_one_call", "time_public"]
+
 LINEAR: Mapping[str, Mapping[str, Any]] = {
     "donsker_varadhan": {},
     "nwj": {},
@@ -48,9 +43,11 @@ LINEAR: Mapping[str, Mapping[str, Any]] = {
 Update = Callable[[Tensor, Tensor], Any]
 
 
-def by_batch(batches: Sequence[int], *, dim: int = 64, repeats: int = 3) -> list[dict[str, Any]]:
+def time_by_batch(batches: Sequence[int], *, dim: int = 64, repeats: int = 3) -> list[dict[str, Any]]:
     """Seconds of one critic update, or of the closed form with its gradient, for each batch size."""
-    updates = {name: _ours(name, dim, options) for name, options in LINEAR.items()} | {"gaussian": _closed_form}
+    updates = {name: _ours(name, dim, options) for name, options in LINEAR.items()} | {
+        "gaussian": _estimate_closed_form
+    }
     rows = []
     for n in batches:
         z, c = _pairs(n, dim)
@@ -59,7 +56,7 @@ def by_batch(batches: Sequence[int], *, dim: int = 64, repeats: int = 3) -> list
     return rows
 
 
-def growth(rows: Sequence[Mapping[str, Any]], *, least: int = 4096) -> dict[str, float]:
+def fit_growth(rows: Sequence[Mapping[str, Any]], *, least: int = 4096) -> dict[str, float]:
     """Exponent of the batch in each estimator's seconds, by least squares in logarithms from ``least`` pairs on."""
     out = {}
     rows = [r for r in rows if r["kind"] == "batch"]
@@ -71,7 +68,7 @@ def growth(rows: Sequence[Mapping[str, Any]], *, least: int = 4096) -> dict[str,
     return out
 
 
-def one_call(*, steps: int = 10, n: int = 256, dim: int = 64, repeats: int = 15) -> list[dict[str, Any]]:
+def time_one_call(*, steps: int = 10, n: int = 256, dim: int = 64, repeats: int = 15) -> list[dict[str, Any]]:
     """Seconds of so many critic steps by one call of ``update``, and by as many calls of one step."""
     z, c = _pairs(n, dim)
     rows = []
@@ -91,7 +88,7 @@ def one_call(*, steps: int = 10, n: int = 256, dim: int = 64, repeats: int = 15)
     return rows
 
 
-def against_public(path: Path, *, n: int = 256, dim: int = 64, repeats: int = 40) -> list[dict[str, Any]]:
+def time_public(path: Path, *, n: int = 256, dim: int = 64, repeats: int = 40) -> list[dict[str, Any]]:
     """Seconds of one critic update, ours and those of the file's implementations, in turns."""
     z, c = _pairs(n, dim)
     rows = []
@@ -114,7 +111,7 @@ def _ours(name: str, dim: int, options: Mapping[str, Any]) -> Update:
     return lambda z, c: critic.update(z, c, None, optimizer)
 
 
-def _closed_form(z: Tensor, c: Tensor) -> None:
+def _estimate_closed_form(z: Tensor, c: Tensor) -> None:
     GaussianMI()(z.clone().requires_grad_(), c).backward()
 
 
@@ -142,12 +139,11 @@ def render_table(document: Mapping[str, Any]) -> str:
     public = [r for r in rows if r["kind"] == "public"]
     lines = []
     if public:
-        lines += ["| estimator | beside | ours, ms | theirs, ms | ratio |", "| --- | --- | ---: | ---: | ---: |"]
-        lines += [
-            f"| {r['estimator']} | {r['public']} | {1e3 * r['ours']:.2f} | {1e3 * r['theirs']:.2f} | {r['ratio']:.2f} |"
+        cells = [
+            (r["estimator"], r["public"], f"{1e3 * r['ours']:.2f}", f"{1e3 * r['theirs']:.2f}", f"{r['ratio']:.2f}")
             for r in public
         ]
-        lines.append("")
+        lines = [*format_table(("estimator", "beside", "ours, ms", "theirs, ms", "ratio"), cells, left=2), ""]
     steps = [r for r in rows if r["kind"] == "steps"]
     ratios = ", ".join(f"{r['estimator']} {r['ratio']:.2f}" for r in steps)
     lines.append(f"{steps[0]['steps']} steps as one call cost, beside as many calls: {ratios}.\n")
@@ -161,38 +157,14 @@ def render_table(document: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--largest", type=int, default=65_536)
-    parser.add_argument("--public", type=Path, help="a Python file with other implementations")
-    parser.add_argument("--output", type=Path, default=Path("results/estimator-speed.json"))
-    parser.add_argument("--picture", type=Path, help="a PNG")
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    torch.set_num_threads(1)
+if __name__ == "__main__":
+    script = Script("estimator_speed", __doc__, largest=65_536, public=None)
     keep_freed_memory()
-    command = f"python -m benchmarks.estimator_speed --largest {arguments.largest}"
-    command += "" if arguments.public is None else " --public public.py"
-    rows: list[dict[str, Any]] = []
-
-    def add(more: list[dict[str, Any]]) -> None:
-        for row in more:
-            _LOG.info("%s", row)
-        rows.extend(more)
-        document = results_document(
-            f"{command} --output {arguments.output}", None, rows, table="estimator speed", growth=growth(rows)
-        )
-        write_json(arguments.output, document)
-
-    add(one_call())
-    add([] if arguments.public is None else against_public(arguments.public))
+    torch.set_num_threads(1)
+    rows = time_one_call()
+    if script.given["public"] is not None:
+        rows += time_public(Path(script.given["public"]))
     # Fewer pairs than 256 are too few for the closed form of 64 columns.
     for n in (256, 1024, 4096, 16_384, 65_536):
-        add(by_batch([n]) if n <= arguments.largest else [])
-    if arguments.picture is not None:
-        draw_cost_by_batch(arguments.picture, rows)
-
-
-if __name__ == "__main__":
-    main()
+        rows += time_by_batch([n]) if n <= script.given["largest"] else []
+        script.write(rows, None, growth=fit_growth(rows))

@@ -6,21 +6,20 @@ lengthens. fairlearn's takes the preprocessed matrix, and is not charged with pr
 
 from __future__ import annotations
 
-import argparse
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from midebias.experiments.run_folder import results_document, write_json
 from midebias.experiments.tabular_methods import METHODS
 from midebias.experiments.tabular_splits import load_split
 from midebias.sklearn import MIDebiasClassifier
 
-__all__ = ["fit_time_document", "fit_times", "render_table"]
+from .script import Script, format_table
+
+__all__ = ["render_table", "summarize_fit_times", "time_fits"]
 
 _OURS: dict[str, dict[str, Any]] = {
     "plain network": {"mi_weight": 0.0},
@@ -29,7 +28,7 @@ _OURS: dict[str, dict[str, Any]] = {
 }
 
 
-def fit_times(rounds: int, limit: int | None = None) -> list[dict[str, Any]]:
+def time_fits(rounds: int, limit: int | None = None) -> list[dict[str, Any]]:
     """Rows with method, round, ``cpu_seconds`` and ``seconds``; ``limit`` keeps so many rows of the table."""
     split = load_split("adult", "sex", 0, limit)
 
@@ -55,8 +54,8 @@ def fit_times(rounds: int, limit: int | None = None) -> list[dict[str, Any]]:
     return rows
 
 
-def fit_time_document(rows: Sequence[Mapping[str, Any]], command: str) -> dict[str, Any]:
-    """Rows, and each method's median with its ratios to the plain network of the same round."""
+def summarize_fit_times(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Median of each method, with its ratios to the plain network of the same round."""
     plain = {r["seed"]: r["cpu_seconds"] for r in rows if r["method"] == "plain network"}
     summary = []
     for name in dict.fromkeys(r["method"] for r in rows):
@@ -72,29 +71,26 @@ def fit_time_document(rows: Sequence[Mapping[str, Any]], command: str) -> dict[s
                 "over_plain_most": max(ratios),
             }
         )
-    return results_document(command, sorted(plain), rows, table="fit time", summary=summary)
+    return summary
 
 
 def render_table(document: Mapping[str, Any]) -> str:
     """The table of a record."""
-    lines = ["| Adult, 32,561 rows | CPU seconds | over the plain network |", "| --- | ---: | ---: |"]
-    for e in document["summary"]:
-        ratio = f"{e['over_plain']:.2f} ({e['over_plain_least']:.2f} to {e['over_plain_most']:.2f})"
-        lines.append(f"| {e['method']} | {e['cpu_seconds']:.1f} | {ratio} |")
+    lines = format_table(
+        ("Adult, 32,561 rows", "CPU seconds", "over the plain network"),
+        [
+            (e["method"], f"{e['cpu_seconds']:.1f}",
+             f"{e['over_plain']:.2f} ({e['over_plain_least']:.2f} to {e['over_plain_most']:.2f})")
+            for e in document["summary"]
+        ],
+    )  # fmt: skip
     threads, rounds = document["versions"]["threads"], document["summary"][0]["rounds"]
     return "\n".join(lines) + (
         f"\n\nMedian (least to most) of {rounds} rounds in turns, {threads} thread(s). `{document['command']}`\n"
     )
 
 
-def _main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--output", type=Path, default=Path("results/fit-time.json"))
-    arguments = parser.parse_args()
-    command = f"python -m benchmarks.fit_time --rounds {arguments.rounds}"
-    write_json(arguments.output, fit_time_document(fit_times(arguments.rounds), command))
-
-
 if __name__ == "__main__":
-    _main()
+    script = Script("fit_time", __doc__, rounds=3)
+    rows = time_fits(script.given["rounds"])
+    script.write(rows, list(range(script.given["rounds"])), summary=summarize_fit_times(rows))

@@ -1,17 +1,12 @@
-"""How often the p-value of `estimate_mi` falls below 5% on independent pairs: writes ``results/independence.json``.
-
-python -m benchmarks.independence --draws 200 --output results/independence.json
+"""How often the p-value of `estimate_mi` falls below 5% on independent pairs.
 
 The p-value does not depend on the estimator, so that the closed form, which is the quickest, stands for all of them.
 """
 
 from __future__ import annotations
 
-import argparse
-import logging
 import math
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,11 +14,11 @@ from torch import Tensor
 
 from midebias.estimation import estimate_mi
 from midebias.experiments.process import keep_freed_memory
-from midebias.experiments.run_folder import results_document, write_json
 
-__all__ = ["KINDS", "draw_p_value", "rejections", "render_table"]
+from .script import Script, format_table
 
-_LOG = logging.getLogger("benchmarks")
+__all__ = ["KINDS", "count_rejections", "draw_p_value", "render_table"]
+
 Sample = tuple[Tensor, Tensor, Tensor | None]
 
 
@@ -66,7 +61,7 @@ def draw_p_value(seed: int, *, n: int = 10_000) -> dict[str, Any]:
     return {"kind": kind, "seed": seed, "n": n, "p_value": found.p_value}
 
 
-def rejections(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def count_rejections(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Share of p-values of at most 5%, of every kind and of all."""
     kinds = {"all": rows} | {kind: [r for r in rows if r["kind"] == kind] for kind in KINDS}
     return [
@@ -78,36 +73,17 @@ def rejections(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def render_table(document: Mapping[str, Any]) -> str:
     """How often independence was rejected."""
-    lines = ["| independent pairs | draws | p-value at most 0.05 |", "| --- | ---: | ---: |"]
-    lines += [f"| {e['kind']} | {e['draws']} | {e['rejected']:.3f} |" for e in document["summary"]]
+    cells = [(e["kind"], e["draws"], f"{e['rejected']:.3f}") for e in document["summary"]]
+    lines = format_table(("independent pairs", "draws", "p-value at most 0.05"), cells)
     seeds = document["seed"]
     return "\n".join(lines) + f"\n\nSeeds {seeds[0]} to {seeds[-1]}: `{document['command']}`\n"
 
 
-def main() -> None:
-    """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--draws", type=int, default=200)
-    parser.add_argument("--pairs", type=int, default=10_000)
-    parser.add_argument("--output", type=Path, default=Path("results/independence.json"))
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    keep_freed_memory()
-    command = (
-        f"python -m benchmarks.independence --draws {arguments.draws} --pairs {arguments.pairs} "
-        f"--output {arguments.output}"
-    )
-    rows: list[dict[str, Any]] = []
-    for seed in range(arguments.draws):
-        rows.append(draw_p_value(seed, n=arguments.pairs))
-        if seed % 20 == 19 or seed == arguments.draws - 1:
-            summary = rejections(rows)
-            write_json(
-                arguments.output,
-                results_document(command, list(range(len(rows))), rows, table="independence", summary=summary),
-            )
-            _LOG.info("%d draws: %s", len(rows), summary[0]["rejected"])
-
-
 if __name__ == "__main__":
-    main()
+    script = Script("independence", __doc__, draws=200, pairs=10_000)
+    keep_freed_memory()
+    rows: list[dict[str, Any]] = []
+    for seed in range(script.given["draws"]):
+        rows.append(draw_p_value(seed, n=script.given["pairs"]))
+        if seed % 20 == 19 or seed == script.given["draws"] - 1:
+            script.write(rows, list(range(len(rows))), summary=count_rejections(rows))

@@ -1,11 +1,7 @@
-"""Training killed at random moments and resumed, until it ends with the weights of an undisturbed run, or does not.
-
-python -m benchmarks.kills --kills 50 --output results/kills.json
-"""
+"""Training killed at random moments and resumed: does it end with the weights of an undisturbed run?"""
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import logging
 import random
@@ -19,10 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from midebias.experiments.run_folder import results_document, write_json
 from midebias.training.checkpoints import read_checkpoint
 
-__all__ = ["killed_and_resumed"]
+from .script import Script
+
+__all__ = ["kill_and_resume"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -40,7 +37,7 @@ def _sum(folder: Path) -> str:
     return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
 
 
-def _done(run: Path | None) -> int:
+def _count_steps(run: Path | None) -> int:
     """Steps of the latest checkpoint, 0 before the first."""
     path = None if run is None else run / "checkpoint.safetensors"
     return int(read_checkpoint(path)["run"]["done_steps"]) if path is not None and path.exists() else 0
@@ -54,12 +51,12 @@ def _kill_within(
     Counted in checkpoints that it writes, not in seconds, so that a busy machine changes nothing: at most ``most``,
     and in one attempt of five before it has gone on at all.
     """
-    at = before = _done(run())
+    at = before = _count_steps(run())
     target = before + (0 if generator.random() < 0.2 else generator.randint(1, most))
     began = time.monotonic()
     while at < target and process.poll() is None:
         time.sleep(0.005)
-        at = _done(run())
+        at = _count_steps(run())
     seconds_each = (time.monotonic() - began) / max(1, at - before)
     # Before its first step, a run imports for some seconds; later a step and its checkpoint take a fraction of one.
     ends = time.monotonic() + generator.uniform(0, 4.0 if target == before else min(1.0, seconds_each))
@@ -69,13 +66,13 @@ def _kill_within(
     return process.wait() == -signal.SIGKILL
 
 
-def killed_and_resumed(kills: int, seed: int, folder: Path) -> dict[str, Any]:
+def kill_and_resume(kills: int, seed: int, folder: Path) -> dict[str, Any]:
     """SIGKILL at ``kills`` random moments, over as many runs as that takes; each must end like the undisturbed one."""
     generator = random.Random(seed)
     if _start(*_TRAIN, "--output-dir", str(folder / "undisturbed")).wait():
         raise RuntimeError("the undisturbed run failed")
     (undisturbed,) = (folder / "undisturbed").iterdir()
-    expected, steps, done, runs, same = _sum(undisturbed), _done(undisturbed), 0, 0, 0
+    expected, steps, done, runs, same = _sum(undisturbed), _count_steps(undisturbed), 0, 0, 0
     at_steps: list[int] = []
     while done < kills:
         runs += 1
@@ -88,7 +85,7 @@ def killed_and_resumed(kills: int, seed: int, folder: Path) -> dict[str, Any]:
         while done < kills and _kill_within(process, run, generator, steps // 4):
             done += 1
             reached = run()
-            at_steps.append(_done(reached))
+            at_steps.append(_count_steps(reached))
             _LOG.info("kill %d at step %d of run %d", done, at_steps[-1], runs)
             begun = reached is not None and (reached / "checkpoint.safetensors").exists()
             if not begun and reached is not None:
@@ -103,20 +100,7 @@ def killed_and_resumed(kills: int, seed: int, folder: Path) -> dict[str, Any]:
     return {"kills": done, "at_steps": at_steps, "steps": steps, "runs": runs, "same_weights": same}
 
 
-def main() -> None:
-    """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, required=True)
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    with tempfile.TemporaryDirectory() as folder:
-        row = killed_and_resumed(arguments.kills, arguments.seed, Path(folder))
-    options = f"--kills {arguments.kills} --seed {arguments.seed} --output {arguments.output}"
-    command = f"python -m benchmarks.kills {options}"
-    write_json(arguments.output, results_document(command, arguments.seed, [row]))
-
-
 if __name__ == "__main__":
-    main()
+    script = Script("kills", __doc__, kills=50, seed=0)
+    with tempfile.TemporaryDirectory() as folder:
+        script.write([kill_and_resume(script.given["kills"], script.given["seed"], Path(folder))], script.given["seed"])

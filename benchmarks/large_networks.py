@@ -5,12 +5,9 @@ python -m benchmarks.large_networks --output results/large-networks.json
 
 from __future__ import annotations
 
-import argparse
-import logging
 import statistics
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -18,15 +15,14 @@ from torch import Tensor, nn
 
 from midebias.attributes import Categorical
 from midebias.experiments.process import keep_freed_memory
-from midebias.experiments.run_folder import results_document, write_json
 from midebias.penalty import MIPenalty
 from midebias.randomness import seeded
 from midebias.representations import FeatureMap, Shape
 from midebias.training import train_step
 
-__all__ = ["ResNet50", "cost_by_size", "render_table", "share_of_a_step"]
+from .script import Script, format_table
 
-_LOG = logging.getLogger(__name__)
+__all__ = ["ResNet50", "measure_call", "measure_share", "render_table"]
 
 
 class _Bottleneck(nn.Module):
@@ -77,7 +73,7 @@ class ResNet50(nn.Module):
 _DEPTHS: tuple[Shape, ...] = (FeatureMap(256), FeatureMap(1024), 2048)
 
 
-def share_of_a_step(
+def measure_share(
     estimator: str, *, depths: bool, batch_size: int, pixels: int, critic_steps: int, steps: int
 ) -> dict[str, Any]:
     """Medians over ``steps`` of a whole training step and of the penalty alone on what that step gave it, in turns.
@@ -118,7 +114,7 @@ def share_of_a_step(
     }  # fmt: skip
 
 
-def cost_by_size(estimator: str, dim: int, values: int, *, batch_size: int = 256, steps: int = 5) -> dict[str, Any]:
+def measure_call(estimator: str, dim: int, values: int, *, batch_size: int = 256, steps: int = 5) -> dict[str, Any]:
     """Processor time of a call with its backward pass, and the bytes of the bank."""
     generator = torch.Generator().manual_seed(0)
     penalty = MIPenalty(dim, Categorical(values), criterion="independence", estimator=cast(Any, estimator))
@@ -143,24 +139,19 @@ def cost_by_size(estimator: str, dim: int, values: int, *, batch_size: int = 256
 
 def render_table(document: Mapping[str, Any]) -> str:
     """The penalty's share of a step, and what a call costs by columns and values."""
-    lines = [
-        "| estimator | representations | seconds of a step | of these the penalty |",
-        "| --- | --- | ---: | ---: |",
-    ]
-    lines += [
-        f"| `{r['estimator']}` | {r['representations']} | {r['step_cpu_seconds']:.1f} | {100 * r['share']:.1f}% |"
+    shares = [
+        (f"`{r['estimator']}`", r["representations"], f"{r['step_cpu_seconds']:.1f}", f"{100 * r['share']:.1f}%")
         for r in document["rows"]
     ]
-    lines += [
-        "",
-        "| estimator | columns of z | values of c | milliseconds of a call | bank |",
-        "| --- | ---: | ---: | ---: | ---: |",
-    ]
-    lines += [
-        f"| `{s['estimator']}` | {s['dim']:,} | {s['values']:,} | {1e3 * s['cpu_seconds']:.0f} "
-        f"| {s['bank_bytes'] / 2**20:.1f} MiB |"
+    calls = [
+        (f"`{s['estimator']}`", f"{s['dim']:,}", f"{s['values']:,}", f"{1e3 * s['cpu_seconds']:.0f}",
+         f"{s['bank_bytes'] / 2**20:.1f} MiB")
         for s in document["sizes"]
-    ]
+    ]  # fmt: skip
+    lines = format_table(
+        ("estimator", "representations", "seconds of a step", "of these the penalty"), shares, left=2
+    )  # fmt: skip
+    lines += ["", *format_table(("estimator", "columns of z", "values of c", "milliseconds of a call", "bank"), calls)]
     first, steps = document["rows"][0], document["rows"][0]["steps"]
     lines += [
         "",
@@ -171,38 +162,19 @@ def render_table(document: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+if __name__ == "__main__":
+    script = Script("large_networks", __doc__, steps=3, pixels=224)
     keep_freed_memory()
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--pixels", type=int, default=224)
-    parser.add_argument("--output", type=Path, required=True)
-    given = parser.parse_args()
-    command = f"python -m benchmarks.large_networks --steps {given.steps} --pixels {given.pixels}"
-    command += f" --output {given.output}"
+    given = script.given
     shares: list[dict[str, Any]] = []
     sizes: list[dict[str, Any]] = []
-
-    def write() -> None:
-        write_json(given.output, results_document(command, 0, shares, table="large networks", sizes=sizes))
-
     for estimator in ("gaussian", "gaussian_learned", "donsker_varadhan"):
         for dim, values in ((128, 10), (512, 10), (2048, 10), (2048, 100), (2048, 1000)):
-            sizes.append(cost_by_size(estimator, dim, values))
-            _LOG.info("%s", sizes[-1])
-            write()
+            sizes.append(measure_call(estimator, dim, values))
+            script.write(shares, 0, sizes=sizes)
     for estimator, depths in (
         ("gaussian", False), ("gaussian", True), ("gaussian_learned", False), ("donsker_varadhan", False)
     ):  # fmt: skip
-        shares.append(
-            share_of_a_step(
-                estimator, depths=depths, batch_size=24, pixels=given.pixels, critic_steps=20, steps=given.steps
-            )
-        )
-        _LOG.info("%s", shares[-1])
-        write()
-
-
-if __name__ == "__main__":
-    main()
+        sizing: Any = {"batch_size": 24, "pixels": given["pixels"], "critic_steps": 20, "steps": given["steps"]}
+        shares.append(measure_share(estimator, depths=depths, **sizing))
+        script.write(shares, 0, sizes=sizes)

@@ -1,30 +1,25 @@
-"""One line in loops that know nothing of this library, each with a planted attribute: writes ``results/one-line.json``.
-
-python -m benchmarks.one_line --seeds 0,1,2 --output results/one-line.json
-"""
+"""The one line in training loops of others, each with a planted attribute."""
 
 from __future__ import annotations
 
-import argparse
-import logging
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from itertools import product
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from midebias.attributes import Categorical
-from midebias.experiments.run_folder import results_document, write_json
+from midebias.experiments.summary import format_spread, summarize_runs
 from midebias.leakage import probe
 from midebias.penalty import MIPenalty
 from midebias.randomness import seeded
 
-__all__ = ["LOOPS", "one_line", "render_table", "summarise"]
+from .script import Script, format_table
 
-_LOG = logging.getLogger("benchmarks")
+__all__ = ["LOOPS", "render_table", "summarize_loops", "train_with_and_without"]
+
 _TRAIN, _TEST, _EPOCHS, _BATCH, _DIM = 10_000, 6_000, 14, 500, 32
 
 Make = Callable[[Tensor, Tensor, torch.Generator], Tensor]
@@ -113,7 +108,7 @@ def _their_loop(model: Any, x: Tensor, y: Tensor, c: Tensor, penalty: MIPenalty 
     return time.process_time() - started
 
 
-def one_line(name: str, seed: int) -> list[dict[str, Any]]:
+def train_with_and_without(name: str, seed: int) -> list[dict[str, Any]]:
     """Trained without the line and with it: accuracy and a fresh probe where attribute and class are independent."""
     kind, make = LOOPS[name]
     g = torch.Generator().manual_seed(seed)
@@ -146,54 +141,28 @@ def one_line(name: str, seed: int) -> list[dict[str, Any]]:
     return rows
 
 
-def summarise(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def summarize_loops(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Mean and standard deviation over seeds of each loop without the line and with it."""
-    out = []
-    for name, line in dict.fromkeys((r["loop"], r["line"]) for r in rows):
-        mine = [r for r in rows if (r["loop"], r["line"]) == (name, line)]
-        summary: dict[str, Any] = {"loop": name, "line": line, "seeds": len(mine)}
-        for column in ("test_accuracy", "probe_balanced_accuracy", "mi", "cpu_seconds"):
-            values = [r[column] for r in mine]
-            summary[column] = statistics.mean(values)
-            summary[f"{column}_std"] = statistics.stdev(values) if len(values) > 1 else None
-        out.append(summary)
-    return out
+    columns = ("test_accuracy", "probe_balanced_accuracy", "mi", "cpu_seconds")
+    return summarize_runs(rows, by=("loop", "line"), columns=columns)
 
 
 def render_table(document: Mapping[str, Any]) -> str:
     """A row per loop, without the line and with it."""
-    lines = [
-        "| loop | | test accuracy | fresh probe | leakage, nats | CPU seconds |",
-        "| --- | --- | ---: | ---: | ---: | ---: |",
-    ]
-    for entry in document["summary"]:
-        cells = [entry["loop"], "**with the line**" if entry["line"] else "without"]
-        for column in ("test_accuracy", "probe_balanced_accuracy", "mi"):
-            spread = entry[f"{column}_std"]
-            cells.append(f"{entry[column]:.3f}" + ("" if spread is None else f" ± {spread:.3f}"))
-        lines.append(f"| {' | '.join([*cells, format(entry['cpu_seconds'], '.0f')])} |")
+    rows = [
+        (e["loop"], "**with the line**" if e["line"] else "without",
+         *(format_spread(e, c) for c in ("test_accuracy", "probe_balanced_accuracy", "mi")), f"{e['cpu_seconds']:.0f}")
+        for e in document["summary"]
+    ]  # fmt: skip
+    lines = format_table(("loop", "", "test accuracy", "fresh probe", "leakage, nats", "CPU seconds"), rows, left=2)
     seeds = ", ".join(map(str, document["seed"]))
     return "\n".join([*lines, "", f"Mean ± standard deviation over seeds {seeds}. `{document['command']}`", ""])
 
 
-def _main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--output", type=Path, required=True)
-    given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    torch.set_num_threads(1)
-    seeds = [int(s) for s in given.seeds.split(",")]
-    rows: list[dict[str, Any]] = []
-    for seed in seeds:
-        for name in LOOPS:
-            found = one_line(name, seed)
-            for row in found:
-                _LOG.info("%s", row)
-            rows += found
-    command = f"python -m benchmarks.one_line --seeds {given.seeds} --output {given.output}"
-    write_json(given.output, results_document(command, seeds, rows, table="one line", summary=summarise(rows)))
-
-
 if __name__ == "__main__":
-    _main()
+    script = Script("train_with_and_without", __doc__, seeds=[0, 1, 2])
+    torch.set_num_threads(1)
+    rows: list[dict[str, Any]] = []
+    for seed, name in product(script.given["seeds"], LOOPS):
+        rows += train_with_and_without(name, seed)
+        script.write(rows, script.given["seeds"], summary=summarize_loops(rows))

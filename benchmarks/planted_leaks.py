@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from midebias.experiments.run_folder import results_document, write_json
 from midebias.leakage import audit
 
-__all__ = ["KINDS", "flip_rate", "plant", "render_table", "spread_ratio"]
+from .script import Script, format_table
+
+__all__ = ["KINDS", "plant", "render_table", "solve_flip_rate", "solve_spread_ratio"]
 
 KINDS = (
     "linear", "xor", "radial", "one class", "3 of 512", "sinusoidal", "sign pattern of 3", "rotated product",
@@ -27,7 +26,7 @@ KINDS = (
 _Case = tuple[str, float, int, int]
 
 
-def _solved(nats: float, of: Callable[[float], float], low: float, high: float) -> float:
+def _solve(nats: float, of: Callable[[float], float], low: float, high: float) -> float:
     """Where ``of``, which rises from ``low`` to ``high``, is ``nats``."""
     for _ in range(80):
         middle = (low + high) / 2
@@ -35,27 +34,27 @@ def _solved(nats: float, of: Callable[[float], float], low: float, high: float) 
     return (low + high) / 2
 
 
-def flip_rate(nats: float) -> float:
+def solve_flip_rate(nats: float) -> float:
     """How often a fair bit has to be flipped for the flipped one to tell ``nats`` about it: ln 2 - H(rate) = nats."""
 
-    def told(kept: float) -> float:
+    def count_nats(kept: float) -> float:
         return math.log(2) + sum(p * math.log(p) for p in (kept, 1 - kept) if p > 0)
 
-    return 1 - _solved(nats, told, 0.5, 1.0)
+    return 1 - _solve(nats, count_nats, 0.5, 1.0)
 
 
-def spread_ratio(nats: float) -> float:
+def solve_spread_ratio(nats: float) -> float:
     """How many times wider a centred normal has to be under one value of a fair bit to tell ``nats`` about it."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(200)
     weights = weights / weights.sum()
 
-    def told(ratio: float) -> float:
+    def count_nats(ratio: float) -> float:
         odds = [x**2 / 2 * (1 - 1 / ratio**2) - math.log(ratio) for x in (nodes, ratio * nodes)]  # of wide to narrow
         narrow = math.log(2) - weights @ np.logaddexp(0, odds[0])
         wide = math.log(2) - weights @ np.logaddexp(0, -odds[1])
         return float(narrow + wide) / 2
 
-    return _solved(nats, told, 1.0, 20.0)
+    return _solve(nats, count_nats, 1.0, 20.0)
 
 
 def plant(
@@ -73,7 +72,7 @@ def plant(
         return z, math.sqrt(share) * z[:, 0] + math.sqrt(1 - share) * rng.standard_normal(n), None
     if kind == "variance":
         c = rng.integers(0, 2, n)
-        z[c == 1, 0] *= spread_ratio(nats)
+        z[c == 1, 0] *= solve_spread_ratio(nats)
         return z, c, None
     if kind == "xor":
         bit = z[:, 0] * z[:, 1] > 0
@@ -91,7 +90,7 @@ def plant(
         bit = z[:, [7, 150, 400]].sum(axis=1) > 0
     else:
         bit = z[:, 0] > 0
-    rate = 0.5 if kind.startswith("clean") else flip_rate(nats)
+    rate = 0.5 if kind.startswith("clean") else solve_flip_rate(nats)
     flipped = rng.random(n) < (rate if y is None or kind != "one class" else np.where(y == 1, rate, 0.5))
     return z, (bit ^ flipped).astype(np.int64), y
 
@@ -109,7 +108,7 @@ def _cases() -> Iterator[tuple[_Case, int]]:
         yield (kind, nats, 10_000, 16), 5
 
 
-def _judged(job: tuple[_Case, int]) -> dict[str, Any]:
+def _judge(job: tuple[_Case, int]) -> dict[str, Any]:
     (kind, nats, n, dim), seed = job
     started = time.process_time()
     z, c, y = plant(kind, nats, n, dim, seed)
@@ -122,7 +121,7 @@ def _judged(job: tuple[_Case, int]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _summarize(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     summary = []
     for (kind, nats, n, dim), _ in _cases():
         mine = [r for r in rows if (r["kind"], r["nats"], r["n"], r["dim"]) == (kind, nats, n, dim)]
@@ -155,47 +154,32 @@ _PLANTED = {
 
 def render_table(document: Mapping[str, Any]) -> str:
     """How often each kind of leak was called one."""
-    lines = [
-        "| planted | nats | rows | dimensions | called leaking | leakage found, nats |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
-    ]
+    lines = []
     for e in document["summary"]:
         called = f"{round(e['called_leaking'] * e['draws'])} of {e['draws']}"
         found = f"{e['leakage']:.4f} ± {e['leakage_std']:.4f}"
         kind = _PLANTED.get(e["kind"], e["kind"])
-        lines.append(f"| {kind} | {e['nats']:g} | {e['n']:,} | {e['dim']} | {called} | {found} |")
+        lines.append((kind, f"{e['nats']:g}", f"{e['n']:,}", e["dim"], called, found))
     seeds = document["seed"]
-    return "\n".join(lines) + (
+    header = ("planted", "nats", "rows", "dimensions", "called leaking", "leakage found, nats")
+    return "\n".join(format_table(header, lines)) + (
         f"\n\nMean ± standard deviation over seeds {seeds[0]} to {seeds[-1]}. `{document['command']}`\n"
     )
 
 
-def _main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--draws", type=int, default=40)
-    parser.add_argument("--kinds", default=";".join(KINDS), help="Joined by semicolons.")
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--output", type=Path, default=Path("results/audit.json"), help="Goes on from what it holds.")
-    given = parser.parse_args()
-    kinds = given.kinds.split(";")
-    rows: list[dict[str, Any]] = []
-    if given.output.exists():
-        rows = json.loads(given.output.read_text(encoding="utf-8"))["rows"]
+if __name__ == "__main__":
+    script = Script("planted_leaks", __doc__, draws=40, kinds=";".join(KINDS), workers=1)
+    given, rows = script.given, list[dict[str, Any]]()
+    if script.output.exists():  # goes on from what it holds
+        rows = json.loads(script.output.read_text(encoding="utf-8"))["rows"]
     done = {((r["kind"], r["nats"], r["n"], r["dim"]), r["seed"]) for r in rows}
-    jobs = [(case, seed) for seed in range(given.draws) for case, most in _cases() if case[0] in kinds and seed < most]
+    kinds = given["kinds"].split(";")
+    jobs = [
+        (case, seed) for seed in range(given["draws"]) for case, most in _cases() if case[0] in kinds and seed < most
+    ]
     order = {job: i for i, job in enumerate(jobs)}
-    with get_context("spawn").Pool(given.workers) as pool:
-        for row in pool.imap(_judged, [job for job in jobs if job not in done]):
+    with get_context("spawn").Pool(given["workers"]) as pool:
+        for row in pool.imap(_judge, [job for job in jobs if job not in done]):
             rows.append(row)
             rows.sort(key=lambda r: order[(r["kind"], r["nats"], r["n"], r["dim"]), r["seed"]])
-            seeds = sorted({r["seed"] for r in rows})
-            command = f"python -m benchmarks.planted_leaks --draws {given.draws}"
-            if given.kinds != parser.get_default("kinds"):
-                command += f' --kinds "{given.kinds}"'
-            write_json(
-                given.output, results_document(command, seeds, rows, table="planted leaks", summary=_summary(rows))
-            )
-
-
-if __name__ == "__main__":
-    _main()
+            script.write(rows, sorted({r["seed"] for r in rows}), summary=_summarize(rows))

@@ -8,19 +8,20 @@ differences.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from itertools import product
 from typing import Any
 
 import numpy as np
 
-from midebias.experiments.run_folder import results_document, write_json
+from midebias.experiments.summary import summarize_runs
 from midebias.experiments.tabular_methods import METHODS
 from midebias.experiments.tabular_splits import load_split
 
-__all__ = ["SETTINGS", "document", "render_table", "run", "signed_differences"]
+from .script import Script, format_table
+
+__all__ = ["SETTINGS", "compute_signed_differences", "measure_fold", "render_table", "summarize_folds"]
 
 _PLAIN: dict[str, tuple[str, dict[str, Any]]] = {
     "logistic regression": ("logistic_regression", {}),
@@ -54,7 +55,7 @@ SETTINGS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
 _MEASURES = ("accuracy", "parity_difference", "odds_difference", "signed_parity_difference")
 
 
-def signed_differences(decided: Any, truth: Any, first: Any) -> tuple[float, list[float]]:
+def compute_signed_differences(decided: Any, truth: Any, first: Any) -> tuple[float, list[float]]:
     """Rate of decision 1 where ``first`` holds, less the rate elsewhere: of all rows, and within each label."""
 
     def difference(rows: Any) -> float:
@@ -63,13 +64,13 @@ def signed_differences(decided: Any, truth: Any, first: Any) -> tuple[float, lis
     return difference(np.ones(len(truth), bool)), [difference(truth == label) for label in (0, 1)]
 
 
-def run(name: str, attribute: str, fold: int, dataset: str = "german") -> dict[str, Any]:
+def measure_fold(name: str, attribute: str, fold: int, dataset: str = "german") -> dict[str, Any]:
     """Train on one part and measure on the other, see `load_split`: one row of the record."""
     method, options = SETTINGS[dataset][name]
     split = load_split(dataset, attribute, fold)
     decided = METHODS[method](split, fold, **options).decisions
     first = split.c_test == np.unique(split.c)[0]
-    parity, odds = signed_differences(decided, split.y_test, first)
+    parity, odds = compute_signed_differences(decided, split.y_test, first)
     return {
         "dataset": dataset, "attribute": attribute, "method": name, "fold": fold,
         "accuracy": float((decided == split.y_test).mean()),
@@ -79,62 +80,38 @@ def run(name: str, attribute: str, fold: int, dataset: str = "german") -> dict[s
     }  # fmt: skip
 
 
-def document(rows: Sequence[dict[str, Any]], command: str) -> dict[str, Any]:
-    """Rows, and their means and standard deviations over folds."""
-    summary = []
-    for attribute, name in dict.fromkeys((r["attribute"], r["method"]) for r in rows):
-        mine = [r for r in rows if (r["attribute"], r["method"]) == (attribute, name)]
-        entry: dict[str, Any] = {"dataset": mine[0]["dataset"], "attribute": attribute, "method": name}
-        entry["folds"] = len(mine)
-        for measure in _MEASURES:
-            values = [r[measure] for r in mine]
-            entry[measure] = float(np.mean(values))
-            entry[f"{measure}_std"] = float(np.std(values, ddof=1)) if len(values) > 1 else None
-        summary.append(entry)
-    folds = sorted({r["fold"] for r in rows})
-    return results_document(command, folds, rows, table="repeated folds", summary=summary)
+def summarize_folds(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Mean and standard deviation over folds of each method."""
+    return summarize_runs(rows, by=("dataset", "attribute", "method"), columns=_MEASURES)
 
 
 def render_table(record: Mapping[str, Any]) -> str:
     """The table of a record."""
-    lines = [
-        "| attribute | method | accuracy | parity difference | odds difference | parity difference, signed |",
-        "| --- | --- | ---: | ---: | ---: | ---: |",
-    ]  # fmt: skip
+    lines = []
     for e in record["summary"]:
         cells = [f"{e[m]:{'+' if m.startswith('signed') else ''}.3f} ± {e[m + '_std']:.3f}" for m in _MEASURES]
         name = e["method"].replace("mib", "**MI backpropagation**")
-        lines.append(f"| {e['attribute']} | {name} | {' | '.join(cells)} |")
+        lines.append([e["attribute"], name, *cells])
     folds = record["seed"]
     of = "folds" if record["summary"][0]["dataset"] == "german" else "random thirds of the training file, seeds"
+    header = (
+        "attribute", "method", "accuracy", "parity difference", "odds difference", "parity difference, signed",
+    )  # fmt: skip
     return (
-        "\n".join(lines) + f"\n\nMean ± standard deviation over {of} {folds[0]} to {folds[-1]}. `{record['command']}`\n"
+        "\n".join(format_table(header, lines, left=2))
+        + f"\n\nMean ± standard deviation over {of} {folds[0]} to {folds[-1]}. `{record['command']}`\n"
     )
 
 
-def _main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--dataset", choices=list(SETTINGS), default="german")
-    parser.add_argument("--shuffles", type=int, default=4, help="of five folds each; of Adult five thirds each")
-    parser.add_argument("--attributes", help="default age,sex of german, sex of adult-thirds")
-    parser.add_argument("--output", type=Path, help="default results/german-folds.json or results/adult-thirds.json")
-    arguments = parser.parse_args()
-    dataset, german = arguments.dataset, arguments.dataset == "german"
-    attributes = (arguments.attributes or ("age,sex" if german else "sex")).split(",")
-    output = arguments.output or Path("results") / ("german-folds.json" if german else "adult-thirds.json")
-    command = "python -m benchmarks.repeated_folds"
-    command += f"{'' if german else f' --dataset {dataset}'} --shuffles {arguments.shuffles}"
-    kept = json.loads(output.read_text(encoding="utf-8"))["rows"] if output.is_file() else []
-    found = {(r["attribute"], r["method"], r["fold"]): r for r in kept}
-    for attribute in attributes:
-        for fold in range(5 * arguments.shuffles):
-            for name in SETTINGS[dataset]:
-                key = (attribute, name, fold)
-                if key not in found:
-                    found[key] = run(name, attribute, fold, dataset)
-                    write_json(output, document(list(found.values()), command))
-    write_json(output, document(list(found.values()), command))
-
-
 if __name__ == "__main__":
-    _main()
+    script = Script("repeated_folds", __doc__, dataset="german", shuffles=4, attributes=["age", "sex"])
+    dataset, kept = script.given["dataset"], list[dict[str, Any]]()
+    if script.output.is_file():  # goes on from what it holds
+        kept = json.loads(script.output.read_text(encoding="utf-8"))["rows"]
+    rows = {(r["attribute"], r["method"], r["fold"]): r for r in kept}
+    for key in product(script.given["attributes"], SETTINGS[dataset], range(5 * script.given["shuffles"])):
+        if key not in rows:
+            attribute, name, fold = key
+            rows[key] = measure_fold(name, attribute, fold, dataset)
+            every = list(rows.values())
+            script.write(every, sorted({r["fold"] for r in every}), summary=summarize_folds(every))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -17,12 +17,13 @@ from midebias.experiments.exchanged_attribute import measure_exchanged_accuracy
 from midebias.experiments.image_data import hold_out
 from midebias.experiments.image_loading import load_images
 from midebias.experiments.image_methods import build_method
-from midebias.experiments.run_folder import results_document, write_json
-from midebias.experiments.weight_choice import WeightTrial, choose
+from midebias.experiments.weight_choice import WeightTrial, choose_weight
 from midebias.training import LogitAdjustment, TrainingRun
 from midebias.training.evaluation import evaluate
 
-__all__ = ["RULES", "regret", "render_table"]
+from .script import Script, format_table
+
+__all__ = ["RULES", "measure_regret", "render_table"]
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -38,7 +39,7 @@ def _sweep(rows: Rows) -> int:
         )
         for r in rows
     ]  # fmt: skip
-    return choose(trials)
+    return choose_weight(trials)
 
 
 def _highest(column: str) -> Callable[[Rows], int]:
@@ -46,7 +47,7 @@ def _highest(column: str) -> Callable[[Rows], int]:
 
 
 def _largest_within_one_error(column: str) -> Callable[[Rows], int]:
-    """The one-standard-error rule, see `choose`."""
+    """The one-standard-error rule, see `choose_weight`."""
 
     def rule(rows: Rows) -> int:
         best = rows[_highest(column)(rows)]
@@ -75,7 +76,7 @@ RULES: Mapping[str, Callable[[Rows], int]] = {
 }
 
 
-def regret(rows: Rows, *, development: Sequence[float] = ()) -> list[dict[str, Any]]:
+def measure_regret(rows: Rows, *, development: Sequence[float] = ()) -> list[dict[str, Any]]:
     """For each rule, data set, setting and seed: accuracy of the chosen weight, and of the best in hindsight.
 
     Settings in ``development`` are marked: rules were made on them.
@@ -98,7 +99,7 @@ def regret(rows: Rows, *, development: Sequence[float] = ()) -> list[dict[str, A
     return summary
 
 
-def _trained(dataset: str, setting: float, weight: float, seed: int, limit: int, epochs: int, path: Path) -> None:
+def _train(dataset: str, setting: float, weight: float, seed: int, limit: int, epochs: int, path: Path) -> None:
     """Train once, and keep what was answered: rules can then be compared without training anew."""
     data = load_images(dataset, setting, seed, limit=limit)
     held = hold_out(data, seed)
@@ -115,7 +116,7 @@ def _trained(dataset: str, setting: float, weight: float, seed: int, limit: int,
     )  # fmt: skip
 
 
-def _measured(path: Path) -> dict[str, Any]:
+def _measure(path: Path) -> dict[str, Any]:
     """What held-out biased images say; and accuracy on unbiased ones, which judges the rules and is seen by none."""
     with np.load(path, allow_pickle=False) as kept:
         z, logits, y, c, weights, tested = (
@@ -146,64 +147,39 @@ def render_table(document: Mapping[str, Any]) -> str:
     weights = sorted({r["weight"] for r in rows})
     measured = {(r["dataset"], r["setting"], r["seed"], r["weight"]): r for r in rows}
     chosen = {(e["dataset"], e["setting"], e["seed"]): e for e in summary if e["rule"] == "midebias sweep"}
-    lines = [
-        "| data set | setting | seed | " + " | ".join(f"weight {w:g}" for w in weights) + " | chosen | regret |",
-        "| --- | ---: | ---: | " + " ---: |" * (len(weights) + 2),
-    ]
+    table = []
     for cell in cells:
         found = [measured.get((*cell, w)) for w in weights]
-        said = ["–" if r is None else f"{r['unbiased_accuracy']:.3f} ({r['exchanged_accuracy']:.3f})" for r in found]
+        texts = ["–" if r is None else f"{r['unbiased_accuracy']:.3f} ({r['exchanged_accuracy']:.3f})" for r in found]
         e = chosen[cell]
         mark = "*" if e["development"] else ""
-        lines.append(
-            f"| {cell[0]} | {cell[1]:g}{mark} | {cell[2]} | " + " | ".join(said)
-            + f" | {e['chosen']:g} | {e['regret']:.3f} |"
-        )  # fmt: skip
-    lines += [
-        "", "| rule | settings | mean regret | standard deviation | largest | of those, unseen | their mean regret |",
-        "| --- |" + " ---: |" * 6,
-    ]  # fmt: skip
+        table.append((cell[0], f"{cell[1]:g}{mark}", cell[2], *texts, f"{e['chosen']:g}", f"{e['regret']:.3f}"))
+    header = ("data set", "setting", "seed", *(f"ratio {w:g}" for w in weights), "chosen", "regret")
+    lines, table = format_table(header, table), []
     for rule in dict.fromkeys(e["rule"] for e in summary):
         mine = [e for e in summary if e["rule"] == rule]
         every, unseen = [e["regret"] for e in mine], [e["regret"] for e in mine if not e["development"]]
         spread, fresh = f"{stdev(every):.3f}" if len(every) > 1 else "–", f"{mean(unseen):.3f}" if unseen else "–"
-        lines.append(
-            f"| {rule} | {len(every)} | {mean(every):.3f} | {spread} | {max(every):.3f} | {len(unseen)} | {fresh} |"
-        )
-    return "\n".join(lines) + f"\n\n`{document['command']}`\n"
-
-
-def _main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--dataset", choices=("colored-mnist", "biased-mnist"), required=True)
-    parser.add_argument("--settings", required=True)
-    parser.add_argument("--weights", default="0.3,1,3,10")
-    parser.add_argument("--limit", type=int, default=8192)
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--seeds", default="0")
-    parser.add_argument("--development", default="", help="Settings that rules were made on.")
-    parser.add_argument("--cells", type=Path, default=Path("runs/weight-regret"), help="Trained ones are kept here.")
-    parser.add_argument("--output", type=Path, required=True)
-    given = parser.parse_args()
-    command = f"python -m benchmarks.weight_regret --dataset {given.dataset} --settings {given.settings}"
-    command += f" --weights {given.weights} --limit {given.limit} --epochs {given.epochs} --seeds {given.seeds}"
-    command += f" --development {given.development}" * bool(given.development) + f" --output {given.output.name}"
-    development = [float(s) for s in given.development.split(",") if s]
-    rows: list[dict[str, Any]] = []
-    seeds = [int(s) for s in given.seeds.split(",")]
-    for seed in seeds:
-        for setting in map(float, given.settings.split(",")):
-            for weight in map(float, given.weights.split(",")):
-                name = f"{given.dataset}-{setting:g}-w{weight:g}-s{seed}-n{given.limit}-e{given.epochs}.npz"
-                if not (given.cells / name).exists():
-                    _trained(given.dataset, setting, weight, seed, given.limit, given.epochs, given.cells / name)
-                cell = {"dataset": given.dataset, "setting": setting, "seed": seed, "weight": weight}
-                rows.append(cell | {"limit": given.limit, "epochs": given.epochs} | _measured(given.cells / name))
-            document = results_document(
-                command, seeds, rows, table="regret", summary=regret(rows, development=development)
-            )
-            write_json(given.output, document)
+        table.append((rule, len(every), f"{mean(every):.3f}", spread, f"{max(every):.3f}", len(unseen), fresh))
+    header = (
+        "rule", "settings", "mean regret", "standard deviation", "largest", "of those, unseen", "their mean regret",
+    )  # fmt: skip
+    return "\n".join([*lines, "", *format_table(header, table)]) + f"\n\n`{document['command']}`\n"
 
 
 if __name__ == "__main__":
-    _main()
+    script = Script(
+        "weight_regret", __doc__, dataset="colored-mnist", settings=[0.02, 0.05], weights=[0.3, 1.0, 3.0, 10.0],
+        limit=8192, epochs=3, seeds=[0], development=[0.02, 0.05],
+    )  # fmt: skip
+    given, rows = script.given, list[dict[str, Any]]()
+    for seed, setting, weight in product(given["seeds"], given["settings"], given["weights"]):
+        dataset, limit, epochs = given["dataset"], given["limit"], given["epochs"]
+        path = Path("runs/weight-regret") / f"{dataset}-{setting:g}-w{weight:g}-s{seed}-n{limit}-e{epochs}.npz"
+        if not path.exists():
+            _train(dataset, setting, weight, seed, limit, epochs, path)
+        cell = {"dataset": dataset, "setting": setting, "seed": seed, "weight": weight}
+        rows.append(cell | {"limit": limit, "epochs": epochs} | _measure(path))
+        if weight == given["weights"][-1]:
+            kept = [{k: v for k, v in row.items() if k != "resamples"} for row in rows]
+            script.write(kept, given["seeds"], summary=measure_regret(rows, development=given["development"]))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.endurance import memory_trend, resident_mib
+from benchmarks.endurance import fit_memory_trend, read_resident_mib
 from midebias import MIPenalty
 from midebias.arguments import check_kind, checked
 from midebias.attributes import Categorical
@@ -65,10 +65,10 @@ def test_scalars_of_numpy_become_those_of_python() -> None:
 
 
 def test_a_trend_is_that_of_the_samples_after_warm_up() -> None:
-    trend = memory_trend(range(40), [500.0] * 10 + [100 + 2.5 * k for k in range(30)])
+    trend = fit_memory_trend(range(40), [500.0] * 10 + [100 + 2.5 * k for k in range(30)])
     assert trend.slope == pytest.approx(2.5)
     assert trend.slope_stderr == pytest.approx(0, abs=1e-9)
     assert (trend.first_mib, trend.n) == (102.5, 30)
     with pytest.raises(InputError, match="at must hold"):
-        memory_trend([1, 2], [1, 2])
-    assert 10 < resident_mib() < 1e6
+        fit_memory_trend([1, 2], [1, 2])
+    assert 10 < read_resident_mib() < 1e6

@@ -9,6 +9,8 @@ from midebias.errors import DataError
 from midebias.experiments.comparison import CEILING, comparison_table
 from midebias.reporting.method_titles import title_method
 
+from ..script import format_table
+
 __all__ = ["name_method", "render_comparison"]
 
 _TITLES = {
@@ -60,11 +62,8 @@ def render_comparison(document: Mapping[str, Any], options: Mapping[str, Sequenc
     if len({e["setting"] for e in summary}) == 1 and "reweighted_accuracy" not in summary[0]:
         return _render_setting(summary, labels, options.get("columns", list(_COLUMNS))) + _caption(document, labels, {})
     header, rows = comparison_table(document)
-    lines = [
-        "| " + " | ".join(h.replace("variance=", "σ² = ").replace("rho=", "ρ = ") for h in header) + " |",
-        "| --- |" + " ---: |" * (len(header) - 1),
-        *("| " + " | ".join([labels.get(row[0], row[0]), *row[1:]]) + " |" for row in rows),
-    ]
+    header = [h.replace("variance=", "σ² = ").replace("rho=", "ρ = ") for h in header]
+    lines = format_table(header, [[labels.get(row[0], row[0]), *row[1:]] for row in rows])
     return "\n".join(lines) + "\n" + _caption(document, labels, document.get("published", {}))
 
 
@@ -115,17 +114,14 @@ def _render_setting(summary: Entries, labels: Mapping[str, str], columns: Sequen
     unknown = set(columns) - set(_COLUMNS)
     if unknown:
         raise DataError(f"a comparison has no column {min(unknown)!r}; it has {', '.join(_COLUMNS)}")
-    lines = [
-        "| method | " + " | ".join(_COLUMNS[c][0] for c in columns) + " |",
-        "| --- |" + " ---: |" * len(columns),
-    ]
+    rows = []
     for entry in summary:
         cells = [format(entry[c], _COLUMNS[c][1]) for c in columns]
         if entry["seeds"] > 1 and "test_accuracy" in columns:
             spread = f" ± {entry['test_accuracy_std']:.3f} (lowest {entry['test_accuracy_min']:.3f})"
             cells[columns.index("test_accuracy")] += spread
-        lines.append(f"| {labels[entry['method']]} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        rows.append([labels[entry["method"]], *cells])
+    return "\n".join(format_table(["method", *(_COLUMNS[c][0] for c in columns)], rows)) + "\n"
 
 
 def _caption(document: Mapping[str, Any], labels: Mapping[str, str], published: Mapping[str, Any]) -> str:

@@ -7,41 +7,47 @@ from typing import Any
 
 from midebias.experiments.estimator_comparison import OURS, is_near
 
+from ..script import format_table
+
 __all__ = ["render_table"]
 
 
-def _others(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def _compare_others(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """A table of the other estimators, beside ours on the same pairs."""
     ours = {(r["task"], r["seed"]): r for r in rows if r["estimator"] == OURS}
-    lines = [
-        f"| estimator | runs | near the truth | `{OURS}`, same runs | mean distance, nats | `{OURS}`, same runs |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
-    ]
+    header = (
+        "estimator",
+        "runs",
+        "near the truth",
+        f"`{OURS}`, same runs",
+        "mean distance, nats",
+        f"`{OURS}`, same runs",
+    )
+    lines = []
     for name in dict.fromkeys(r["estimator"] for r in rows if r["estimator"] != OURS):
         theirs = [r for r in rows if r["estimator"] == name and (r["task"], r["seed"]) in ours]
         same = [ours[r["task"], r["seed"]] for r in theirs]
         cells = [str(len(theirs)), *(f"{sum(map(is_near, side))}" for side in (theirs, same))]
         cells += [f"{sum(abs(r['value'] - r['truth']) for r in side) / len(side):.3f}" for side in (theirs, same)]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    if len(lines) == 2:
+        lines.append([name, *cells])
+    if not lines:
         return []
     public = sorted({r["seed"] for r in rows if r["kind"] == "public"})
     seeds = f"seed{'s' if len(public) > 1 else ''} {', '.join(map(str, public))}"
-    said = f" Public code: {seeds}, by `--public FILE`." if public else ""
-    return [*lines, "", f"Near: within max(0.1 nats, 15%).{said}"]
+    note = f" Public code: {seeds}, by `--public FILE`." if public else ""
+    return [*format_table(header, lines), "", f"Near: within max(0.1 nats, 15%).{note}"]
 
 
 def render_table(document: Mapping[str, Any]) -> str:
     """How many estimates lie near the truth, and which do not."""
-    said = {
+    titles = {
         "within_small": "within max(0.05 nats, 10%) of the truth, at most five columns a side",
         "within_all": "within max(0.1 nats, 15%) of the truth, all",
         "covered": "95% interval covers the truth, normal and discrete families",
     }
-    lines = ["| runs | hits | of | share |", "| --- | ---: | ---: | ---: |"]
-    for key, text in said.items():
-        entry = document["summary"][key]
-        lines.append(f"| {text} | {entry['hits']} | {entry['of']} | {entry['share']:.2f} |")
+    shares = [(text, document["summary"][key]) for key, text in titles.items()]
+    cells = [(text, share["hits"], share["of"], f"{share['share']:.2f}") for text, share in shares]
+    lines = format_table(("runs", "hits", "of", "share"), cells)
     ours = [r for r in document["rows"] if r["estimator"] == OURS]
     far = [r for r in ours if abs(r["value"] - r["truth"]) > max(0.05, 0.1 * r["truth"])]
     misses = "; ".join(f"`{r['task']}` {r['value']:.2f} for {r['truth']:.2f} (seed {r['seed']})" for r in far)
@@ -50,7 +56,7 @@ def render_table(document: Mapping[str, Any]) -> str:
         mine = tuple(sorted(r["seed"] for r in ours if r["task"] == task))
         seeds[mine] = seeds.get(mine, 0) + 1
     runs = "; ".join(f"{n} tasks with seeds {', '.join(map(str, mine))}" for mine, n in seeds.items())
-    others = _others(document["rows"])
+    others = _compare_others(document["rows"])
     return (
         "\n".join(lines)
         + f"\n\nFarther off than max(0.05 nats, 10%): {misses or 'none'}.\n\n"

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from midebias.experiments.summary import format_spread
+
+from ..script import format_table
+
 __all__ = ["render_table"]
 
 _SHOWN = ("accuracy", "demographic_parity_difference", "equalized_odds_difference", "probe_balanced_accuracy")
+_HEADER = ("method", "setting", "accuracy", "parity difference", "odds difference", "best probe", "fit, s")
 _NAMES = {
     "mib": "**MI backpropagation**",
     "mlp": "plain network",
@@ -22,24 +27,16 @@ _NAMES = {
 
 def render_table(document: Mapping[str, Any]) -> str:
     """One Markdown table for each data set and attribute."""
-    parts = []
+    lines = []
     for dataset, attribute in dict.fromkeys((e["dataset"], e["attribute"]) for e in document["summary"]):
         entries = [e for e in document["summary"] if (e["dataset"], e["attribute"]) == (dataset, attribute)]
         runs = sorted({r["seed"] for r in document["rows"] if (r["dataset"], r["attribute"]) == (dataset, attribute)})
         what = "seeds" if dataset == "adult" else "folds"
-        parts += [f"{dataset.capitalize()}, attribute {attribute}, {what} {', '.join(map(str, runs))}:", ""]
-        parts.append("| method | setting | accuracy | parity difference | odds difference | best probe | fit, s |")
-        parts.append("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
-        for e in entries:
-            cells = [_pm(e, n) for n in _SHOWN]
-            parts.append(f"| {_NAMES[e['method']]} | {e['setting']} | {' | '.join(cells)} | {e['seconds']:.0f} |")
-        parts.append("")
-    parts.append(f"Mean ± standard deviation on the test rows. `{document['command']}`")
-    return "\n".join(parts) + "\n"
-
-
-def _pm(entry: Mapping[str, Any], name: str) -> str:
-    if entry[name] is None:
-        return ""
-    spread = entry[f"{name}_std"]
-    return f"{entry[name]:.3f}" + ("" if spread is None else f" ± {spread:.3f}")
+        rows = [
+            (_NAMES[e["method"]], e["setting"], *(format_spread(e, n) for n in _SHOWN), f"{e['seconds']:.0f}")
+            for e in entries
+        ]
+        lines += [f"{dataset.capitalize()}, attribute {attribute}, {what} {', '.join(map(str, runs))}:", ""]
+        lines += [*format_table(_HEADER, rows, left=2), ""]
+    lines.append(f"Mean ± standard deviation on the test rows. `{document['command']}`")
+    return "\n".join(lines) + "\n"

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.cost import against_the_recipe, over_plain
-from benchmarks.distribution import merged
+from benchmarks.cost import time_over_plain, time_recipe
+from benchmarks.distribution import merge_processes
 from benchmarks.tables import render_document
 from midebias.errors import InputError
 from midebias.experiments.digit_images import load_colored_mnist
@@ -30,14 +30,14 @@ def data() -> ImageData:
 
 
 def test_cost_over_plain(data: ImageData) -> None:
-    plain, ours = over_plain(data.train, ["mib"], epochs=1)
+    plain, ours = time_over_plain(data.train, ["mib"], epochs=1)
     assert (plain["method"], ours["method"]) == ("plain", "mib")
     assert plain["over_plain"] == 1.0
     assert ours["over_plain"] == pytest.approx(ours["seconds_per_epoch"] / plain["seconds_per_epoch"])
 
 
 def test_time_until_a_target_against_the_recipe(data: ImageData) -> None:
-    found = against_the_recipe(data, epochs=1, steps=2, target=0.01)
+    found = time_recipe(data, epochs=1, steps=2, target=0.01)
     assert found["reached"] >= 0.01
     epochs, seconds = found["our_epochs"], found["our_seconds"]
     assert found["reference_over_ours_same_epochs"] == pytest.approx(
@@ -50,7 +50,7 @@ def test_time_until_a_target_against_the_recipe(data: ImageData) -> None:
     assert "**1.06** times plain" in table
     assert "made by" in table
     with pytest.raises(InputError, match="not reached"):
-        against_the_recipe(data, epochs=1, steps=2, target=1.1)
+        time_recipe(data, epochs=1, steps=2, target=1.1)
 
 
 def test_freed_memory_is_kept_in_a_process_of_its_own() -> None:
@@ -83,7 +83,7 @@ def test_processes_of_another_number_are_kept_beside_each_other(tmp_path: Path) 
 
     path = tmp_path / "distribution.json"
     for world, images in ((2, 150.0), (1, 100.0), (2, 180.0)):
-        write_json(path, merged(path, rows(world, images), f"run {world}"))
+        write_json(path, merge_processes(path, rows(world, images), f"run {world}"))
     document = json.loads(path.read_text())
     assert [r["processes"] for r in document["rows"]] == [1, 1, 2, 2]
     table = render_document(document)

@@ -6,24 +6,24 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.estimator_speed import LINEAR, against_public, by_batch, growth, one_call
-from benchmarks.independence import KINDS, draw_p_value, rejections
+from benchmarks.estimator_speed import LINEAR, fit_growth, time_by_batch, time_one_call, time_public
+from benchmarks.independence import KINDS, count_rejections, draw_p_value
 from benchmarks.tables import render_document
 from midebias.errors import InputError
 from midebias.experiments.estimator_comparison import estimate_publicly, read_public_estimates
 
 
 def test_cost_by_batch_and_its_growth() -> None:
-    rows = by_batch([64, 128], dim=4, repeats=1)
+    rows = time_by_batch([64, 128], dim=4, repeats=1)
     assert {r["estimator"] for r in rows} == {*LINEAR, "gaussian"}
     assert all(r["seconds"] > 0 for r in rows)
     made = [{"kind": "batch", "estimator": "nwj", "batch": n, "seconds": 3e-6 * n} for n in (16, 64, 128)]
     made.append({"kind": "steps", "estimator": "nwj", "ratio": 0.9})
-    assert growth(made, least=64) == {"nwj": pytest.approx(1.0)}
+    assert fit_growth(made, least=64) == {"nwj": pytest.approx(1.0)}
 
 
 def test_one_call_beside_several() -> None:
-    for row in one_call(steps=2, n=16, dim=2, repeats=1):
+    for row in time_one_call(steps=2, n=16, dim=2, repeats=1):
         assert row["ratio"] == pytest.approx(row["one_call"] / row["separate_calls"])
 
 
@@ -35,7 +35,7 @@ def test_other_implementations_are_read_from_a_file(tmp_path: Path) -> None:
         "    return lambda z, c: seen.append((z.shape, c.shape))\n"
         "IMPLEMENTATIONS = {'idle': ('smile', {'hidden': (4,)}, make)}\n"
     )
-    (row,) = against_public(path, n=8, dim=3, repeats=1)
+    (row,) = time_public(path, n=8, dim=3, repeats=1)
     assert (row["public"], row["estimator"]) == ("idle", "smile")
     assert row["ratio"] > 1
 
@@ -65,7 +65,7 @@ def test_rejections_count_p_values_of_at_most_five_percent() -> None:
     row = draw_p_value(1, n=200)
     assert row["kind"] == list(KINDS)[1]
     rows = [row | {"p_value": p} for p in (0.05, 0.06, 0.5, 0.9)]
-    assert rejections(rows) == [
+    assert count_rejections(rows) == [
         {"kind": "all", "draws": 4, "rejected": 0.25},
         {"kind": row["kind"], "draws": 4, "rejected": 0.25},
     ]

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from sklearn.utils import Bunch
 
-from benchmarks import repeated_folds
-from benchmarks.budgets import budget_run, budgets_document
-from benchmarks.fit_time import fit_time_document
-from benchmarks.repeated_folds import signed_differences
+from benchmarks.budgets import fit_with_budget, summarize_budgets
+from benchmarks.fit_time import summarize_fit_times
+from benchmarks.repeated_folds import compute_signed_differences, measure_fold, summarize_folds
 from benchmarks.tables import render_document
 from midebias.datasets import fetch_adult
 
@@ -18,7 +17,8 @@ def test_a_run_under_a_budget_is_recorded() -> None:
     adult = fetch_adult()
     few = Bunch(**{k: adult[k][:600] for k in ("data", "target", "sensitive_features")})
     rows = [
-        budget_run(few, few, criterion="separation", max_mi=budget, seed=0, epochs=2) for budget in (0.02, math.inf)
+        fit_with_budget(few, few, criterion="separation", max_mi=budget, seed=0, epochs=2)
+        for budget in (0.02, math.inf)
     ]
     budgeted, plain = rows
     assert plain["max_mi"] is None
@@ -26,7 +26,8 @@ def test_a_run_under_a_budget_is_recorded() -> None:
     assert plain["mi_weight"] == 0
     assert budgeted["held_out_mi"] is not None
     assert 0 <= plain["test_accuracy"] <= 1
-    table = render_document(budgets_document(rows, "a command"))
+    recorded = {"table": "budgets", "summary": summarize_budgets(rows), "seed": [0], "command": "a command"}
+    table = render_document(recorded)
     assert "| separation | 0.02 | " in table
     assert "| separation | none |  | " in table
 
@@ -34,17 +35,19 @@ def test_a_run_under_a_budget_is_recorded() -> None:
 def test_signed_differences_tell_who_is_decided_against() -> None:
     truth, first = np.array([0, 0, 0, 0, 1, 1]), np.array([True, True, False, False, True, False])
     decided = np.array([0, 1, 1, 1, 0, 1])
-    parity, (wrongly, rightly) = signed_differences(decided, truth, first)
+    parity, (wrongly, rightly) = compute_signed_differences(decided, truth, first)
     assert parity == pytest.approx(1 / 3 - 1)
     assert wrongly == pytest.approx(0.5 - 1)
     assert rightly == pytest.approx(0 - 1)
 
 
 def test_a_fold_is_measured_and_told() -> None:
-    row = repeated_folds.run("logistic regression", "age", 6)
+    row = measure_fold("logistic regression", "age", 6)
     assert row["parity_difference"] == abs(row["signed_parity_difference"])
     assert 0.6 < row["accuracy"] < 0.9
-    table = render_document(repeated_folds.document([row, row | {"fold": 7}], "a command"))
+    summary = summarize_folds([row, row | {"fold": 7}])
+    recorded = {"table": "repeated folds", "summary": summary, "seed": [6, 7], "command": "a command"}
+    table = render_document(recorded)
     assert "| age | logistic regression | " in table
     assert "`a command`" in table
 
@@ -55,4 +58,5 @@ def test_the_table_of_fit_times_is_over_the_plain_network() -> None:
         for seed in (0, 1)
         for name, seconds in (("plain network", 2.0), ("separation", 3.0))
     ]
-    assert "| separation | 4.5 | 1.50 (1.50 to 1.50) |" in render_document(fit_time_document(rows, "a command"))
+    recorded = {"table": "fit time", "summary": summarize_fit_times(rows), "command": "a command"}
+    assert "| separation | 4.5 | 1.50 (1.50 to 1.50) |" in render_document(recorded | {"versions": {"threads": "1"}})

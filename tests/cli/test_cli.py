@@ -147,7 +147,7 @@ def test_an_interruption_exits_130(monkeypatch: pytest.MonkeyPatch, capfd: pytes
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sys.modules["midebias.cli.train"], "load", interrupted)
+    monkeypatch.setattr(sys.modules["midebias.cli.train_images"], "load_images", interrupted)
     assert run(QUICK) == 130
     assert "interrupted" in capfd.readouterr().err
 

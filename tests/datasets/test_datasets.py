@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from midebias.datasets import BiasedMNIST, ColoredMNIST, bundled_files, read_file
+from midebias.datasets import BiasedMNIST, ColoredMNIST, list_bundled_files, read_file
 from midebias.datasets import files as files_module
 from midebias.datasets.biased_mnist import BACKGROUNDS
 from midebias.datasets.colored_mnist import PALETTE
@@ -29,7 +29,7 @@ def test() -> ColoredMNIST:
 
 
 def test_every_bundled_file_is_whole() -> None:
-    assert len(bundled_files()) == 7
+    assert len(list_bundled_files()) == 7
     assert len(read_file("mnist/t10k-labels-idx1-ubyte")) == 8 + 10_000
     assert read_file("german/german.data").count(b"\n") == 1000
     assert read_file("adult/adult.test").startswith(b"|")

@@ -12,12 +12,13 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks.weight_regret import RULES, regret
+from benchmarks.weight_regret import RULES, measure_regret
 from midebias.attributes import Attribute, Categorical, Continuous
 from midebias.cli import run
 from midebias.experiments.exchanged_attribute import measure_exchanged_accuracy
-from midebias.experiments.sweep import SweptImages, SweptTable
-from midebias.experiments.weight_choice import WeightTrial, choose, choose_within, on_front
+from midebias.experiments.image_sweep import ImageSweep
+from midebias.experiments.table_sweep import TableSweep
+from midebias.experiments.weight_choice import WeightTrial, choose_weight, choose_within, on_front
 
 COMMAND = ["sweep", "colored-mnist", "--limit", "1024", "--epochs", "1", "--weights", "0.1,3", "--trials", "3"]
 
@@ -32,15 +33,15 @@ def test_the_front_is_what_nothing_beats() -> None:
 
 
 def test_the_rule_takes_the_largest_weight_that_is_as_good_as_the_best() -> None:
-    assert choose([trial(9, 0.8, 0.0), trial(0.1, 1.0, 0.9), trial(3, 0.55, 0.1), trial(1, 0.50, 0.3)]) == 2
-    assert choose([trial(1, 0.5, 0.3, stderr=0.0), trial(3, 0.51, 0.1)]) == 0
+    assert choose_weight([trial(9, 0.8, 0.0), trial(0.1, 1.0, 0.9), trial(3, 0.55, 0.1), trial(1, 0.50, 0.3)]) == 2
+    assert choose_weight([trial(1, 0.5, 0.3, stderr=0.0), trial(3, 0.51, 0.1)]) == 0
     paired = [
         replace(trial(w, e, 0.1), resamples=r) for w, e, r in ((1, 0.5, (0.4, 0.5, 0.6)), (3, 0.53, (0.37, 0.46, 0.58)))
     ]
-    assert choose(paired) == 0  # within the standard error of either, but not of their difference
-    assert choose([trial(1, float("inf"), 0.0), trial(3, 0.9, 0.1)]) == 1
+    assert choose_weight(paired) == 0  # within the standard error of either, but not of their difference
+    assert choose_weight([trial(1, float("inf"), 0.0), trial(3, 0.9, 0.1)]) == 1
     with pytest.raises(ValueError, match="no trial"):
-        choose([trial(1, float("nan"), 0.0)])
+        choose_weight([trial(1, float("nan"), 0.0)])
 
 
 @pytest.mark.parametrize("attribute", [Categorical(4), Continuous(1)])
@@ -78,7 +79,9 @@ def test_regret_is_measured_against_the_best_in_hindsight() -> None:
             "conditional_mi": 1 / weight, "conditional_mi_stderr": 0.0, "unbiased_accuracy": unbiased,
         }  # fmt: skip
 
-    found = {e["rule"]: e for e in regret([row(1, 0.6, 0.9, 0.5), row(3, 0.8, 0.89, 0.8), row(9, 0.7, 0.7, 0.75)])}
+    found = {
+        e["rule"]: e for e in measure_regret([row(1, 0.6, 0.9, 0.5), row(3, 0.8, 0.89, 0.8), row(9, 0.7, 0.7, 0.75)])
+    }
     assert set(found) == set(RULES)
     assert found["midebias sweep"]["regret"] == 0
     assert found["highest reweighted accuracy"]["regret"] == pytest.approx(0.3)
@@ -90,13 +93,13 @@ def test_regret_is_measured_against_the_best_in_hindsight() -> None:
 def test_an_interrupted_sweep_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights: list[float] = []
 
-    def tried(_: SweptImages, weight: float) -> WeightTrial:
+    def tried(_: ImageSweep, weight: float) -> WeightTrial:
         weights.append(weight)
         if len(weights) == 2:
             raise KeyboardInterrupt
         return trial(weight, (weight - 1) ** 2, 1 / weight)
 
-    monkeypatch.setattr(SweptImages, "tried", tried)
+    monkeypatch.setattr(ImageSweep, "try_weight", tried)
     assert run([*COMMAND, "--output-dir", str(tmp_path)]) == 130
     folder = tmp_path / "sweep-001"
     assert not (folder / "results.json").exists()
@@ -112,19 +115,19 @@ def test_an_interrupted_sweep_goes_on(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_trial_is_judged_on_biased_held_out_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    module: Any = sys.modules["midebias.experiments.sweep"]
+    module: Any = sys.modules["midebias.experiments.image_sweep"]
     judged = []
 
     def trained(name: str, data: Any, *, seed: int, options: dict[str, float], **_: object) -> Any:
         judged.append((name, data.held_out, len(data.train), len(data.test), options))
-        columns = SweptImages._columns.values()
+        columns = ImageSweep._columns.values()
         row = dict.fromkeys([*columns, *(f"{c}_stderr" for c in columns)], float(seed))
         return SimpleNamespace(row=row, exchanged=SimpleNamespace(resamples=(seed, 2.0 * seed)))
 
     monkeypatch.setattr(module, "run_method", trained)
     options = {"dataset": "colored-mnist", "setting": 0.02, "limit": 1024, "image_size": None, "epochs": 1,
                "network": "paper"}  # fmt: skip
-    found = SweptImages(options, [0, 4]).tried(1.5)
+    found = ImageSweep(options, [0, 4]).try_weight(1.5)
     assert judged == [("mib", True, 768, 256, {"gradient_ratio": 1.5})] * 2
     assert (found.accuracy, found.accuracy_stderr) == (
         2.0,
@@ -150,14 +153,14 @@ def people(n: int) -> pd.DataFrame:
 
 
 def test_more_weight_on_a_table_is_less_leakage() -> None:
-    swept = SweptTable(
+    swept = TableSweep(
         people(900), label="paid", attributes=["sex"], criterion="independence", epochs=None, tolerance=1.0, seeds=[0]
     )
-    little, much = swept.tried(0.05), swept.tried(10.0)
+    little, much = swept.try_weight(0.05), swept.try_weight(10.0)
     assert much.leakage < little.leakage - 3 * little.leakage_stderr
     assert 0 < little.accuracy_stderr < 0.05
     assert swept.plain > 0.85
-    assert swept.chosen([little, much]) == 1
+    assert swept.choose([little, much]) == 1
 
 
 def test_a_table_too_small_to_hold_rows_out_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

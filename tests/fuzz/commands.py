@@ -214,8 +214,9 @@ def _nothing_long() -> Iterator[None]:
         for place in (
             "midebias.cli.demo.load_colored_mnist", "midebias.cli.reproduce.run_comparison",
             "midebias.experiments.grid.Grid.run",
-            "midebias.cli.train.run_method", "midebias.experiments.lightning_run.run_by_trainer",
-            "midebias.experiments.sweep.SweptImages.tried", "midebias.experiments.sweep.SweptTable.tried",
+            "midebias.cli.train_images.run_method", "midebias.experiments.lightning_run.run_by_trainer",
+            "midebias.experiments.image_sweep.ImageSweep.try_weight",
+            "midebias.experiments.table_sweep.TableSweep.try_weight",
             "midebias.experiments.digit_images.load_colored_mnist",
             "midebias.experiments.digit_images.load_biased_mnist",
         ):  # fmt: skip

@@ -12,7 +12,7 @@ import pytest
 import torch
 from fairlearn.metrics import demographic_parity_difference, equalized_odds_difference
 
-from benchmarks.planted_leaks import flip_rate, plant, spread_ratio
+from benchmarks.planted_leaks import plant, solve_flip_rate, solve_spread_ratio
 from midebias import audit
 from midebias.cli import run
 from midebias.errors import DataError, InputError
@@ -54,7 +54,7 @@ def test_p_values_of_constant_scores_and_of_many_tests() -> None:
 
 def test_a_wider_spread_tells_as_much_as_asked_for() -> None:
     c, x = np.random.default_rng(0).integers(0, 2, 400_000), np.random.default_rng(1).normal(size=400_000)
-    s = spread_ratio(0.05)
+    s = solve_spread_ratio(0.05)
     x = np.where(c == 1, s * x, x)
     log_odds = x**2 / 2 * (1 - 1 / s**2) - math.log(s)
     told = math.log(2) - np.logaddexp(0, np.where(c == 1, -log_odds, log_odds)).mean()
@@ -62,7 +62,7 @@ def test_a_wider_spread_tells_as_much_as_asked_for() -> None:
 
 
 def test_a_flipped_bit_tells_as_much_as_asked_for() -> None:
-    rate = flip_rate(0.2)
+    rate = solve_flip_rate(0.2)
     assert math.log(2) + rate * math.log(rate) + (1 - rate) * math.log(1 - rate) == pytest.approx(0.2)
 
 
@@ -82,7 +82,7 @@ def test_planted_leaks_are_found_and_nothing_else(kind: str) -> None:
 def test_sign_patterns_that_no_pair_shows_are_found(columns: tuple[int, ...], dim: int) -> None:
     rng = np.random.default_rng(0)
     z = rng.normal(size=(2000, dim))
-    c = (z[:, columns].prod(axis=1) > 0) ^ (rng.random(2000) < flip_rate(0.2))
+    c = (z[:, columns].prod(axis=1) > 0) ^ (rng.random(2000) < solve_flip_rate(0.2))
     result = audit(z, c.astype(int), probes=["quadratic"])
     assert result.leaks
     assert 0.05 < result.leakage < 0.23

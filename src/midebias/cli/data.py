@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..datasets import bundled_files, read_file
+from ..datasets import list_bundled_files, read_file
 from .console import console
 
 __all__ = ["data"]
@@ -19,6 +19,6 @@ def data(
 
     Example: midebias data
     """
-    for name in bundled_files():
+    for name in list_bundled_files():
         size = len(read_file(name, root))
         console.print(f"ok  {size:>11,} bytes  {name}")

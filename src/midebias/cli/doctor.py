@@ -12,7 +12,7 @@ import torch
 import typer
 
 from .. import __version__
-from ..datasets import bundled_files, read_file
+from ..datasets import list_bundled_files, read_file
 from ..devices import bfloat16_is_fast
 from ..errors import DataError
 from .console import console
@@ -40,7 +40,7 @@ def doctor() -> None:
         states = ", ".join(f"{p} {_version(p) or 'missing'}" for p in packages)
         console.print(f"{f'[{extra}]':<12} {states}", soft_wrap=True)
     damaged = []
-    for name in bundled_files():
+    for name in list_bundled_files():
         try:
             read_file(name)
         except DataError as error:
@@ -49,7 +49,7 @@ def doctor() -> None:
         console.print(f"{'data':<12} {line}", soft_wrap=True)
     if damaged:
         raise typer.Exit(1)
-    console.print(f"{'data':<12} {len(bundled_files())} files, whole")
+    console.print(f"{'data':<12} {len(list_bundled_files())} files, whole")
 
 
 def _accelerator() -> str:

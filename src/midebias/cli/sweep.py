@@ -14,17 +14,18 @@ import yaml
 from ..errors import DataError, InputError
 from ..experiments.image_loading import check_setting
 from ..experiments.image_methods import Network
+from ..experiments.image_sweep import ImageSweep
 from ..experiments.run_folder import new_run_folder, results_document, write_json
-from ..experiments.sweep import Swept, SweptImages, SweptTable
+from ..experiments.table_sweep import TableSweep
 from ..experiments.weight_choice import WeightTrial, on_front
+from ..experiments.weight_search import HIGHEST, LOWEST, Sweep, open_study, read_trials, search_weights
 from ..reporting.html_report import write_html_report
 from .console import cells_bar, console, show_plain_table
 from .options import AttributeColumn, Config, Criterion, ImageSize, LabelColumn, OutputDir, numbers
-from .train_table import is_table, read_table
+from .table_file import is_table, read_table
 
 __all__ = ["sweep"]
 
-_LOW, _HIGH = 0.03, 30.0
 _EPOCHS = 5  # of images
 _TOLERANCE = 0.02
 _LEAST_ROWS = 60  # of a table
@@ -83,47 +84,31 @@ def sweep(
         "seed": seed,
     }  # fmt: skip
     if resume is not None:
-        options = _resumed(resume, options)
+        options = _read_options(resume, options)
     if options["dataset"] is None:
         raise InputError("name a data set, or a run folder with --resume")
     given, run_seeds = numbers(options["weights"], float, "--weights"), numbers(options["seeds"], int, "--seeds")
-    if any(not _LOW <= w <= _HIGH for w in given):
-        raise InputError(f"--weights must lie between {_LOW} and {_HIGH}, got {options['weights']}")
-    swept = _swept(options, run_seeds)
-    optuna = _optuna()
+    if any(not LOWEST <= w <= HIGHEST for w in given):
+        raise InputError(f"--weights must lie between {LOWEST} and {HIGHEST}, got {options['weights']}")
+    swept = _make_sweep(options, run_seeds)
     shared = options["storage"]  # opened before there is a folder: what cannot be used leaves none behind
-    study = None if shared is None else _study(optuna, shared, options["seed"])
+    study = None if shared is None else open_study(shared, options["seed"])
     folder = new_run_folder(output_dir, "sweep") if resume is None else resume
     shown = {k: v for k, v in options.items() if k != "dataset" and v is not None}
     command = f"midebias sweep {shlex.quote(options['dataset'])} "
     command += " ".join(f"--{k.replace('_', '-')} {shlex.quote(str(v))}" for k, v in shown.items())
     text = yaml.safe_dump({"command": "sweep", **options}, sort_keys=False)
     (folder / "config.yaml").write_text(text, encoding="utf-8")
-    study = study or _study(optuna, str(folder / "journal.log"), options["seed"])
-    if not study.trials:
-        for weight in given:
-            study.enqueue_trial({swept.dial: weight}, skip_if_exists=True)
-    complete = optuna.trial.TrialState.COMPLETE
-    left = options["trials"] - len(study.get_trials(states=(complete,)))
-    console.print(f"{options['trials']} weights, {max(0, left)} of them to run; folder {folder}", soft_wrap=True)
-    with cells_bar(max(0, left)) as done:
-        for _ in range(left):
-            trial = study.ask()
-            weight = trial.suggest_float(swept.dial, _LOW, _HIGH, log=True)
-            try:
-                found = swept.tried(weight)
-            except BaseException:
-                study.tell(trial, state=optuna.trial.TrialState.FAIL)
-                study.enqueue_trial({swept.dial: weight})
-                raise
-            trial.set_user_attr("found", asdict(found))
-            study.tell(trial, [1 - found.accuracy, max(0.0, found.leakage)])
-            done(f"weight {weight:.3g}: {swept.accuracy} {found.accuracy:.3f}, leakage {found.leakage:.3f} nats")
-    results = [WeightTrial(**t.user_attrs["found"]) for t in study.get_trials(states=(complete,))]
-    _report(folder, command, sorted(results, key=lambda t: t.weight), options, swept)
+    study = study or open_study(str(folder / "journal.log"), options["seed"])
+    left = max(0, options["trials"] - len(read_trials(study)))
+    console.print(f"{options['trials']} weights, {left} of them to run; folder {folder}", soft_wrap=True)
+    with cells_bar(left) as advance:
+        for t in search_weights(study, swept, given, options["trials"]):
+            advance(f"weight {t.weight:.3g}: {swept.accuracy} {t.accuracy:.3f}, leakage {t.leakage:.3f} nats")
+    _report(folder, command, read_trials(study), options, swept)
 
 
-def _swept(options: dict[str, Any], seeds: Sequence[int]) -> Swept:
+def _make_sweep(options: dict[str, Any], seeds: Sequence[int]) -> Sweep:
     """Images or a table, with what does not go together refused."""
     dataset = options["dataset"]
     if is_table(dataset):
@@ -135,7 +120,7 @@ def _swept(options: dict[str, Any], seeds: Sequence[int]) -> Swept:
         frame, attributes = read_table(Path(dataset), options["label"], options["attribute"])
         if len(frame) < _LEAST_ROWS:
             raise DataError(f"{dataset} has {len(frame)} rows; a sweep holds a third out and needs {_LEAST_ROWS}")
-        return SweptTable(
+        return TableSweep(
             frame, label=options["label"], attributes=attributes, criterion=options["criterion"] or "separation",
             epochs=options["epochs"], tolerance=_TOLERANCE if options["tolerance"] is None else options["tolerance"],
             seeds=seeds,
@@ -147,35 +132,11 @@ def _swept(options: dict[str, Any], seeds: Sequence[int]) -> Swept:
         if options[name] is not None and not Path(dataset).is_dir():
             raise InputError(f"--{name} applies to tables (.csv, .parquet) and folders of images only")
     check_setting(dataset, options["setting"], image_size=options["image_size"])
-    return SweptImages(options | {"epochs": options["epochs"] or _EPOCHS}, seeds)
+    return ImageSweep(options | {"epochs": options["epochs"] or _EPOCHS}, seeds)
 
 
-def _optuna() -> Any:
-    try:
-        import optuna
-    except ModuleNotFoundError:
-        raise InputError("sweep: optuna is not installed; pip install 'midebias[sweep]'") from None
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna
-
-
-def _study(optuna: Any, storage: str, seed: int) -> Any:
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-
-    try:
-        shared = storage if "://" in storage else JournalStorage(JournalFileBackend(storage))
-        return optuna.create_study(
-            study_name="midebias-sweep-accuracy", storage=shared, directions=["minimize", "minimize"],
-            load_if_exists=True, sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=4),
-        )  # fmt: skip
-    except Exception as error:  # databases fail in ways of their own
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise DataError(f"--storage {storage} cannot be used: {first}") from error
-
-
-def _report(folder: Path, command: str, trials: Sequence[WeightTrial], options: dict[str, Any], swept: Swept) -> None:
-    chosen, front = swept.chosen(trials), on_front(trials)
+def _report(folder: Path, command: str, trials: Sequence[WeightTrial], options: dict[str, Any], swept: Sweep) -> None:
+    chosen, front = swept.choose(trials), on_front(trials)
     best = trials[chosen]
     plain = [
         {swept.dial: t.weight} | {k: v for k, v in asdict(t).items() if k not in ("weight", "resamples")}
@@ -218,7 +179,7 @@ def _report(folder: Path, command: str, trials: Sequence[WeightTrial], options: 
     console.print(f"results  {folder / 'results.json'}", soft_wrap=True)
 
 
-def _resumed(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
+def _read_options(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
     try:
         kept = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
         return {k: kept[k] if k in _REQUIRED else kept.get(k) for k in options}

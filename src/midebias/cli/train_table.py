@@ -10,7 +10,7 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from ..errors import DataError, InputError
+from ..errors import InputError
 from ..experiments.report_content import describe_training
 from ..experiments.run_folder import new_run_folder, results_document, versions, write_json, write_metrics
 from ..leakage.auditing import audit
@@ -20,15 +20,9 @@ from ..reporting.html_report import write_html_report
 from ..reporting.model_card import write_model_card
 from ..serving.table import described
 from .console import console, share_bar, show_plain_table
+from .table_file import read_table
 
-__all__ = ["is_table", "read_table", "train_table"]
-
-_SUFFIXES = (".csv", ".parquet")
-
-
-def is_table(dataset: str) -> bool:
-    """Whether the argument names a table by its suffix."""
-    return Path(dataset).suffix.lower() in _SUFFIXES
+__all__ = ["train_table"]
 
 
 def train_table(
@@ -72,7 +66,7 @@ def train_table(
     config["seed"] = config.pop("random_state")
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     decided = model.predict(test.drop(columns=label))
-    rows = [_row(path, name, seed, test, label, decided, model) for name in attributes]
+    rows = [_measure(path, name, seed, test, label, decided, model) for name in attributes]
     write_json(folder / "preprocessing.json", described(model))
     save_file({k: v.contiguous() for k, v in model.network_.state_dict().items()}, folder / "model.safetensors")
     write_metrics(
@@ -85,7 +79,7 @@ def train_table(
     )
     test.assign(prediction=decided).to_csv(folder / "predictions.csv", index=False)
     write_json(folder / "results.json", results_document(command, seed, rows))
-    audited, why_not = _audited(model, test, label, attributes, decided, seed)
+    audited, why_not = _audit(model, test, label, attributes, decided, seed)
     condition = "overall" if criterion == "independence" else "within classes"
     verdict = why_not if audited is None else audited.verdict_on(condition)
     trace = [{"step": r.steps, "loss": r.loss, "mi": r.mi} for r in model.history_]
@@ -102,7 +96,7 @@ def train_table(
         data=f"three quarters of {path.name}", label=label, attributes=attributes,
         method="mib" if model.mi_weight_ > 0 else "plain", criterion=criterion if model.mi_weight_ > 0 else None,
         measured_on=f"{len(test):,} rows not trained on",
-        figures=_figures(rows), verdict=None if audited is None else verdict, command=command, versions=versions(),
+        figures=_list_figures(rows), verdict=None if audited is None else verdict, command=command, versions=versions(),
         use=f"midebias export {folder} --format onnx",
     )  # fmt: skip
     (folder / "model-card.md").write_text(card, encoding="utf-8")
@@ -114,7 +108,7 @@ def train_table(
     console.print(f"report      {folder / 'report.html'}\nrun folder  {folder}", soft_wrap=True)
 
 
-def _audited(
+def _audit(
     model: Any, test: Any, label: str, attributes: list[str], decided: Any, seed: int
 ) -> tuple[AuditResult | None, str]:
     """What the representation of the test rows leaks; or why that was not looked at."""
@@ -133,7 +127,7 @@ def _audited(
     return found, ""
 
 
-def _figures(rows: list[dict[str, Any]]) -> dict[str, str]:
+def _list_figures(rows: list[dict[str, Any]]) -> dict[str, str]:
     """What a model card tells."""
     figures = {"accuracy": f"{rows[0]['accuracy']:.3f}", "balanced accuracy": f"{rows[0]['balanced_accuracy']:.3f}"}
     for row in rows:
@@ -147,7 +141,7 @@ def _figures(rows: list[dict[str, Any]]) -> dict[str, str]:
     return figures
 
 
-def _row(path: Path, attribute: str, seed: int, test: Any, label: str, decided: Any, model: Any) -> dict[str, Any]:
+def _measure(path: Path, attribute: str, seed: int, test: Any, label: str, decided: Any, model: Any) -> dict[str, Any]:
     from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
     from ..attributes import Categorical, encode_columns
@@ -166,11 +160,11 @@ def _row(path: Path, attribute: str, seed: int, test: Any, label: str, decided: 
         "seconds": sum(r.seconds for r in model.history_),
     }  # fmt: skip
     if isinstance(kind, Categorical) and len(model.classes_) == 2:
-        row |= _disparities(truth, decided, test[attribute], model.classes_[1])
+        row |= _measure_disparities(truth, decided, test[attribute], model.classes_[1])
     return row
 
 
-def _disparities(truth: Any, decided: Any, attribute: Any, positive: Any) -> dict[str, float]:
+def _measure_disparities(truth: Any, decided: Any, attribute: Any, positive: Any) -> dict[str, float]:
     """fairlearn's two differences, of the rows whose attribute is known; nothing where fairlearn is not installed."""
     try:
         from fairlearn.metrics import demographic_parity_difference, equalized_odds_difference
@@ -185,49 +179,3 @@ def _disparities(truth: Any, decided: Any, attribute: Any, positive: Any) -> dic
             "demographic_parity_difference": float(demographic_parity_difference(*pair, **given)),
             "equalized_odds_difference": float(equalized_odds_difference(*pair, **given)),
         }
-
-
-def read_table(path: Path, label: str | None, attribute: str | None) -> tuple[Any, list[str]]:
-    """A table whose columns are there and can be trained on, and the names of its attributes.
-
-    Raises
-    ------
-    InputError, DataError
-        Columns that are not there, or a file or a label that cannot be used.
-    """
-    if label is None or attribute is None:
-        raise InputError("a table needs --label and --attribute, names of columns")
-    frame = _read(path)
-    attributes = attribute.split(",")
-    for option, name in (("--label", label), *(("--attribute", a) for a in attributes)):
-        if name not in frame.columns:
-            raise InputError(f"{option}: {path} has no column {name!r}; it has {', '.join(map(str, frame.columns))}")
-    if label in attributes:
-        raise InputError(f"--label and --attribute name the same column {label!r}")
-    missing = int(frame[label].isna().sum())
-    if missing:
-        raise DataError(f"{path}: column {label!r} is missing in {missing} rows; leave those out")
-    if len(frame) < 20:
-        raise DataError(f"{path} has {len(frame)} rows; at least 20 are needed to train and to test")
-    if frame[label].nunique() > 100:
-        raise DataError(f"{path}: column {label!r} has {frame[label].nunique():,} values; a label has 100 at most")
-    counts = frame[label].value_counts()
-    if len(counts) < 2:
-        raise DataError(f"{path}: column {label!r} has one value only, {str(counts.index[0])!r}")
-    return frame, attributes
-
-
-def _read(path: Path) -> Any:
-    try:
-        import pandas as pd
-    except ModuleNotFoundError as error:
-        raise InputError(f"{error.name} is not installed; pip install 'midebias[tabular]'") from None
-    if not path.is_file():
-        raise DataError(f"{path} does not exist")
-    try:
-        frame = pd.read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
-    except Exception as error:  # whatever the readers raise of a damaged file
-        raise DataError(f"{path} cannot be read as a table: {str(error).splitlines()[0]}") from error
-    if frame.empty:
-        raise DataError(f"{path} has no rows")
-    return frame

@@ -2,8 +2,9 @@
 
 from .biased_mnist import BIASED_MNIST_RHOS, BiasedMNIST
 from .colored_mnist import COLORED_MNIST_VARIANCES, ColoredMNIST
-from .files import bundled_files, read_file
-from .image_folder import ImageFiles, open_image_folder, read_image_folder
+from .files import list_bundled_files, read_file
+from .image_files import ImageFiles
+from .image_folder import open_image_folder, read_image_folder
 from .imdb_faces import IMDBFaces
 from .labelled_arrays import read_labelled_arrays
 from .palette import read_palette
@@ -16,9 +17,9 @@ __all__ = [
     "ColoredMNIST",
     "IMDBFaces",
     "ImageFiles",
-    "bundled_files",
     "fetch_adult",
     "fetch_german",
+    "list_bundled_files",
     "open_image_folder",
     "read_file",
     "read_image_folder",

@@ -108,9 +108,7 @@ class BiasedMNIST(Dataset[tuple[Tensor, int, int]]):
         if not 1 <= n_confusing <= 9:
             raise InputError(f"n_confusing must lie between 1 and 9, got {n_confusing}")
         colours = as_colours(BACKGROUNDS if backgrounds is None else backgrounds, name="backgrounds")
-        if seed < 0:
-            raise InputError(f"seed must be at least 0, got {seed}")
-        labels, gray = read_digits(root, split, limit)
+        labels, gray = read_digits(root, split, limit, seed=seed)
         rng = np.random.default_rng([seed, 2 if split == "train" else 3])
         other = (labels + rng.integers(1, n_confusing + 1, size=len(labels))) % 10
         classes = np.where(rng.random(len(labels)) < self.rho, labels, other)

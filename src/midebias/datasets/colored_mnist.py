@@ -113,16 +113,13 @@ class ColoredMNIST(Dataset[tuple[Tensor, int, Tensor]]):
         if attribute not in ("levels", "colour"):
             raise InputError(f"attribute must be 'levels' or 'colour', got {attribute!r}")
         means = as_colours(PALETTE if palette is None else palette)
-        if seed < 0:
-            raise InputError(f"seed must be at least 0, got {seed}")
-        labels, gray = read_digits(root, split, limit)
+        labels, gray = read_digits(root, split, limit, seed=seed)
         rng = np.random.default_rng([seed, 0 if split == "train" else 1])
         biased = split == "train" if unbiased is None else not unbiased
         classes = labels if biased else rng.integers(0, 10, size=len(labels))
         jitter = rng.normal(scale=variance**0.5, size=(len(labels), 3))
         colours = np.clip(means[classes] + jitter, 0.0, 1.0)
-        if limit is not None:
-            labels, gray, classes, colours = labels[:limit], gray[:limit], classes[:limit], colours[:limit]
+        labels, gray, classes, colours = labels[:limit], gray[:limit], classes[:limit], colours[:limit]
         self.variance: float | None = variance
         self._fill(labels, *_colour(gray, colours), torch.from_numpy(classes.copy()))
         self.transform, self.attribute = transform, attribute
@@ -139,6 +136,15 @@ class ColoredMNIST(Dataset[tuple[Tensor, int, Tensor]]):
         """Read the authors' own ``mnist_10color_jitter_var_*.npy``.
 
         Nothing in the file is executed: arrays are rebuilt, all else is refused.
+
+        Parameters
+        ----------
+        path : path
+        split : {"train", "test"}
+        transform : callable, optional
+            Applied to x in ``__getitem__``.
+        attribute : {"levels", "colour"}, default "levels"
+            What ``__getitem__`` yields as c.
 
         Raises
         ------

@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, InputError
 
-__all__ = ["bundled_files", "read_digits", "read_file", "read_idx"]
+__all__ = ["list_bundled_files", "read_digits", "read_file", "read_idx"]
 
 _BUNDLED = Path(__file__).parent / "data"
 
 
-def bundled_files() -> dict[str, str]:
-    """Names of the bundled files and the SHA-256 sums of their uncompressed contents.
+def list_bundled_files() -> dict[str, str]:
+    """List the bundled files with the SHA-256 sums of their uncompressed contents.
 
     Examples
     --------
-    >>> from midebias.datasets import bundled_files
-    >>> len(bundled_files())
+    >>> from midebias.datasets import list_bundled_files
+    >>> len(list_bundled_files())
     7
     """
     lines = (_BUNDLED / "SHA256SUMS").read_text(encoding="ascii").splitlines()
@@ -37,7 +37,7 @@ def read_file(name: str, root: str | Path | None = None) -> bytes:
     Parameters
     ----------
     name : str
-        One of `bundled_files`, such as ``"mnist/train-images-idx3-ubyte"``.
+        One of `list_bundled_files`, such as ``"mnist/train-images-idx3-ubyte"``.
     root : path, optional
         Folder to read from; default is the environment variable ``MIDEBIAS_DATA``, else the package.
 
@@ -52,9 +52,9 @@ def read_file(name: str, root: str | Path | None = None) -> bytes:
     >>> len(read_file("german/german.data"))
     79793
     """
-    expected = bundled_files().get(name)
+    expected = list_bundled_files().get(name)
     if expected is None:
-        raise DataError(f"{name} is not a known data file; known are {', '.join(bundled_files())}")
+        raise DataError(f"{name} is not a known data file; known are {', '.join(list_bundled_files())}")
     folder = Path(root or os.environ.get("MIDEBIAS_DATA") or _BUNDLED).expanduser()
     candidates = [folder / f"{name}.gz", folder / name]
     candidates += [folder / Path(name).name, folder / f"{Path(name).name}.gz"]
@@ -80,15 +80,18 @@ def read_idx(name: str, root: str | Path | None = None) -> NDArray[np.uint8]:
 
 
 def read_digits(
-    root: str | Path | None, split: str, limit: int | None = None
+    root: str | Path | None, split: str, limit: int | None = None, *, seed: int = 0
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    """All labels (n,) and gray images (n, 28, 28) of MNIST's training or test set.
+    """Read all labels (n,) and gray images (n, 28, 28) of MNIST's training or test set.
 
     Raises
     ------
     InputError
-        When split is neither "train" nor "test", or limit, which is only checked, not from 1 to n.
+        When split is neither "train" nor "test", limit, which is only checked, not from 1 to n, or the seed of what is
+        to be drawn below 0.
     """
+    if seed < 0:
+        raise InputError(f"seed must be at least 0, got {seed}")
     if split not in ("train", "test"):
         raise InputError(f"split must be 'train' or 'test', got {split!r}")
     prefix = "train" if split == "train" else "t10k"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
-import os
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +15,7 @@ from torch import Tensor
 from ..arguments import checked
 from ..errors import DataError, InputError
 from .decoding import Prefetched
+from .imdb_metadata import read_metadata
 
 __all__ = ["AGE_EDGES", "IMDB_SPLITS", "IMDBFaces", "Split"]
 
@@ -23,7 +23,6 @@ Split = Literal["eb1", "eb2", "test"]
 IMDB_SPLITS: tuple[Split, ...] = ("eb1", "eb2", "test")
 AGE_EDGES = (0, 20, 25, 30, 35, 40, 45, 50, 55, 60, 65, 70, 120)
 _MEANS = (0.485, 0.456, 0.406)  # of ImageNet's red, green and blue
-_FIELDS = ("dob", "photo_taken", "full_path", "gender")
 _HELD_OUT_PER_MILLE = 100
 
 
@@ -103,9 +102,9 @@ class IMDBFaces:
             raise InputError(f"size, workers and limit must be at least 1, got {size}, {workers} and {limit}")
         self.root, self.split, self.size, self.age, self.transform = Path(root), split, size, age, transform
         self.skipped: dict[str, int] = {}
-        meta = _metadata(self.root)
-        keep = self._usable(meta)
-        keep &= _by_rule(meta, split) if lists is None else _by_list(meta, Path(lists) / f"{split}.txt")
+        meta = read_metadata(self.root)
+        keep = self._select_usable(meta)
+        keep &= _select_by_rule(meta, split) if lists is None else _select_by_list(meta, Path(lists) / f"{split}.txt")
         rows = keep.nonzero()[0]
         present = np.array([(self.root / meta["path"][i]).is_file() for i in rows], dtype=bool)
         self.skipped["missing file"] = int((~present).sum())
@@ -132,9 +131,22 @@ class IMDBFaces:
         return x[0], self.y[rows[0]], self.c[rows[0]]
 
     def images(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (n, 3, size, size), decoded in threads, and the rows they are of.
+        """Decode images in threads.
 
-        The next readable row takes the place of one that is damaged.
+        Parameters
+        ----------
+        rows : integer Tensor of shape (n,)
+
+        Returns
+        -------
+        images : float32 Tensor of shape (n, 3, size, size)
+        rows : integer Tensor of shape (n,)
+            Those the images are of: the next readable one takes the place of one that is damaged.
+
+        Raises
+        ------
+        DataError
+            When no image of the split can be read.
         """
         wanted = [int(r) for r in rows]
         images, found = [], []
@@ -153,7 +165,7 @@ class IMDBFaces:
         return torch.stack(images), torch.tensor(found)
 
     def prefetch(self, rows: Tensor) -> None:
-        """Begin to decode rows that will be asked for next."""
+        """Begin to decode ``rows`` that will be asked for next."""
         self._reader.prefetch(int(r) for r in rows)
 
     def _read(self, row: int) -> Tensor | None:
@@ -168,7 +180,7 @@ class IMDBFaces:
         x = x.permute(2, 0, 1).contiguous()
         return x if self.transform is None else self.transform(x)
 
-    def _usable(self, meta: dict[str, NDArray[Any]]) -> NDArray[np.bool_]:
+    def _select_usable(self, meta: dict[str, NDArray[Any]]) -> NDArray[np.bool_]:
         """Exactly one face, a gender, an age that can be; what is left out is counted by its first reason."""
         keep = np.ones(len(meta["path"]), dtype=bool)
         for reason, bad in (
@@ -182,60 +194,7 @@ class IMDBFaces:
         return keep
 
 
-def _metadata(root: Path) -> dict[str, NDArray[Any]]:
-    """Columns of ``imdb.mat``; ages are those at the photograph."""
-    from scipy.io import loadmat  # type: ignore[import-untyped,unused-ignore]  # not annotated
-
-    path = root / "imdb.mat"
-    try:
-        content = loadmat(os.fspath(path), squeeze_me=True, struct_as_record=True)
-        table = content["imdb"][()]
-        columns = {name: np.atleast_1d(table[name]) for name in _FIELDS}
-        n = len(columns["full_path"])
-        score = _column(table, "face_score", n, 1.0)
-        second = _column(table, "second_face_score", n, np.nan)
-        names = [str(v) for v in np.atleast_1d(table["name"])] if "name" in (table.dtype.names or ()) else None
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist: root must be the imdb_crop folder") from error
-    except Exception as error:  # a damaged file fails in many ways
-        raise DataError(f"{path} cannot be read as the metadata of imdb_crop ({error})") from error
-    if any(len(v) != n for v in (*columns.values(), score, second)):
-        raise DataError(f"{path}: its columns are of different lengths")
-    paths = np.array([str(p) for p in columns["full_path"]])
-    if any(Path(p).is_absolute() or ".." in Path(p).parts for p in paths):
-        raise DataError(f"{path} names files outside {root}")
-    return {
-        "path": paths,
-        "name": np.array(
-            names if names is not None and len(names) == n else [Path(p).stem.split("_")[0] for p in paths]
-        ),
-        "gender": columns["gender"].astype(np.float64),
-        "age": _ages(columns["dob"].astype(np.float64), columns["photo_taken"].astype(np.float64)),
-        "score": score,
-        "second": second,
-    }
-
-
-def _column(table: Any, name: str, n: int, default: float) -> NDArray[np.float64]:
-    if name not in (table.dtype.names or ()):
-        return np.full(n, default)
-    return np.atleast_1d(table[name]).astype(np.float64)
-
-
-def _ages(born: NDArray[np.float64], taken: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Whole years in the middle of the photograph's year, NaN where unknown; Matlab counts days from the year 0."""
-    out = np.full(len(born), np.nan)
-    for i, (day, year) in enumerate(zip(born, taken, strict=True)):
-        if not (np.isfinite(day) and np.isfinite(year)) or not 367 <= day < 3_000_000:
-            continue
-        date = datetime.date.fromordinal(int(day) - 366)
-        out[i] = year - date.year - ((date.month, date.day) > (7, 1))
-    return out
-
-
-def _by_rule(meta: dict[str, NDArray[Any]], split: Split) -> NDArray[np.bool_]:
-    import zlib
-
+def _select_by_rule(meta: dict[str, NDArray[Any]], split: Split) -> NDArray[np.bool_]:
     people, place = np.unique(meta["name"], return_inverse=True)
     held = np.array([zlib.crc32(str(p).encode()) % 1000 < _HELD_OUT_PER_MILLE for p in people], dtype=bool)[place]
     if split == "test":
@@ -245,7 +204,7 @@ def _by_rule(meta: dict[str, NDArray[Any]], split: Split) -> NDArray[np.bool_]:
     return ~held & ((women & young) | (men & old) if split == "eb1" else (women & old) | (men & young))
 
 
-def _by_list(meta: dict[str, NDArray[Any]], path: Path) -> NDArray[np.bool_]:
+def _select_by_list(meta: dict[str, NDArray[Any]], path: Path) -> NDArray[np.bool_]:
     try:
         wanted = {line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}
     except (OSError, UnicodeDecodeError) as error:

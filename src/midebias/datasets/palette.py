@@ -32,7 +32,16 @@ def as_colours(palette: ArrayLike, *, name: str = "palette") -> NDArray[np.float
 
 
 def read_palette(path: str | Path) -> tuple[tuple[float, float, float], ...]:
-    """Ten colours, a line each: red, green, blue in 0 to 255, joined by commas or blanks.
+    """Read ten colours, a line each: red, green, blue in 0 to 255, joined by commas or blanks.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    tuple
+        Ten times red, green and blue.
 
     Raises
     ------

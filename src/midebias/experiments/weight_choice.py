@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import stdev
 
-__all__ = ["RULE", "WeightTrial", "choose", "choose_within", "on_front"]
+__all__ = ["RULE", "WeightTrial", "choose_weight", "choose_within", "on_front"]
 
 RULE = (
     "Chosen: the largest gradient ratio whose accuracy on held-out training images, after the attribute's share in "
@@ -64,7 +64,7 @@ def on_front(trials: Sequence[WeightTrial]) -> list[bool]:
     ]
 
 
-def choose(trials: Sequence[WeightTrial]) -> int:
+def choose_weight(trials: Sequence[WeightTrial]) -> int:
     """Index of the trial that `RULE` takes: the one-standard-error rule.
 
     Raises

@@ -1,0 +1,200 @@
+"""``midebias train`` of images: check the options, load, train, and leave a run folder behind."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import yaml
+from safetensors.torch import save
+
+from ..atomic_writing import write_atomically
+from ..datasets import read_palette
+from ..errors import DataError, InputError
+from ..experiments.image_data import ImageData
+from ..experiments.image_loading import load_images
+from ..experiments.image_outcome import Outcome
+from ..experiments.image_run import run_method
+from ..experiments.report_content import describe_training
+from ..experiments.run_folder import metrics, new_run_folder, results_document, versions, write_json, write_metrics
+from ..methods import METHODS
+from ..reporting.html_report import write_html_report
+from ..reporting.method_titles import title_method
+from ..reporting.model_card import write_model_card
+from ..reporting.training_figure import draw_training
+from ..training.method import TrainStepMethod
+from .console import bars, console, show_table
+from .options import TRAINER_OPTIONS
+
+__all__ = ["read_options", "resolve_options", "train_images"]
+
+_CHECKPOINT = "checkpoint.safetensors"
+_METHOD_OPTIONS = ("gradient_ratio", "mi_weight", "max_mi", "criterion", "estimator", "critic_steps", "rebalance")
+_RUN_OPTIONS = (
+    "palette", "image_size", "label", "attribute", "epochs", "seed", "limit", "max_steps", "checkpoint_every",
+)  # fmt: skip
+
+
+def resolve_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Check the options of ``midebias train`` for images; those that decide the run, as ``config.yaml`` has them.
+
+    Raises
+    ------
+    InputError
+        Options that do not go together or have no use here.
+    """
+    dataset, method = given["dataset"], given["method"]
+    for option in ("label", "attribute"):
+        if given[option] is not None and not Path(dataset).is_dir():
+            raise InputError(f"--{option} applies to tables (.csv, .parquet) and folders of images only")
+    # NaN passes the ranges of some typers.
+    for option in ("mi_weight", "gradient_ratio"):
+        if given[option] is not None and not 0 <= given[option] < math.inf:
+            raise InputError(f"--{option.replace('_', '-')} must be at least 0 and finite, got {given[option]}")
+    if given["max_mi"] is not None and not 0 < given["max_mi"] < math.inf:
+        raise InputError(f"--max-mi must be a positive number of nats, got {given['max_mi']}")
+    by_trainer = {k: given[k] for k in TRAINER_OPTIONS if given[k] is not None}
+    known = [name for name, kind in METHODS.items() if issubclass(kind, TrainStepMethod)]
+    if by_trainer and method not in known:
+        option = next(iter(by_trainer)).replace("_", "-")
+        raise InputError(f"--{option} applies to --method {', '.join(known)} only, and not to {method}")
+    options = {k: given[k] for k in _METHOD_OPTIONS if given[k] is not None}
+    for option in options:
+        if option not in signature(METHODS[method]).parameters:
+            raise InputError(f"--{option.replace('_', '-')} does not apply to --method {method}")
+    for option, of in (("variance", "colored-mnist"), ("rho", "biased-mnist")):
+        if given[option] is not None and dataset != of:
+            raise InputError(f"--{option} applies to {of} only")
+    resolved = {"command": "train"} | {k: given[k] for k in ("dataset", "variance", "rho", "method", "network")}
+    resolved |= options | {k: given[k] for k in _RUN_OPTIONS}
+    return resolved | {"epochs": given["epochs"] or 5} | by_trainer
+
+
+def train_images(resolved: dict[str, Any], *, folder: Path | None = None, output_dir: Path = Path("runs")) -> None:
+    """Train as resolved, into a new run folder or on in one that is there; see `run_method`, or `run_by_trainer`."""
+    by_trainer = {k: resolved[k] for k in TRAINER_OPTIONS if k in resolved}
+    if not by_trainer:
+        _train(resolved, run_method, folder=folder, output_dir=output_dir)
+        return
+    try:
+        from ..experiments.lightning_run import run_by_trainer
+        from ..experiments.lightning_trainer import make_trainer
+        from ..lightning import module as lightning  # noqa: F401 - which says what to install
+    except ImportError as error:
+        raise InputError(str(error)) from None
+    trainer = make_trainer(**by_trainer)
+    run = partial(run_by_trainer, trainer=trainer, on_alarm=lambda alarm: console.print(alarm, soft_wrap=True))
+    if trainer.is_global_zero:
+        _train(resolved, run, folder=folder, output_dir=output_dir)
+        return
+    console.quiet = True
+    try:
+        _train(resolved, run, folder=folder, output_dir=None)
+    except (InputError, DataError):
+        raise SystemExit(2) from None  # the first rank says why
+    except KeyboardInterrupt:
+        raise SystemExit(0) from None  # as agreed; another status would make the Trainer kill the first rank
+
+
+def _train(
+    resolved: dict[str, Any], run: Callable[..., Outcome | None], *, folder: Path | None, output_dir: Path | None
+) -> None:
+    """Load, train by ``run`` and report; where there is no ``output_dir``, and no outcome, leave that to another."""
+    method, seed, epochs, max_steps = (resolved[k] for k in ("method", "seed", "epochs", "max_steps"))
+    data = load_images(
+        resolved["dataset"],
+        resolved["rho"] if resolved["variance"] is None else resolved["variance"],
+        seed,
+        limit=resolved["limit"],
+        palette=None if resolved["palette"] is None else read_palette(Path(resolved["palette"])),
+        image_size=resolved["image_size"],
+        label=resolved["label"],
+        attribute=resolved["attribute"],
+    )
+    if folder is None and output_dir is not None:
+        folder = new_run_folder(output_dir, f"train-{data.dataset}-{method}")
+        (folder / "config.yaml").write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
+    elif folder is not None and (folder / "results.json").exists():
+        console.print(f"{folder} is finished: nothing to do", soft_wrap=True)
+        return
+    console.print(
+        f"{method} on {data.dataset}, {data.setting}, {len(data.train):,} images, seed {seed}; run folder {folder}",
+        soft_wrap=True,
+    )
+    with bars() as shown:
+        steps = epochs * (len(data.train) // METHODS[method].batch_size)
+        shown.start(method, min(steps, max_steps or steps))
+        outcome = run(
+            method, data, epochs=epochs, seed=seed, network=resolved["network"], max_steps=max_steps,
+            options={k: resolved[k] for k in _METHOD_OPTIONS if k in resolved},
+            on_step=shown.step, on_evaluation=shown.evaluation,
+            checkpoint=folder and folder / _CHECKPOINT, checkpoint_every=resolved["checkpoint_every"],
+        )  # fmt: skip
+    if outcome is None or folder is None:
+        return
+    _report(folder, resolved, data, outcome)
+    (folder / _CHECKPOINT).unlink(missing_ok=True)
+    show_table([outcome.row], title=f"{data.dataset}, {data.setting}")
+    console.print(f"run folder  {folder}", soft_wrap=True)
+
+
+def _report(folder: Path, resolved: dict[str, Any], data: ImageData, outcome: Outcome) -> None:
+    """Write the network, the record, the picture, the page and the model card."""
+    method, row = resolved["method"], outcome.row
+    title = f"{title_method(method)} on {data.dataset}, {data.setting}"
+    trace = {title: outcome.trace}
+    weights = {k: v.contiguous() for k, v in outcome.method.model.state_dict().items()}
+    write_atomically(folder / "model.safetensors", save(weights))
+    write_metrics(folder / "metrics.csv", metrics(outcome.trace, outcome.history))
+    draw_training(folder / "training.png", trace)
+    command = "midebias train " + " ".join(
+        [resolved["dataset"], *(f"--{k.replace('_', '-')} {v}" for k, v in resolved.items()
+                         if k not in ("command", "dataset", "checkpoint_every") and v is not None)]
+    )  # fmt: skip
+    more = {} if outcome.alarms is None else {"alarms": outcome.alarms}
+    write_json(
+        folder / "results.json", results_document(command, resolved["seed"], [row], history=outcome.history, **more)
+    )
+    verdict = (
+        f"{title_method(method)} reaches {row['test_accuracy']:.3f} on the test set; a fresh probe reads the attribute "
+        f"with accuracy {row['probe_accuracy']:.3f}, chance {row['chance']:.3f}: at least {row['mi']:.2f} nats."
+    )
+    content = {
+        "verdict": {"text": verdict, "status": "note"},
+        "training": describe_training(trace),
+        "settings": resolved, "command": command,
+    }  # fmt: skip
+    write_html_report(folder / "report.html", title=title, content=content)
+    penalised = method == "mib" and resolved.get("gradient_ratio") != 0
+    card = write_model_card(
+        data=f"{row['train_images']:,} images of {data.dataset}, {data.setting}",
+        label=resolved["label"] or "y", attributes=[resolved["attribute"] or "c"], method=method,
+        criterion=resolved.get("criterion", "separation") if penalised else None,
+        measured_on=f"{len(data.test):,} test images", verdict=None, command=command, versions=versions(),
+        figures={
+            "accuracy": f"{row['test_accuracy']:.3f}",
+            "attribute read by a fresh probe, accuracy": f"{row['probe_accuracy']:.3f} (chance {row['chance']:.3f})",
+            "information about it, at least, nats": f"{row['mi']:.3f} ± {row['mi_stderr']:.3f}",
+        },
+        use=f"midebias export {folder} --format onnx",
+    )  # fmt: skip
+    (folder / "model-card.md").write_text(card, encoding="utf-8")
+
+
+def read_options(folder: Path) -> dict[str, Any]:
+    """Read back the resolved options of a run folder. Raises `DataError` when it holds no training of images."""
+    try:
+        resolved = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DataError(f"--resume {folder} holds no training that can go on ({error})") from error
+    needed = {"dataset", "variance", "rho", "method", "network", "palette", "image_size", "label", "attribute",
+              "epochs", "seed", "limit", "max_steps", "checkpoint_every"}  # fmt: skip
+    if not isinstance(resolved, dict) or resolved.get("command") != "train" or not needed <= set(resolved):
+        raise DataError(f"--resume {folder} holds no training that can go on: config.yaml is that of something else")
+    if resolved["method"] not in METHODS:
+        raise DataError(f"--resume {folder}: config.yaml names the method {resolved['method']!r}, which is none")
+    return resolved
