@@ -13,9 +13,18 @@ from midebias.reporting.training_figure import draw_training
 
 __all__ = ["PICTURES"]
 
+
+def _draw_traces(path: Path, found: dict[str, Any]) -> None:
+    titles = {"mib, variance ": "σ² = ", "mib, rho ": "ρ = "}
+    traces = found["traces"]
+    for name, title in titles.items():
+        traces = {key.replace(name, title): points for key, points in traces.items()}
+    draw_training(path, traces)
+
+
 PICTURES: Mapping[str, tuple[str, Callable[[Path, dict[str, Any]], object]]] = {
-    "colored-mnist-training.png": ("colored-mnist", lambda path, found: draw_training(path, found["traces"])),
-    "biased-mnist-training.png": ("biased-mnist", lambda path, found: draw_training(path, found["traces"])),
+    "colored-mnist-training.png": ("colored-mnist", _draw_traces),
+    "biased-mnist-training.png": ("biased-mnist", _draw_traces),
     "estimators.png": ("estimators", lambda path, found: draw_estimators(path, found["rows"])),
     "estimator-speed.png": ("estimator-speed", lambda path, found: draw_cost_by_batch(path, found["rows"])),
     "fairness.png": ("fairness", lambda path, found: draw_front(path, found["summary"])),
