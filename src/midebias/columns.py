@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from .errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray  # which takes time to import
 
 __all__ = [
     "MOST_CATEGORIES",

@@ -37,7 +37,7 @@ def estimate_by_default(
         Encoded by ``attribute``.
     attribute : Attribute
     groups : integer Tensor of shape (n,) or None
-    **options
+    **options : int
         ``n_folds``, ``n_restarts``, ``max_steps`` and ``seed``, as of `cross_fit_ratio`.
     """
     categorical = isinstance(attribute, Categorical)

@@ -127,7 +127,7 @@ def bracket_mi(z: Any, c: Any, *, random_state: int = 0, **options: Any) -> MIBr
         As in `estimate_mi`.
     random_state : int, default 0
         Seeds folds, networks and permutations.
-    **options
+    **options : Any
         Those of `estimate_mi` but ``estimator``.
 
     Returns
