@@ -28,18 +28,7 @@ _MOST_LABELS = 32  # distinct values of a side that is classified
 def estimate_by_default(
     z: Tensor, c: Tensor, attribute: Attribute, groups: Tensor | None, **options: Any
 ) -> MIEstimate:
-    """Estimate I(Z;C), or I(Z;C|G).
-
-    Parameters
-    ----------
-    z : Tensor of shape (n, p)
-    c : Tensor of shape (n, q)
-        Encoded by ``attribute``.
-    attribute : Attribute
-    groups : integer Tensor of shape (n,) or None
-    **options : int
-        ``n_folds``, ``n_restarts``, ``max_steps`` and ``seed``, as of `cross_fit_ratio`.
-    """
+    """Estimate from z (n, p), encoded c (n, q) and groups (n,); options are those of `cross_fit_ratio`."""
     categorical = isinstance(attribute, Categorical)
     of_z, of_c = _number_rows(z, _MOST_LABELS), _number_rows(c, len(z) // 50 if categorical else _MOST_LABELS)
     if of_c is not None:

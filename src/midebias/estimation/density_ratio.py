@@ -70,18 +70,8 @@ def cross_fit_ratio(
     """Estimate the Donsker-Varadhan bound with the log density ratio of a copula plus a network as critic.
 
     The copula is fitted in closed form (see `EllipticalCopula`); the network, an inner product of one network of z and
-    one of c that starts at zero, learns what it leaves. Each batch's z are scored with all its c.
-
-    Parameters
-    ----------
-    z, c : Tensor of shape (n, p) and (n, q)
-        Normal scores, within groups when they are given.
-    groups : integer Tensor of shape (n,) or None
-    dof : float, default inf
-        Degrees of freedom of the copula.
-    separate : bool, default False
-        Each group has correlations of its own.
-    n_folds, n_restarts, max_steps, seed : int
+    one of c that starts at zero, learns what it leaves. Each batch's z are scored with all its c. z and c are normal
+    scores, within groups when they are given; ``separate``: each group has correlations of its own.
     """
     generator = torch.Generator().manual_seed(seed)
     folds = []

@@ -36,19 +36,7 @@ def estimate_by_critic(
     max_steps: int,
     seed: int,
 ) -> MIEstimate:
-    """Estimate by any estimator that trains a network; its learning loss on pairs set aside says when to stop.
-
-    Parameters
-    ----------
-    name : str
-        Of the estimator.
-    z : Tensor of shape (n, p)
-    c : Tensor of shape (n, q)
-        Encoded by ``attribute``.
-    attribute : Attribute
-    groups : integer Tensor of shape (n,) or None
-    n_folds, max_steps, seed : int
-    """
+    """Estimate by any estimator that trains a network; its learning loss on pairs set aside says when to stop."""
     z = whiten(normal_scores(z, groups))
     if not isinstance(attribute, (Categorical, Attributes)):
         c = whiten(normal_scores(c, groups))

@@ -21,31 +21,15 @@ __all__ = ["Answer", "answer_questions", "summarize"]
 
 @dataclass(frozen=True)
 class Answer:
-    """What one probe found for one question, on all held-out rows.
-
-    Parameters
-    ----------
-    question : Question
-    probe : str
-    saved : array of shape (n,)
-        log q(c|z) - log p(c), in nats.
-    right, recalled : bool arrays of shape (n,)
-        Whether the likeliest category is the true one; the same with equally frequent categories.
-    codes : integer array of shape (n,)
-        The truth.
-    chance : float
-        Accuracy of always answering the most frequent category.
-    p_value : float
-        Of independence.
-    """
+    """What one probe found for one question, on all held-out rows."""
 
     question: Question
     probe: str
-    saved: NDArray[np.float64]
-    right: NDArray[np.bool_]
-    recalled: NDArray[np.bool_]
-    codes: NDArray[np.int64]
-    chance: float
+    saved: NDArray[np.float64]  # log q(c|z) - log p(c), in nats
+    right: NDArray[np.bool_]  # whether the likeliest category is the true one
+    recalled: NDArray[np.bool_]  # the same, as if categories were equally frequent
+    codes: NDArray[np.int64]  # the truth
+    chance: float  # accuracy of always answering the most frequent category
     p_value: float
 
     def to_finding(self, p_adjusted: float) -> Finding:
