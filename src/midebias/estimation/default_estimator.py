@@ -16,7 +16,7 @@ from .classifier import cross_fit_classifier
 from .closed_form import estimate_within_each_group
 from .density_ratio import choose_degrees_of_freedom, cross_fit_ratio
 from .nearest_neighbours import estimate_by_neighbours
-from .normal_scores import normal_scores
+from .normal_scores import compute_normal_scores
 from .result import MIEstimate, warn_of_size, warn_of_training
 
 __all__ = ["estimate_by_default"]
@@ -35,13 +35,13 @@ def estimate_by_default(
         return _estimate_by_classifier(z, of_c, groups, **options)
     if of_z is not None:  # information is symmetric: whichever side has few values is the one that is classified
         return _estimate_by_classifier(c, of_z, groups, **options)
-    left = normal_scores(z, groups)
-    right = center_within(c, groups)[0] if categorical else normal_scores(c, groups)
+    left = compute_normal_scores(z, groups)
+    right = center_within(c, groups)[0] if categorical else compute_normal_scores(c, groups)
     return _estimate_by_ratio(left, right, groups, tails=not categorical, **options)
 
 
 def _estimate_by_classifier(values: Tensor, labels: Tensor, groups: Tensor | None, **options: Any) -> MIEstimate:
-    values = normal_scores(values, groups)
+    values = compute_normal_scores(values, groups)
     fit = cross_fit_classifier(whiten(values), labels, groups, **options)
     network = fit.gain > 2 * fit.gain_stderr
     result = MIEstimate(

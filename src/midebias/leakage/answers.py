@@ -14,7 +14,7 @@ from .calibration import score_held_out
 from .findings import AttributeLeakage, Finding
 from .questions import Question
 from .split import Labels, Split
-from .statistics import Deviation, combine_p_values, normal_quantile, permutation_deviation
+from .statistics import Deviation, combine_p_values, compare_with_permutations, compute_normal_quantile
 
 __all__ = ["Answer", "answer_questions", "summarize"]
 
@@ -100,7 +100,8 @@ def _ask(name: str, whole: Split, mask: NDArray[np.bool_], codes: NDArray[np.int
     raw, ratio = score_held_out(name, split, Labels(local, len(present)))
     share = np.log(np.bincount(local[split.fit], minlength=len(present)) + 0.5)
     right, recalled = (raw + share).argmax(axis=1) == truth, raw.argmax(axis=1) == truth
-    return ratio[rows, truth].astype(np.float64), right, recalled, codes[split.held], permutation_deviation(raw, truth)
+    saved, deviation = ratio[rows, truth].astype(np.float64), compare_with_permutations(raw, truth)
+    return saved, right, recalled, codes[split.held], deviation
 
 
 def summarize(question: Question, findings: Sequence[Finding], alpha: float) -> AttributeLeakage:
@@ -108,7 +109,7 @@ def summarize(question: Question, findings: Sequence[Finding], alpha: float) -> 
     best = max(findings, key=lambda f: f.mi)
     reader = max(findings, key=lambda f: f.balanced_accuracy)
     # The largest of several: their intervals are widened to hold together.
-    half = normal_quantile(1 - 0.025 / len(findings)) * best.stderr
+    half = compute_normal_quantile(1 - 0.025 / len(findings)) * best.stderr
     p_adjusted = min(f.p_adjusted for f in findings)
     return AttributeLeakage(
         question.attribute.name, question.condition, best.probe, best.mi, best.mi - half, best.mi + half,
