@@ -126,7 +126,7 @@ def test_a_matrix_is_the_same_from_every_container() -> None:
     assert read_matrix(np.zeros((2, 3, 4)), "z").shape == (2, 12)
     with pytest.raises(InputError, match="z must hold numbers"):
         read_matrix(pd.DataFrame({"a": ["x", "y"]}), "z")
-    with pytest.raises(InputError, match="z cannot be read"):
+    with pytest.raises(InputError, match="z must hold numbers only"):
         read_matrix([[1.0], [1.0, 2.0]], "z")
 
 

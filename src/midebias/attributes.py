@@ -18,7 +18,7 @@ from .arguments import checked
 from .columns import Column
 from .errors import InputError
 
-__all__ = ["Attribute", "Attributes", "Categorical", "Continuous", "encode_columns", "join_attributes"]
+__all__ = ["Attribute", "Attributes", "Categorical", "Continuous"]
 
 _MOST_LEVELS = 256  # of text: more are identifiers
 
@@ -132,7 +132,12 @@ class Categorical(Attribute):
         return values if self.width == 1 else values * present[:, None], present
 
     def entropy(self, c: Tensor) -> float:
-        """Plug-in joint entropy H(C) in nats of the non-missing rows; an upper limit of I(Z;C)."""
+        """Compute the plug-in joint entropy H(C) in nats of the rows that are not missing: an upper limit of I(Z;C).
+
+        Parameters
+        ----------
+        c : Tensor of shape (n,) or (n, width)
+        """
         values, present = self.encode(c)
         _, counts = torch.unique(values[present], dim=0, return_counts=True)
         p = counts.double() / counts.sum()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from .errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray  # which takes time to import
 
 __all__ = [
     "MOST_CATEGORIES",
@@ -131,13 +133,7 @@ def read_columns(values: Any, name: str, *, n: int | None = None, like: str = "X
 
 
 def read_array(values: Any, name: str) -> NDArray[Any]:
-    """Read a tensor, an array, or lists as an array; what has no type of its own becomes objects.
-
-    Raises
-    ------
-    InputError
-        Rows of different lengths.
-    """
+    """Read a tensor, an array, or lists as an array; what has no type of its own becomes objects."""
     if isinstance(values, Tensor):
         values = values.detach().cpu()
         return np.asarray(values.float() if str(values.dtype) == "torch.bfloat16" else values)  # numpy has no bfloat16
@@ -166,11 +162,6 @@ def read_matrix(values: Any, name: str) -> NDArray[Any]:
         import narwhals as nw
 
         found: Any = nw.from_native(values, eager_only=True, allow_series=True).to_numpy()
-    elif isinstance(values, (list, tuple)) and not any(isinstance(row, Tensor) for row in values):
-        try:
-            found = np.asarray(values)
-        except ValueError as error:
-            raise InputError(f"{name} cannot be read as an array ({error})") from error
     else:
         found = read_array(values, name)
     if found.dtype == object:
@@ -188,13 +179,7 @@ def read_matrix(values: Any, name: str) -> NDArray[Any]:
 
 
 def is_frame(values: Any) -> bool:
-    """Whether these are an eager data frame or a series: of pandas, polars, pyarrow or whatever else narwhals reads.
-
-    Raises
-    ------
-    InputError
-        Something that looks like one, where narwhals is not installed.
-    """
+    """Whether these are an eager data frame or a series: of pandas, polars, pyarrow or whatever else narwhals reads."""
     kind = type(values)
     if issubclass(kind, (np.ndarray, Tensor)) or not (hasattr(kind, "to_numpy") or hasattr(kind, "__dataframe__")):
         return False
@@ -207,13 +192,7 @@ def is_frame(values: Any) -> bool:
 
 
 def read_frame(frame: Any, name: str = "X") -> list[Column]:
-    """Read the columns of a data frame or series; booleans become 0 and 1.
-
-    Raises
-    ------
-    InputError
-        A column of dates or of lists, numbers mixed with text, or infinity; the message names the column.
-    """
+    """Read the columns of a data frame or series; booleans become 0 and 1, dates and lists are refused."""
     import narwhals as nw
 
     native: Any = nw.from_native(frame, eager_only=True, allow_series=True)
@@ -242,10 +221,7 @@ def read_frame(frame: Any, name: str = "X") -> list[Column]:
 def read_column(values: Sequence[Any] | NDArray[Any], name: str) -> Column:
     """Read one column: numbers if all values are, else text.
 
-    Raises
-    ------
-    InputError
-        Numbers mixed with text, which is as likely a typing error as a category; infinity; or dates.
+    Raises `InputError` for infinity, dates, and numbers mixed with text: as likely a typing error as a category.
     """
     if isinstance(values, np.ndarray):
         kind = values.dtype.kind

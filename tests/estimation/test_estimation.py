@@ -10,11 +10,11 @@ from midebias.attributes import Attributes, Categorical, Continuous
 from midebias.datasets.synthetic import TASKS
 from midebias.errors import InputError
 from midebias.estimation import bracket_mi
-from midebias.estimation.copula import EllipticalCopula, student_scores
+from midebias.estimation.copula import EllipticalCopula, compute_student_scores
 from midebias.estimation.density_ratio import choose_degrees_of_freedom
 from midebias.estimation.nearest_neighbours import estimate_by_neighbours
-from midebias.estimation.normal_scores import normal_scores
-from midebias.estimation.permutation_test import permutation_p_value
+from midebias.estimation.normal_scores import compute_normal_scores
+from midebias.estimation.permutation_test import compute_p_value
 from midebias.marginals import permutation_within
 from midebias.whitening import whiten
 
@@ -66,6 +66,33 @@ def test_every_estimator_is_cross_fitted_and_says_its_direction(estimator: str) 
         assert 0.6 * truth < result.value < truth + 3 * result.stderr + 0.05
 
 
+def test_names_mean_what_they_mean_to_the_penalty() -> None:
+    """A leak that no correlation shows: linear features are blind to it, random and learned ones are not."""
+    g = generator(0)
+    c = torch.randint(2, (2000,), generator=g)
+    z = torch.randn(2000, 1, generator=g)
+    z = torch.cat([z * (1 + 2 * c[:, None]), torch.randn(2000, 1, generator=g)], dim=1)
+    found = {
+        name: estimate_mi(z, c, estimator=name, max_steps=300, n_permutations=0, n_folds=2)  # type: ignore[arg-type]
+        for name in ("gaussian_linear", "gaussian", "gaussian_learned", "auto")
+    }
+    assert abs(found["gaussian_linear"].value) < 0.01
+    assert found["gaussian"].value == pytest.approx(found["auto"].value, abs=0.05)
+    assert found["gaussian_learned"].value == pytest.approx(found["auto"].value, abs=0.05)
+    assert found["auto"].value > 0.1
+    assert {f.bound for f in found.values()} == {"exact", "lower"}
+
+
+@pytest.mark.parametrize("name", ["gaussian", "gaussian_learned"])
+@pytest.mark.parametrize("conditional", [False, True])
+def test_features_find_nothing_where_there_is_nothing(name: str, conditional: bool) -> None:
+    g = generator(1)
+    z, c = torch.randn(1000, 5, generator=g), torch.randn(1000, 2, generator=g)
+    y = torch.randint(3, (1000,), generator=g) if conditional else None
+    found = estimate_mi(z, c, condition_on=y, estimator=name, max_steps=100, n_permutations=0)  # type: ignore[arg-type]
+    assert abs(found.value) < 4 * found.stderr + 0.01
+
+
 @pytest.mark.parametrize("estimator", ["nwj", "jensen_shannon", "smile", "info_nce", "club", "barber_agakov"])
 def test_few_pairs_give_a_finite_estimate(estimator: str) -> None:
     z, c, _ = correlated_normals(100, 1, 0.7, 1)
@@ -108,28 +135,28 @@ def test_false_positives_are_as_rare_as_they_say() -> None:
     found = 0
     for _ in range(120):
         z, c = torch.randn(60, 2, generator=g), torch.randn(60, 1, generator=g)
-        found += permutation_p_value(z, c, None, n_permutations=39, generator=g) <= 0.05
+        found += compute_p_value(z, c, None, n_permutations=39, generator=g) <= 0.05
     assert 0 < found <= 14  # 6 expected
 
 
 def test_the_test_sees_what_no_correlation_shows() -> None:
     g = generator(0)
     z = torch.randn(300, 1, generator=g)
-    assert permutation_p_value(z, z.abs(), None, n_permutations=99, generator=g) == 0.01
+    assert compute_p_value(z, z.abs(), None, n_permutations=99, generator=g) == 0.01
 
 
 @pytest.mark.parametrize("name", ["normal-1", "additive-uniform-0.1", "bimodal", "student-1-dof3"])
 def test_neighbours_confirm_the_truth_of_the_samplers(name: str) -> None:
     task = TASKS[name]
     z, c, groups = task.sample(2000, seed=0)
-    local = estimate_by_neighbours(normal_scores(z), normal_scores(c), groups)
+    local = estimate_by_neighbours(compute_normal_scores(z), compute_normal_scores(c), groups)
     assert float(local.mean()) == pytest.approx(task.truth, abs=4 * float(local.std()) / len(local) ** 0.5 + 0.03)
 
 
 def test_neighbours_of_categories_and_of_atoms() -> None:
     task = TASKS["discrete-uniform-5"]
     z, c, _ = task.sample(2000, seed=0)
-    local = estimate_by_neighbours(normal_scores(z), 1e3 * c[:, None].float(), None)
+    local = estimate_by_neighbours(compute_normal_scores(z), 1e3 * c[:, None].float(), None)
     assert float(local.mean()) == pytest.approx(task.truth, abs=0.04)
     g = generator(0)
     kind = torch.randint(2, (2000, 1), generator=g).float()
@@ -142,7 +169,7 @@ def test_neighbours_of_categories_and_of_atoms() -> None:
 @pytest.mark.parametrize("dof", [1.0, 2.0, 7.3])
 def test_student_scores_are_quantiles(dof: float) -> None:
     normal = torch.linspace(-4, 4, 9)
-    student = student_scores(normal, dof).double()
+    student = compute_student_scores(normal, dof).double()
     t = torch.linspace(0, 1, 200_001, dtype=torch.float64)
     for x, expected in zip(student, torch.special.ndtr(normal.double()), strict=True):
         # The distribution function by quadrature in the angle, in which the density is a power of the cosine.
@@ -164,15 +191,17 @@ def test_a_copulas_ratio_is_one_on_average_and_its_logarithm_the_truth(dof: floa
         tails = (dof / torch.randn(6000, 2, generator=g).square().sum(dim=1, keepdim=True)).sqrt()
         z, c = z * tails, c * tails
         truth += _shared_tails(2, 2)
-    z, c = normal_scores(z, groups), normal_scores(c, groups)
+    z, c = compute_normal_scores(z, groups), compute_normal_scores(c, groups)
     assert choose_degrees_of_freedom(z, c, groups, separate=separate, seed=0) == dof
     copula = EllipticalCopula(z, c, groups, dof=dof, separate=separate)
     a, b, rho = copula.rotate(z, c, groups)
-    assert float(copula.log_ratio(a, b, rho).mean()) == pytest.approx(truth, abs=0.05)
+    assert float(copula.compute_log_ratio(a, b, rho).mean()) == pytest.approx(truth, abs=0.05)
     within = permutation_within(groups, g)
-    assert float(copula.log_ratio(a, b[within], rho).exp().mean()) == pytest.approx(1.0, abs=0.1)
-    table = copula.pairwise(a[:7], b[:9], rho[:7])
-    one = [float(copula.log_ratio(a[i : i + 1], b[j : j + 1], rho[i : i + 1])) for i in range(7) for j in range(9)]
+    assert float(copula.compute_log_ratio(a, b[within], rho).exp().mean()) == pytest.approx(1.0, abs=0.1)
+    table = copula.compute_all_log_ratios(a[:7], b[:9], rho[:7])
+    one = [
+        float(copula.compute_log_ratio(a[i : i + 1], b[j : j + 1], rho[i : i + 1])) for i in range(7) for j in range(9)
+    ]
     assert table.flatten().tolist() == pytest.approx(one, abs=2e-4)
 
 

@@ -17,7 +17,12 @@ from midebias import audit
 from midebias.cli import run
 from midebias.errors import DataError, InputError
 from midebias.leakage.embedding_files import read_embeddings
-from midebias.leakage.statistics import adjust_p_values, combine_p_values, permutation_deviation, wilson_interval
+from midebias.leakage.statistics import (
+    adjust_p_values,
+    combine_p_values,
+    compare_with_permutations,
+    compute_wilson_interval,
+)
 
 FAST = ["linear", "quadratic"]
 
@@ -37,17 +42,17 @@ def test_permutation_moments_agree_with_all_permutations() -> None:
     rng = np.random.default_rng(0)
     scores, c = rng.normal(size=(6, 3)), np.array([0, 0, 1, 2, 2, 2])
     sums = np.array([scores[np.arange(6), list(p)].sum() for p in permutations(c)])
-    found = permutation_deviation(scores, c)
+    found = compare_with_permutations(scores, c)
     assert found.excess == pytest.approx(scores[np.arange(6), c].sum() - sums.mean())
     assert found.variance == pytest.approx(sums.var())
 
 
 def test_p_values_of_constant_scores_and_of_many_tests() -> None:
-    assert permutation_deviation(np.zeros((5, 2)), np.array([0, 1, 0, 1, 1])).p_value == 1.0
+    assert compare_with_permutations(np.zeros((5, 2)), np.array([0, 1, 0, 1, 1])).p_value == 1.0
     assert combine_p_values([0.01, 0.2, 0.9]) == pytest.approx(0.4)
     assert combine_p_values([0.01, 0.2]) == pytest.approx(0.4)  # the larger of two middle values
     assert adjust_p_values([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    low, high = wilson_interval(0, 10)
+    low, high = compute_wilson_interval(0, 10)
     assert low == pytest.approx(0)
     assert high == pytest.approx(0.2775, abs=1e-3)
 

@@ -41,7 +41,7 @@ def content() -> dict[str, Any]:
     ]  # fmt: skip
     front = {"points": points, "x_label": "leakage, nats", "y_label": "task loss", "rule": "the one"}
     more = {"training": describe_training({"mib": trace}), "comparison": describe_comparison(summary), "front": front}
-    return result.report_content(command="midebias audit 'a b.csv'") | more
+    return result.collect_report_content(command="midebias audit 'a b.csv'") | more
 
 
 @pytest.fixture(scope="module")

@@ -81,11 +81,11 @@ def train_table(
     write_json(folder / "results.json", results_document(command, seed, rows))
     audited, why_not = _audit(model, test, label, attributes, decided, seed)
     condition = "overall" if criterion == "independence" else "within classes"
-    verdict = why_not if audited is None else audited.verdict_on(condition)
+    verdict = why_not if audited is None else audited.describe(condition)
     trace = [{"step": r.steps, "loss": r.loss, "mi": r.mi} for r in model.history_]
     content = {
         "verdict": {"text": verdict, "status": "note"},
-        **({} if audited is None else audited.report_content(condition=condition)),
+        **({} if audited is None else audited.collect_report_content(condition=condition)),
         "training": describe_training({path.name: trace}, names=("decision", "z")),
         "settings": config | ({} if audited is None else {f"audit: {k}": v for k, v in audited.settings.items()}),
         "command": command,

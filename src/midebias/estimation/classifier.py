@@ -22,16 +22,8 @@ def cross_fit_classifier(
 ) -> CrossFit:
     """Estimate H(C|G) less the held-out cross-entropy of a classifier: a lower bound of I(Z;C|G).
 
-    The classifier is a network added to a logistic regression; the entropy is Miller and Madow's.
-
-    Parameters
-    ----------
-    z : Tensor of shape (n, p)
-        White.
-    labels : integer Tensor of shape (n,)
-        From 0.
-    groups : integer Tensor of shape (n,) or None
-    n_folds, n_restarts, max_steps, seed : int
+    The classifier is a network added to a logistic regression, from white z; the entropy of the labels, which count
+    from 0, is Miller and Madow's.
     """
     generator = torch.Generator().manual_seed(seed)
     n_classes = int(labels.max()) + 1

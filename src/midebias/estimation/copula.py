@@ -11,18 +11,18 @@ from torch import Tensor
 
 from ..whitening import compute_whitening
 
-__all__ = ["EllipticalCopula", "student_scores"]
+__all__ = ["EllipticalCopula", "compute_student_scores"]
 
 _ROUNDS = 15  # of the scatter's fixed point
 
 
-def student_scores(normal: Tensor, dof: float) -> Tensor:
+def compute_student_scores(normal: Tensor, dof: float) -> Tensor:
     """Normal scores as quantiles of Student's t: each value x becomes that of the same probability.
 
     Examples
     --------
     >>> import torch
-    >>> [round(v, 2) for v in student_scores(torch.tensor([-1.96, 0.0, 1.96]), 3.0).tolist()]
+    >>> [round(v, 2) for v in compute_student_scores(torch.tensor([-1.96, 0.0, 1.96]), 3.0).tolist()]
     [-3.18, 0.0, 3.18]
     """
     if math.isinf(dof):
@@ -70,7 +70,7 @@ class EllipticalCopula:
         self, z: Tensor, c: Tensor, groups: Tensor | None, *, dof: float = math.inf, separate: bool = False
     ) -> None:
         self.dof = dof
-        z, c = student_scores(z, dof), student_scores(c, dof)
+        z, c = compute_student_scores(z, dof), compute_student_scores(c, dof)
         scatter = _fit_scatter(torch.cat([z, c], dim=1), dof)
         p = z.shape[1]
         self._drop_z, self._drop_c = (compute_whitening(part).float() for part in (scatter[:p, :p], scatter[p:, p:]))
@@ -93,7 +93,7 @@ class EllipticalCopula:
 
     def rotate(self, z: Tensor, c: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Canonical variates (n, p) and (n, m) of normal scores, and their correlations (n, k)."""
-        a, b = student_scores(z, self.dof) @ self._drop_z, student_scores(c, self.dof) @ self._drop_c
+        a, b = compute_student_scores(z, self.dof) @ self._drop_z, compute_student_scores(c, self.dof) @ self._drop_c
         if not self._separate or groups is None:
             return a @ self._left[0], b @ self._right[0], self._rho.expand(len(z), -1)
         out_a, out_b = torch.empty_like(a), torch.empty_like(b)
@@ -102,14 +102,14 @@ class EllipticalCopula:
             out_a[rows], out_b[rows] = a[rows] @ self._left[label], b[rows] @ self._right[label]
         return out_a, out_b, self._rho[groups]
 
-    def log_ratio(self, a: Tensor, b: Tensor, rho: Tensor) -> Tensor:
+    def compute_log_ratio(self, a: Tensor, b: Tensor, rho: Tensor) -> Tensor:
         """Of pairs of canonical variates: (n,)."""
         k = rho.shape[1]
         x, y, rest = a[:, :k], b[:, :k], 1 - rho.square()
         cross = ((rho.square() * (x.square() + y.square()) - 2 * rho * x * y) / rest).sum(dim=1)
-        return self._ratio(a.square().sum(dim=1), b.square().sum(dim=1), cross, rest.log().sum(dim=1))
+        return self._combine(a.square().sum(dim=1), b.square().sum(dim=1), cross, rest.log().sum(dim=1))
 
-    def pairwise(self, a: Tensor, b: Tensor, rho: Tensor) -> Tensor:
+    def compute_all_log_ratios(self, a: Tensor, b: Tensor, rho: Tensor) -> Tensor:
         """Of all combinations of m and n canonical variates, with the correlations of the former: (m, n)."""
         k = rho.shape[1]
         x, y, rest = a[:, :k], b[:, :k], 1 - rho.square()
@@ -117,9 +117,9 @@ class EllipticalCopula:
         cross = torch.addmm((u * x.square()).sum(dim=1, keepdim=True), torch.cat([u, -2 * x * rho / rest], dim=1),
                             torch.cat([y.square(), y], dim=1).T)  # fmt: skip
         norms = a.square().sum(dim=1, keepdim=True), b.square().sum(dim=1)
-        return self._ratio(*norms, cross, rest.log().sum(dim=1, keepdim=True))
+        return self._combine(*norms, cross, rest.log().sum(dim=1, keepdim=True))
 
-    def _ratio(self, of_a: Tensor, of_b: Tensor, cross: Tensor, log_rest: Tensor) -> Tensor:
+    def _combine(self, of_a: Tensor, of_b: Tensor, cross: Tensor, log_rest: Tensor) -> Tensor:
         if math.isinf(self.dof):
             return -0.5 * (log_rest + cross)
         dof, p, m = self.dof, self.p, self.m

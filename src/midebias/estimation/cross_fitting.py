@@ -57,24 +57,13 @@ class CrossFit:
 
 @dataclass(frozen=True)
 class Fold:
-    """What one fold gave.
-
-    Parameters
-    ----------
-    rows : integer Tensor of shape (m,)
-        Those held out.
-    base, local : Tensor of shape (m,)
-        What each pair contributes, without the network and with it.
-    undertrained : bool
-    fitted : float
-        The value on the pairs that the network was fitted on, in nats.
-    """
+    """What one fold gave: of each row held out what it contributes, without the network and with it."""
 
     rows: Tensor
     base: Tensor
     local: Tensor
     undertrained: bool
-    fitted: float
+    fitted: float  # the value on the pairs that the network was fitted on, in nats
 
 
 def split_folds(n: int, n_folds: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -129,29 +118,11 @@ def train_network(
     seed: int,
     generator: torch.Generator,
 ) -> tuple[nn.Module, bool]:
-    """Train networks and choose one.
+    """Train ``n_restarts`` networks and return the best, and whether it was still improving at the end.
 
-    Parameters
-    ----------
-    build : callable
-        Makes a network.
-    loss : callable
-        What a network minimises on rows.
-    evaluate : callable
-        What each of some rows contributes to the estimate, by the closed form and with a network, over so many
-        permutations.
-    fit : integer Tensor
-        Rows to train on; an eighth of them is set aside to stop by and to choose by.
-    batch, n_restarts, max_steps, seed : int
-    generator : torch.Generator
-        Draws batches.
-
-    Returns
-    -------
-    network : nn.Module
-        The best of ``n_restarts``.
-    undertrained : bool
-        Whether it was still improving at the end.
+    ``loss`` is what a network minimises on rows; ``evaluate`` what each of some rows contributes to the estimate, by
+    the closed form and with the network, over so many permutations. An eighth of the rows ``fit`` is set aside to stop
+    and to choose by.
     """
     aside, fit = fit[: len(fit) // 8], fit[len(fit) // 8 :]
     chosen: tuple[float, nn.Module, bool] | None = None

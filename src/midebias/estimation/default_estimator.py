@@ -16,7 +16,7 @@ from .classifier import cross_fit_classifier
 from .closed_form import estimate_within_each_group
 from .density_ratio import choose_degrees_of_freedom, cross_fit_ratio
 from .nearest_neighbours import estimate_by_neighbours
-from .normal_scores import normal_scores
+from .normal_scores import compute_normal_scores
 from .result import MIEstimate, warn_of_size, warn_of_training
 
 __all__ = ["estimate_by_default"]
@@ -28,31 +28,20 @@ _MOST_LABELS = 32  # distinct values of a side that is classified
 def estimate_by_default(
     z: Tensor, c: Tensor, attribute: Attribute, groups: Tensor | None, **options: Any
 ) -> MIEstimate:
-    """Estimate I(Z;C), or I(Z;C|G).
-
-    Parameters
-    ----------
-    z : Tensor of shape (n, p)
-    c : Tensor of shape (n, q)
-        Encoded by ``attribute``.
-    attribute : Attribute
-    groups : integer Tensor of shape (n,) or None
-    **options
-        ``n_folds``, ``n_restarts``, ``max_steps`` and ``seed``, as of `cross_fit_ratio`.
-    """
+    """Estimate from z (n, p), encoded c (n, q) and groups (n,); options are those of `cross_fit_ratio`."""
     categorical = isinstance(attribute, Categorical)
     of_z, of_c = _number_rows(z, _MOST_LABELS), _number_rows(c, len(z) // 50 if categorical else _MOST_LABELS)
     if of_c is not None:
         return _estimate_by_classifier(z, of_c, groups, **options)
     if of_z is not None:  # information is symmetric: whichever side has few values is the one that is classified
         return _estimate_by_classifier(c, of_z, groups, **options)
-    left = normal_scores(z, groups)
-    right = center_within(c, groups)[0] if categorical else normal_scores(c, groups)
+    left = compute_normal_scores(z, groups)
+    right = center_within(c, groups)[0] if categorical else compute_normal_scores(c, groups)
     return _estimate_by_ratio(left, right, groups, tails=not categorical, **options)
 
 
 def _estimate_by_classifier(values: Tensor, labels: Tensor, groups: Tensor | None, **options: Any) -> MIEstimate:
-    values = normal_scores(values, groups)
+    values = compute_normal_scores(values, groups)
     fit = cross_fit_classifier(whiten(values), labels, groups, **options)
     network = fit.gain > 2 * fit.gain_stderr
     result = MIEstimate(

@@ -44,7 +44,9 @@ def choose_degrees_of_freedom(
     def local(dof: float) -> Tensor:
         copula = EllipticalCopula(z, c, groups, dof=dof, separate=separate)
         a, b, rho = copula.rotate(z, c, groups)
-        return _compute_influence(copula.log_ratio(a, b, rho), [copula.log_ratio(a, b[other], rho) for other in others])
+        return _compute_influence(
+            copula.compute_log_ratio(a, b, rho), [copula.compute_log_ratio(a, b[other], rho) for other in others]
+        )
 
     normal = local(math.inf)
     best, chosen = 0.0, math.inf
@@ -70,18 +72,8 @@ def cross_fit_ratio(
     """Estimate the Donsker-Varadhan bound with the log density ratio of a copula plus a network as critic.
 
     The copula is fitted in closed form (see `EllipticalCopula`); the network, an inner product of one network of z and
-    one of c that starts at zero, learns what it leaves. Each batch's z are scored with all its c.
-
-    Parameters
-    ----------
-    z, c : Tensor of shape (n, p) and (n, q)
-        Normal scores, within groups when they are given.
-    groups : integer Tensor of shape (n,) or None
-    dof : float, default inf
-        Degrees of freedom of the copula.
-    separate : bool, default False
-        Each group has correlations of its own.
-    n_folds, n_restarts, max_steps, seed : int
+    one of c that starts at zero, learns what it leaves. Each batch's z are scored with all its c. z and c are normal
+    scores, within groups when they are given; ``separate``: each group has correlations of its own.
     """
     generator = torch.Generator().manual_seed(seed)
     folds = []
@@ -128,7 +120,7 @@ class _Pairs:
         """Of every z with every c of the rows."""
         a, b, rho = (part[rows] for part in self._variates)
         left, right = net(self._z[rows], self._c[rows])
-        return self._copula.pairwise(a, b, rho) + torch.addmm(left[:, -1:], left[:, :-1], right.T)
+        return self._copula.compute_all_log_ratios(a, b, rho) + torch.addmm(left[:, -1:], left[:, :-1], right.T)
 
     def weigh(self, rows: Tensor) -> Tensor:
         """Logarithms of the weights with which they stand for the product of the marginals (within groups)."""
@@ -153,7 +145,7 @@ class _Pairs:
         left, right = net(self._z[rows], self._c[rows])
         base, whole = [], []
         for other in [torch.arange(len(rows)), *others]:
-            base.append(self._copula.log_ratio(a, b[other], rho))
+            base.append(self._copula.compute_log_ratio(a, b[other], rho))
             whole.append(base[-1] + (left[:, :-1] * right[other]).sum(dim=1) + left[:, -1])
         return base, whole
 

@@ -18,8 +18,8 @@ from .closed_form import estimate_by_random_features, estimate_linearly
 from .default_estimator import estimate_by_default
 from .held_out_critic import estimate_by_critic, estimate_by_donsker_varadhan
 from .inputs import read_attribute, read_groups, read_representation
-from .normal_scores import normal_scores
-from .permutation_test import permutation_p_value
+from .normal_scores import compute_normal_scores
+from .permutation_test import compute_p_value
 from .result import MIBracket, MIEstimate
 
 __all__ = ["bracket_mi", "estimate_mi"]
@@ -75,7 +75,7 @@ def estimate_mi(
         Updates of the network per fold at most; training stops when training data set aside stop improving. Default 800
         for "auto", else 2000.
     n_permutations : int, default 199
-        Of the test of independence (see `permutation_p_value`), whichever the estimator; 0 goes without.
+        Of the test of independence (see `compute_p_value`), whichever the estimator; 0 goes without.
     per_attribute : bool, default False
         Also estimate each of several attributes by itself, on the rows that have it: ``parts``.
     random_state : int, default 0
@@ -127,7 +127,7 @@ def bracket_mi(z: Any, c: Any, *, random_state: int = 0, **options: Any) -> MIBr
         As in `estimate_mi`.
     random_state : int, default 0
         Seeds folds, networks and permutations.
-    **options
+    **options : Any
         Those of `estimate_mi` but ``estimator``.
 
     Returns
@@ -197,9 +197,9 @@ def _estimate(
         raise InputError(f"estimator must be one of {', '.join(map(repr, names))}, got {estimator!r}")
     if not n_permutations:
         return result
-    scores = values if isinstance(attribute, Categorical) else normal_scores(values)
-    p_value = permutation_p_value(
-        whiten(normal_scores(z)), whiten(scores), groups, n_permutations=n_permutations, generator=generator
+    scores = values if isinstance(attribute, Categorical) else compute_normal_scores(values)
+    p_value = compute_p_value(
+        whiten(compute_normal_scores(z)), whiten(scores), groups, n_permutations=n_permutations, generator=generator
     )
     return replace(result, p_value=p_value)
 

@@ -16,7 +16,7 @@ from ..estimators.registry import CRITICS, DECODERS
 from ..networks import EarlyStopping
 from ..whitening import whiten
 from .cross_fitting import split_folds
-from .normal_scores import normal_scores
+from .normal_scores import compute_normal_scores
 from .result import MIEstimate, warn_of_size, warn_of_training
 
 __all__ = ["estimate_by_critic", "estimate_by_donsker_varadhan"]
@@ -36,22 +36,10 @@ def estimate_by_critic(
     max_steps: int,
     seed: int,
 ) -> MIEstimate:
-    """Estimate by any estimator that trains a network; its learning loss on pairs set aside says when to stop.
-
-    Parameters
-    ----------
-    name : str
-        Of the estimator.
-    z : Tensor of shape (n, p)
-    c : Tensor of shape (n, q)
-        Encoded by ``attribute``.
-    attribute : Attribute
-    groups : integer Tensor of shape (n,) or None
-    n_folds, max_steps, seed : int
-    """
-    z = whiten(normal_scores(z, groups))
+    """Estimate by any estimator that trains a network; its learning loss on pairs set aside says when to stop."""
+    z = whiten(compute_normal_scores(z, groups))
     if not isinstance(attribute, (Categorical, Attributes)):
-        c = whiten(normal_scores(c, groups))
+        c = whiten(compute_normal_scores(c, groups))
         attribute = Continuous(c.shape[1])
     values, late = [], False
     model: SampledEstimator | LearnedGaussianMI | None = None

@@ -19,13 +19,7 @@ _LARGEST_LABEL = 255  # integers beyond are numbered by what there is of them
 
 
 def read_representation(z: Any) -> Tensor:
-    """Read z as a finite float Tensor of shape (n, dim), on the CPU.
-
-    Raises
-    ------
-    InputError
-        Another shape, NaN, infinity, or what is not a number.
-    """
+    """Read z as a finite float Tensor of shape (n, dim), on the CPU."""
     if not isinstance(z, Tensor):
         with np.errstate(over="ignore"):  # what overflows is infinity, which is refused
             z = torch.from_numpy(np.array(read_matrix(z, "z"), dtype=np.float32))
@@ -38,24 +32,8 @@ def read_representation(z: Any) -> Tensor:
 def read_attribute(c: Any, n: int, attribute: Attribute | None) -> tuple[Tensor, Attribute]:
     """Read c as what ``attribute`` encodes, or find out by `Column.is_category` what it is.
 
-    Integers are labels as they stand, -1 for missing, and other categories are numbered in ascending order.
-
-    Parameters
-    ----------
-    c : array, tensor, series or list of shape (n,) or (n, width), frame, or mapping of names to them
-    n : int
-    attribute : Attribute or None
-
-    Returns
-    -------
-    c : Tensor of shape (n, width)
-    attribute : Attribute
-
-    Raises
-    ------
-    InputError
-        Another number of rows, or integers of more than 20 distinct values without an ``attribute``: they may be labels
-        or a quantity.
+    Integers are labels as they stand, -1 for missing, and other categories are numbered in ascending order. Integers of
+    more than 20 distinct values are refused without an ``attribute``: they may be labels or a quantity.
     """
     if attribute is not None and isinstance(c, Tensor):
         return c.detach().cpu(), attribute
@@ -84,13 +62,7 @@ def _encode(column: Column) -> tuple[np.ndarray, Attribute]:
 
 
 def read_groups(values: Any, n: int, name: str) -> Tensor | None:
-    """Read the labels to condition on as integers from 0, numbered in ascending order: (n,).
-
-    Raises
-    ------
-    InputError
-        Another number of rows or columns, missing values, negative integers, or a quantity.
-    """
+    """Read the labels to condition on as integers from 0, numbered in ascending order: (n,)."""
     if values is None:
         return None
     columns = read_columns(values, name, n=n, like="z")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["normal_scores"]
+__all__ = ["compute_normal_scores"]
 
 
-def normal_scores(values: Tensor, groups: Tensor | None = None) -> Tensor:
+def compute_normal_scores(values: Tensor, groups: Tensor | None = None) -> Tensor:
     """Compute each column's ranks (within groups) as normal quantiles, ties at their mean: information is kept.
 
     Parameters
@@ -19,13 +19,13 @@ def normal_scores(values: Tensor, groups: Tensor | None = None) -> Tensor:
     Examples
     --------
     >>> import torch
-    >>> [round(v, 2) for v in normal_scores(torch.tensor([[3.0], [9.0], [27.0]])).squeeze(1).tolist()]
+    >>> [round(v, 2) for v in compute_normal_scores(torch.tensor([[3.0], [9.0], [27.0]])).squeeze(1).tolist()]
     [-0.97, 0.0, 0.97]
     """
     if groups is not None:
         out = torch.zeros_like(values)
         for label in torch.unique(groups):
-            out[groups == label] = normal_scores(values[groups == label])
+            out[groups == label] = compute_normal_scores(values[groups == label])
         return out
     columns = []
     for column in values.T.contiguous():

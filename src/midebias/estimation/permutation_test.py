@@ -10,11 +10,11 @@ from torch import Tensor
 from ..marginals import center_within, permutation, permutation_within
 from ..whitening import compute_whitening
 
-__all__ = ["permutation_p_value"]
+__all__ = ["compute_p_value"]
 
 
 @torch.no_grad()
-def permutation_p_value(
+def compute_p_value(
     z: Tensor, c: Tensor, groups: Tensor | None, *, n_permutations: int, generator: torch.Generator
 ) -> float:
     """Test independence of z and c, within groups when they are given.

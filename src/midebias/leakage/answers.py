@@ -14,38 +14,22 @@ from .calibration import score_held_out
 from .findings import AttributeLeakage, Finding
 from .questions import Question
 from .split import Labels, Split
-from .statistics import Deviation, combine_p_values, normal_quantile, permutation_deviation
+from .statistics import Deviation, combine_p_values, compare_with_permutations, compute_normal_quantile
 
 __all__ = ["Answer", "answer_questions", "summarize"]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What one probe found for one question, on all held-out rows.
-
-    Parameters
-    ----------
-    question : Question
-    probe : str
-    saved : array of shape (n,)
-        log q(c|z) - log p(c), in nats.
-    right, recalled : bool arrays of shape (n,)
-        Whether the likeliest category is the true one; the same with equally frequent categories.
-    codes : integer array of shape (n,)
-        The truth.
-    chance : float
-        Accuracy of always answering the most frequent category.
-    p_value : float
-        Of independence.
-    """
+    """What one probe found for one question, on all held-out rows."""
 
     question: Question
     probe: str
-    saved: NDArray[np.float64]
-    right: NDArray[np.bool_]
-    recalled: NDArray[np.bool_]
-    codes: NDArray[np.int64]
-    chance: float
+    saved: NDArray[np.float64]  # log q(c|z) - log p(c), in nats
+    right: NDArray[np.bool_]  # whether the likeliest category is the true one
+    recalled: NDArray[np.bool_]  # the same, as if categories were equally frequent
+    codes: NDArray[np.int64]  # the truth
+    chance: float  # accuracy of always answering the most frequent category
     p_value: float
 
     def to_finding(self, p_adjusted: float) -> Finding:
@@ -116,7 +100,8 @@ def _ask(name: str, whole: Split, mask: NDArray[np.bool_], codes: NDArray[np.int
     raw, ratio = score_held_out(name, split, Labels(local, len(present)))
     share = np.log(np.bincount(local[split.fit], minlength=len(present)) + 0.5)
     right, recalled = (raw + share).argmax(axis=1) == truth, raw.argmax(axis=1) == truth
-    return ratio[rows, truth].astype(np.float64), right, recalled, codes[split.held], permutation_deviation(raw, truth)
+    saved, deviation = ratio[rows, truth].astype(np.float64), compare_with_permutations(raw, truth)
+    return saved, right, recalled, codes[split.held], deviation
 
 
 def summarize(question: Question, findings: Sequence[Finding], alpha: float) -> AttributeLeakage:
@@ -124,7 +109,7 @@ def summarize(question: Question, findings: Sequence[Finding], alpha: float) -> 
     best = max(findings, key=lambda f: f.mi)
     reader = max(findings, key=lambda f: f.balanced_accuracy)
     # The largest of several: their intervals are widened to hold together.
-    half = normal_quantile(1 - 0.025 / len(findings)) * best.stderr
+    half = compute_normal_quantile(1 - 0.025 / len(findings)) * best.stderr
     p_adjusted = min(f.p_adjusted for f in findings)
     return AttributeLeakage(
         question.attribute.name, question.condition, best.probe, best.mi, best.mi - half, best.mi + half,

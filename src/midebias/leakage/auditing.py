@@ -88,7 +88,7 @@ def audit(
     References
     ----------
     Barber and Agakov, "The IM algorithm", NeurIPS 2003, for the bound; Bayle et al., "Cross-validation confidence
-    intervals for test error", NeurIPS 2020, for its interval; `permutation_deviation` for the tests.
+    intervals for test error", NeurIPS 2020, for its interval; `compare_with_permutations` for the tests.
 
     Examples
     --------

@@ -14,27 +14,11 @@ _FACTORS = (0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 1.0, 1.2)
 
 
 def score_held_out(name: str, split: Split, labels: Labels) -> tuple[Floats, Floats]:
-    """Fit a probe and score the held-out rows.
+    """Fit a probe and score the held-out rows: two arrays (held rows, k) of log q(c|z) - log p(c).
 
-    Parameters
-    ----------
-    name : str
-        Of the probe, in `PROBES`.
-    split : Split
-    labels : Labels
-
-    Returns
-    -------
-    raw : array of shape (held rows, k)
-        log q(c|z) - log p(c) as the probe gives it, for the permutation test.
-    log_ratio : array of the same shape
-        The same tempered by one factor, which is chosen on the rows aside: never much below zero where a probe learned
-        only noise. Its mean at the true c estimates a lower bound of I(Z;C), in nats.
-
-    Raises
-    ------
-    FloatingPointError
-        Probabilities that are not finite.
+    The first is as the probe gives it, for the permutation test. The second is tempered by one factor, which is chosen
+    on the rows aside: never much below zero where a probe learned only noise. Its mean at the true c estimates a lower
+    bound of I(Z;C), in nats.
     """
     prior = np.bincount(labels.codes[split.fit], minlength=labels.k) + 0.5
     prior = prior / prior.sum()

@@ -77,7 +77,7 @@ def read_embeddings(
     found = readers[kind](path, beside, columns)
     if table is None:
         return found
-    frame = _frame(Path(table))
+    frame = _read_frame(Path(table))
     _check_named(Path(table), named, list(frame.columns))
     if len(frame) != len(found.z):
         raise DataError(f"{table} has {len(frame)} rows, and {path} has {len(found.z)}")
@@ -99,7 +99,7 @@ def _read_npy(path: Path, named: Sequence[str], columns: Sequence[str] | None) -
     try:
         z = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # a damaged header fails in many ways
-        raise DataError(f"{path} cannot be read: {_plain(error)}") from error
+        raise DataError(f"{path} cannot be read: {_shorten(error)}") from error
     return EmbeddingFile(path, z, {}, (path.stem,))
 
 
@@ -117,12 +117,12 @@ def _read_npz(path: Path, named: Sequence[str], columns: Sequence[str] | None) -
     except InputError:
         raise
     except Exception as error:  # zip and array headers fail in many ways
-        raise DataError(f"{path} cannot be read: {_plain(error)}") from error
+        raise DataError(f"{path} cannot be read: {_shorten(error)}") from error
     return EmbeddingFile(path, arrays[key], {n: arrays[n] for n in named}, (key,))
 
 
 def _read_table(path: Path, named: Sequence[str], columns: Sequence[str] | None) -> EmbeddingFile:
-    frame = _frame(path)
+    frame = _read_frame(path)
     names = [str(c) for c in frame.columns]
     frame.columns = names
     _check_named(path, named, names)
@@ -148,7 +148,7 @@ def _read_table(path: Path, named: Sequence[str], columns: Sequence[str] | None)
     return EmbeddingFile(path, z, {n: frame[n].to_numpy() for n in named}, tuple(chosen))
 
 
-def _frame(path: Path) -> Any:
+def _read_frame(path: Path) -> Any:
     try:
         import pandas as pd
     except ModuleNotFoundError:
@@ -162,7 +162,7 @@ def _frame(path: Path) -> Any:
     except ImportError:
         raise InputError(f"{path}: pyarrow is not installed; pip install 'midebias[audit]'") from None
     except Exception as error:  # parsers raise errors of their own, of many kinds
-        raise DataError(f"{path} cannot be read: {_plain(error)}") from error
+        raise DataError(f"{path} cannot be read: {_shorten(error)}") from error
 
 
 def _read_anndata(path: Path, named: Sequence[str], columns: Sequence[str] | None) -> EmbeddingFile:
@@ -173,7 +173,7 @@ def _read_anndata(path: Path, named: Sequence[str], columns: Sequence[str] | Non
     try:
         content = anndata.read_h5ad(path)
     except Exception as error:
-        raise DataError(f"{path} cannot be read: {_plain(error)}") from error
+        raise DataError(f"{path} cannot be read: {_shorten(error)}") from error
     _check_named(path, named, list(content.obs.columns))
     key = None if columns is None else columns[0]
     if key is not None and key not in content.obsm:
@@ -184,6 +184,6 @@ def _read_anndata(path: Path, named: Sequence[str], columns: Sequence[str] | Non
     return EmbeddingFile(path, np.asarray(z), {n: content.obs[n].to_numpy() for n in named}, (key or "X",))
 
 
-def _plain(error: Exception) -> str:
+def _shorten(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

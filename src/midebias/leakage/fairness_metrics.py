@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .inputs import CodedColumn
-from .statistics import wilson_interval
+from .statistics import compute_wilson_interval
 
 __all__ = ["SMALL_GROUP", "measure_groups"]
 
@@ -75,7 +75,7 @@ def measure_groups(
         )
         for group, found in frame.by_group.iterrows():
             n = round(found["n"])
-            low, high = wilson_interval(float(found["right"]), n)
+            low, high = compute_wilson_interval(float(found["right"]), n)
             entry = {
                 "attribute": name, "group": str(group), "n": n, "small": n < SMALL_GROUP,
                 "accuracy": float(found["right"] / n), "low": low, "high": high,

@@ -21,23 +21,12 @@ _NOT_A_NAME = ("", "nan", "NaN", "<NA>", "NaT")  # what missing values become in
 
 @dataclass(frozen=True)
 class CodedColumn:
-    """A label or an attribute as codes.
-
-    Parameters
-    ----------
-    name : str
-    codes : integer array of shape (n,)
-        From 0; -1 where the value is missing.
-    names : tuple of str
-        One for each code.
-    binned : bool
-        Whether the codes are bins of a quantity, which hold equally many rows each.
-    """
+    """A label or an attribute as codes."""
 
     name: str
-    codes: NDArray[np.int64]
-    names: tuple[str, ...]
-    binned: bool
+    codes: NDArray[np.int64]  # from 0; -1 where the value is missing
+    names: tuple[str, ...]  # one for each code
+    binned: bool  # whether codes are bins of a quantity, which hold equally many rows each
 
     def take(self, rows: NDArray[np.intp]) -> CodedColumn:
         """Some of the rows."""
@@ -56,13 +45,7 @@ def check_range(z: NDArray[Any]) -> None:
 
 
 def code_columns(values: Any, argument: str, n: int, *, n_bins: int) -> tuple[CodedColumn, ...]:
-    """Read an argument and code each of its columns.
-
-    Raises
-    ------
-    InputError
-        Another number of rows than ``n``, or a column that never varies.
-    """
+    """Read an argument of ``n`` rows and code each of its columns: see `code_column`."""
     return tuple(code_column(c, n_bins=n_bins) for c in read_columns(values, argument, n=n, like="z"))
 
 
@@ -88,13 +71,7 @@ def code_column(column: Column, *, n_bins: int) -> CodedColumn:
 
 
 def code_predictions(predictions: Any, y: CodedColumn) -> NDArray[np.int64]:
-    """Code a model's answers as those of y: labels, probabilities per class, or of the second of two classes.
-
-    Raises
-    ------
-    InputError
-        Another number of rows or of classes, missing predictions, labels that y never is, or a y that is no class.
-    """
+    """Code a model's answers as those of y: labels, probabilities per class, or of the second of two classes."""
     columns = read_columns(predictions, "predictions", n=len(y.codes), like="z")
     missing = sum(int(c.missing.sum()) for c in columns)
     if missing:

@@ -18,16 +18,7 @@ _MOST_CLASSES = 20
 
 @dataclass(frozen=True)
 class Question:
-    """What a representation tells about an attribute in one condition.
-
-    Parameters
-    ----------
-    attribute : CodedColumn
-    condition : str
-        "overall", "within classes", or "y = NAME".
-    strata : tuple of bool arrays of shape (n,)
-        Rows among which c is told apart: all that have the attribute, or those of each class.
-    """
+    """An attribute in one condition; the strata are masks of the rows among which its categories are told apart."""
 
     attribute: CodedColumn
     condition: str

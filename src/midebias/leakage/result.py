@@ -85,9 +85,9 @@ class AuditResult:
     @property
     def verdict(self) -> str:
         """The result in a sentence or two."""
-        return self.verdict_on(None)
+        return self.describe(None)
 
-    def verdict_on(self, condition: str | None) -> str:
+    def describe(self, condition: str | None) -> str:
         """Write the result in a sentence or two.
 
         Parameters
@@ -158,9 +158,9 @@ class AuditResult:
         """
         from ..reporting.html_report import write_html_report
 
-        write_html_report(Path(path), title=title, content=self.report_content(command=command))
+        write_html_report(Path(path), title=title, content=self.collect_report_content(command=command))
 
-    def report_content(self, *, command: str | None = None, condition: str | None = None) -> dict[str, Any]:
+    def collect_report_content(self, *, command: str | None = None, condition: str | None = None) -> dict[str, Any]:
         """Collect what a page is drawn from: see `html_report.write_html_report`.
 
         Parameters
@@ -168,13 +168,13 @@ class AuditResult:
         command : str, optional
             What reproduces the page.
         condition : {"overall", "within classes"}, optional
-            What the verdict is about; see `verdict_on`.
+            What the verdict is about; see `describe`.
         """
         found = self.to_dict()
         leaks = any(s.leaks for s in self._select(condition))
         sample = self._sample
         return {
-            "verdict": {"text": self.verdict_on(condition), "status": "leaks" if leaks else "clean"},
+            "verdict": {"text": self.describe(condition), "status": "leaks" if leaks else "clean"},
             "leakage": {"summary": found["summary"], "rows": found["rows"]},
             "map": None
             if not sample

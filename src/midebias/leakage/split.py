@@ -24,29 +24,14 @@ _MOST_COMPONENTS = 512
 
 @dataclass(frozen=True)
 class Labels:
-    """The attribute as codes.
-
-    Parameters
-    ----------
-    codes : integer array of shape (n,)
-        From 0 to ``k`` - 1, every one of them present; -1 where the attribute is missing.
-    k : int
-        Number of categories.
-    """
+    """The attribute as codes from 0 to ``k`` - 1, every one of them present; -1 is missing."""
 
     codes: NDArray[np.integer[Any]]
     k: int
 
 
 class Split:
-    """Rows to fit on, rows aside to tune on, held-out rows to judge on; z is standardised by the first.
-
-    Parameters
-    ----------
-    z : array of shape (n, dim)
-    fit, aside, held : integer arrays of rows
-    seed : int
-    """
+    """Rows to fit on, rows aside to tune on, held-out rows to judge on; z (n, dim) is standardised by the first."""
 
     def __init__(self, z: Floats, fit: Rows, aside: Rows, held: Rows, *, seed: int) -> None:
         self.fit, self.aside, self.held, self.seed = fit, aside, held, seed

@@ -13,9 +13,9 @@ __all__ = [
     "Deviation",
     "adjust_p_values",
     "combine_p_values",
-    "normal_quantile",
-    "permutation_deviation",
-    "wilson_interval",
+    "compare_with_permutations",
+    "compute_normal_quantile",
+    "compute_wilson_interval",
 ]
 
 
@@ -37,7 +37,7 @@ class Deviation:
         return 0.5 * math.erfc(self.excess / math.sqrt(2 * self.variance))
 
 
-def permutation_deviation(scores: NDArray[np.floating], c: NDArray[np.integer]) -> Deviation:
+def compare_with_permutations(scores: NDArray[np.floating], c: NDArray[np.integer]) -> Deviation:
     """Deviation of sum_i scores[i, c[i]] from its exact mean and variance over all permutations of c.
 
     Given the scores of a model that never saw these rows, permutations of c are equally likely where z tells nothing
@@ -88,18 +88,18 @@ def adjust_p_values(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def normal_quantile(p: float) -> float:
+def compute_normal_quantile(p: float) -> float:
     """Quantile of the standard normal distribution."""
     from statistics import NormalDist
 
     return NormalDist().inv_cdf(p)
 
 
-def wilson_interval(successes: float, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
+def compute_wilson_interval(successes: float, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
     """Interval of a proportion that stays within [0, 1] and works for small n (Wilson, JASA 1927)."""
     if n == 0:
         return 0.0, 1.0
-    z = normal_quantile(0.5 + confidence / 2)
+    z = compute_normal_quantile(0.5 + confidence / 2)
     p = successes / n
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))

@@ -35,7 +35,20 @@ class EarlyStopping:
         self.loss, self.step = math.inf, 0
 
     def observe(self, loss: float, step: int) -> bool:
-        """Keep the weights if this is the least loss; return whether patience is at an end."""
+        """Keep the weights if this is the least loss.
+
+        Parameters
+        ----------
+        loss : float
+            On data set aside.
+        step : int
+            Of training, so far.
+
+        Returns
+        -------
+        bool
+            Whether patience is at an end.
+        """
         if loss < self.loss - self._least_gain:
             self.loss, self.step = loss, step
             # A generator's state, which some networks carry along, goes on.
@@ -44,6 +57,12 @@ class EarlyStopping:
         return step - self.step >= self._patience
 
     def restore(self, network: nn.Module | None = None) -> None:
-        """Give the kept weights to the network, or to another one of the same shape."""
+        """Put the kept weights back.
+
+        Parameters
+        ----------
+        network : nn.Module, optional
+            Another one of the same shape, which they go to instead.
+        """
         if self._state:
             (self._network if network is None else network).load_state_dict(self._state, strict=False)
