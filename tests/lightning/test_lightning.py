@@ -207,7 +207,7 @@ def test_bad_arguments_are_named() -> None:
 
 
 def test_the_order_is_that_of_the_epoch_and_the_ranks_share_it() -> None:
-    from midebias.training.seeded_loader import SeededBatches
+    from midebias.training.seeded_batches import SeededBatches
 
     whole = SeededBatches(11, 4, seed=5, rank=0, world_size=1)
     shares = [SeededBatches(11, 4, seed=5, rank=r, world_size=2) for r in range(2)]

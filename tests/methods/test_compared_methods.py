@@ -26,7 +26,8 @@ from midebias.methods import (
     LearningNotToLearn,
     Plain,
 )
-from midebias.methods.adversaries import ColumnClassifiers, Groups, frozen, joint_category, reverse_gradient
+from midebias.methods.adversaries import ColumnClassifiers, freeze, reverse_gradient
+from midebias.methods.attribute_groups import Groups, join_categories
 from midebias.methods.blind_eye import confusion_loss
 from midebias.methods.club import contrastive_log_ratio
 from midebias.methods.entangling import disentangling, entangling
@@ -106,12 +107,12 @@ def gradients(method: Method, batch: Batch) -> list[Tensor]:
 
 def test_the_joint_category_numbers_all_combinations_once() -> None:
     every = torch.tensor(list(itertools.product(range(3), range(2), range(4))))
-    assert joint_category(every, (3, 2, 4)).tolist() == list(range(24))
+    assert join_categories(every, (3, 2, 4)).tolist() == list(range(24))
     for wrong in ([[3, 0]], [[-1, 0]], [[0, 2]]):
         with pytest.raises(InputError, match="levels"):
-            joint_category(torch.tensor(wrong), SIZES)
+            join_categories(torch.tensor(wrong), SIZES)
     with pytest.raises(InputError, match=r"shape \(n, 2\)"):
-        joint_category(torch.zeros(4, 3, dtype=torch.long), SIZES)
+        join_categories(torch.zeros(4, 3, dtype=torch.long), SIZES)
 
 
 def test_groups_are_pairs_of_label_and_category_that_occur() -> None:
@@ -124,7 +125,7 @@ def test_groups_are_pairs_of_label_and_category_that_occur() -> None:
         assert (numbers[a] == numbers[b]) == (pairs[a] == pairs[b])
     assert all(int(groups.counts[number]) == pairs.count(pair) for number, pair in zip(numbers, pairs, strict=True))
     only_first = Groups(batch.levels[:1], batch.y[:1], SIZES)
-    with pytest.raises(InputError, match="training set has not"):
+    with pytest.raises(InputError, match="the training set lacks"):
         only_first(batch.levels, batch.y)
 
 
@@ -132,7 +133,7 @@ def test_frozen_modules_pass_gradients_on_and_keep_none() -> None:
     with seeded(0):
         layer = build_perceptron(5, (4,), 3)
     z = torch.ones(2, 5, requires_grad=True)
-    with frozen(layer):
+    with freeze(layer):
         layer(z).sum().backward()
     assert z.grad is not None
     assert all(p.grad is None and p.requires_grad for p in layer.parameters())

@@ -11,7 +11,7 @@ from midebias.attributes import Categorical
 from midebias.datasets import ColoredMNIST
 from midebias.devices import bfloat16_is_fast
 from midebias.errors import InputError
-from midebias.methods import METHODS, MutualInformation, Plain, Reference
+from midebias.methods import METHODS, MIBackpropagation, Plain, Reference
 from midebias.networks import DigitClassifier
 from midebias.randomness import seeded
 from midebias.training import TrainingRun
@@ -105,7 +105,7 @@ def test_the_critic_has_one_epoch_to_itself() -> None:
 
 def test_no_weight_and_no_adjustment_is_plain_training() -> None:
     ends = []
-    for method in (Plain(model()), MutualInformation(model(), gradient_ratio=0.0, adjust=0.0, rebalance=0.0)):
+    for method in (Plain(model()), MIBackpropagation(model(), gradient_ratio=0.0, adjust=0.0, rebalance=0.0)):
         TrainingRun(method, data(), epochs=3, batch_size=32).advance(9)
         ends.append([p.detach().clone() for p in method.model.parameters()])
     for plain, ours in zip(*ends, strict=True):
@@ -127,7 +127,7 @@ def test_ours_reads_the_digit_where_plain_training_reads_the_colour() -> None:
     """On few images and steps, but by more than any accident: accuracy on unbiased colours."""
     train, test = ColoredMNIST(limit=1500), ColoredMNIST(split="test", limit=1000)
     accuracy = []
-    for method in (Plain(model()), MutualInformation(model(), seed=0)):
+    for method in (Plain(model()), MIBackpropagation(model(), seed=0)):
         biased = TensorData(train.images, train.targets, train.levels, train.colours)
         TrainingRun(method, biased, epochs=6, batch_size=250).advance(36)
         accuracy.append(
@@ -146,7 +146,7 @@ def test_ours_reads_the_digit_where_plain_training_reads_the_colour() -> None:
 def test_stopping_between_steps_changes_nothing() -> None:
     ends = []
     for pieces in ([6], [1, 2, 3]):
-        run = TrainingRun(MutualInformation(model(), seed=0), data(), epochs=2, batch_size=32)
+        run = TrainingRun(MIBackpropagation(model(), seed=0), data(), epochs=2, batch_size=32)
         for steps in pieces:
             run.advance(steps)
         assert run.finished
@@ -201,22 +201,22 @@ def test_bad_settings_are_named() -> None:
 
 @pytest.mark.parametrize("depths", [1, 2, 3])
 def test_depths_are_counted_from_the_last(depths: int) -> None:
-    method = MutualInformation(model(), depths=depths)
+    method = MIBackpropagation(model(), depths=depths)
     assert method.penalty.shapes == model().shapes[-depths:]
     result = method.step(batch(slice(0, 96)), lambda: batch(slice(0, 96)), 1e-3)
     assert len(result.mi) == len(result.weights) == depths
-    every = MutualInformation(model())
+    every = MIBackpropagation(model())
     all_depths = every.step(batch(slice(0, 96)), lambda: batch(slice(0, 96)), 1e-3)
     assert result.mi[-1] == pytest.approx(all_depths.mi[-1], rel=0.3)  # the same z, other random features of it
     for wrong in (0, 4):
         with pytest.raises(InputError, match="depths must be from 1"):
-            MutualInformation(model(), depths=wrong)
+            MIBackpropagation(model(), depths=wrong)
     with pytest.raises(InputError, match="depths"):
-        MutualInformation(model(), depths=1.5)  # type: ignore[arg-type]
+        MIBackpropagation(model(), depths=1.5)  # type: ignore[arg-type]
 
 
 def test_the_trace_holds_every_step_once() -> None:
-    method = MutualInformation(model())
+    method = MIBackpropagation(model())
     run = TrainingRun(method, data(), epochs=30, batch_size=32)
     losses = []
     step = method.step

@@ -26,7 +26,7 @@ from ..reporting.html_report import write_html_report
 from ..reporting.method_titles import title_method
 from ..reporting.model_card import write_model_card
 from ..reporting.training_figure import draw_training
-from ..training.method import TrainStepMethod
+from ..training.train_step_method import TrainStepMethod
 from .console import bars, console, show_table
 from .options import TRAINER_OPTIONS
 

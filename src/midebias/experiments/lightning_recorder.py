@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from ..lightning import DebiasModule, MIMeter
 from ..training.loop import TrainingRun
-from ..training.method import TrainStepMethod
 from ..training.step import StepResult
+from ..training.train_step_method import TrainStepMethod
 from .image_data import ImageData
 from .image_outcome import take_test
 from .process import Interruptions

@@ -16,7 +16,7 @@ from ..errors import DataError, InputError
 from ..lightning import DebiasModule, MIMeter, SafeCheckpoints
 from ..networks.classifier import Classifier
 from ..training.loop import TrainingRun
-from ..training.method import TrainStepMethod
+from ..training.train_step_method import TrainStepMethod
 from .image_data import ImageData
 from .image_methods import build_for_images
 from .image_outcome import Outcome, summarize_run

@@ -17,14 +17,7 @@ from ..arguments import checked
 from ..errors import InputError
 from ..penalty.mi_penalty import MIPenalty
 from ..training.logit_adjustment import LogitAdjustment
-from ..training.step import (
-    ForwardPass,
-    StepResult,
-    backward_pass,
-    forward_pass,
-    step_result,
-    without_autocast,
-)
+from ..training.step import ForwardPass, StepResult, disable_autocast, run_backward, run_forward, summarize_step
 
 __all__ = ["DebiasModule"]
 
@@ -134,7 +127,7 @@ class DebiasModule(pl.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> Tensor:
         """The task's loss; the penalty joins it on the way back, in `backward`."""
         x, y, c = batch
-        passed = forward_pass(self.encoder, self.head, x, y, c, task_loss=self._task_loss, adjustment=self.adjustment)
+        passed = run_forward(self.encoder, self.head, x, y, c, task_loss=self._task_loss, adjustment=self.adjustment)
         self._passed = passed, y, c
         return passed.task_loss
 
@@ -142,11 +135,11 @@ class DebiasModule(pl.LightningModule):
         """Task and penalty in one pass; called by the Trainer with the loss of `training_step`."""
         assert self._passed is not None
         (passed, y, c), self._passed = self._passed, None
-        with without_autocast(loss.device):
-            backward_pass(
+        with disable_autocast(loss.device):
+            run_backward(
                 passed, self.penalty, y, c, mi_weight=self.mi_weight, accumulated=self.trainer.accumulate_grad_batches
             )
-        result = step_result(passed, self.penalty, y, mi_weight=self.mi_weight)
+        result = summarize_step(passed, self.penalty, y, mi_weight=self.mi_weight)
         self.last_step = result
         self.log("train_loss", result.loss, batch_size=len(y))
         self.log("train_accuracy", result.correct / max(1, len(y)), batch_size=len(y))
@@ -167,7 +160,7 @@ class DebiasModule(pl.LightningModule):
 
     def _evaluate(self, batch: tuple[Tensor, Tensor, Tensor], name: str) -> None:
         x, y, c = batch
-        passed = forward_pass(self.encoder, self.head, x, y, c, task_loss=self._task_loss)
+        passed = run_forward(self.encoder, self.head, x, y, c, task_loss=self._task_loss)
         self.log(f"{name}_loss", passed.task_loss, prog_bar=True, batch_size=len(y), sync_dist=True)
         if passed.logits.ndim == 2 and not y.is_floating_point():
             accuracy = (passed.logits.argmax(1) == y).float().mean()

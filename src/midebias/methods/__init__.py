@@ -1,8 +1,9 @@
 """What is compared: each method is one small module that knows how to take one training step."""
 
 from ..training.data import Batch, Problem
-from ..training.method import Draw, Method, TrainStepMethod
+from ..training.method import Draw, Method
 from ..training.step import StepResult
+from ..training.train_step_method import TrainStepMethod
 from .balanced_sampling import BalancedSampling
 from .blind_eye import BlindEye
 from .club import CLUB
@@ -12,7 +13,7 @@ from .gray import Gray
 from .group_dro import GroupDRO
 from .hsic import HSIC
 from .learning_not_to_learn import LearningNotToLearn
-from .mi_backpropagation import MutualInformation
+from .mi_backpropagation import MIBackpropagation
 from .plain import Plain
 from .reference import Reference
 
@@ -30,7 +31,7 @@ METHODS: dict[str, type[Method]] = {
         GroupDRO,
         BalancedSampling,
         Reference,
-        MutualInformation,
+        MIBackpropagation,
     )
 }
 
@@ -47,8 +48,8 @@ __all__ = [
     "Gray",
     "GroupDRO",
     "LearningNotToLearn",
+    "MIBackpropagation",
     "Method",
-    "MutualInformation",
     "Plain",
     "Problem",
     "Reference",

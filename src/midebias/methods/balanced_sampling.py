@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from .adversaries import Groups
+from .attribute_groups import Groups
 from .plain import Plain
 
 __all__ = ["BalancedSampling"]
@@ -20,7 +20,8 @@ class BalancedSampling(Plain):
 
     Parameters
     ----------
-    model, problem, lr, precision, seed
+    model : Classifier
+    problem, lr, precision, seed : optional
         See `Method`.
 
     References

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from ..networks.classifier import Classifier
 from ..training.data import Batch, Problem
-from ..training.method import Precision, SingleLoss
-from .adversaries import ColumnClassifiers, frozen
+from ..training.method import Precision
+from ..training.single_loss import SingleLoss
+from .adversaries import ColumnClassifiers, freeze
 
 __all__ = ["BlindEye", "confusion_loss"]
 
@@ -24,7 +25,8 @@ class BlindEye(SingleLoss):
 
     Parameters
     ----------
-    model, problem, lr, precision, seed
+    model : Classifier
+    problem, lr, precision, seed : optional
         See `Method`.
     alpha : float, default 0.1
         Weight of the confusion loss. Ours: the paper has such a weight, but we have not found its value.
@@ -53,17 +55,15 @@ class BlindEye(SingleLoss):
         super().__init__(model, problem, lr=lr, precision=precision, seed=seed)
         self.alpha = alpha
         self.classifiers = ColumnClassifiers(
-            self.problem.level_sizes, lambda size: nn.Linear(model.dim, size), seed=seed
-        ).to(next(model.parameters()).device)
+            self.problem.level_sizes, lambda size: nn.Linear(model.dim, size), seed=seed, device=self.device
+        )
         self.classifier_optimizer = torch.optim.Adam(self.classifiers.parameters(), lr=classifier_lr)
 
     def objective(self, loss: Tensor, depths: tuple[Tensor, ...], logits: Tensor, batch: Batch) -> Tensor:
         """See `SingleLoss.objective`."""
         z = depths[-1].float()
-        self.classifier_optimizer.zero_grad()
-        self.classifiers.cross_entropy(z.detach(), batch.levels).backward()
-        self.classifier_optimizer.step()
-        with frozen(self.classifiers):
+        self.classifiers.learn(z, batch.levels, self.classifier_optimizer)
+        with freeze(self.classifiers):
             return loss + self.alpha * confusion_loss(self.classifiers(z))
 
 

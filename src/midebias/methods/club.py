@@ -11,8 +11,9 @@ from ..estimators.variational import contrastive_log_ratio
 from ..networks import build_perceptron
 from ..networks.classifier import Classifier
 from ..training.data import Batch, Problem
-from ..training.method import Precision, SingleLoss
-from .adversaries import ColumnClassifiers, frozen
+from ..training.method import Precision
+from ..training.single_loss import SingleLoss
+from .adversaries import ColumnClassifiers, freeze
 
 __all__ = ["CLUB", "contrastive_log_ratio"]
 
@@ -27,7 +28,8 @@ class CLUB(SingleLoss):
 
     Parameters
     ----------
-    model, problem, lr, precision, seed
+    model : Classifier
+    problem, lr, precision, seed : optional
         See `Method`.
     weight : float, default 0.1
         The released code's in domain adaptation.
@@ -62,16 +64,15 @@ class CLUB(SingleLoss):
             self.problem.level_sizes,
             lambda size: build_perceptron(model.dim, (hidden,), size, activation=nn.ReLU),
             seed=seed,
-        ).to(next(model.parameters()).device)
+            device=self.device,
+        )
         self.q_optimizer = torch.optim.Adam(self.q.parameters(), lr=q_lr)
 
     def objective(self, loss: Tensor, depths: tuple[Tensor, ...], logits: Tensor, batch: Batch) -> Tensor:
         """See `SingleLoss.objective`."""
         z = depths[-1].float()
-        self.q_optimizer.zero_grad()
-        self.q.cross_entropy(z.detach(), batch.levels).backward()
-        self.q_optimizer.step()
-        with frozen(self.q):
+        self.q.learn(z, batch.levels, self.q_optimizer)
+        with freeze(self.q):
             nats = contrastive_log_ratio(self.q(z), batch.levels)
         self.estimates = (float(nats.detach()),)
         return loss + self.weight * nats

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from ..networks.classifier import Classifier
 from ..training.data import Batch, Problem
-from ..training.method import Precision, SingleLoss
-from .adversaries import joint_category
+from ..training.method import Precision
+from ..training.single_loss import SingleLoss
+from .attribute_groups import join_categories
 
 __all__ = ["EnD", "disentangling", "entangling"]
 
@@ -22,7 +23,8 @@ class EnD(SingleLoss):
 
     Parameters
     ----------
-    model, problem, lr, precision, seed
+    model : Classifier
+    problem, lr, precision, seed : optional
         See `Method`.
     alpha, beta : float, default 0.1
         The released code's for Biased MNIST.
@@ -57,7 +59,7 @@ class EnD(SingleLoss):
     def objective(self, loss: Tensor, depths: tuple[Tensor, ...], logits: Tensor, batch: Batch) -> Tensor:
         """See `SingleLoss.objective`."""
         z = depths[-1].float()
-        bias = joint_category(batch.levels, self.problem.level_sizes)
+        bias = join_categories(batch.levels, self.problem.level_sizes)
         return loss + self.alpha * disentangling(z, bias) + self.beta * entangling(z, batch.y, bias)
 
 

@@ -12,7 +12,8 @@ from ..errors import InputError
 from ..networks import build_perceptron
 from ..networks.classifier import Classifier
 from ..training.data import Batch, Problem
-from ..training.method import Draw, Precision, SingleLoss
+from ..training.method import Draw, Precision
+from ..training.single_loss import SingleLoss
 from ..training.step import StepResult
 from .adversaries import ColumnClassifiers, reverse_gradient
 
@@ -28,7 +29,8 @@ class GradientReversal(SingleLoss):
 
     Parameters
     ----------
-    model, problem, lr, precision, seed
+    model : Classifier
+    problem, lr, precision, seed : optional
         See `Method`.
     hidden : int, default 100
         Width of the adversary's hidden layer; the paper's for MNIST.
@@ -38,6 +40,11 @@ class GradientReversal(SingleLoss):
         Steps until p = 1. Ours: in the paper p is the progress of the whole training, which a step does not know.
     adversary_lr : float, default 1e-3
         Of the adversary's own Adam; ours.
+
+    Raises
+    ------
+    InputError
+        ``ramp_steps`` below 1.
 
     References
     ----------
@@ -68,7 +75,8 @@ class GradientReversal(SingleLoss):
             self.problem.level_sizes,
             lambda size: build_perceptron(model.dim, (hidden,), size, activation=nn.ReLU),
             seed=seed,
-        ).to(next(model.parameters()).device)
+            device=self.device,
+        )
         self.adversary_optimizer = torch.optim.Adam(self.adversary.parameters(), lr=adversary_lr)
 
     @property

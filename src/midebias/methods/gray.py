@@ -8,7 +8,8 @@ from typing import ClassVar
 from torch import Tensor
 
 from ..training.data import Batch
-from ..training.method import Draw, SingleLoss
+from ..training.method import Draw
+from ..training.single_loss import SingleLoss
 from ..training.step import StepResult
 
 __all__ = ["Gray", "gray"]
@@ -22,8 +23,10 @@ class Gray(SingleLoss):
 
     Parameters
     ----------
-    model, problem, lr, precision, seed
-        See `Method`. Inputs are images (n, channels, height, width).
+    model : Classifier
+        Of images (n, channels, height, width).
+    problem, lr, precision, seed : optional
+        See `Method`.
 
     References
     ----------
@@ -37,10 +40,10 @@ class Gray(SingleLoss):
         return super().step(replace(batch, x=gray(batch.x)), draw, lr)
 
     def representations(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Method.representations`."""
+        """Do as `Method.representations`, with ``x`` in gray."""
         return super().representations(gray(x))
 
 
 def gray(x: Tensor) -> Tensor:
-    """Average over channels, repeated in each of them."""
+    """Average ``x`` over its channels, and repeat the average in each of them."""
     return x.mean(dim=1, keepdim=True).expand_as(x)

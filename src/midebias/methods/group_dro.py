@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..networks.classifier import Classifier
 from ..training.data import Batch, Problem
-from ..training.method import Precision, SingleLoss
-from .adversaries import Groups
+from ..training.method import Precision
+from ..training.single_loss import SingleLoss
+from .attribute_groups import Groups
 
 __all__ = ["GroupDRO", "group_means"]
 
@@ -24,10 +25,16 @@ class GroupDRO(SingleLoss):
 
     Parameters
     ----------
-    model, problem, lr, precision, seed
+    model : Classifier
+    problem, lr, precision, seed : optional
         See `Method`.
     step_size : float, default 0.01
         Of the ascent on q; the paper's.
+
+    Raises
+    ------
+    InputError
+        A step before `prepare`, or a group that the training set lacks.
 
     Notes
     -----

@@ -11,7 +11,8 @@ from ..attributes import Categorical
 from ..errors import InputError
 from ..networks.classifier import Classifier
 from ..training.data import Batch, Problem
-from ..training.method import Precision, SingleLoss
+from ..training.method import Precision
+from ..training.single_loss import SingleLoss
 
 __all__ = ["HSIC", "hsic", "median_squared_distance"]
 
@@ -25,12 +26,19 @@ class HSIC(SingleLoss):
 
     Parameters
     ----------
-    model, problem, lr, precision, seed
+    model : Classifier
+    problem, lr, precision, seed : optional
         See `Method`.
     weight : float, default 3.0
+        Of the estimate.
     ramp_steps : int, default 100
         Steps over which the weight rises in equal parts; 1 is without. The estimate does not depend on the scale of z,
         so its gradient is largest while z is still small: at full weight from the first step nothing was learned.
+
+    Raises
+    ------
+    InputError
+        ``ramp_steps`` below 1.
 
     Notes
     -----

@@ -11,9 +11,10 @@ from ..networks import build_perceptron
 from ..networks.classifier import Classifier
 from ..representations import FeatureMap
 from ..training.data import Batch, Problem
-from ..training.method import Draw, Precision, SingleLoss
+from ..training.method import Draw, Precision
+from ..training.single_loss import SingleLoss
 from ..training.step import StepResult
-from .adversaries import ColumnClassifiers, frozen, reverse_gradient
+from .adversaries import ColumnClassifiers, freeze, reverse_gradient
 
 __all__ = ["LearningNotToLearn", "negative_entropy"]
 
@@ -28,7 +29,8 @@ class LearningNotToLearn(SingleLoss):
 
     Parameters
     ----------
-    model, problem, lr, precision, seed
+    model : Classifier
+    problem, lr, precision, seed : optional
         See `Method`.
     entropy_weight : float, default 0.01
         :math:`\lambda` of the released code.
@@ -78,15 +80,13 @@ class LearningNotToLearn(SingleLoss):
                 else build_perceptron(model.dim, (64,), size, activation=nn.ReLU)
             )
 
-        self.predictor = ColumnClassifiers(self.problem.level_sizes, build, seed=seed).to(
-            next(model.parameters()).device
-        )
+        self.predictor = ColumnClassifiers(self.problem.level_sizes, build, seed=seed, device=self.device)
         self.predictor_optimizer = torch.optim.Adam(self.predictor.parameters(), lr=predictor_lr)
 
     def objective(self, loss: Tensor, depths: tuple[Tensor, ...], logits: Tensor, batch: Batch) -> Tensor:
         """See `SingleLoss.objective`."""
         h = depths[self.depth].float()
-        with frozen(self.predictor):
+        with freeze(self.predictor):
             flatness = negative_entropy(self.predictor(h))
         bias = self.predictor.cross_entropy(reverse_gradient(h, self.reversal), batch.levels)
         return loss + self.entropy_weight * flatness + bias

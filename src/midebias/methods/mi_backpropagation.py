@@ -1,4 +1,4 @@
-"""Our default: mutual information backpropagation with closed-form critics at several depths.
+r"""Mutual information backpropagation, by default with closed-form critics at several depths.
 
 :math:`I(Z;Y) - I(Z;C) = I(Z;Y|C) - I(Z;C|Y)`: the first term on the right is the task, adjusted by what the
 attribute already says about the label (`LogitAdjustment`); the second is the penalty (`MIPenalty`).
@@ -16,43 +16,51 @@ from ..networks.classifier import Classifier
 from ..penalty.mi_penalty import Criterion, MIPenalty
 from ..training.data import Problem
 from ..training.logit_adjustment import LogitAdjustment
-from ..training.method import Precision, TrainStepMethod
+from ..training.method import Precision
+from ..training.train_step_method import TrainStepMethod
 
-__all__ = ["MutualInformation"]
+__all__ = ["MIBackpropagation"]
 
 
-class MutualInformation(TrainStepMethod):
-    """Task adjusted by what c says of y, penalty I(Z;C|Y) at the depths of the model.
+class MIBackpropagation(TrainStepMethod):
+    """Task adjusted by what c says of y, and a penalty on I(Z;C|Y) at the depths of the model.
 
-    The gradients of task and penalty go through the encoder in one backward pass.
+    The gradients of task and penalty go through the encoder in one backward pass. The paper's own recipe is
+    `Reference`.
 
     Parameters
     ----------
-    model, problem, lr, precision, seed
+    model : Classifier
+    problem, lr, precision, seed : optional
         See `Method`.
     gradient_ratio : float, default 3.0
         Length of the penalty's gradient over the task's, at each depth.
     max_mi : float, optional
         Budget in nats for the estimate at each depth, met by dual ascent on a multiplier of ``gradient_ratio``.
     criterion : {"separation", "independence"}
-    critic_steps : int
+        Whether I(Z;C|Y) or I(Z;C) is penalised.
+    critic_steps : int, default 10
         Only for estimators with a critic.
     estimator : str, default "gaussian"
+        See `MIPenalty`.
     adjust : float, default 1.0
         Strength of the logit adjustment; 0 leaves the task loss as it is.
     rebalance : float, default 0.5
         Rows are drawn by p(y|c) to the power of minus this; see `LogitAdjustment`. Where the attribute nearly always
-        gives the label away, a batch would else hold hardly a row from which I(Z;C|Y) can be seen. The default is the
-        square-root sampling of rare classes (Mahajan et al., ECCV 2018; Kang et al., ICLR 2020), taken over to
-        pairs of label and attribute.
+        gives the label away, a batch drawn evenly holds hardly a row from which I(Z;C|Y) can be seen.
     depths : int, optional
-        How many of ``model.depths(x)`` are penalised, from the last. Default is all. Fewer, where the first can hardly
-        hide the attribute and pressing there costs the task.
+        How many of ``model.depths(x)`` are penalised, from the last. Default is all. Use fewer where the first depths
+        can hardly hide the attribute and penalising them costs the task.
 
     Raises
     ------
     InputError
-        ``depths`` is not 1 or more, or the model has fewer.
+        An argument that cannot be used: ``depths``, say, that is not 1 or more, or more than the model has.
+
+    References
+    ----------
+    Ragonesi, Volpi, Cavazza, Murino, "Learning Unbiased Representations via Mutual Information Backpropagation", CVPR
+    Workshops 2021, arXiv 2003.06430. Hong and Yang, NeurIPS 2021, for the adjustment: see `LogitAdjustment`.
     """
 
     name: ClassVar[str] = "mib"

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from ..training.method import TrainStepMethod
+from ..training.train_step_method import TrainStepMethod
 
 __all__ = ["Plain"]
 
 
 class Plain(TrainStepMethod):
-    """Cross-entropy and Adam; the attribute is not looked at."""
+    """Cross-entropy and Adam, without the attribute.
+
+    Parameters
+    ----------
+    model : Classifier
+    problem, lr, precision, seed : optional
+        See `Method`.
+    """
 
     name: ClassVar[str] = "plain"

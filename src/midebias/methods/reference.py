@@ -1,4 +1,4 @@
-"""The recipe of the authors' released code, step for step. Not the default: see `MutualInformation`."""
+"""The recipe of the authors' released code, step for step. Not the default: see `MIBackpropagation`."""
 
 from __future__ import annotations
 
@@ -27,11 +27,17 @@ class Reference(Method):
 
     Parameters
     ----------
-    model, problem, seed
+    model : Classifier
+    problem, seed : optional
         See `Method`. The critic reads ``levels``: Colored MNIST's three channels in 8 levels are 24 columns.
     lr : float, default 1e-4
+        Of the task, and of the critic.
+    precision : str
+        Ignored: everything is in float32.
     mi_weight : float, default 1.0
+        Factor of ``lr`` for the step on g_mi.
     critic_steps : int, default 40
+        Critic updates per step.
     hidden : sequence of int, default (64, 64, 64)
         Critic widths; faces take (512, 512, 512).
 
@@ -67,9 +73,9 @@ class Reference(Method):
         self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=self.lr)
 
     def begin_epoch(self, batches: Iterable[Batch]) -> None:
-        """One epoch of critic updates alone."""
+        """Update the critic alone, on ``batches``."""
         for batch in batches:
-            self._critic_step(batch)
+            self._update_critic(batch)
 
     def step(self, batch: Batch, draw: Draw, lr: float) -> StepResult:
         """See `Method.step`."""
@@ -87,11 +93,11 @@ class Reference(Method):
                 parameter.grad = gradient
             self.mi_optimizer.step()
         for _ in range(self.critic_steps):
-            self._critic_step(draw())
+            self._update_critic(draw())
         correct = int((logits.argmax(1) == batch.y).sum())
         return StepResult(float(loss.detach()), correct, (float(mi.detach()),))
 
-    def _critic_step(self, batch: Batch) -> None:
+    def _update_critic(self, batch: Batch) -> None:
         with torch.no_grad():
             z = self.model.depths(batch.x)[-1]
         loss = self.critic.learning_loss(z, self.attribute.encode(batch.levels)[0])

@@ -96,6 +96,11 @@ class TensorData:
     levels : integer Tensor of shape (n, k)
     c : Tensor of shape (n,) or (n, width)
         As the problem's attribute reads it.
+
+    Raises
+    ------
+    InputError
+        Tensors of different lengths.
     """
 
     x: Tensor

@@ -12,19 +12,14 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..networks.classifier import Classifier
-from ..penalty.mi_penalty import MIPenalty
 from .data import Batch, Problem
-from .logit_adjustment import LogitAdjustment
-from .step import StepResult, train_step
+from .step import StepResult
 
-__all__ = ["Draw", "Method", "Precision", "SingleLoss", "TrainStepMethod"]
-
-
-Precision = Literal["float32", "bfloat16"]
-_PLAIN = (Tensor, bool, int, float)
-
+__all__ = ["Draw", "Method", "Precision"]
 
 Draw = Callable[[], Batch]
+Precision = Literal["float32", "bfloat16"]
+_PLAIN = (Tensor, bool, int, float)
 
 
 class Method(ABC):
@@ -42,6 +37,11 @@ class Method(ABC):
         Of the network's forward pass; losses and all information are computed in float32.
     seed : int, default 0
         Of whatever the method draws beside the model.
+
+    Raises
+    ------
+    InputError
+        An argument that cannot be used; the message names it.
     """
 
     name: ClassVar[str]
@@ -68,36 +68,71 @@ class Method(ABC):
         self.precision: Precision = precision
         self.optimizer = torch.optim.Adam(model.parameters(), lr=self.lr)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
     def autocast(self) -> AbstractContextManager[object]:
-        """Context for the network's forward pass."""
-        if self.precision == "float32":
-            return nullcontext()
-        return torch.autocast(next(self.model.parameters()).device.type, torch.bfloat16)
+        """Make a context for the network's forward pass."""
+        return nullcontext() if self.precision == "float32" else torch.autocast(self.device.type, torch.bfloat16)
 
     def prepare(self, levels: Tensor, c: Tensor, y: Tensor) -> None:  # noqa: B027 - optional
-        """Look once at the attribute and label of the whole training set; by default, do not."""
+        """Look once at the attribute and label of the whole training set; by default, do not.
+
+        Parameters
+        ----------
+        levels : integer Tensor of shape (n, k)
+        c : Tensor of shape (n,) or (n, width)
+        y : integer Tensor of shape (n,)
+            See `Batch`.
+        """
 
     def sampling_weights(self, levels: Tensor, y: Tensor) -> Tensor | None:
-        """Weights (n,) by which rows are drawn, with replacement; None for every row once an epoch."""
+        """Weights by which rows are drawn, with replacement; None for every row once an epoch.
+
+        Parameters
+        ----------
+        levels : integer Tensor of shape (n, k)
+        y : integer Tensor of shape (n,)
+            See `Batch`.
+
+        Returns
+        -------
+        Tensor of shape (n,) or None
+        """
         return None
 
     def begin_epoch(self, batches: Iterable[Batch]) -> None:  # noqa: B027 - optional
-        """What is done before an epoch; by default, nothing."""
+        """Do what comes before an epoch, with its ``batches`` in another order; by default, nothing."""
 
     @abstractmethod
     def step(self, batch: Batch, draw: Draw, lr: float) -> StepResult:
-        """One optimiser step on ``batch``; ``draw()`` gives further training batches."""
+        """Take one step of the optimiser.
+
+        Parameters
+        ----------
+        batch : Batch
+        draw : callable
+            Gives further training batches.
+        lr : float
+            Learning rate of this step.
+
+        Returns
+        -------
+        StepResult
+        """
 
     @torch.no_grad()
     def representations(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """z (n, dim) and logits (n, n_classes), both float32 and where x is, wherever the model is."""
+        """z (n, dim) and logits (n, n_classes), both float32 and where ``x`` is, wherever the model is."""
         with self.autocast():
-            z = self.model.depths(x.to(next(self.model.parameters()).device))[-1]
+            z = self.model.depths(x.to(self.device))[-1]
             logits = self.model.head(z)
         return z.float().to(x.device), logits.float().to(x.device)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a resumed run needs: modules, optimisers, generators, and whatever numbers a step changes."""
+        """Collect what a resumed run needs: modules, optimisers, generators, and whatever numbers a step changes."""
         state: dict[str, Any] = {}
         for name, value in vars(self).items():
             if isinstance(value, (nn.Module, torch.optim.Optimizer)):
@@ -110,6 +145,10 @@ class Method(ABC):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` saved, in a method made with the same arguments and prepared with the same data.
+
+        Parameters
+        ----------
+        state : mapping
 
         Raises
         ------
@@ -131,78 +170,6 @@ class Method(ABC):
                 raise InputError(f"{name} of the state does not fit this {self.name}: {error}") from error
 
     def set_lr(self, lr: float) -> None:
-        """Set the learning rate of the optimiser."""
+        """Set the learning rate ``lr`` of the optimiser."""
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-
-
-class SingleLoss(Method):
-    """A method whose step is one step of Adam on one loss: cross-entropy, unless `objective` says otherwise.
-
-    Optimiser, batch size and learning rate are this library's and the same for all such methods, whatever
-    their papers used; what the papers say about the loss itself is followed.
-
-    Attributes
-    ----------
-    estimates : tuple of float
-        MI estimates in nats of the last step, of methods that have some.
-    """
-
-    estimates: tuple[float, ...] = ()
-
-    def objective(self, loss: Tensor, depths: tuple[Tensor, ...], logits: Tensor, batch: Batch) -> Tensor:
-        """Scalar to descend on, given the batch's mean cross-entropy ``loss`` and float32 ``logits``.
-
-        ``depths`` come as the network made them: in bfloat16 where that is the precision.
-        """
-        return loss
-
-    def step(self, batch: Batch, draw: Draw, lr: float) -> StepResult:
-        """See `Method.step`."""
-        self.set_lr(lr)
-        with self.autocast():
-            depths = self.model.depths(batch.x)
-            logits = self.model.head(depths[-1])
-        logits = logits.float()
-        loss = nn.functional.cross_entropy(logits, batch.y)
-        objective = self.objective(loss, depths, logits, batch)
-        self.optimizer.zero_grad()
-        objective.backward()
-        self.optimizer.step()
-        return StepResult(float(loss.detach()), int((logits.argmax(1) == batch.y).sum()), self.estimates)
-
-
-class TrainStepMethod(Method):
-    """A method whose step is `train_step`, which Lightning's Trainer takes as well as the training loop.
-
-    Attributes
-    ----------
-    penalty : MIPenalty or None
-    adjustment : LogitAdjustment or None
-    mi_weight : float or None
-        None balances the gradients by the penalty's ``gradient_ratio``.
-    max_grad_norm : float or None
-        See `train_step`.
-    """
-
-    penalty: MIPenalty | None = None
-    adjustment: LogitAdjustment | None = None
-    mi_weight: ClassVar[float | None] = 1.0
-    max_grad_norm: ClassVar[float | None] = None
-
-    def step(self, batch: Batch, draw: Draw, lr: float) -> StepResult:
-        """See `Method.step`."""
-        self.set_lr(lr)
-        return train_step(
-            self.model.depths,
-            self.model.head,
-            self.penalty,
-            self.optimizer,
-            batch.x,
-            batch.y,
-            batch.c,
-            mi_weight=self.mi_weight,
-            adjustment=self.adjustment,
-            autocast=self.autocast(),
-            max_grad_norm=self.max_grad_norm,
-        )

@@ -13,7 +13,19 @@ __all__ = ["EpochRecord", "TracePoint", "TrainingRecorder"]
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """What an epoch did; accuracies in [0, 1], MI in nats per representation, means over the epoch's last tenth."""
+    """What an epoch did: means over its last tenth.
+
+    Attributes
+    ----------
+    epoch, steps : int
+        Epochs and steps of the run so far.
+    loss, train_accuracy : float
+        Of the task; accuracy in [0, 1].
+    mi : tuple of float
+        Estimates in nats, one per representation.
+    seconds : float
+        Of the epoch.
+    """
 
     epoch: int
     steps: int
@@ -25,9 +37,17 @@ class EpochRecord:
 
 @dataclass(frozen=True)
 class TracePoint:
-    """Means over the steps since the point before: task loss, training accuracy in [0, 1], MI in nats, weights.
+    """Means over the steps since the point before.
 
-    ``mi`` and ``weights`` hold a value per penalised representation; they are empty where a method has none.
+    Attributes
+    ----------
+    step : int
+    seconds : float
+        Steps and seconds of the run so far.
+    loss, train_accuracy : float
+        Of the task; accuracy in [0, 1].
+    mi, weights : tuple of float
+        Estimates in nats and factors of their gradients, one per penalised representation.
     """
 
     step: int

@@ -1,4 +1,4 @@
-"""A loader whose order of samples is a function of seed and epoch, and which goes on in the middle of an epoch."""
+"""A loader whose order of samples is a function of seed and epoch, and which resumes in the middle of an epoch."""
 
 from __future__ import annotations
 
@@ -6,84 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
-from ..errors import InputError
+from .seeded_batches import SeededBatches
 
-__all__ = ["SeededBatches", "SeededLoader"]
-
-
-class SeededBatches(Sampler[list[int]]):
-    """Rows of each batch; every rank its share of the same global batches.
-
-    A global batch of ``batch_size`` rows is cut into one contiguous piece per rank. The last one, if smaller, is cut
-    as evenly as it goes, so that all ranks take equally many steps and no row is seen twice.
-
-    Parameters
-    ----------
-    n : int
-        Samples.
-    batch_size : int
-        Of the global batch.
-    seed : int, default 0
-    shuffle : bool, default True
-    drop_last : bool, default False
-    rank, world_size : int
-        Default is the process group's, where there is one.
-    """
-
-    def __init__(
-        self,
-        n: int,
-        batch_size: int,
-        *,
-        seed: int = 0,
-        shuffle: bool = True,
-        drop_last: bool = False,
-        rank: int | None = None,
-        world_size: int | None = None,
-    ) -> None:
-        if batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, got {batch_size}")
-        self.n, self.batch_size, self.seed, self.shuffle, self.drop_last = n, batch_size, seed, shuffle, drop_last
-        self._rank, self._world_size = rank, world_size
-        self.epoch, self.start = 0, 0
-        self._offset, self._resumed = 0, False
-
-    @property
-    def sampler(self) -> SeededBatches:
-        """Itself: where Lightning looks for something that wants to know the epoch."""
-        return self
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each epoch, which counts an epoch that was broken off as one that was done."""
-        if self._resumed:
-            self._offset, self._resumed = self.epoch - epoch, False
-        self.epoch = epoch + self._offset
-
-    def resume(self, epoch: int, given: int) -> None:
-        """Begin with ``epoch`` and leave out the ``given`` batches of it that were given out before."""
-        if 0 < given < len(self):
-            self.epoch, self.start, self._resumed = epoch, given, True
-
-    def __len__(self) -> int:
-        return self.n // self.batch_size if self.drop_last else -(-self.n // self.batch_size)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        rank, world = self._place()
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        order = torch.randperm(self.n, generator=generator) if self.shuffle else torch.arange(self.n)
-        start, self.start = self.start, 0
-        for i in range(start, len(self)):
-            batch = order[i * self.batch_size : (i + 1) * self.batch_size]
-            yield batch.tensor_split(world)[rank].tolist()
-
-    def _place(self) -> tuple[int, int]:
-        group = torch.distributed.is_available() and torch.distributed.is_initialized()
-        rank = (torch.distributed.get_rank() if group else 0) if self._rank is None else self._rank
-        return rank, (torch.distributed.get_world_size() if group else 1) if self._world_size is None else (
-            self._world_size
-        )
+__all__ = ["SeededLoader"]
 
 
 class SeededLoader(DataLoader[Any]):
@@ -95,9 +22,11 @@ class SeededLoader(DataLoader[Any]):
         Yields (x, y, c).
     batch_size : int
         Of the global batch, over all ranks.
-    seed, shuffle, drop_last
+    seed : int, default 0
+    shuffle : bool, default True
+    drop_last : bool, default False
         See `SeededBatches`.
-    **options
+    **options : Any
         Of `torch.utils.data.DataLoader`: ``num_workers``, ``pin_memory`` and so on.
 
     Raises
@@ -142,9 +71,9 @@ class SeededLoader(DataLoader[Any]):
         self._given = 0
 
     def state_dict(self) -> dict[str, int]:
-        """How many batches of which epoch were given out."""
+        """The epoch, and how many of its batches were given out."""
         return {"epoch": self.batches.epoch, "given": self._given}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """The next pass leaves out the batches that were given out before."""
+        """Leave out of the next pass the batches that were given out before, as ``state`` says."""
         self.batches.resume(int(state["epoch"]), int(state["given"]))

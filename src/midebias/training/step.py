@@ -17,11 +17,11 @@ from .logit_adjustment import LogitAdjustment
 __all__ = [
     "ForwardPass",
     "StepResult",
-    "backward_pass",
-    "forward_pass",
-    "step_result",
+    "disable_autocast",
+    "run_backward",
+    "run_forward",
+    "summarize_step",
     "train_step",
-    "without_autocast",
 ]
 
 Encoder = Callable[[Tensor], Tensor | Sequence[Tensor]]
@@ -36,7 +36,7 @@ class StepResult:
     loss : float
         Of the task.
     correct : int
-        How many answers were right; 0 where y does not hold labels.
+        Correct predictions; 0 where y does not hold labels.
     mi : tuple of float
         Estimates in nats, one per representation.
     weights : tuple of float
@@ -51,14 +51,14 @@ class StepResult:
 
 @dataclass(frozen=True)
 class ForwardPass:
-    """Representations (z last), float32 logits and the task's loss of one batch, before anything flows back."""
+    """Representations (z last), float32 logits and the task's loss of one batch, before backpropagation."""
 
     representations: tuple[Tensor, ...]
     logits: Tensor
     task_loss: Tensor
 
 
-def forward_pass(
+def run_forward(
     encoder: Encoder,
     head: Callable[[Tensor], Tensor],
     x: Tensor,
@@ -69,23 +69,23 @@ def forward_pass(
     adjustment: LogitAdjustment | None = None,
     autocast: AbstractContextManager[object] | None = None,
 ) -> ForwardPass:
-    """Encode, predict, and judge the prediction; see `train_step` for the arguments."""
+    """Encode, predict, and compute the task's loss; see `train_step` for the arguments."""
     with nullcontext() if autocast is None else autocast:
         encoded = encoder(x)
         representations = (encoded,) if isinstance(encoded, Tensor) else tuple(encoded)
         logits = head(representations[-1])
     logits = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
-    with without_autocast(logits.device):
+    with disable_autocast(logits.device):
         adjusted = logits if adjustment is None else adjustment(logits, c, y)
         return ForwardPass(representations, logits, task_loss(adjusted, y))
 
 
-def without_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """Context for losses and information, which are computed in float32 whatever a trainer does around the step."""
+def disable_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Make a context for losses and information, which are in float32 whatever a trainer does around the step."""
     return torch.autocast(device.type, enabled=False) if is_autocast_available(device.type) else nullcontext()
 
 
-def backward_pass(
+def run_backward(
     passed: ForwardPass,
     penalty: MIPenalty | None,
     y: Tensor,
@@ -166,18 +166,18 @@ def train_step(
         ("mi_weight", mi_weight, float | None),
     ):
         check_kind(name, value, hint)
-    passed = forward_pass(encoder, head, x, y, c, task_loss=task_loss, adjustment=adjustment, autocast=autocast)
+    passed = run_forward(encoder, head, x, y, c, task_loss=task_loss, adjustment=adjustment, autocast=autocast)
     optimizer.zero_grad()
-    backward_pass(passed, penalty, y, c, mi_weight=mi_weight)
+    run_backward(passed, penalty, y, c, mi_weight=mi_weight)
     if max_grad_norm is not None:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         nn.utils.clip_grad_norm_(parameters, max_grad_norm, error_if_nonfinite=True)
     optimizer.step()
-    return step_result(passed, penalty, y, mi_weight=mi_weight)
+    return summarize_step(passed, penalty, y, mi_weight=mi_weight)
 
 
-def step_result(passed: ForwardPass, penalty: MIPenalty | None, y: Tensor, *, mi_weight: float | None) -> StepResult:
-    """The record of a step that was made."""
+def summarize_step(passed: ForwardPass, penalty: MIPenalty | None, y: Tensor, *, mi_weight: float | None) -> StepResult:
+    """Record what a step did."""
     logits = passed.logits
     correct = int((logits.argmax(1) == y).sum()) if logits.ndim == 2 and not y.is_floating_point() else 0
     loss = float(passed.task_loss.detach())
@@ -188,6 +188,6 @@ def step_result(passed: ForwardPass, penalty: MIPenalty | None, y: Tensor, *, mi
 
 
 def select_penalised(penalty: MIPenalty, passed: ForwardPass) -> Tensor | tuple[Tensor, ...]:
-    """As many representations as the penalty was built for, the last ones: z, or several."""
+    """Select as many representations as the penalty was built for, from the last: z, or several."""
     chosen = passed.representations[-len(penalty.shapes) :]
     return chosen[0] if len(chosen) == 1 else chosen

@@ -1,0 +1,69 @@
+"""Categories of several columns joined to one, and groups of label and category."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+
+__all__ = ["Groups", "join_categories"]
+
+
+def join_categories(levels: Tensor, sizes: Sequence[int]) -> Tensor:
+    """Join the columns of levels (n, k) to one category per row, 0 .. prod(sizes) - 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> join_categories(torch.tensor([[0, 0], [0, 2], [1, 0]]), (2, 3))
+    tensor([0, 2, 3])
+    """
+    if levels.ndim != 2 or levels.shape[1] != len(sizes):
+        raise InputError(f"levels must have shape (n, {len(sizes)}), got {tuple(levels.shape)}")
+    limits = torch.tensor(tuple(sizes), device=levels.device)
+    if bool(((levels < 0) | (levels >= limits)).any()):
+        raise InputError(f"levels must lie in 0 .. size - 1 for the level_sizes {tuple(sizes)}; none may be missing")
+    joint = torch.zeros(len(levels), dtype=torch.long, device=levels.device)
+    for column, size in zip(levels.long().unbind(1), sizes, strict=True):
+        joint = joint * size + column
+    return joint
+
+
+class Groups:
+    """Groups of equal label and equal joint category, numbered in the order of those that occur.
+
+    Parameters
+    ----------
+    levels : integer Tensor of shape (n, k)
+    y : integer Tensor of shape (n,)
+        Both of the whole training set.
+    sizes : sequence of int
+        Categories of each column of ``levels``.
+
+    Attributes
+    ----------
+    counts : Tensor of shape (n_groups,)
+        Training samples in each group.
+    """
+
+    def __init__(self, levels: Tensor, y: Tensor, sizes: Sequence[int]) -> None:
+        self.sizes = tuple(sizes)
+        self._codes, self.counts = torch.unique(self._code(levels, y), return_counts=True)
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def __call__(self, levels: Tensor, y: Tensor) -> Tensor:
+        """Number the group of each row."""
+        codes = self._code(levels, y)
+        numbers = torch.searchsorted(self._codes, codes).clamp(max=len(self) - 1)
+        if bool((self._codes[numbers] != codes).any()):
+            raise InputError("the batch holds a pair of label and attribute category that the training set lacks")
+        return numbers
+
+    def _code(self, levels: Tensor, y: Tensor) -> Tensor:
+        return y.long() * math.prod(self.sizes) + join_categories(levels, self.sizes)

@@ -1,0 +1,55 @@
+"""Methods whose step is the one that every door takes."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ..penalty.mi_penalty import MIPenalty
+from .data import Batch
+from .logit_adjustment import LogitAdjustment
+from .method import Draw, Method
+from .step import StepResult, train_step
+
+__all__ = ["TrainStepMethod"]
+
+
+class TrainStepMethod(Method):
+    """A method whose step is `train_step`, which Lightning's Trainer takes as well as the training loop.
+
+    Parameters
+    ----------
+    model : Classifier
+    problem, lr, precision, seed : optional
+        See `Method`.
+
+    Attributes
+    ----------
+    penalty : MIPenalty or None
+    adjustment : LogitAdjustment or None
+    mi_weight : float or None
+        None balances the gradients by the penalty's ``gradient_ratio``.
+    max_grad_norm : float or None
+        See `train_step`.
+    """
+
+    penalty: MIPenalty | None = None
+    adjustment: LogitAdjustment | None = None
+    mi_weight: ClassVar[float | None] = 1.0
+    max_grad_norm: ClassVar[float | None] = None
+
+    def step(self, batch: Batch, draw: Draw, lr: float) -> StepResult:
+        """See `Method.step`."""
+        self.set_lr(lr)
+        return train_step(
+            self.model.depths,
+            self.model.head,
+            self.penalty,
+            self.optimizer,
+            batch.x,
+            batch.y,
+            batch.c,
+            mi_weight=self.mi_weight,
+            adjustment=self.adjustment,
+            autocast=self.autocast(),
+            max_grad_norm=self.max_grad_norm,
+        )
