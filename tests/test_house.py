@@ -30,7 +30,7 @@ IRREGULAR = {
 }  # fmt: skip
 VERBS_IN_ED = {"embed", "exceed", "feed", "need", "proceed", "seed", "speed"}
 DECORATORS = {"checked"}  # read as a word about what they decorate
-VERBS_BEFORE_A_PARTICIPLE = ("check", "end", "has", "is")  # check_encoded, end_if_orphaned
+VERBS_BEFORE_A_PARTICIPLE = ("check", "end", "has", "is", "measure", "select")  # check_encoded, select_penalised
 
 PACKAGES_WITHOUT_TESTS = {"networks"}  # tested by what is built of them
 TESTS_OF_NO_PACKAGE = {"benchmarks", "frozen", "fuzz"}
