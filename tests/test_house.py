@@ -30,7 +30,7 @@ IRREGULAR = {
 }  # fmt: skip
 VERBS_IN_ED = {"embed", "exceed", "feed", "need", "proceed", "seed", "speed"}
 DECORATORS = {"checked"}  # read as a word about what they decorate
-VERBS_BEFORE_A_PARTICIPLE = ("check", "end", "has", "is")  # check_encoded, end_if_orphaned
+VERBS_BEFORE_A_PARTICIPLE = ("check", "end", "has", "is", "measure", "select")  # check_encoded, select_penalised
 
 PACKAGES_WITHOUT_TESTS = {"networks"}  # tested by what is built of them
 TESTS_OF_NO_PACKAGE = {"benchmarks", "frozen", "fuzz"}
@@ -121,8 +121,9 @@ def test_participles_are_told_from_verbs(name: str, misnamed: bool) -> None:
     assert is_misnamed(name) is misnamed
 
 
-@not_yet("functions are being named")
-@pytest.mark.parametrize("folder", ["src/midebias", "benchmarks"])
+@pytest.mark.parametrize(
+    "folder", [pytest.param("src/midebias", marks=not_yet("functions are being named")), "benchmarks"]
+)
 def test_functions_are_verbs(folder: str) -> None:
     assert [f"{place} {name}" for place, name in list_functions(ROOT / folder) if is_misnamed(name)] == []
 
