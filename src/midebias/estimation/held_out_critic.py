@@ -22,6 +22,7 @@ from .result import MIEstimate, warn_of_size, warn_of_training
 __all__ = ["estimate_by_critic", "estimate_by_donsker_varadhan"]
 
 _EVALUATED = 1000  # pairs at a time; what an InfoNCE estimate can reach is the logarithm of this
+_BATCH = 256
 _ROUNDS = 16  # permutations that a Donsker-Varadhan bound is evaluated with
 
 
@@ -124,14 +125,14 @@ def _train(
 ) -> bool:
     """Train on pairs and keep the weights of least ``loss``. Returns whether they were the last ones."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=1e-3, fused=True)
-    stopping, done = EarlyStopping(model, patience=400), 0
+    stopping, done, generator = EarlyStopping(model, patience=400), 0, torch.Generator().manual_seed(0)
     while True:
         with torch.no_grad():
             stop = stopping.observe(loss(), done)
         if stop or done >= max_steps:
             break
         steps = min(50, max_steps - done)
-        _update(model, pairs, optimizer, steps)
+        _update(model, pairs, optimizer, steps, generator)
         done += steps
     stopping.restore()
     return stopping.step == max_steps
@@ -142,11 +143,14 @@ def _update(
     pairs: tuple[Tensor, Tensor, Tensor | None],
     optimizer: torch.optim.Optimizer,
     steps: int,
+    generator: torch.Generator,
 ) -> None:
     if isinstance(model, SampledEstimator):
-        model.update(*pairs, optimizer, steps=steps, batch_size=256)
-    else:
-        model.update(*pairs, optimizer, steps=steps)
+        model.update(*pairs, optimizer, steps=steps, batch_size=_BATCH)
+        return
+    for _ in range(steps):
+        rows = torch.randint(len(pairs[0]), (_BATCH,), generator=generator)
+        model.update(*_take(*pairs, rows), optimizer)
 
 
 @torch.no_grad()
