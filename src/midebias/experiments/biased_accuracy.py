@@ -14,25 +14,11 @@ __all__ = ["measure_biased"]
 
 
 def measure_biased(z: Tensor, logits: Tensor, data: ImageData, seed: int) -> tuple[ExchangedAccuracy, dict[str, float]]:
-    """Measure the accuracy with the attribute exchanged and with images reweighted, and I(Z;C|Y) in nats.
+    """Measure accuracy with the attribute exchanged and with images reweighted, and I(Z;C|Y) in nats, on ``data.test``.
 
     Weights 1 / p(y|c) make the label independent of the attribute, as far as the bias leaves such images at all;
     `measure_exchanged_accuracy` extrapolates. Weights are truncated at the root of n times their mean (Ionides,
-    "Truncated importance sampling", 2008).
-
-    Parameters
-    ----------
-    z : Tensor of shape (n, dim)
-    logits : Tensor of shape (n, n_classes)
-        Of the held-out images, ``data.test``.
-    data : ImageData
-    seed : int
-
-    Returns
-    -------
-    exchanged : ExchangedAccuracy
-    measures : dict
-        Columns of the row.
+    "Truncated importance sampling", 2008). Returned beside it are columns of the row.
     """
     test, problem = data.test, data.problem
     exchanged = measure_exchanged_accuracy(logits, test.y, test.c, problem.attribute, random_state=seed)

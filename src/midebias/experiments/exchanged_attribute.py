@@ -51,10 +51,6 @@ def measure_exchanged_accuracy(
         Of the bootstrap.
     random_state : int, default 0
 
-    Returns
-    -------
-    ExchangedAccuracy
-
     References
     ----------
     Robins, "A new approach to causal inference in mortality studies", Mathematical Modelling 1986: standardisation by

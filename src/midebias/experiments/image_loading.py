@@ -25,21 +25,10 @@ def load_images(
     attribute: str | None = None,
     unbiased: bool = False,
 ) -> ImageData:
-    """Load a data set by its name on the command line.
+    """Load a data set by its name on the command line: "colored-mnist", "biased-mnist", or a path.
 
-    Parameters
-    ----------
-    dataset : str
-        "colored-mnist", "biased-mnist", or the path of an ``.npz`` or a folder.
-    setting : float, optional
-        Variance of colored-mnist, by default 0.020; rho of biased-mnist, by default 0.990.
-    seed, limit, palette, image_size, label, attribute, unbiased
-        See `load_colored_mnist`, `load_biased_mnist` and `load_own_images`.
-
-    Raises
-    ------
-    InputError
-        As `check_setting` does.
+    ``setting`` is the variance of colored-mnist (default 0.020) or the rho of biased-mnist (default 0.990). Raises
+    `InputError` as `check_setting` does.
     """
     check_setting(
         dataset, setting, palette=palette, image_size=image_size, label=label, attribute=attribute, unbiased=unbiased

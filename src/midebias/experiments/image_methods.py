@@ -32,22 +32,9 @@ _NOT_OPTIONS = ("model", "problem", "precision", "seed", "return")
 
 
 def parse_method(text: str) -> tuple[str, dict[str, Any]]:
-    """Split a method's name from its options.
+    """Split a method's name from its options: "mib" or "mib:rebalance=0:depths=2".
 
-    Parameters
-    ----------
-    text : str
-        For example "mib" or "mib:rebalance=0:depths=2".
-
-    Returns
-    -------
-    name : str
-    options : dict
-
-    Raises
-    ------
-    InputError
-        When there is no such method, or it has no such option, or not of that kind.
+    Raises `InputError` when there is no such method, or it has no such option, or not of that kind.
     """
     name, *assignments = text.split(":")
     _check_name(name)
@@ -76,27 +63,10 @@ def build_method(
     precision: Precision | None = None,
     **options: Any,
 ) -> Method:
-    """Build a method with a digit network, whose weights are drawn from ``seed``.
+    """Build a method with a digit network, whose weights are drawn from ``seed``; ``options`` are the method's.
 
-    Parameters
-    ----------
-    name : str
-        A key of `METHODS`.
-    problem : Problem, optional
-        Default is Colored MNIST's.
-    seed : int, default 0
-    network : {"paper", "lnl"}
-    channels : int, default 3
-        Of the images.
-    precision : {"float32", "bfloat16"}, optional
-        Default is bfloat16 where the hardware multiplies it natively, for every method but the reference recipe.
-    **options
-        Of the method.
-
-    Raises
-    ------
-    InputError
-        An argument that cannot be used.
+    Where no ``precision`` is given, bfloat16 is used where the hardware multiplies it natively, for every method but the
+    reference recipe. Raises `InputError` for an argument that cannot be used.
     """
     _check_name(name)
     if network not in NETWORKS:
@@ -118,10 +88,7 @@ def build_for_images(
     options: Mapping[str, Any] | None = None,
     precision: Precision | None = None,
 ) -> Method:
-    """Call `build_method` with the problem and the channels of a data set.
-
-    Raises `InputError` where its images do not fit the network.
-    """
+    """Call `build_method` for a data set. Raises `InputError` where its images do not fit the network."""
     channels, *pixels = data.train.image_shape
     method = build_method(
         name, data.problem, seed=seed, network=network, channels=channels, precision=precision, **dict(options or {})

@@ -22,26 +22,10 @@ __all__ = ["Outcome", "summarize_run", "take_test"]
 
 @dataclass
 class Outcome:
-    """What came out of a run.
+    """What came out of a run: the table's row, tests and training over time, and the labels given to the test images.
 
-    Attributes
-    ----------
-    row : dict
-        Of the table.
-    history : list of dict
-        Entries of `take_test`.
-    trace : list of dict
-        Training over time; see `TracePoint`.
-    answers : Tensor of shape (n,)
-        Labels that the network gave the test images.
-    probe : ProbeResult
-        Of the attribute of the test images, from z.
-    method : Method
-        As trained.
-    exchanged : ExchangedAccuracy or None
-        Of held-out biased images.
-    alarms : tuple of str or None
-        Of `MIMeter`, where there was one.
+    ``exchanged`` is accuracy with the attribute exchanged, of held-out biased images; ``alarms`` are those of `MIMeter`,
+    where there was one.
     """
 
     row: dict[str, Any]
@@ -81,23 +65,8 @@ def summarize_run(
 ) -> Outcome:
     """Test a run that has ended, and probe its representation for the attribute.
 
-    Parameters
-    ----------
-    run : TrainingRun
-    data : ImageData
-    history : list of dict
-        Entries of `take_test`.
-    answers : pair of Tensor or None
-        z and logits of the test images, where they are known.
-    network : {"paper", "lnl"}
-    seed : int
-        Of the probe, too.
-    device : str, default "cpu"
-        Where it trained.
-
-    Returns
-    -------
-    Outcome
+    ``history`` holds entries of `take_test`; ``answers`` are z and logits of the test images, where they are known;
+    ``device`` is where it trained.
     """
     method, test = run.method, data.test
     z, logits = answers or evaluate(method, test)

@@ -26,19 +26,6 @@ __all__ = ["RunRecorder"]
 class RunRecorder(pl.Callback):
     """A `TrainingRun` beside the Trainer: rate, clipping, records, tests, checkpoints and interruptions.
 
-    Parameters
-    ----------
-    run : TrainingRun
-    data : ImageData
-    meter : MIMeter
-        Its alarms are passed on.
-    checkpoint : Path or None
-        None on ranks that write none.
-    every : float
-        Seconds between checkpoints.
-    on_step, on_evaluation, on_alarm : callable or None
-        Called after each step, with each entry of the history, and with each new alarm.
-
     Attributes
     ----------
     history : list of dict

@@ -33,26 +33,8 @@ def load_own_images(
     """Load an ``.npz`` (see `read_labelled_arrays`) or a folder (see `open_image_folder`).
 
     An attribute in floats is continuous; probes, and methods that classify it, are given eight bins of it that hold
-    equally many training images each.
-
-    Parameters
-    ----------
-    path : path
-    seed : int
-        Of the split, where the images come without one.
-    limit : int, optional
-        Training images that are used, from the first.
-    image_size, label, attribute : optional
-        Of a folder; see `open_image_folder`.
-    memory : int
-        Bytes; a folder that takes more of them decoded is read again in every epoch.
-
-    Raises
-    ------
-    InputError
-        An option that applies to a folder only.
-    DataError
-        Files that cannot be used, or that hold too little to train on or to test.
+    equally many training images each. A folder that takes more than ``memory`` bytes decoded is read again in every
+    epoch. Raises `InputError` for an option that applies to a folder only, `DataError` for files that cannot be used.
     """
     check_folder_options(path, image_size=image_size, label=label, attribute=attribute)
     path = Path(path)

@@ -16,18 +16,9 @@ _STREAK = 3  # estimates in a row at or below zero that are an alarm
 def describe_training(
     traces: Mapping[str, Sequence[Mapping[str, Any]]], *, names: Sequence[str] | None = None
 ) -> list[dict[str, Any]]:
-    """Turn traces into the content ``training`` of `write_html_report`.
+    """Turn points with ``step``, ``loss`` and ``mi``, by the title of their run, into ``training`` of `write_html_report`.
 
-    Parameters
-    ----------
-    traces : mapping of title to points
-        With ``step``, ``loss`` and ``mi``.
-    names : sequence of str, optional
-        Of the estimates in ``mi``. Default is depths of a network, of which the last is z.
-
-    Returns
-    -------
-    list of dict
+    ``names`` are those of the estimates in ``mi``; default is depths of a network, of which the last is z.
     """
     runs = []
     for title, points in traces.items():
@@ -60,17 +51,7 @@ def _find_alarms(points: Sequence[Mapping[str, Any]], names: Sequence[str]) -> l
 
 
 def describe_comparison(summary: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Turn the summary in `results.json` into the content ``comparison`` of `write_html_report`.
-
-    Parameters
-    ----------
-    summary : sequence of mappings
-        One per method and setting.
-
-    Returns
-    -------
-    list of dict
-    """
+    """Turn the summary in `results.json` into the content ``comparison`` of `write_html_report`."""
     return [
         {
             "method": title_method(str(e["method"])), "setting": str(e["setting"]), "accuracy": e["test_accuracy"],

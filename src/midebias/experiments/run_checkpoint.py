@@ -16,22 +16,10 @@ __all__ = ["RunCheckpoint"]
 
 
 class RunCheckpoint:
-    """Reads a run's state where it is there, and writes it now and then, and on Ctrl-C.
+    """Reads a run's state where it is there, and writes it every so many seconds, and on Ctrl-C.
 
-    Parameters
-    ----------
-    path : Path
-    run : TrainingRun
-        Goes on from the state in the file.
-    history : list of dict
-        Is extended by what the file holds, and saved with the run.
-    every : float
-        Seconds between checkpoints; 0 for one after every step.
-
-    Raises
-    ------
-    DataError
-        A file that cannot be read, or is that of another run.
+    ``history`` is extended by what the file holds, and saved with the run. A file that cannot be read, or is that of
+    another run, is a `DataError`.
     """
 
     def __init__(self, path: Path, run: TrainingRun, history: list[dict[str, Any]], *, every: float) -> None:

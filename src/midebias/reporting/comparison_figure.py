@@ -32,11 +32,6 @@ def draw_comparison(path: Path, summary: Sequence[Mapping[str, Any]], published:
         ``test_accuracy_std``.
     published : mapping
         Data set -> ``test_accuracy`` -> method -> setting -> accuracy.
-
-    Returns
-    -------
-    Figure
-        As saved.
     """
     settings = list(dict.fromkeys(e["setting"] for e in summary))
     last = {e["method"]: e["test_accuracy"] for e in summary}

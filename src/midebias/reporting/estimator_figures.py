@@ -27,11 +27,6 @@ def draw_estimators(path: Path, rows: Sequence[Mapping[str, Any]]) -> Figure:
     rows : sequence of mappings
         One per task, seed and estimator, with ``task``, ``truth``, ``estimator`` and ``value`` in nats. Rows with the
         ends of a 95% interval, ``low`` and ``high``, are drawn with it and on top.
-
-    Returns
-    -------
-    Figure
-        As saved.
     """
     tasks = list(dict.fromkeys(r["task"] for r in rows))
     others = sorted({r["estimator"] for r in rows if "low" not in r})
@@ -69,11 +64,6 @@ def draw_cost_by_batch(path: Path, rows: Sequence[Mapping[str, Any]]) -> Figure:
         Where the PNG goes.
     rows : sequence of mappings
         Those with ``kind`` "batch" are drawn: ``estimator``, ``batch`` and ``seconds``.
-
-    Returns
-    -------
-    Figure
-        As saved.
     """
     mine = [r for r in rows if r["kind"] == "batch"]
     sizes = [r["batch"] for r in mine]

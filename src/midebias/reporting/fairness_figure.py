@@ -40,11 +40,6 @@ def draw_front(path: Path, summary: Sequence[Mapping[str, Any]]) -> Figure:
         Where the PNG goes.
     summary : sequence of mappings
         With ``dataset``, ``attribute``, ``method``, ``setting``, the measures and their ``_std`` (None of one run).
-
-    Returns
-    -------
-    Figure
-        As saved.
     """
     problems = list(dict.fromkeys((e["dataset"], e["attribute"]) for e in summary))
     figure = make_figure(11, 3.7 * len(problems) + 0.9)

@@ -25,11 +25,6 @@ METHOD_TITLES = {
 def title_method(key: str) -> str:
     """Title of a method with its options.
 
-    Parameters
-    ----------
-    key : str
-        As on the command line; a method that is not in `METHOD_TITLES` keeps its name.
-
     Examples
     --------
     >>> title_method("mib"), title_method("hsic:weight=1:ramp_steps=50")

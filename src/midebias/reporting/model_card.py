@@ -56,10 +56,6 @@ def write_model_card(
     use : str
         Lines of code or shell that load it.
 
-    Returns
-    -------
-    str
-
     References
     ----------
     Mitchell et al., "Model Cards for Model Reporting", FAT* 2019.

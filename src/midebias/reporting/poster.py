@@ -43,11 +43,6 @@ def draw_poster(
     rows : sequence of mappings
         One per method, with ``method``, ``probe_accuracy``, ``chance`` and ``mi``.
     title : str
-
-    Returns
-    -------
-    Figure
-        As saved.
     """
     figure = make_figure(13, 8.2, layout=None)
     halves: Any = figure.subfigures(2, 1, height_ratios=[1.12, 1.0])

@@ -27,11 +27,6 @@ def draw_training(path: Path, traces: Mapping[str, Sequence[Mapping[str, Any]]])
     traces : mapping of title to points
         With ``step``, ``loss``, ``mi`` and ``weights``. The last two hold a value per representation and are empty
         where a method has no penalty; a weight of 0, where no estimate was descended on, is a gap in the line.
-
-    Returns
-    -------
-    Figure
-        As saved.
     """
     kinds = ["loss", *(k for k in ("mi", "weights") if any(point[k] for trace in traces.values() for point in trace))]
     figure = make_figure(max(5.0, 2.2 * len(traces) + 1.6), 2.1 * len(kinds) + 0.6)

@@ -14,15 +14,7 @@ __all__ = ["EndlessBatches", "EpochOrder"]
 
 
 class EpochOrder:
-    """The rows of one epoch after another, in a seeded order.
-
-    Parameters
-    ----------
-    n : int
-        Rows of the training set.
-    batch_size : int
-    seed : int
-    """
+    """The rows of one epoch after another, of ``n``, in a seeded order."""
 
     def __init__(self, n: int, batch_size: int, seed: int) -> None:
         self.n, self.batch_size = n, batch_size
@@ -56,16 +48,7 @@ class EpochOrder:
 
 
 class EndlessBatches:
-    """Further training batches, without end, in a seeded order of their own.
-
-    Parameters
-    ----------
-    data : TrainingData
-    rows_per_pass : int
-        Rows after which the order is drawn again.
-    batch_size : int
-    seed : int
-    """
+    """Further training batches, without end, in a seeded order that is drawn again after ``rows_per_pass`` rows."""
 
     def __init__(self, data: TrainingData, rows_per_pass: int, batch_size: int, seed: int) -> None:
         self._data, self._rows_per_pass = data, rows_per_pass

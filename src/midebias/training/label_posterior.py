@@ -15,16 +15,7 @@ __all__ = ["LabelPosterior"]
 
 
 class LabelPosterior(nn.Module):
-    """A perceptron from the encoded attribute to scores, whose softmax is p(y|c).
-
-    Parameters
-    ----------
-    dim : int
-        Columns of the encoded attribute.
-    n_classes : int
-    seed : int
-        Of the weights and of the order in `fit`.
-    """
+    """A perceptron from the encoded attribute, ``dim`` columns, to scores, whose softmax is p(y|c)."""
 
     def __init__(self, dim: int, n_classes: int, *, seed: int) -> None:
         super().__init__()
@@ -57,14 +48,7 @@ class LabelPosterior(nn.Module):
         return scores
 
     def fit(self, values: Tensor, y: Tensor, *, epochs: int, batch_size: int) -> None:
-        """Learn from all rows, in at least 200 updates.
-
-        Parameters
-        ----------
-        values : Tensor of shape (n, dim)
-        y : integer Tensor of shape (n,)
-        epochs, batch_size : int
-        """
+        """Learn from all rows of encoded ``values`` (n, dim) and y (n,), in at least 200 updates."""
         n = len(y)
         self._set_scale(values)
         per_epoch = max(1, n // batch_size)
@@ -81,15 +65,7 @@ class LabelPosterior(nn.Module):
             schedule.step()
 
     def learn(self, values: Tensor, y: Tensor, *, steps: int) -> None:
-        """Learn from one batch; the first batch sets the scale of the values.
-
-        Parameters
-        ----------
-        values : Tensor of shape (n, dim)
-        y : integer Tensor of shape (n,)
-        steps : int
-            Updates, all on these rows.
-        """
+        """Take ``steps`` updates on one batch; the first batch sets the scale of the values."""
         if not bool((self.scale > 0).any()):
             self._set_scale(values)
         for _ in range(steps if len(values) else 0):

@@ -59,17 +59,7 @@ class TracePoint:
 
 
 class TrainingRecorder:
-    """Turns the results of steps into a trace and records of epochs.
-
-    Parameters
-    ----------
-    batch_size : int
-
-    Attributes
-    ----------
-    epochs : list of EpochRecord
-    trace : list of TracePoint
-    """
+    """Turns the results of steps into a trace and records of epochs."""
 
     def __init__(self, batch_size: int) -> None:
         self._batch_size = batch_size
@@ -83,30 +73,14 @@ class TrainingRecorder:
         self._epoch.append(result)
 
     def end_point(self, step: int, seconds: float) -> None:
-        """Add a point to the trace.
-
-        Parameters
-        ----------
-        step : int
-            Steps of the run so far.
-        seconds : float
-            Of the run so far.
-        """
+        """Add a point to the trace: steps and seconds of the run so far."""
         results = self._epoch[self._traced :]
         self._traced = len(self._epoch)
         weights = _average([r.weights for r in results])
         self.trace.append(TracePoint(step, seconds, *self._summarize(results), weights))
 
     def end_epoch(self, step: int, seconds: float) -> None:
-        """Add a record of the epoch.
-
-        Parameters
-        ----------
-        step : int
-            Steps of the run so far.
-        seconds : float
-            Of the epoch.
-        """
+        """Add a record of the epoch: steps of the run so far, seconds of the epoch."""
         tail = self._epoch[-max(1, len(self._epoch) // 10) :]
         self.epochs.append(EpochRecord(len(self.epochs) + 1, step, *self._summarize(tail), seconds))
         self._epoch, self._traced = [], 0
