@@ -33,7 +33,7 @@ def _start(*arguments: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def _sum(folder: Path) -> str:
+def _hash_weights(folder: Path) -> str:
     return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
 
 
@@ -72,7 +72,7 @@ def kill_and_resume(kills: int, seed: int, folder: Path) -> dict[str, Any]:
     if _start(*_TRAIN, "--output-dir", str(folder / "undisturbed")).wait():
         raise RuntimeError("the undisturbed run failed")
     (undisturbed,) = (folder / "undisturbed").iterdir()
-    expected, steps, done, runs, same = _sum(undisturbed), _count_steps(undisturbed), 0, 0, 0
+    expected, steps, done, runs, same = _hash_weights(undisturbed), _count_steps(undisturbed), 0, 0, 0
     at_steps: list[int] = []
     while done < kills:
         runs += 1
@@ -96,7 +96,7 @@ def kill_and_resume(kills: int, seed: int, folder: Path) -> dict[str, Any]:
         if process.wait() != 0:
             raise RuntimeError(f"run {runs} could not be resumed")
         last = run()
-        same += last is not None and _sum(last) == expected
+        same += last is not None and _hash_weights(last) == expected
     return {"kills": done, "at_steps": at_steps, "steps": steps, "runs": runs, "same_weights": same}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from matplotlib.image import imread
 from safetensors.torch import load_file
 
 from midebias.cli import run
@@ -167,7 +168,7 @@ def test_demo_ends_with_table_picture_and_results(
     out = capfd.readouterr().out
     assert str(folder / "poster.png") in out
     assert str(folder / "results.json") in out
-    assert (folder / "poster.png").read_bytes().startswith(b"\x89PNG")
+    assert imread(folder / "poster.png")[..., :3].std() > 0.05  # something is drawn
     rows = json.loads((folder / "results.json").read_text())["rows"]
     assert [r["method"] for r in rows] == ["plain", "reference", "mib"]
     for row in rows:

@@ -29,6 +29,8 @@ from midebias.experiments.image_methods import parse_method
 from midebias.experiments.image_run import run_method
 from midebias.experiments.own_images import load_own_images
 from midebias.methods import METHODS
+from midebias.reporting.comparison_figure import draw_comparison
+from midebias.reporting.training_figure import draw_training
 
 
 def write_arrays(path: Path, n: int = 640, *, test: bool = True, size: int = 28) -> Path:
@@ -84,7 +86,10 @@ def test_a_comparison_of_the_users_own_data(tmp_path: Path, capsys: pytest.Captu
               "probe_accuracy", "seconds", "seconds_per_epoch", "peak_memory_mb"}  # fmt: skip
     assert needed <= set(document["rows"][0])
     assert document["rows"][0]["dataset"] == "own"
-    assert (folder / "comparison.png").stat().st_size > 10_000
+    figure = draw_comparison(tmp_path / "again.png", document["summary"], document["published"])
+    assert (folder / "comparison.png").read_bytes() == (tmp_path / "again.png").read_bytes()
+    texts = " ".join(t.get_text() for axis in figure.axes for t in axis.texts)
+    assert all(f"{e['test_accuracy']:.3f}" in texts for e in document["summary"])
     assert "balanced" in capsys.readouterr().out
     before = {p: p.stat().st_mtime_ns for p in (folder / "cells").iterdir()}
     assert run(["compare", "--resume", str(folder)]) == 0
@@ -111,7 +116,7 @@ def test_killed_and_resumed_ends_with_the_same_rows(tmp_path: Path, monkeypatch:
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     again = Comparison(killed, cells(data), command="x")
-    assert list(again.finished()) == [whole[0].name]
+    assert list(again.read_finished()) == [whole[0].name]
     resumed = [row for _, (row,) in again.run()]
     varying = ("seconds", "seconds_per_epoch", "peak_memory_mb")
     assert [{k: v for k, v in r.items() if k not in varying} for r in resumed] == [
@@ -125,11 +130,11 @@ def test_a_damaged_or_foreign_cell_is_named(tmp_path: Path) -> None:
     path.parent.mkdir()
     path.write_text('{"cell": ')
     with pytest.raises(DataError, match="damaged"):
-        comparison.finished()
+        comparison.read_finished()
     other = asdict(comparison.cells[0]) | {"epochs": 9}
     path.write_text(json.dumps({"cell": other, "rows": [], "history": [], "trace": []}))
     with pytest.raises(DataError, match="other settings"):
-        comparison.finished()
+        comparison.read_finished()
 
 
 def test_a_failing_cell_says_why_and_leaves_the_others(tmp_path: Path) -> None:
@@ -385,7 +390,10 @@ def test_options_of_a_comparison_from_a_file(tmp_path: Path) -> None:
     rows = json.loads((folder / "results.json").read_text())["rows"]
     assert [(r["method"], r["seed"], r["epochs"]) for r in rows] == [("mib:gradient_ratio=1", 4, 1), ("mib", 4, 1)]
     assert rows[0]["mi"] != rows[1]["mi"]
-    assert (folder / "training.png").stat().st_size > 10_000
+    traces = Comparison.resume(folder).traces()
+    assert list(traces) == ["mib:gradient_ratio=1, as given", "mib, as given"]
+    draw_training(tmp_path / "again.png", traces)
+    assert (folder / "training.png").read_bytes() == (tmp_path / "again.png").read_bytes()
     columns = (folder / "metrics.csv").read_text().splitlines()[0].split(",")
     assert {"cell", "step", "loss", "train_accuracy", "mi_1", "mi_3", "weight_1", "weight_3"} <= set(columns)
 

@@ -26,7 +26,9 @@ def test_a_run_that_breaks_down_leaves_the_others_alone(tmp_path: Path, monkeypa
     table = FairnessTable(tmp_path, cells, command="x")
     with pytest.raises(DataError, match="RuntimeError: diverged, and 1 more"):
         list(table.run())
-    assert {table.cells[i].method for i, c in enumerate(cells) if c.name in table.finished()} == {"logistic_regression"}
+    assert {table.cells[i].method for i, c in enumerate(cells) if c.name in table.read_finished()} == {
+        "logistic_regression"
+    }
 
 
 def test_a_run_of_the_fairness_table_is_kept_and_summarised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,11 +73,11 @@ def cells_bar(total: int) -> Iterator[Callable[[str], None]]:
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("runs", total=total)
 
-        def done(line: str) -> None:
+        def advance(line: str) -> None:
             console.print(line, soft_wrap=True)
             progress.advance(task)
 
-        yield done
+        yield advance
 
 
 @contextmanager
