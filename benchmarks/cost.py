@@ -97,20 +97,24 @@ def render_table(document: Mapping[str, Any]) -> str:
     """Lines of the README: seconds of an epoch over plain training, and the reference recipe."""
     recipe = document["recipe"]
     lines = [
-        f"- {name_method(row['method'])}: {row['seconds_per_epoch']:.0f} s an epoch, "
-        f"**{row['over_plain']:.2f}** times plain training"
+        f"- {name_method(row['method'])}: {row['seconds_per_epoch']:.0f} seconds for an epoch, "
+        f"**{row['over_plain']:.2f}** times as long as plain training."
         for row in document["rows"]
         if row["method"] != "plain"
     ]
     lines.append(
-        f"- {recipe['target_test_accuracy']:.4f} on the unbiased test, LNL's published figure at σ² = 0.020, is passed "
-        f"after {recipe['our_epochs']:.2f} epochs, {recipe['our_seconds']:.0f} s. The reference recipe "
-        f"(K = {recipe['reference_critic_steps']}) needs {recipe['reference_over_ours_per_epoch']:.0f} times as long "
-        "for an epoch"
+        f"- It passes {recipe['target_test_accuracy']:.4f} on the unbiased test images, LNL's published figure at "
+        f"σ² = 0.020, after {recipe['our_epochs']:.2f} epochs, in {recipe['our_seconds']:.0f} seconds. "
+        f"The reference recipe (K = {recipe['reference_critic_steps']}) takes "
+        f"{recipe['reference_over_ours_per_epoch']:.0f} times as long for an epoch."
     )
     seeds = ", ".join(str(s) for s in document["seed"])
     threads = document["versions"]["threads"]
-    lines += ["", f"In turns of a few steps, in one run, {threads} threads, seed {seeds}: `{document['command']}`"]
+    lines += [
+        "",
+        f"Measured alternately, a few steps of each at a time, in one run; {threads} threads, seed {seeds}: "
+        f"`{document['command']}`",
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -146,13 +146,16 @@ def render_table(document: Mapping[str, Any]) -> str:
         lines = [*format_table(("estimator", "beside", "ours, ms", "theirs, ms", "ratio"), cells, left=2), ""]
     steps = [r for r in rows if r["kind"] == "steps"]
     ratios = ", ".join(f"{r['estimator']} {r['ratio']:.2f}" for r in steps)
-    lines.append(f"{steps[0]['steps']} steps as one call cost, beside as many calls: {ratios}.\n")
+    lines.append(f"Time of {steps[0]['steps']} steps in one call over that of as many calls: {ratios}.\n")
     if document["growth"]:
         batches = [r["batch"] for r in rows if r["kind"] == "batch"]
         growth = ", ".join(f"{name} {value:.2f}" for name, value in document["growth"].items())
-        lines.append(f"Seconds grow with the batch, from 4,096 to {max(batches):,} pairs, to the power of: {growth}.\n")
+        lines.append(
+            f"Exponent with which the time grows with the batch, from 4,096 to {max(batches):,} pairs: {growth}.\n"
+        )
     lines.append(
-        f"Medians of processor seconds on one thread, in turns, z and c of 64 columns: `{document['command']}`"
+        "Medians of processor time on one thread, all measured alternately, z and c of 64 columns: "
+        f"`{document['command']}`"
     )
     return "\n".join(lines) + "\n"
 

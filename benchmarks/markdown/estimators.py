@@ -35,19 +35,19 @@ def _compare_others(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     public = sorted({r["seed"] for r in rows if r["kind"] == "public"})
     seeds = f"seed{'s' if len(public) > 1 else ''} {', '.join(map(str, public))}"
     note = f" Public code: {seeds}, by `--public FILE`." if public else ""
-    return [*format_table(header, lines), "", f"Near: within max(0.1 nats, 15%).{note}"]
+    return [*format_table(header, lines), "", f"Near the truth: within 0.1 nats or 15%, whichever is more.{note}"]
 
 
 def render_table(document: Mapping[str, Any]) -> str:
     """How many estimates lie near the truth, and which do not."""
     titles = {
-        "within_small": "within max(0.05 nats, 10%) of the truth, at most five columns a side",
-        "within_all": "within max(0.1 nats, 15%) of the truth, all",
-        "covered": "95% interval covers the truth, normal and discrete families",
+        "within_small": "within 0.05 nats or 10% of the truth, whichever is more; at most five columns a side",
+        "within_all": "within 0.1 nats or 15% of the truth, whichever is more; all",
+        "covered": "95% interval covers the truth; normal and discrete families",
     }
     shares = [(text, document["summary"][key]) for key, text in titles.items()]
     cells = [(text, share["hits"], share["of"], f"{share['share']:.2f}") for text, share in shares]
-    lines = format_table(("runs", "hits", "of", "share"), cells)
+    lines = format_table(("criterion", "met by", "of", "share"), cells)
     ours = [r for r in document["rows"] if r["estimator"] == OURS]
     far = [r for r in ours if abs(r["value"] - r["truth"]) > max(0.05, 0.1 * r["truth"])]
     misses = "; ".join(f"`{r['task']}` {r['value']:.2f} for {r['truth']:.2f} (seed {r['seed']})" for r in far)
@@ -59,7 +59,7 @@ def render_table(document: Mapping[str, Any]) -> str:
     others = _compare_others(document["rows"])
     return (
         "\n".join(lines)
-        + f"\n\nFarther off than max(0.05 nats, 10%): {misses or 'none'}.\n\n"
+        + f"\n\nEstimates farther from the truth than 0.05 nats and 10%: {misses or 'none'}.\n\n"
         + f"{document['n']:,} pairs, default settings; {runs}. `{document['command']}`\n"
         + ("\n" + "\n".join(others) + "\n" if others else "")
     )

@@ -47,7 +47,7 @@ def test_time_until_a_target_against_the_recipe(data: ImageData) -> None:
     row = {"method": "mib", "seconds_per_epoch": 3.0, "over_plain": 1.06}
     made = {"seed": [0], "command": "made by", "versions": {"threads": "2"}}
     table = render_document({"table": "cost", "rows": [row], "recipe": found} | made)
-    assert "**1.06** times plain" in table
+    assert "**1.06** times as long as plain training" in table
     assert "made by" in table
     with pytest.raises(InputError, match="not reached"):
         time_recipe(data, epochs=1, steps=2, target=1.1)
