@@ -18,11 +18,14 @@ from safetensors.torch import save_file
 from torch import nn
 
 from midebias.cli import run
+from midebias.columns import read_column
 from midebias.errors import DataError, InputError
 from midebias.networks import DigitClassifier, GlobalPoolClassifier
 from midebias.randomness import seeded
 from midebias.serving import ServedModel, ServedTable, export_model, load_run, make_servable
 from midebias.sklearn import MIDebiasClassifier, MIDebiasRegressor, MIDebiasTransformer
+from midebias.tabular.networks import TabularNetwork
+from midebias.tabular.preprocessing import TablePreprocessor
 
 from ..conftest import generator
 
@@ -163,6 +166,16 @@ def test_numbers_as_they_are_and_several_outputs() -> None:
     np.testing.assert_allclose(served(torch.from_numpy(X))[0].detach().numpy(), model.predict(X), atol=1e-10)
     with pytest.raises(InputError, match="shape"):
         served.encode(X[:, :2])
+
+
+def test_numbers_too_large_to_be_standardised_stay_finite() -> None:
+    column = {"name": "x", "kind": "number", "mean": 0.0, "scale": 1e-3, "indicator": False}
+    with seeded(0):
+        served = ServedTable(TabularNetwork(nn.Identity(), 1, 1).double(), {"task": "representation", "columns": [column]})
+    (z,) = served(torch.tensor([[1e308], [-1e308]], dtype=torch.float64))
+    preprocessor = TablePreprocessor()
+    preprocessor.entries = [column]
+    np.testing.assert_allclose(z.numpy(), preprocessor.transform([read_column([1e308, -1e308], "x")]))
 
 
 # -- run folders ---------------------------------------------------------------------------------------------

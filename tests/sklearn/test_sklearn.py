@@ -330,3 +330,22 @@ def test_bins_of_a_regressor_are_counted_in_whole_numbers() -> None:
     X, _, c = biased(100)
     with pytest.raises(InputError, match="n_bins must be at least 2"):
         MIDebiasRegressor(criterion="separation", n_bins="a", **SMALL).fit(X, np.arange(100.0), sensitive_features=c)
+
+
+def test_the_signature_holds_what_an_estimator_uses() -> None:
+    names = {kind: set(kind().get_params()) for kind in (MIDebiasClassifier, MIDebiasRegressor, MIDebiasTransformer)}
+    shared = set.intersection(*names.values())
+    assert {kind: own - shared for kind, own in names.items()} == {
+        MIDebiasClassifier: {"decision_weight"},
+        MIDebiasRegressor: {"n_bins"},
+        MIDebiasTransformer: {"decision_weight", "n_bins"},
+    }
+    with pytest.raises(TypeError, match="decision_weight"):
+        MIDebiasRegressor(decision_weight=1.0)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("kind", [MIDebiasClassifier, MIDebiasRegressor])
+def test_what_predicts_needs_y(kind: Any) -> None:
+    X, _, c = biased(100)
+    with pytest.raises(InputError, match="requires y"):
+        kind(epochs=1, **SMALL).fit(X, sensitive_features=c)

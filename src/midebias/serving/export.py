@@ -77,9 +77,8 @@ def export_model(
 
     Notes
     -----
-    The input is called ``x``; outputs are ``logits`` and ``z``, or those of `ServedTable`. In an ONNX file
-    ``metadata_props["midebias"]``, and in a ``.pt2`` the extra file ``midebias.json``, holds the description of inputs
-    and outputs as JSON.
+    The input is called ``x``; outputs are ``logits`` and ``z``, or those of `ServedTable`. Their description is JSON in
+    ``metadata_props["midebias"]`` of an ONNX file, and in the extra file ``midebias.json`` of a ``.pt2``.
 
     Examples
     --------

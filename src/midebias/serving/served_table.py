@@ -167,7 +167,7 @@ class ServedTable(nn.Module):
 
 def _asinh(x: Tensor) -> Tensor:
     """In operations that ONNX runtimes have in double precision."""
-    size = x.abs()
+    size = x.abs().clamp(max=torch.finfo(x.dtype).max)  # as `TablePreprocessor` bounds what is too large
     big = size > 1e8
     near = torch.where(big, 1.0, size)
     return x.sign() * torch.where(big, size.log() + math.log(2), (near + (near * near + 1).sqrt()).log())

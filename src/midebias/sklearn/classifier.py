@@ -74,7 +74,6 @@ class MIDebiasClassifier(ClassifierMixin, MIDebiasEstimator):  # type: ignore[mi
     ----------
     classes_ : ndarray of shape (n_classes,)
     network_ : TabularNetwork
-        ``encoder`` and ``head``, in double precision.
     attribute_ : Attribute or None
         How the sensitive columns were read.
     mi_ : tuple of float
@@ -83,9 +82,8 @@ class MIDebiasClassifier(ClassifierMixin, MIDebiasEstimator):  # type: ignore[mi
         Under a budget, the leakage of z on the rows held out, in nats.
     mi_weight_ : float
         The weight at the end; under a budget, the one that dual ascent found.
-    history_ : list of EpochRecord
-    n_iter_ : int
-        Epochs trained.
+    history_, n_iter_ : list of EpochRecord, int
+        Epochs trained, and how many.
     n_features_in_, feature_names_in_ : int, ndarray of str
         Of X without the sensitive columns; names only where X has them.
 

@@ -30,9 +30,7 @@ class PiecewiseLinear(nn.Module):
     columns : integer Tensor of shape (pieces,)
         Which column each piece is of.
     low, high : Tensor of shape (pieces,)
-        Where it begins and ends.
-    mean, deviation : Tensor of shape (pieces,), optional
-        What is subtracted, and what is divided by; default 0 and 1.
+        Where it begins and ends. Means are 0 and deviations 1 until `fit` finds them.
 
     References
     ----------
@@ -53,15 +51,13 @@ class PiecewiseLinear(nn.Module):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(
-        self, columns: Tensor, low: Tensor, high: Tensor, mean: Tensor | None = None, deviation: Tensor | None = None
-    ) -> None:
+    def __init__(self, columns: Tensor, low: Tensor, high: Tensor) -> None:
         super().__init__()
         self.register_buffer("columns", columns)
         self.register_buffer("low", low)
         self.register_buffer("width", high - low)
-        self.register_buffer("mean", torch.zeros_like(low) if mean is None else mean)
-        self.register_buffer("deviation", torch.ones_like(low) if deviation is None else deviation)
+        self.register_buffer("mean", torch.zeros_like(low))
+        self.register_buffer("deviation", torch.ones_like(low))
 
     @classmethod
     def fit(cls, x: NDArray[np.float64], max_pieces: int) -> PiecewiseLinear | None:

@@ -36,22 +36,16 @@ class TabularTrainer:
     penalty : TabularPenalty or None
     task : {"classification", "regression", "reconstruction"}
     mi_weight : float
-        What a nat counts in the loss, after three tenths of the steps over which it rises.
-    epochs : int or None
-        None is 20, or more where 20 passes are fewer than 60 steps. A budget may take five times as many.
-    batch_size : int
-        A table of no more rows is trained whole, in double precision.
-    learning_rate, weight_decay : float
-        Of AdamW; see `TabularNetwork.group_parameters`. The rate rises, then falls with the cosine.
+        What a nat counts in the loss, after three tenths of the steps, over which it rises.
+    epochs, batch_size, learning_rate, weight_decay, seed
+        As in `MIDebiasClassifier`. A budget may take five times as many epochs.
     early_stopping : EarlyStopping or None
         Watches task loss and penalty on rows held out.
     budget : LeakageBudget or None
         Moves the weight by the leakage of rows held out, and ends the training when it has settled.
     validation_fraction : float
         Of the rows, held out where one of the two needs them.
-    seed : int
     records : list of EpochRecord
-        One is added after each epoch.
     """
 
     network: TabularNetwork
