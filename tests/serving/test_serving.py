@@ -171,7 +171,9 @@ def test_numbers_as_they_are_and_several_outputs() -> None:
 def test_numbers_too_large_to_be_standardised_stay_finite() -> None:
     column = {"name": "x", "kind": "number", "mean": 0.0, "scale": 1e-3, "indicator": False}
     with seeded(0):
-        served = ServedTable(TabularNetwork(nn.Identity(), 1, 1).double(), {"task": "representation", "columns": [column]})
+        served = ServedTable(
+            TabularNetwork(nn.Identity(), 1, 1).double(), {"task": "representation", "columns": [column]}
+        )
     (z,) = served(torch.tensor([[1e308], [-1e308]], dtype=torch.float64))
     preprocessor = TablePreprocessor()
     preprocessor.entries = [column]

@@ -25,10 +25,9 @@ from ..tabular.networks import TabularNetwork
 from ..tabular.parameters import check_parameters
 from ..tabular.penalty import TabularPenalty, choose_weights
 from ..tabular.preprocessing import TablePreprocessor
-from ..tabular.rows import TabularRows
 from ..tabular.table import Table, read_table
 from ..tabular.targets import Target
-from ..tabular.trainer import TabularTrainer
+from ..tabular.trainer import TabularRows, TabularTrainer
 from ..training.records import EpochRecord
 
 __all__ = ["MIDebiasEstimator"]

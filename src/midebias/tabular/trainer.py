@@ -6,10 +6,13 @@ import functools
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
+from torch import Tensor
 
+from ..errors import InputError
 from ..networks.early_stopping import EarlyStopping
 from ..randomness import seeded
 from ..training.records import EpochRecord
@@ -17,13 +20,41 @@ from ..training.step import train_step
 from .leakage import LeakageBudget
 from .networks import TabularNetwork
 from .penalty import TabularPenalty
-from .rows import TabularRows
 from .targets import Task, compute_task_loss
 
-__all__ = ["TabularTrainer"]
+__all__ = ["TabularRows", "TabularTrainer"]
 
 _LOWEST_RATE_UNDER_A_BUDGET = 0.3  # of the learning rate: what is still to be moved must be able to move
 _LONGEST_UNDER_A_BUDGET = 5  # times the epochs: a budget may need longer to settle
+
+
+@dataclass(frozen=True)
+class TabularRows:
+    """Rows as tensors: x (n, p), y (n,) or (n, n_outputs), c (n, width) or None, weights (n,) or None."""
+
+    x: Tensor
+    y: Tensor
+    c: Tensor | None = None
+    weights: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, rows: Tensor) -> TabularRows:
+        chosen: Any = (None if v is None else v.index_select(0, rows) for v in vars(self).values())
+        return TabularRows(*chosen)
+
+    def cast(self, dtype: torch.dtype) -> TabularRows:
+        """Convert x, y and weights to ``dtype``; labels and the attribute stay as they are."""
+        y = self.y.to(dtype) if self.y.is_floating_point() else self.y
+        return replace(self, x=self.x.to(dtype), y=y, weights=None if self.weights is None else self.weights.to(dtype))
+
+    def split(self, fraction: float, generator: torch.Generator) -> tuple[TabularRows, TabularRows]:
+        """Rows to train on, and a random ``fraction`` of the rows to hold out."""
+        order, n_held = torch.randperm(len(self), generator=generator), round(fraction * len(self))
+        if n_held < 2 or len(self) - n_held < 2:
+            raise InputError(f"validation_fraction of {len(self)} rows leaves too few to train or to validate on")
+        return self[order[n_held:]], self[order[:n_held]]
 
 
 @dataclass(kw_only=True, eq=False)
