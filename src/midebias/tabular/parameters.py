@@ -60,7 +60,9 @@ def check_parameters(given: Mapping[str, Any]) -> None:
 
 def _is_between(value: Any, least: float, most: float) -> bool:
     """Whether it is a number, of any size and kind but a truth value, between these."""
-    return not isinstance(value, bool) and isinstance(value, Real) and bool(least <= value <= most)  # type: ignore[operator]
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    return bool(least <= value <= most)  # type: ignore[operator]  # Real declares comparisons with itself alone
 
 
 def _is_count(value: Any) -> bool:
