@@ -15,7 +15,7 @@ import torch
 
 from midebias.datasets import fetch_adult
 from midebias.sklearn import MIDebiasClassifier
-from midebias.tabular.fit import measured_leakage
+from midebias.tabular.leakage import measure_leakage
 
 from .script import Script, format_table
 
@@ -42,7 +42,7 @@ def fit_with_budget(
     return {
         "criterion": criterion, "max_mi": None if plain else max_mi, "seed": seed,
         "held_out_mi": model.held_out_mi_,
-        "test_mi": measured_leakage(z, c, attribute, y if criterion == "separation" else None),
+        "test_mi": measure_leakage(z, c, attribute, y if criterion == "separation" else None),
         "mi_weight": model.mi_weight_,
         "test_accuracy": float(model.score(test.data, test.target)),
     }  # fmt: skip

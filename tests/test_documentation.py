@@ -38,11 +38,6 @@ _NOT_YET = frozenset({
     "midebias.estimators.SMILE",
     "midebias.penalty.DualAscent",
     "midebias.penalty.GradientBalance",
-    "midebias.serving.ServedModel",
-    "midebias.serving.load_run",
-    "midebias.sklearn.MIDebiasClassifier",
-    "midebias.sklearn.MIDebiasRegressor",
-    "midebias.sklearn.MIDebiasTransformer",
 })  # fmt: skip
 
 

@@ -38,7 +38,7 @@ from midebias.leakage import probe
 from midebias.lightning import DebiasModule, MIMeter
 from midebias.penalty import DualAscent
 from midebias.randomness import seeded
-from midebias.serving import export_model, servable
+from midebias.serving import export_model, make_servable
 from midebias.sklearn import MIDebiasClassifier, MIDebiasRegressor, MIDebiasTransformer
 from midebias.training import train_step
 
@@ -118,7 +118,7 @@ def _take_step(**arguments: Any) -> Any:
 
 
 def _exported(**arguments: Any) -> Any:
-    return servable((copy.deepcopy(_LINEAR), copy.deepcopy(_HEAD)), **arguments)
+    return make_servable((copy.deepcopy(_LINEAR), copy.deepcopy(_HEAD)), **arguments)
 
 
 def _write_model(**arguments: Any) -> Any:

@@ -18,12 +18,14 @@ from safetensors.torch import save_file
 from torch import nn
 
 from midebias.cli import run
+from midebias.columns import read_column
 from midebias.errors import DataError, InputError
 from midebias.networks import DigitClassifier, GlobalPoolClassifier
 from midebias.randomness import seeded
-from midebias.serving import ServedModel, export_model, load_run, servable
-from midebias.serving.table import ServedTable
+from midebias.serving import ServedModel, ServedTable, export_model, load_run, make_servable
 from midebias.sklearn import MIDebiasClassifier, MIDebiasRegressor, MIDebiasTransformer
+from midebias.tabular.networks import TabularNetwork
+from midebias.tabular.preprocessing import TablePreprocessor
 
 from ..conftest import generator
 
@@ -105,7 +107,7 @@ def test_the_lightning_door_leaves_penalty_and_critic_behind(tmp_path: Path) -> 
 
     with seeded(0):
         module = DebiasModule(nn.Linear(4, 3), nn.Linear(3, 2), MIPenalty(3, Categorical(2)))
-    served = servable(module, example=torch.zeros(1, 4))
+    served = make_servable(module, example=torch.zeros(1, 4))
     assert sum(p.numel() for p in served.parameters()) == 4 * 3 + 3 + 3 * 2 + 2
     x = torch.randn(5, 4, generator=generator(0))
     assert torch.equal(served(x)[0], module(x))
@@ -123,7 +125,7 @@ def test_a_table_is_preprocessed_by_the_served_module(kind: Any) -> None:
     fresh = X.iloc[:7].copy()
     fresh.loc[0, "work"] = "never seen"
     fresh.loc[1, ["income", "work", "age"]] = [None, None, 1e300]
-    served = servable(model)
+    served = make_servable(model)
     found = served(torch.from_numpy(served.encode(fresh)))
     own = [model.transform(fresh)]
     own = own if kind is MIDebiasTransformer else [
@@ -160,10 +162,22 @@ def test_numbers_as_they_are_and_several_outputs() -> None:
     rng = np.random.default_rng(0)
     X, c = rng.normal(size=(60, 3)), rng.integers(2, size=60)
     model = MIDebiasRegressor(preprocess=False, epochs=1, random_state=0).fit(X, X[:, :2], sensitive_features=c)
-    served = servable(model)
+    served = make_servable(model)
     np.testing.assert_allclose(served(torch.from_numpy(X))[0].detach().numpy(), model.predict(X), atol=1e-10)
     with pytest.raises(InputError, match="shape"):
         served.encode(X[:, :2])
+
+
+def test_numbers_too_large_to_be_standardised_stay_finite() -> None:
+    column = {"name": "x", "kind": "number", "mean": 0.0, "scale": 1e-3, "indicator": False}
+    with seeded(0):
+        served = ServedTable(
+            TabularNetwork(nn.Identity(), 1, 1).double(), {"task": "representation", "columns": [column]}
+        )
+    (z,) = served(torch.tensor([[1e308], [-1e308]], dtype=torch.float64))
+    preprocessor = TablePreprocessor()
+    preprocessor.entries = [column]
+    np.testing.assert_allclose(z.numpy(), preprocessor.transform([read_column([1e308, -1e308], "x")]))
 
 
 # -- run folders ---------------------------------------------------------------------------------------------
@@ -283,8 +297,8 @@ def test_damaged_run_folders_are_named(tmp_path: Path, damage: str, capfd: pytes
 
 def test_serving_imports_onnx_only_to_write_it() -> None:
     code = (
-        "import sys, torch\nfrom midebias.serving import servable\n"
-        "servable((torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)), example=torch.zeros(2, 2))\n"
+        "import sys, torch\nfrom midebias.serving import make_servable\n"
+        "make_servable((torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)), example=torch.zeros(2, 2))\n"
         "print([m for m in ('onnx', 'onnxscript', 'onnxruntime', 'sklearn', 'lightning') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"

@@ -21,7 +21,7 @@ from midebias.errors import InputError
 from midebias.penalty import MIPenalty
 from midebias.randomness import seeded
 from midebias.sklearn import MIDebiasClassifier, MIDebiasRegressor, MIDebiasTransformer
-from midebias.tabular.fit import measured_leakage
+from midebias.tabular.leakage import measure_leakage
 from midebias.tabular.networks import TabularNetwork
 
 PLAIN = "ignore:MIDebias.*trains plainly:UserWarning"
@@ -73,7 +73,7 @@ def test_independence_takes_the_attribute_out_of_decisions_and_representation() 
 
     def leak(model: Any) -> float:
         z = torch.tensor(model.transform(new))
-        return measured_leakage(z, torch.tensor((whose == "m").astype(int)), model.attribute_, None)
+        return measure_leakage(z, torch.tensor((whose == "m").astype(int)), model.attribute_, None)
 
     assert leak(plain) > 0.2
     assert leak(fair) < 0.05
@@ -106,7 +106,7 @@ def test_the_raw_loop_takes_the_same_path() -> None:
         for group in optimizer.param_groups:
             rise = min(1.0, (step + 1) / (0.1 * 12 + 1))
             group["lr"] = 3e-3 * rise * 0.5 * (1 + np.cos(np.pi * step / 12))
-        z, outputs = net(inputs)
+        outputs, z = net(inputs)
         loss = torch.nn.functional.cross_entropy(outputs, target)
         loss = loss + 3.0 * min(1.0, step / 12 / 0.3) * penalty(z, attribute, target)  # the one line
         optimizer.zero_grad()
@@ -128,7 +128,7 @@ def test_a_budget_decides_the_weight_itself() -> None:
     assert model.held_out_mi_ == pytest.approx(0.1, abs=0.05)
     new, _, whose = biased(3000, seed=1)
     z, codes = torch.tensor(model.transform(new)), torch.tensor((whose == "m").astype(int))
-    assert measured_leakage(z, codes, model.attribute_, None) == pytest.approx(0.1, abs=0.06)
+    assert measure_leakage(z, codes, model.attribute_, None) == pytest.approx(0.1, abs=0.06)
     assert model.mi_weight_ != 2.5
     assert len(records) == model.n_iter_
 
@@ -330,3 +330,22 @@ def test_bins_of_a_regressor_are_counted_in_whole_numbers() -> None:
     X, _, c = biased(100)
     with pytest.raises(InputError, match="n_bins must be at least 2"):
         MIDebiasRegressor(criterion="separation", n_bins="a", **SMALL).fit(X, np.arange(100.0), sensitive_features=c)
+
+
+def test_the_signature_holds_what_an_estimator_uses() -> None:
+    names = {kind: set(kind().get_params()) for kind in (MIDebiasClassifier, MIDebiasRegressor, MIDebiasTransformer)}
+    shared = set.intersection(*names.values())
+    assert {kind: own - shared for kind, own in names.items()} == {
+        MIDebiasClassifier: {"decision_weight"},
+        MIDebiasRegressor: {"n_bins"},
+        MIDebiasTransformer: {"decision_weight", "n_bins"},
+    }
+    with pytest.raises(TypeError, match="decision_weight"):
+        MIDebiasRegressor(decision_weight=1.0)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("kind", [MIDebiasClassifier, MIDebiasRegressor])
+def test_what_predicts_needs_y(kind: Any) -> None:
+    X, _, c = biased(100)
+    with pytest.raises(InputError, match="requires y"):
+        kind(epochs=1, **SMALL).fit(X, sensitive_features=c)

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from midebias.errors import DataError, InputError
-from midebias.serving import export_model
-from midebias.serving.table import ServedTable, described, served_table
+from midebias.serving import ServedTable, export_model, load_run
 from midebias.sklearn import MIDebiasClassifier
 from midebias.tabular.piecewise_linear import PiecewiseLinear
 
@@ -28,7 +28,7 @@ def table(n: int = 800, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray, np.nda
 
 def test_each_piece_counts_from_below_it_to_above_it() -> None:
     x = np.linspace(0, 1, 401)[:, None] ** 3
-    code = PiecewiseLinear.learned(x, 4)
+    code = PiecewiseLinear.fit(x, 4)
     assert code is not None
     assert code.pieces == 4
     out = code(torch.from_numpy(x))
@@ -48,7 +48,7 @@ def test_pieces_end_at_values_that_are_there_however_rare() -> None:
     x = np.zeros((1000, 2))
     x[:20, 0] = np.repeat(np.arange(1, 11), 2)  # 98% are zero
     x[:500, 1] = 1  # of two values there is nothing to tell apart
-    code = PiecewiseLinear.learned(x, 32)
+    code = PiecewiseLinear.fit(x, 32)
     assert code is not None
     assert set(code.columns.tolist()) == {0}
     assert code.low.tolist() == list(range(10))
@@ -57,14 +57,14 @@ def test_pieces_end_at_values_that_are_there_however_rare() -> None:
 def test_one_piece_for_a_hundred_rows_and_none_for_few() -> None:
     rng = np.random.default_rng(0)
     for n, pieces in ((199, None), (200, 2), (1000, 10), (10_000, 32)):
-        code = PiecewiseLinear.learned(rng.normal(size=(n, 1)), 32)
+        code = PiecewiseLinear.fit(rng.normal(size=(n, 1)), 32)
         assert (None if code is None else code.pieces) == pieces
-    assert PiecewiseLinear.learned(rng.normal(size=(1000, 1)), 0) is None
+    assert PiecewiseLinear.fit(rng.normal(size=(1000, 1)), 0) is None
 
 
 def test_ends_too_close_for_single_precision_are_one() -> None:
     x = np.concatenate([np.linspace(0, 1e-7, 500), np.linspace(1, 1000, 500)])[:, None]
-    code = PiecewiseLinear.learned(x, 32)
+    code = PiecewiseLinear.fit(x, 32)
     assert code is not None
     assert float(code.width.min()) > 1e-4 * 1000 * 0.99
     exact, rounded = code(torch.from_numpy(x)), code.float()(torch.from_numpy(x).float())
@@ -88,20 +88,19 @@ def test_it_is_saved_and_served_with_the_network(tmp_path: Path) -> None:
     frame, y, c = table()
     model = MIDebiasClassifier(epochs=5, random_state=0).fit(frame, y, sensitive_features=c)
     assert isinstance(model.network_.encoder.reading, PiecewiseLinear)
-    served = served_table(model)
+    served = ServedTable.from_model(model)
     with torch.no_grad():
         probabilities, z = served(torch.from_numpy(served.encode(frame)))
     np.testing.assert_allclose(probabilities.numpy(), model.predict_proba(frame), atol=1e-12)
-    path = tmp_path / "preprocessing.json"
-    path.write_text(json.dumps(described(model)))
-    again = ServedTable.from_files(path, model.network_.state_dict())
+    (tmp_path / "preprocessing.json").write_text(json.dumps(model.describe()))
+    weights = model.network_.state_dict()
+    save_file(weights, tmp_path / "model.safetensors")
     with torch.no_grad():
-        assert torch.equal(again(torch.from_numpy(served.encode(frame)))[1], z)
-    damaged = model.network_.state_dict() | {
-        "encoder.reading.columns": torch.full_like(served.network.encoder.reading.columns, 99)
-    }
+        assert torch.equal(load_run(tmp_path)(torch.from_numpy(served.encode(frame)))[1], z)
+    weights["encoder.reading.columns"] = torch.full_like(weights["encoder.reading.columns"], 99)
+    save_file(weights, tmp_path / "model.safetensors")
     with pytest.raises(DataError, match="does not go with"):
-        ServedTable.from_files(path, damaged)
+        load_run(tmp_path)
     report = export_model(model, tmp_path / "model.pt2")
     assert report.largest_difference < 1e-10
 

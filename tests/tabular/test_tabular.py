@@ -105,6 +105,32 @@ def test_categories_never_seen_are_zeros_and_numbers_are_compressed() -> None:
     assert (matrix[:, 0] < 1000).all()
 
 
+def test_numbers_too_large_to_be_standardised_stay_finite() -> None:
+    preprocessor = TablePreprocessor()
+    preprocessor.fit_transform([read_column([0.0, 1e-9, 2e-9, np.nan], "x")], None)
+    matrix = preprocessor.transform([read_column([1e308, -1e308, np.nan], "x")])
+    assert np.isfinite(matrix).all()
+    assert matrix[0, 0] == -matrix[1, 0] > 700
+    assert matrix[2].tolist() == [0.0, 1.0]
+
+
+def test_raw_numbers_are_passed_on_and_nothing_else() -> None:
+    preprocessor = TablePreprocessor(raw=True)
+    columns = [read_column([1.0, 2.0], "a"), read_column([3.0, 4.0], "b")]
+    assert preprocessor.fit_transform(columns, None).tolist() == [[1.0, 3.0], [2.0, 4.0]]
+    with pytest.raises(InputError, match="column 'a' holds text"):
+        preprocessor.transform([read_column(["x", "y"], "a"), columns[1]])
+    with pytest.raises(InputError, match="column 'b' has missing values"):
+        preprocessor.transform([columns[0], read_column([None, 4.0], "b")])
+
+
+def test_a_text_that_reads_as_missing_is_one_category_with_it() -> None:
+    preprocessor = TablePreprocessor()
+    matrix = preprocessor.fit_transform([read_column(["(missing)", None, "a"], "x")], None)
+    assert preprocessor.entries[0]["categories"] == ["(missing)", "a"]
+    assert matrix.tolist() == [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]
+
+
 def test_weights_of_rows_are_repetitions() -> None:
     rng = np.random.default_rng(0)
     columns = [read_column(rng.normal(size=6).tolist(), "x")]

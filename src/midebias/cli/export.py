@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError
-from ..serving.export import export_model, load_run
+from ..serving import export_model, load_run
 from .console import console
 from .options import Config
 

@@ -18,7 +18,6 @@ from ..leakage.result import AuditResult
 from ..penalty.mi_penalty import Criterion
 from ..reporting.html_report import write_html_report
 from ..reporting.model_card import write_model_card
-from ..serving.table import described
 from .console import console, share_bar, show_plain_table
 from .table_file import read_table
 
@@ -48,7 +47,7 @@ def train_table(
     assert label is not None
     from sklearn.model_selection import train_test_split
 
-    from ..sklearn.base import MIDebiasClassifier
+    from ..sklearn import MIDebiasClassifier
 
     counts = frame[label].value_counts()
     train, test = train_test_split(
@@ -67,7 +66,7 @@ def train_table(
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     decided = model.predict(test.drop(columns=label))
     rows = [_measure(path, name, seed, test, label, decided, model) for name in attributes]
-    write_json(folder / "preprocessing.json", described(model))
+    write_json(folder / "preprocessing.json", model.describe())
     save_file({k: v.contiguous() for k, v in model.network_.state_dict().items()}, folder / "model.safetensors")
     write_metrics(
         folder / "metrics.csv",

@@ -79,28 +79,22 @@ def fetch_adult(
     ((16281, 13), 3846, ['sex'])
     """
     import pandas as pd
+    from sklearn.utils import Bunch
 
     files = {"train": ["adult/adult.data"], "test": ["adult/adult.test"]}
     files["all"] = files["train"] + files["test"]
     if split not in files:
         raise InputError(f"split must be 'train', 'test' or 'all', got {split!r}")
-    parts = [
-        pd.read_csv(
-            io.BytesIO(read_file(name, root)),
-            names=[*_ADULT, "income"],
-            skipinitialspace=True,
-            na_values=["?"],
-            comment="|",  # the test file opens with one line of comment
-            skip_blank_lines=True,
-        )
-        for name in files[split]
-    ]
-    frame = pd.concat(parts, ignore_index=True)
+    reading: Any = {"names": [*_ADULT, "income"], "skipinitialspace": True, "na_values": ["?"]}
+    reading |= {"comment": "|", "skip_blank_lines": True}  # the test file opens with one line of comment
+    frames = [pd.read_csv(io.BytesIO(read_file(name, root)), **reading) for name in files[split]]
+    frame = pd.concat(frames, ignore_index=True)
     frame[list(_ADULT_NUMBERS)] = frame[list(_ADULT_NUMBERS)].astype("float64")
     for name in frame.columns.difference([*_ADULT_NUMBERS, "income"]):
         frame[name] = frame[name].astype("category")
     target = (frame.pop("income").str.rstrip(".") == ">50K").astype("int64").rename("income")
-    return _bunch(frame, target, frame, attribute, include_attribute, as_frame, ["<=50K", ">50K"], fetch_adult)
+    parts = _split(frame, target, frame, attribute, include_attribute, as_frame)
+    return Bunch(**parts, target_names=["<=50K", ">50K"], DESCR=fetch_adult.__doc__)
 
 
 @checked
@@ -150,6 +144,7 @@ def fetch_german(
     ((1000, 19), 700, {'over 25': 810, '25 or under': 190})
     """
     import pandas as pd
+    from sklearn.utils import Bunch
 
     frame = pd.read_csv(io.BytesIO(read_file("german/german.data", root)), sep=" ", names=[*_GERMAN, "risk"])
     target = (frame.pop("risk") == 1).astype("int64")
@@ -161,37 +156,24 @@ def fetch_german(
             "sex": pd.Categorical(frame["personal_status"].isin(_WOMEN).map({True: "female", False: "male"})),
         }
     )
-    sources = {"age": "age", "sex": "personal_status"}
-    return _bunch(
-        frame, target, sensitive, attribute, include_attribute, as_frame, ["bad", "good"], fetch_german, sources
-    )
+    parts = _split(frame, target, sensitive, attribute, include_attribute, as_frame, sex="personal_status")
+    return Bunch(**parts, target_names=["bad", "good"], DESCR=fetch_german.__doc__)
 
 
-def _bunch(
-    frame: pd.DataFrame,
-    target: pd.Series[Any],
-    sensitive: pd.DataFrame,
-    attribute: str | Sequence[str],
-    include: bool,
-    as_frame: bool,
-    names: list[str],
-    source: Any,
-    sources: dict[str, str] | None = None,
-) -> Any:
-    from sklearn.utils import Bunch
-
+def _split(
+    frame: pd.DataFrame, target: pd.Series[Any], sensitive: pd.DataFrame, attribute: str | Sequence[str],
+    include: bool, as_frame: bool, **sources: str,
+) -> dict[str, Any]:  # fmt: skip
+    """Parts of a Bunch; ``sources`` are columns that attributes are made from, where they have other names."""
     chosen = [attribute] if isinstance(attribute, str) else list(attribute)
-    unknown = [a for a in chosen if a not in sensitive.columns]
-    if unknown or not chosen:
+    if not chosen or not set(chosen) <= set(sensitive.columns):
         raise InputError(f"attribute must be of {', '.join(map(repr, sensitive.columns))}, got {attribute!r}")
     c = sensitive[chosen].copy()
-    data = frame if include else frame.drop(columns=[(sources or {}).get(a, a) for a in chosen])
-    return Bunch(
-        data=data if as_frame else data.astype(object).to_numpy(),
-        target=target if as_frame else target.to_numpy(),
-        sensitive_features=c if as_frame else c.astype(object).to_numpy(),
-        frame=data.assign(target=target) if as_frame else None,
-        feature_names=list(data.columns),
-        target_names=names,
-        DESCR=source.__doc__,
-    )
+    data = frame if include else frame.drop(columns=[sources.get(a, a) for a in chosen])
+    return {
+        "data": data if as_frame else data.astype(object).to_numpy(),
+        "target": target if as_frame else target.to_numpy(),
+        "sensitive_features": c if as_frame else c.astype(object).to_numpy(),
+        "frame": data.assign(target=target) if as_frame else None,
+        "feature_names": list(data.columns),
+    }

@@ -8,7 +8,7 @@ from torch import Tensor
 from ..attributes import Attribute, Categorical
 from ..errors import InputError
 from ..leakage.network_probe import probe
-from ..tabular.fit import measured_leakage
+from ..tabular.leakage import measure_leakage
 
 __all__ = ["measure_mi_columns"]
 
@@ -44,4 +44,4 @@ def measure_mi_columns(z: Tensor, c: Tensor, attribute: Attribute, *, seed: int 
         bound = probe(z[present].float(), levels, random_state=seed).mi.value
     except InputError:  # fewer than 100 rows, or one level
         bound = None
-    return {"mi": bound, "mi_gaussian": measured_leakage(z, c, attribute, None)}
+    return {"mi": bound, "mi_gaussian": measure_leakage(z, c, attribute, None)}

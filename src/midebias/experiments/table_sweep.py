@@ -91,7 +91,7 @@ class TableSweep(Sweep):
 
     def judge(self, train: Any, held: Any, weight: float, seed: int) -> tuple[_Right, tuple[float, float]]:
         """Train; which of the ``held`` rows are answered right, (n,), and their leakage with its standard error."""
-        from ..sklearn.base import MIDebiasClassifier
+        from ..sklearn import MIDebiasClassifier
 
         model = MIDebiasClassifier(
             criterion=self._criterion, mi_weight=weight, sensitive_columns=self._attributes, epochs=self._epochs,
@@ -107,10 +107,10 @@ class TableSweep(Sweep):
         return right, max(self._measure_leakage(z, held[a], groups) for a in self._attributes)
 
     def _measure_leakage(self, z: Tensor, column: Any, groups: Tensor | None) -> tuple[float, float]:
-        from ..tabular.fit import measured_leakage
+        from ..tabular.leakage import measure_leakage
 
         c, kind = encode_columns(read_columns(column, "sensitive_features"))
-        return measured_leakage(z, c, kind, groups), _jackknife(measured_leakage, z, c, kind, groups)
+        return measure_leakage(z, c, kind, groups), _jackknife(measure_leakage, z, c, kind, groups)
 
 
 def _jackknife(measure: Callable[..., float], z: Tensor, c: Tensor, kind: Attribute, groups: Tensor | None) -> float:

@@ -15,7 +15,7 @@ from ..attributes import Categorical
 from ..methods.reference import Reference
 from ..networks.classifier import Classifier
 from ..randomness import seeded
-from ..sklearn.base import MIDebiasClassifier
+from ..sklearn import MIDebiasClassifier
 from ..tabular.networks import TabularEncoder
 from ..training.data import Batch, Problem
 from .tabular_splits import TabularSplit

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..columns import read_frame
 from ..datasets import fetch_adult, fetch_german
 from ..errors import InputError
-from ..sklearn.base import MIDebiasClassifier
+from ..sklearn import MIDebiasClassifier
 from ..tabular.piecewise_linear import PiecewiseLinear
 from ..tabular.preprocessing import TablePreprocessor
 
@@ -85,7 +85,7 @@ def load_split(dataset: str, attribute: str, seed: int, limit: int | None = None
     preprocessor = TablePreprocessor()
     x = preprocessor.fit_transform(read_frame(frame), None)
     x_test = preprocessor.transform(read_frame(frame_test))
-    reading = PiecewiseLinear.learned(x, MIDebiasClassifier().n_pieces)
+    reading = PiecewiseLinear.fit(x, MIDebiasClassifier().n_pieces)
     if reading is not None:  # as the encoder of midebias reads them
         x, x_test = (reading(torch.from_numpy(part)).numpy() for part in (x, x_test))
     return TabularSplit(frame, frame_test, x, x_test, y, y_test, c, c_test)

@@ -1,1 +1,1 @@
-"""Tables: columns, preprocessing, targets, networks and the fit behind the scikit-learn estimators."""
+"""Tables: columns, preprocessing, targets, networks and the training behind the scikit-learn estimators."""

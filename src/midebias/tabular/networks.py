@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..errors import InputError
 from ..networks import build_perceptron
+from ..randomness import seeded
 from .piecewise_linear import PiecewiseLinear
 from .whitened_linear import WhitenedLinear
 
 __all__ = ["TabularEncoder", "TabularNetwork"]
 
 _ROWS_WHITENED = 65_536
+_RATE_OF_LINEAR_ENCODER = 20.0  # times the learning rate: alone, it has further to go in as many steps
 
 
 class TabularEncoder(nn.Module):
     """From a table's columns (n, n_inputs) to z (n, dim): the sum of a linear map and a perceptron of ReLU units.
 
     Most tables are nearly additive. The linear map learns that part, and learns it well under a penalty, where a
-    perceptron alone fits noise; z may take either sign. `Fit` trains it in the coordinates of `WhitenedLinear`, and
-    decays the perceptron alone. After Cheng et al., "Wide & deep learning for recommender systems", 2016.
+    perceptron alone fits noise; z may take either sign. `TabularTrainer` trains it in the coordinates of
+    `WhitenedLinear`, and decays the perceptron alone.
 
     Parameters
     ----------
@@ -30,7 +35,11 @@ class TabularEncoder(nn.Module):
         Widths of the perceptron; without any there is the linear map alone.
     dim : int
     reading : PiecewiseLinear, optional
-        Both are given its code of the columns beside them.
+        Linear map and perceptron are given its code of the columns beside them.
+
+    References
+    ----------
+    Cheng et al., "Wide & deep learning for recommender systems", 2016.
     """
 
     def __init__(self, n_inputs: int, hidden: Sequence[int], dim: int, reading: PiecewiseLinear | None = None) -> None:
@@ -44,7 +53,7 @@ class TabularEncoder(nn.Module):
     def whiten(self, x: Tensor) -> None:
         """Have the linear map learn in coordinates in which what it reads of x (n, n_inputs) is white.
 
-        Of a large table every second row is looked at, every third, and so on.
+        Of a large table every second row is read, or every third, and so on.
         """
         self.wide.whiten(self.reading(x[:: -(-len(x) // _ROWS_WHITENED)]))
 
@@ -56,7 +65,14 @@ class TabularEncoder(nn.Module):
 
 
 class TabularNetwork(nn.Module):
-    """An encoder from a table's columns to z (n, dim) and a linear head."""
+    """An encoder from a table's columns to z (n, dim), and a linear head.
+
+    Parameters
+    ----------
+    encoder : Module
+    dim, n_outputs : int
+        Columns of z and of the outputs.
+    """
 
     def __init__(self, encoder: nn.Module, dim: int, n_outputs: int) -> None:
         super().__init__()
@@ -64,6 +80,75 @@ class TabularNetwork(nn.Module):
         self.head = nn.Linear(dim, n_outputs)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """z (n, dim) and outputs (n, n_outputs)."""
+        """Outputs (n, n_outputs) and z (n, dim)."""
         z: Tensor = self.encoder(x)
-        return z, self.head(z)
+        return self.head(z), z
+
+    @classmethod
+    def build(
+        cls, x: Tensor, n_outputs: int, *, hidden: Sequence[int], dim: int | None, n_pieces: int,
+        module: nn.Module | Callable[[int], nn.Module] | None, seed: int,
+    ) -> TabularNetwork:  # fmt: skip
+        """Make a network for rows x (n, n_inputs), around a `TabularEncoder` or around a copy of ``module``."""
+        with seeded(seed):
+            if module is None:
+                dim = max(2, min(n_outputs, 8)) if dim is None else dim
+                encoder: nn.Module = TabularEncoder(x.shape[1], hidden, dim, PiecewiseLinear.fit(x.numpy(), n_pieces))
+            else:
+                encoder = copy.deepcopy(module) if isinstance(module, nn.Module) else module(x.shape[1])
+                dim = _measure_width(encoder, x)
+            return cls(encoder, dim, n_outputs)
+
+    @classmethod
+    def from_state_dict(cls, state: Mapping[str, Tensor]) -> TabularNetwork:
+        """Make the network around a `TabularEncoder` whose ``state_dict`` this is, in double precision."""
+        layers = [k for k in state if k.startswith("encoder.deep.") and k.endswith(".weight")]
+        hidden = [len(state[k]) for k in sorted(layers, key=lambda k: int(k.split(".")[2]))[:-1]]
+        n_outputs, dim = state["head.weight"].shape
+        reading, n_inputs = None, state["encoder.wide.weight"].shape[1]
+        if "encoder.reading.columns" in state:
+            low = state["encoder.reading.low"]
+            reading = PiecewiseLinear(torch.zeros(len(low), dtype=torch.long), torch.zeros_like(low), low)
+            n_inputs -= reading.pieces
+        with seeded(0):
+            network = cls(TabularEncoder(n_inputs, hidden, dim, reading), dim, n_outputs).double()
+        network.load_state_dict(dict(state))
+        return network
+
+    def group_parameters(self, learning_rate: float, weight_decay: float) -> list[dict[str, Any]]:
+        """Make groups for an optimiser, whose ``rate`` is that before any schedule; linear maps are not decayed."""
+
+        def group(module: nn.Module, decay: float, rate: float = learning_rate) -> dict[str, Any]:
+            return {"params": list(module.parameters()), "weight_decay": decay, "rate": rate}
+
+        head, encoder = group(self.head, 0.0), self.encoder
+        if not isinstance(encoder, TabularEncoder):
+            return [group(encoder, weight_decay), head]
+        if encoder.deep is None:
+            return [group(encoder.wide, 0.0, _RATE_OF_LINEAR_ENCODER * learning_rate), head]
+        return [group(encoder.deep, weight_decay), group(encoder.wide, 0.0), head]
+
+    def whiten(self, x: Tensor) -> None:
+        """See `TabularEncoder.whiten`; other encoders are left alone."""
+        if isinstance(self.encoder, TabularEncoder):
+            self.encoder.whiten(x)
+
+    def unwhiten(self) -> None:
+        """Make the encoder's linear map an ordinary one again."""
+        if isinstance(self.encoder, TabularEncoder):
+            self.encoder.wide.unwhiten()
+
+
+@torch.no_grad()
+def _measure_width(encoder: Any, x: Tensor) -> int:
+    """Columns of z, of a user's encoder."""
+    if not isinstance(encoder, nn.Module):
+        raise InputError(f"module must be or make a torch.nn.Module, got {type(encoder).__name__}")
+    encoder.double().eval()
+    try:
+        z = encoder(x[:2])
+    except RuntimeError as error:
+        raise InputError(f"module cannot encode x of shape (n, {x.shape[1]}): {error}") from error
+    if z.ndim != 2 or len(z) != 2:
+        raise InputError(f"module must return z of shape (n, dim), got {tuple(z.shape)} for n = 2")
+    return int(z.shape[1])

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -13,47 +12,42 @@ from ..attributes import Attribute, Categorical
 from ..estimators import DiscreteMI, GaussianMI
 from ..penalty.mi_penalty import Criterion, MIPenalty
 
-__all__ = ["TabularPenalty", "TabularRows"]
+__all__ = ["TabularPenalty", "choose_weights"]
+
+_MI_WEIGHT = 8.0
+_WEAKER = {"independence": 2.5, "separation": 3.0}  # where z alone is penalised, or a budget moves the weight
+_TEMPERATURE = 0.3  # by which outputs are divided to make them decisions
+_DECISION_WEIGHTS = {"independence": 1.5, "separation": 3.0}
 
 
-@dataclass(frozen=True)
-class TabularRows:
-    """Rows as tensors: x (n, p), y (n,) or (n, k), c (n, width) or None, weights (n,) or None."""
+def choose_weights(
+    criterion: Criterion, *, decides: bool, mi_weight: float | None, decision_weight: float | None
+) -> tuple[float, float]:
+    """Return ``mi_weight`` and ``decision_weight``, each as given or by default.
 
-    x: Tensor
-    y: Tensor
-    c: Tensor | None = None
-    weights: Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def __getitem__(self, rows: Tensor) -> TabularRows:
-        chosen: Any = (None if v is None else v.index_select(0, rows) for v in vars(self).values())
-        return TabularRows(*chosen)
+    ``decides`` says whether decisions are penalised: those of a classifier that keeps no budget. A budget is for z, and
+    what is decided from z cannot tell more than z does (the data processing inequality).
+    """
+    default = _MI_WEIGHT if decides else _WEAKER[criterion]
+    of_decision = _DECISION_WEIGHTS[criterion] if decision_weight is None else float(decision_weight)
+    return default if mi_weight is None else float(mi_weight), of_decision if decides else 0.0
 
 
 class TabularPenalty(nn.Module):
-    r"""I(Z;C) + ``decision_weight`` · I(Ŷ;C), or both given Y: what is known, and what is decided.
+    r"""I(Z;C) + ``decision_weight`` · I(Ŷ;C), or both given Y: of the representation, and of the decision.
 
-    For classifiers. The representation is penalised by `GaussianMI` on random features. A threshold turns a small
-    dependence of scores into a larger one of decisions; therefore the decision, the outputs at a low temperature, is
-    penalised on its own: by `DiscreteMI` where the attribute is categorical, else by `GaussianMI`.
+    The representation is penalised by ``estimator``. A threshold turns a small dependence of scores into a larger one
+    of decisions; therefore the decision of a classifier, its outputs at a low temperature, is penalised on its own: by
+    `DiscreteMI` where the attribute is categorical, else by `GaussianMI`.
 
     Parameters
     ----------
     dim, n_outputs : int
-    attribute : Attribute
-    criterion : {"independence", "separation"}
-    n_groups : int
-        Labels that separation conditions on.
-    decision_weight : float
-    temperature : float
-        Outputs are divided by it.
-    estimator : str or callable
-    bank : int, optional
+        Columns of z and of the outputs.
+    attribute, criterion, condition_on, estimator, bank, seed
         As in `MIPenalty`.
-    seed : int
+    decision_weight : float, default 0.0
+        0 penalises the representation alone, which is the only choice where outputs are no logits.
     """
 
     def __init__(
@@ -63,47 +57,46 @@ class TabularPenalty(nn.Module):
         attribute: Attribute,
         *,
         criterion: Criterion,
-        n_groups: int = 1,
-        decision_weight: float = 1.0,
-        temperature: float = 0.3,
+        condition_on: Callable[[Tensor], Tensor] | None = None,
+        decision_weight: float = 0.0,
         estimator: Any = "gaussian",
         bank: int | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.temperature, self.decision_weight = temperature, decision_weight
-        self.shapes = (n_outputs, dim)
-        self.representation = MIPenalty(dim, attribute, criterion=criterion, estimator=estimator, bank=bank, seed=seed)
+        self.decision_weight, self.shapes = decision_weight, (n_outputs, dim)
+        self.representation = MIPenalty(
+            dim, attribute, criterion=criterion, condition_on=condition_on, estimator=estimator, bank=bank, seed=seed
+        )
 
-        def of_decision(width: int, attribute_dim: int) -> nn.Module:
+        def build_decision_estimator(width: int, attribute_dim: int) -> nn.Module:
             if isinstance(attribute, Categorical) and math.prod(attribute.sizes) <= 64:
-                return DiscreteMI(width, attribute.sizes, n_groups=n_groups if criterion == "separation" else 1)
+                return DiscreteMI(width, attribute.sizes, n_groups=n_outputs if criterion == "separation" else 1)
             degree: Literal[1, 2] = 1 if isinstance(attribute, Categorical) else 2
             return GaussianMI(attribute_degree=degree, group_signs=True, ridge=1e-2, seed=seed)
 
-        self.decision = MIPenalty(
-            n_outputs,
-            attribute,
-            criterion=criterion,
-            estimator=of_decision,
-            bank=bank,
-            seed=seed,
-        )
+        self.decision: MIPenalty | None = None
+        if decision_weight:
+            self.decision = MIPenalty(
+                n_outputs, attribute, criterion=criterion, estimator=build_decision_estimator, bank=bank, seed=seed
+            )
 
     def forward(self, representations: Sequence[Tensor], c: Tensor, y: Tensor | None = None) -> Tensor:
         """Weighted sum in nats, differentiable; ``representations`` are the outputs (n, n_outputs) and z (n, dim)."""
         outputs, z = representations
-        # The same as a softmax over the last axis of few columns, which is slow.
-        decided = (outputs.T / self.temperature).contiguous().softmax(dim=0).T
         total: Tensor = self.representation(z, c, y)
+        if self.decision is None:
+            return total
+        # The same as a softmax over the last axis of few columns, which is slow.
+        decided = (outputs.T / _TEMPERATURE).contiguous().softmax(dim=0).T
         return total + self.decision_weight * self.decision(decided, c, y)
 
     @property
     def estimates(self) -> list[float]:
-        """Latest estimates in nats, of the decision and of the representation."""
-        return [*self.decision.estimates, *self.representation.estimates]
+        """Latest estimates in nats, of the decision (where it is penalised) and of the representation."""
+        return [*(self.decision.estimates if self.decision is not None else ()), *self.representation.estimates]
 
     @property
-    def multipliers(self) -> tuple[float, float]:
+    def multipliers(self) -> tuple[float, ...]:
         """What each estimate counts beside the other."""
-        return self.decision_weight, 1.0
+        return (1.0,) if self.decision is None else (self.decision_weight, 1.0)

@@ -1,4 +1,4 @@
-"""Numbers read piece by piece, so that a network can tell apart what lies close together."""
+"""Numbers as a piecewise linear code, so that a network can tell apart what lies close together."""
 
 from __future__ import annotations
 
@@ -30,9 +30,7 @@ class PiecewiseLinear(nn.Module):
     columns : integer Tensor of shape (pieces,)
         Which column each piece is of.
     low, high : Tensor of shape (pieces,)
-        Where it begins and ends.
-    mean, deviation : Tensor of shape (pieces,), optional
-        What is subtracted, and what is divided by; default 0 and 1.
+        Where it begins and ends. Means are 0 and deviations 1 until `fit` finds them.
 
     References
     ----------
@@ -53,29 +51,27 @@ class PiecewiseLinear(nn.Module):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(
-        self, columns: Tensor, low: Tensor, high: Tensor, mean: Tensor | None = None, deviation: Tensor | None = None
-    ) -> None:
+    def __init__(self, columns: Tensor, low: Tensor, high: Tensor) -> None:
         super().__init__()
         self.register_buffer("columns", columns)
         self.register_buffer("low", low)
         self.register_buffer("width", high - low)
-        self.register_buffer("mean", torch.zeros_like(low) if mean is None else mean)
-        self.register_buffer("deviation", torch.ones_like(low) if deviation is None else deviation)
+        self.register_buffer("mean", torch.zeros_like(low))
+        self.register_buffer("deviation", torch.ones_like(low))
 
     @classmethod
-    def learned(cls, x: NDArray[np.float64], most: int) -> PiecewiseLinear | None:
-        """Of the columns of x (n, p): at most ``most`` pieces each, and one for a hundred rows.
+    def fit(cls, x: NDArray[np.float64], max_pieces: int) -> PiecewiseLinear | None:
+        """The code of the columns of x (n, p): at most ``max_pieces`` pieces each, and one for a hundred rows.
 
         None where that leaves fewer than two pieces of any column; columns of two values are left as they are.
         """
-        pieces = min(most, len(x) // _ROWS_PER_PIECE)
+        pieces = min(max_pieces, len(x) // _ROWS_PER_PIECE)
         found: list[tuple[int, float, float]] = []
         for j in range(x.shape[1] if pieces >= 2 else 0):
             values = np.unique(x[:, j])
             if len(values) > pieces + 1:
                 values = values[np.linspace(0, len(values) - 1, pieces + 1).round().astype(int)]
-            ends = _apart(values)
+            ends = _merge_close(values)
             if len(ends) > 2:
                 found += [(j, low, high) for low, high in pairwise(ends)]
         if not found:
@@ -83,28 +79,28 @@ class PiecewiseLinear(nn.Module):
         columns, low, high = zip(*found, strict=True)
         code = cls(torch.tensor(columns), torch.tensor(low).double(), torch.tensor(high).double())
         rows = torch.from_numpy(x)
-        for at in torch.arange(code.pieces).split(most):  # all pieces of a large table at once would not fit
-            taken = code._of_pieces(rows, at)
-            code.mean[at], code.deviation[at] = taken.mean(dim=0), taken.std(dim=0, correction=0)
+        for at in torch.arange(code.pieces).split(max_pieces):  # all pieces of a large table at once would not fit
+            part = code._code_pieces(rows, at)
+            code.mean[at], code.deviation[at] = part.mean(dim=0), part.std(dim=0, correction=0)
         code.deviation.clamp_(min=_LEAST_DEVIATION)
         return code
 
     @property
     def pieces(self) -> int:
-        """Of all columns."""
+        """How many there are, of all columns."""
         return len(self.columns)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, p) -> (n, p + pieces)."""
-        return torch.cat([x, self._of_pieces(x).sub_(self.mean).div_(self.deviation)], dim=1)
+        """The columns x (n, p) and their code: (n, p + pieces)."""
+        return torch.cat([x, self._code_pieces(x).sub_(self.mean).div_(self.deviation)], dim=1)
 
-    def _of_pieces(self, x: Tensor, at: Tensor | slice = _ALL) -> Tensor:
+    def _code_pieces(self, x: Tensor, at: Tensor | slice = _ALL) -> Tensor:
         chosen = x.index_select(1, self.columns[at])  # its own memory, in which the rest is done
         return chosen.sub_(self.low[at]).div_(self.width[at]).clamp_(0, 1)
 
 
-def _apart(ends: NDArray[np.float64]) -> list[float]:
-    """Those that are not too close to the one before; the last is kept in any case."""
+def _merge_close(ends: NDArray[np.float64]) -> list[float]:
+    """Ends that are not too close to the one before; the last is kept in any case."""
     least = _NARROWEST * (ends[-1] - ends[0])
     kept = [float(ends[0])]
     for end in ends[1:-1].tolist():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,118 +12,113 @@ from numpy.typing import NDArray
 from ..columns import Column
 from ..errors import InputError
 
-__all__ = ["TablePreprocessor"]
+__all__ = ["MISSING", "TablePreprocessor", "code_columns"]
 
-_MISSING = "(missing)"
+MISSING = "(missing)"  # the category of values that are not there
 
 
 class TablePreprocessor:
-    """Numbers: standardised, compressed beyond a standard deviation, NaN to the mean with a column that says so.
+    """Columns as one matrix: numbers, then columns that mark missing numbers, then categories.
 
-    Categories: one-hot, missing is one more; those not seen in `fit` are all zeros.
-    Numbers go through `StandardScaler`, arcsinh (linear near zero, logarithmic in the tails, so that one huge value
-    does not drown a column) and `SimpleImputer`; categories through `OneHotEncoder`.
+    A number is standardised, then goes through arcsinh (linear near zero, logarithmic in the tails, so that one huge
+    value does not drown a column). NaN becomes the mean, with a column that says so where `fit_transform` saw one.
+    A category is one-hot; missing is a category too, and categories that `fit_transform` did not see are all zeros.
 
     Parameters
     ----------
+    raw : bool, default False
+        Pass numbers on as they are; text and missing values are refused.
     max_categories : int, default 1000
         A text column with more is most likely an identifier, and refused.
+
+    Attributes
+    ----------
+    entries : list of dict
+        One for each column, as plain JSON: ``name`` and ``kind``; of a "number" ``mean``, ``scale`` (None where there
+        was no value) and ``indicator``; of a "category" ``categories``; of a "raw" number nothing more.
     """
 
-    def __init__(self, *, max_categories: int = 1000) -> None:
-        self.max_categories = max_categories
+    entries: list[dict[str, Any]]
+
+    def __init__(self, *, raw: bool = False, max_categories: int = 1000) -> None:
+        self.raw, self.max_categories = raw, max_categories
 
     def fit_transform(self, columns: Sequence[Column], weights: NDArray[np.float64] | None) -> NDArray[np.float64]:
         """Learn from columns (n rows each), weighted, and return their matrix (n, width)."""
-        from sklearn.impute import SimpleImputer
-        from sklearn.preprocessing import OneHotEncoder, StandardScaler
-
-        self._kinds = [column.is_numeric for column in columns]
-        for column in columns:
-            if not column.is_numeric:
-                found = len(set(column.values.tolist()))
-                if found > self.max_categories:
-                    raise InputError(
-                        f"column {column.name!r} has {found:,} categories, more than max_categories="
-                        f"{self.max_categories:,}: leave identifiers out, or raise max_categories"
-                    )
-        numbers, texts = self._split(columns)
-        parts = []
-        if numbers is not None:
-            with np.errstate(invalid="ignore"):  # of a column without any value
-                self._scaler = StandardScaler().fit(numbers, sample_weight=weights)
-            self._imputer = SimpleImputer(
-                strategy="constant", fill_value=0.0, add_indicator=True, keep_empty_features=True
-            ).fit(numbers)
-            parts.append(self._numeric(numbers))
-        if texts is not None:
-            self._encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False).fit(texts)
-            parts.append(self._encoder.transform(texts))
-        return np.hstack(parts)
+        if self.raw:
+            self.entries = [{"name": column.name, "kind": "raw"} for column in columns]
+        else:
+            numbers = iter(_describe_numbers([column for column in columns if column.is_numeric], weights))
+            self.entries = [next(numbers) if c.is_numeric else self._describe_categories(c) for c in columns]
+        return self.transform(columns)
 
     def transform(self, columns: Sequence[Column]) -> NDArray[np.float64]:
-        """The matrix (n, width) of columns like those of `fit_transform`.
-
-        Raises
-        ------
-        InputError
-            Text in a column that held numbers.
-        """
-        numbers, texts = self._split(columns)
-        parts = [] if numbers is None else [self._numeric(numbers)]
-        if texts is not None:
-            parts.append(self._encoder.transform(texts))
-        return np.hstack(parts)
-
-    def described(self, names: Sequence[str]) -> list[dict[str, Any]]:
-        """What was learned, a dict for each column, as plain JSON; see `ServedTable`."""
-        numbers = [name for name, numeric in zip(names, self._kinds, strict=True) if numeric]
-        texts = [name for name, numeric in zip(names, self._kinds, strict=True) if not numeric]
-        entries: dict[str, dict[str, Any]] = {}
-        if numbers:
-            marked = set(self._imputer.indicator_.features_.tolist())
-            for j, (name, mean, scale) in enumerate(zip(numbers, self._scaler.mean_, self._scaler.scale_, strict=True)):
-                known = bool(np.isfinite([mean, scale]).all())
-                center = float(mean) if known else None
-                entries[name] = {"kind": "number", "mean": center, "scale": float(scale) if known else None,
-                                 "indicator": j in marked}  # fmt: skip
-        if texts:
-            for name, categories in zip(texts, self._encoder.categories_, strict=True):
-                entries[name] = {"kind": "category", "categories": categories.tolist()}
-        return [{"name": name, **entries[name]} for name in names]
-
-    def _split(self, columns: Sequence[Column]) -> tuple[NDArray[np.float64] | None, NDArray[Any] | None]:
-        numbers, texts = [], []
-        for column, numeric in zip(columns, self._kinds, strict=True):
-            if numeric:
-                numbers.append(_as_numbers(column))
+        """Return the matrix (n, width) of columns like those of `fit_transform`."""
+        numbers, marks, categories = [], [], []
+        for column, entry in zip(columns, self.entries, strict=True):
+            if self.raw and not column.is_numeric:
+                raise InputError(f"column {column.name!r} holds text, which preprocess=False does not take")
+            code = _code_column(column, entry)
+            if self.raw:
+                if np.isnan(code).any():
+                    raise InputError(f"column {column.name!r} has missing values, which preprocess=False does not take")
+                numbers.append(code)
+            elif entry["kind"] == "category":
+                categories.append(code[:, None] == np.arange(len(entry["categories"])))
             else:
-                texts.append(_as_text(column))
-        return (
-            np.column_stack(numbers) if numbers else None,
-            np.column_stack(texts) if texts else None,
-        )
+                mean, scale = (math.nan if entry[k] is None else entry[k] for k in ("mean", "scale"))
+                with np.errstate(over="ignore"):  # what is too large to be standardised becomes the largest number
+                    numbers.append(np.arcsinh(np.nan_to_num((code - mean) / scale)))
+                if entry["indicator"]:
+                    marks.append(np.isnan(code))
+        return np.column_stack([*numbers, *marks, *categories]).astype(np.float64, copy=False)
 
-    def _numeric(self, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
-        with np.errstate(over="ignore"):
-            scaled = np.arcsinh(self._scaler.transform(numbers))
-        filled: NDArray[np.float64] = self._imputer.transform(scaled)
-        return filled
+    def _describe_categories(self, column: Column) -> dict[str, Any]:
+        found = {MISSING if value is None else value for value in column.values.tolist()}
+        if len(found) > self.max_categories:
+            raise InputError(
+                f"column {column.name!r} has {len(found):,} categories, more than max_categories="
+                f"{self.max_categories:,}: leave identifiers out, or raise max_categories"
+            )
+        return {"name": column.name, "kind": "category", "categories": sorted(found)}
 
 
-def _as_numbers(column: Column) -> NDArray[np.float64]:
+def code_columns(columns: Sequence[Column], entries: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
+    """Return the matrix (n, p) of columns for the entries of a `TablePreprocessor`.
+
+    A number is itself, NaN where it is missing. A category is its place among the entry's ``categories``, -1 where it
+    is none of them, and NaN where it is missing and missing is none of them. `InputError` for text among numbers.
+    """
+    return np.column_stack([_code_column(column, entry) for column, entry in zip(columns, entries, strict=True)])
+
+
+def _code_column(column: Column, entry: Mapping[str, Any]) -> NDArray[np.float64]:
+    values: Any = column.values
+    if entry["kind"] == "category":
+        places = {category: float(place) for place, category in enumerate(entry["categories"])}
+        missing = places.get(MISSING, math.nan)
+        if column.is_numeric:
+            values = [None if v != v else f"{v:g}" for v in values]
+        return np.array([missing if v is None else places.get(v, -1.0) for v in values])
     if column.is_numeric:
         return column.values
-    for row, value in enumerate(column.values):
+    for row, value in enumerate(values):
         if value is not None:
             raise InputError(f"column {column.name!r} held numbers in fit and now holds text ({value!r}, row {row})")
-    return np.full(len(column.values), np.nan)
+    return np.full(len(values), np.nan)
 
 
-def _as_text(column: Column) -> NDArray[Any]:
-    out = np.empty(len(column.values), dtype=object)
-    if column.is_numeric:
-        out[:] = [_MISSING if v != v else f"{v:g}" for v in column.values]
-    else:
-        out[:] = [_MISSING if v is None else v for v in column.values]
-    return out
+def _describe_numbers(columns: Sequence[Column], weights: NDArray[np.float64] | None) -> list[dict[str, Any]]:
+    from sklearn.preprocessing import StandardScaler
+
+    if not columns:
+        return []
+    with np.errstate(invalid="ignore"):  # of a column without any value
+        scaler = StandardScaler().fit(np.column_stack([column.values for column in columns]), sample_weight=weights)
+    entries = []
+    for column, mean, scale in zip(columns, scaler.mean_.tolist(), scaler.scale_.tolist(), strict=True):
+        known = math.isfinite(mean) and math.isfinite(scale)
+        moments = {"mean": mean if known else None, "scale": scale if known else None}
+        indicator = bool(np.isnan(column.values).any())
+        entries.append({"name": column.name, "kind": "number", **moments, "indicator": indicator})
+    return entries

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from numbers import Integral
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,12 +14,52 @@ from numpy.typing import NDArray
 from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
+from torch import Tensor, nn
 
 from ..errors import InputError
+from ..penalty.mi_penalty import Criterion
 
-__all__ = ["Groups", "as_labels", "as_numbers", "itself", "moments", "quantile_bins", "refuse_missing"]
+__all__ = ["Target", "Task", "compute_moments", "compute_task_loss", "read_labels", "read_numbers", "refuse_missing"]
 
-Groups = Callable[[torch.Tensor], torch.Tensor]
+Task = Literal["classification", "regression", "reconstruction"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a network is to predict: y (n,) of codes, or (n, n_outputs) of standardised numbers.
+
+    ``groups_of`` maps y to the labels within which separation measures the dependence.
+    """
+
+    task: Task
+    y: Tensor
+    n_outputs: int
+    groups_of: Callable[[Tensor], Tensor] | None = None
+
+    @classmethod
+    def of_labels(cls, codes: NDArray[np.int64], n_classes: int, criterion: Criterion) -> Target:
+        """Take codes (n,) of labels, which are their own groups."""
+        groups_of = (lambda y: y) if criterion == "separation" else None
+        return cls("classification", torch.from_numpy(codes), n_classes, groups_of)
+
+    @classmethod
+    def of_numbers(cls, values: NDArray[np.float64], criterion: Criterion, n_bins: int) -> Target:
+        """Take standardised numbers (n, n_outputs), whose groups are equally full bins of the first output."""
+        groups_of = _bin_by_quantiles(values[:, 0], n_bins) if criterion == "separation" else None
+        return cls("regression", torch.from_numpy(values), values.shape[1], groups_of)
+
+    def select(self, rows: NDArray[np.intp]) -> Target:
+        """Keep these rows."""
+        return replace(self, y=self.y[torch.from_numpy(rows)])
+
+
+def compute_task_loss(outputs: Tensor, y: Tensor, weights: Tensor | None, task: Task) -> Tensor:
+    """Cross-entropy, or squared error meaned over outputs; the mean over rows is weighted."""
+    if task == "classification":
+        losses = nn.functional.cross_entropy(outputs, y, reduction="none")
+    else:
+        losses = (outputs - y).square().mean(dim=1)
+    return losses.mean() if weights is None else (losses * weights).sum() / weights.sum()
 
 
 def refuse_missing(y: Any) -> None:
@@ -39,50 +80,43 @@ def refuse_missing(y: Any) -> None:
         )
 
 
-def as_labels(y: Any, n: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Codes (n,) and the classes they stand for."""
+def read_labels(y: Any, n: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Return codes (n,) of labels y, and the sorted classes they stand for."""
     refuse_missing(y)
     labels = column_or_1d(y, warn=True)
     if labels.dtype.kind == "f" and np.isinf(labels).any():
         raise InputError("Input y contains infinity")
     check_classification_targets(labels)
-    if len(labels) != n:
-        raise InputError(f"y has {len(labels)} rows, X has {n}: inconsistent numbers of samples")
+    _check_length(labels, n)
     classes, codes = np.unique(labels, return_inverse=True)
-    return codes, classes
+    return codes.astype(np.int64), classes
 
 
-def as_numbers(y: Any, n: int) -> tuple[NDArray[np.float64], bool]:
-    """y as (n, n_outputs), and whether it came with a second axis."""
+def read_numbers(y: Any, n: int) -> tuple[NDArray[np.float64], bool]:
+    """Return numbers y as (n, n_outputs), and whether they came with a second axis."""
     refuse_missing(y)
     values = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
-    if len(values) != n:
-        raise InputError(f"y has {len(values)} rows, X has {n}: inconsistent numbers of samples")
+    _check_length(values, n)
     return (values, True) if values.ndim == 2 else (values[:, None], False)
 
 
-def moments(
+def compute_moments(
     values: NDArray[np.float64], weights: NDArray[np.float64] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation of each column; the latter is 1 where a column does not vary."""
+    """Return mean and standard deviation of each column; the latter is 1 where a column does not vary."""
     center = np.average(values, axis=0, weights=weights)
     spread = np.sqrt(np.average((values - center) ** 2, axis=0, weights=weights))
     return center, np.where(spread > 0, spread, 1.0)
 
 
-def itself(y: torch.Tensor) -> torch.Tensor:
-    """Labels are their own groups; a function by name, so that an estimator that holds it can be pickled."""
-    return y
-
-
-def quantile_bins(target: torch.Tensor, n_bins: Any) -> Groups:
-    """y -> its quantile bin by the first output, on which separation is conditioned."""
+def _bin_by_quantiles(values: NDArray[np.float64], n_bins: Any) -> Callable[[Tensor], Tensor]:
     if not isinstance(n_bins, Integral) or n_bins < 2:
         raise InputError(f"n_bins must be at least 2, got {n_bins!r}")
     inner = torch.linspace(0, 1, int(n_bins) + 1, dtype=torch.float64)[1:-1]
-    edges = torch.from_numpy(np.quantile(target[:, 0].numpy(), inner.numpy()))
+    edges = torch.from_numpy(np.quantile(values, inner.numpy()))
+    return lambda y: torch.bucketize(y[:, 0].double().contiguous(), edges, right=True)
 
-    def groups(y: torch.Tensor) -> torch.Tensor:
-        return torch.bucketize(y[:, 0].double().contiguous(), edges, right=True)
 
-    return groups
+def _check_length(y: NDArray[Any], n: int) -> None:
+    if len(y) != n:
+        raise InputError(f"y has {len(y)} rows, X has {n}: inconsistent numbers of samples")

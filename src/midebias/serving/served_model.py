@@ -1,0 +1,139 @@
+"""The part of a trained model that predicts: encoder and head in one module."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..arguments import checked
+from ..errors import InputError
+from ..networks.classifier import Classifier
+from ..tabular.model import TableModel
+from .served_table import ServedTable
+
+__all__ = ["ServedModel", "make_servable"]
+
+
+class ServedModel(nn.Module):
+    """Encoder and head in evaluation mode: x (n, ...) -> logits (n, n_classes) and z (n, dim).
+
+    Parameters
+    ----------
+    encoder : Module
+        x -> z, or several representations with z last.
+    head : Module
+        z -> logits.
+    example : Tensor of shape (n, ...)
+        An input; n and its values do not matter, its other sizes and its dtype do.
+    gray : bool, default False
+        x is averaged over its channels first, as the method ``gray`` does.
+    any_size : bool, default False
+        Whether height and width of x may vary.
+
+    Attributes
+    ----------
+    outputs : tuple of str
+        Names of what a call returns: ``("logits", "z")``.
+    description : dict
+        What a client must know of inputs and outputs, as plain JSON.
+    """
+
+    outputs: tuple[str, ...] = ("logits", "z")
+
+    def __init__(
+        self, encoder: nn.Module, head: nn.Module, example: Tensor, *, gray: bool = False, any_size: bool = False
+    ) -> None:
+        super().__init__()
+        self.encoder, self.head, self.gray, self.any_size = encoder, head, gray, any_size
+        self.example = example
+        self.description: dict[str, Any] = {}
+        self.eval()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Logits (n, n_classes) and z (n, dim) of x (n, ...)."""
+        if self.gray:
+            x = x.mean(dim=1, keepdim=True).expand_as(x)
+        encoded = self.encoder.encode(x) if isinstance(self.encoder, Classifier) else self.encoder(x)
+        z = encoded if isinstance(encoded, Tensor) else encoded[-1]
+        return self.head(z), z
+
+    def draw_inputs(self, n: int, generator: torch.Generator) -> Tensor:
+        """Draw a batch of n inputs with ``generator``, to compare models on."""
+        shape = (n, *self.example.shape[1:])
+        if not self.example.is_floating_point():  # token numbers, say: only those of the example are known to be valid
+            return self.example[:1].expand(shape).contiguous()
+        return torch.rand(shape, generator=generator).to(self.example.dtype)
+
+
+@checked
+def make_servable(model: Any, *, example: Tensor | None = None) -> ServedModel | ServedTable:
+    """Copy the part of a model that predicts to the CPU, in evaluation mode; penalty and critic stay behind.
+
+    Parameters
+    ----------
+    model : DebiasModule, Classifier, pair of (encoder, head), or a fitted estimator of `midebias.sklearn`
+        Any module with the parts ``encoder`` and ``head`` is taken as a `DebiasModule` is.
+    example : Tensor of shape (n, ...), optional
+        An input; needed for all but the scikit-learn estimators, which know their columns.
+
+    Returns
+    -------
+    ServedModel or ServedTable
+        Also accepted by `export_model`.
+
+    Raises
+    ------
+    InputError
+        A model of another kind, an estimator that is not fitted, or an example that the model cannot encode.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from midebias.serving import make_servable
+    >>> model = make_servable((torch.nn.Linear(20, 8), torch.nn.Linear(8, 3)), example=torch.zeros(1, 20))
+    >>> logits, z = model(torch.zeros(5, 20))
+    >>> tuple(logits.shape), tuple(z.shape)
+    ((5, 3), (5, 8))
+    """
+    if isinstance(model, (ServedModel, ServedTable)):
+        return model
+    if isinstance(model, TableModel):
+        return ServedTable.from_model(model)
+    encoder, head = _find_parts(model)
+    if not isinstance(encoder, nn.Module) or not isinstance(head, nn.Module):
+        raise InputError(
+            "model must be a DebiasModule, a Classifier, a pair of modules (encoder, head) or a fitted estimator of "
+            f"midebias.sklearn, got {type(model).__name__}"
+        )
+    if not isinstance(example, Tensor) or example.ndim < 2:
+        raise InputError("example must be a tensor (n, ...) like the encoder's input")
+    encoder, head = copy.deepcopy((encoder, head))
+    # A batch of two: the exporter would take a batch of one for a constant.
+    row = example.detach().cpu()[:1] if len(example) else torch.zeros(1, *example.shape[1:], dtype=example.dtype)
+    served = ServedModel(encoder.cpu(), head.cpu(), row.repeat_interleave(2, dim=0))
+    _check_runs(served)
+    return served
+
+
+def _find_parts(model: Any) -> tuple[Any, Any]:
+    """Encoder and head."""
+    if isinstance(model, Classifier):
+        return model, model.head
+    if isinstance(model, nn.Module):
+        children = dict(model.named_children())
+        return children.get("encoder"), children.get("head")
+    return model if isinstance(model, tuple) and len(model) == 2 else (None, None)
+
+
+@torch.no_grad()
+def _check_runs(served: ServedModel) -> None:
+    try:
+        out = served(served.example)
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        shape = tuple(served.example.shape)
+        raise InputError(f"model cannot encode example of shape {shape}: {str(error).splitlines()[0]}") from error
+    if not all(isinstance(o, Tensor) and len(o) == 2 for o in out):
+        raise InputError("model must return a row for each row of example")

@@ -1,0 +1,142 @@
+"""A classifier whose representation and decisions carry little about an attribute."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import ClassifierMixin
+
+from ..errors import InputError
+from ..penalty.mi_penalty import Criterion
+from ..tabular.targets import Target, read_labels
+from .base import MIDebiasEstimator
+
+__all__ = ["MIDebiasClassifier"]
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class MIDebiasClassifier(ClassifierMixin, MIDebiasEstimator):  # type: ignore[misc]  # scikit-learn is not annotated
+    """A classifier whose representation and decisions carry little about ``sensitive_features``.
+
+    Parameters
+    ----------
+    criterion : {"separation", "independence"}, default "separation"
+        What is minimised: I(Z;C|Y), the form of equalized odds, or I(Z;C), that of demographic parity.
+    mi_weight : float, optional
+        What a nat counts against the task loss. Default 8; under a budget 2.5 for independence, 3 for separation.
+    max_mi : float, optional
+        A budget in nats: dual ascent moves the weight until the leakage of rows held out (a fifth at least) meets it.
+    decision_weight : float, optional
+        Weight of the decision's dependence beside that of z, see `TabularPenalty`. Default 1.5 for independence, 3 for
+        separation. Used without a budget only: decisions made from z cannot tell more than z.
+    sensitive_columns : str, int or sequence of them, optional
+        Columns of X that are sensitive: `fit` takes them out of X, and in prediction they may be missing.
+    hidden_layer_sizes : sequence of int, default (256, 64)
+        Widths of the encoder's perceptron, to which a linear map is added. () leaves the perceptron out.
+    dim : int, optional
+        Columns of z. Default is the number of outputs, from 2 to 8. The estimate sees less of a wider z.
+    n_pieces : int, default 32
+        Most pieces in which the encoder reads a number, see `PiecewiseLinear`. 0 leaves that code out.
+    module : torch.nn.Module or callable, optional
+        An encoder of your own, (n, n_inputs) -> (n, dim), which is copied, or a function that makes one from n_inputs.
+    preprocess : bool, default True
+        Standardise numbers, encode categories, fill missing values, see `TablePreprocessor`. False takes numbers alone.
+    estimator : str or callable, default "gaussian"
+        Estimator of the information in z, see `MIPenalty`.
+    epochs : int, optional
+        Passes over the rows. Default 20, or more where 20 passes are fewer than 60 steps.
+    batch_size : int, default 2048
+        Larger batches show smaller leaks. A table of no more rows is trained whole, in double precision.
+    learning_rate : float, default 0.003
+        Of AdamW, with a cosine schedule.
+    weight_decay : float, default 1.0
+        Of the perceptron or ``module``. Up to 10, more fits fewer single rows; less learns narrower patterns.
+    early_stopping : bool, default False
+        Stop when task loss and penalty on rows held out improve no more, and keep the best weights.
+    validation_fraction : float, default 0.1
+        Share of the rows that early stopping holds out, in (0, 1).
+    n_iter_no_change : int, default 5
+        Epochs without improvement after which early stopping stops.
+    warm_start : bool, default False
+        Go on from the last fit.
+    callbacks : sequence of callable, optional
+        Called as ``callback(estimator, record)`` after each epoch, with an `EpochRecord`; True stops the training.
+    max_categories : int, default 1000
+        A text column with more is taken for an identifier and refused.
+    random_state : int, RandomState or None, default None
+        Seeds local generators; no global one is used.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    network_ : TabularNetwork
+    attribute_ : Attribute or None
+        How the sensitive columns were read.
+    mi_ : tuple of float
+        Last training estimates in nats, of the decision where it is penalised, and of z.
+    held_out_mi_ : float or None
+        Under a budget, the leakage of z on the rows held out, in nats.
+    mi_weight_ : float
+        The weight at the end; under a budget, the one that dual ascent found.
+    history_, n_iter_ : list of EpochRecord, int
+        Epochs trained, and how many.
+    n_features_in_, feature_names_in_ : int, ndarray of str
+        Of X without the sensitive columns; names only where X has them.
+
+    Raises
+    ------
+    InputError
+        From `fit`: a parameter, a column or an argument that cannot be used; the message names it.
+
+    References
+    ----------
+    Ragonesi, Volpi, Cavazza, Murino, "Learning Unbiased Representations via Mutual Information Backpropagation",
+    arXiv 2003.06430.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from midebias.sklearn import MIDebiasClassifier
+    >>> rng = np.random.default_rng(0)
+    >>> sex = rng.integers(2, size=200)
+    >>> X = rng.normal(size=(200, 3)) + sex[:, None]
+    >>> y = X[:, 0] > 0.5
+    >>> model = MIDebiasClassifier(epochs=1, random_state=0).fit(X, y, sensitive_features=sex)
+    >>> model.transform(X).shape, model.predict_proba(X).shape    # sex is not needed any more
+    ((200, 2), (200, 2))
+    """
+
+    criterion: Criterion = "separation"
+    decision_weight: float | None = None
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Return probabilities (n, n_classes) for X (n, p), in the order of ``classes_``."""
+        outputs, _ = self._predict(X)
+        return torch.from_numpy(outputs).softmax(dim=1).numpy()
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return labels (n,) for X (n, p)."""
+        outputs, _ = self._predict(X)
+        labels: NDArray[Any] = self.classes_[outputs.argmax(axis=1)]
+        return labels
+
+    def _read_target(self, y: Any, n: int, weights: NDArray[np.float64] | None, *, resume: bool) -> Target:
+        codes, classes = read_labels(y, n)
+        if not resume:
+            self.classes_: NDArray[Any] = classes
+        elif not np.isin(classes, self.classes_).all():
+            raise InputError("warm_start: y holds classes that the first fit did not see")
+        if len(classes) < 2:
+            raise InputError(f"y holds one class only ({str(classes[0])!r}); a classifier needs two")
+        if weights is not None and len(np.unique(codes[weights > 0])) < 2:
+            raise InputError("y holds one class only among the rows of positive sample_weight; a classifier needs two")
+        return Target.of_labels(np.searchsorted(self.classes_, classes)[codes], len(self.classes_), self.criterion)
+
+    def _describe_outputs(self) -> dict[str, Any]:
+        plain = [label.item() if isinstance(label, np.generic) else label for label in self.classes_]
+        labels = [v if isinstance(v, (bool, int, float, str)) else str(v) for v in plain]
+        return {"task": "classification", "classes": labels}

@@ -1,0 +1,20 @@
+"""What a trained model of tables says about itself."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from .networks import TabularNetwork
+
+__all__ = ["TableModel"]
+
+
+class TableModel(ABC):
+    """A model of tables, with ``network_`` once it is fitted, that can be served."""
+
+    network_: TabularNetwork
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """Return inputs and outputs as plain JSON; see `midebias.serving.ServedTable`."""

@@ -1,0 +1,193 @@
+"""Training on tables: task, penalty on representation and decision, early stopping, and a budget that is kept."""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from ..networks.early_stopping import EarlyStopping
+from ..randomness import seeded
+from ..training.records import EpochRecord
+from ..training.step import train_step
+from .leakage import LeakageBudget
+from .networks import TabularNetwork
+from .penalty import TabularPenalty
+from .targets import Task, compute_task_loss
+
+__all__ = ["TabularRows", "TabularTrainer"]
+
+_LOWEST_RATE_UNDER_A_BUDGET = 0.3  # of the learning rate: what is still to be moved must be able to move
+_LONGEST_UNDER_A_BUDGET = 5  # times the epochs: a budget may need longer to settle
+
+
+@dataclass(frozen=True)
+class TabularRows:
+    """Rows as tensors: x (n, p), y (n,) or (n, n_outputs), c (n, width) or None, weights (n,) or None."""
+
+    x: Tensor
+    y: Tensor
+    c: Tensor | None = None
+    weights: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, rows: Tensor) -> TabularRows:
+        chosen: Any = (None if v is None else v.index_select(0, rows) for v in vars(self).values())
+        return TabularRows(*chosen)
+
+    def cast(self, dtype: torch.dtype) -> TabularRows:
+        """Convert x, y and weights to ``dtype``; labels and the attribute stay as they are."""
+        y = self.y.to(dtype) if self.y.is_floating_point() else self.y
+        return replace(self, x=self.x.to(dtype), y=y, weights=None if self.weights is None else self.weights.to(dtype))
+
+    def split(self, fraction: float, generator: torch.Generator) -> tuple[TabularRows, TabularRows]:
+        """Rows to train on, and a random ``fraction`` of the rows to hold out."""
+        order, n_held = torch.randperm(len(self), generator=generator), round(fraction * len(self))
+        if n_held < 2 or len(self) - n_held < 2:
+            raise InputError(f"validation_fraction of {len(self)} rows leaves too few to train or to validate on")
+        return self[order[n_held:]], self[order[:n_held]]
+
+
+@dataclass(kw_only=True, eq=False)
+class TabularTrainer:
+    """Trains a network on the rows of a table; what scikit-learn's ``fit`` does once its arguments are tensors.
+
+    Parameters
+    ----------
+    network : TabularNetwork
+    penalty : TabularPenalty or None
+    task : {"classification", "regression", "reconstruction"}
+    mi_weight : float
+        What a nat counts in the loss, after three tenths of the steps, over which it rises.
+    epochs, batch_size, learning_rate, weight_decay, seed
+        As in `MIDebiasClassifier`. A budget may take five times as many epochs.
+    early_stopping : EarlyStopping or None
+        Watches task loss and penalty on rows held out.
+    budget : LeakageBudget or None
+        Moves the weight by the leakage of rows held out, and ends the training when it has settled.
+    validation_fraction : float
+        Of the rows, held out where one of the two needs them.
+    records : list of EpochRecord
+    """
+
+    network: TabularNetwork
+    penalty: TabularPenalty | None
+    task: Task
+    mi_weight: float
+    epochs: int | None
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    early_stopping: EarlyStopping | None
+    budget: LeakageBudget | None
+    validation_fraction: float
+    seed: int
+    records: list[EpochRecord] = field(default_factory=list)
+    _step: int = field(default=0, init=False)
+
+    def train(self, rows: TabularRows, on_epoch: Callable[[EpochRecord], bool]) -> None:
+        """Train on rows; ``on_epoch`` is called after each epoch and stops the training by returning True."""
+        generator = torch.Generator().manual_seed(self.seed)
+        held: TabularRows | None = None
+        if self.budget is not None or self.early_stopping is not None:
+            rows, held = rows.split(self.validation_fraction, generator)
+        # Small tables are cheap, and in double precision a weight of two is two rows.
+        dtype = torch.float64 if len(rows) <= self.batch_size else torch.float32
+        rows, held = rows.cast(dtype), None if held is None else held.cast(dtype)
+        self.network.to(dtype).train()
+        self.network.whiten(rows.x)
+        try:
+            with seeded(self.seed):
+                self._train_epochs(rows, held, generator, on_epoch)
+        finally:
+            self.network.unwhiten()
+        # In double precision a prediction does not depend on the batch that it is made in.
+        self.network.double().eval()
+
+    def _train_epochs(
+        self,
+        rows: TabularRows,
+        held: TabularRows | None,
+        generator: torch.Generator,
+        on_epoch: Callable[[EpochRecord], bool],
+    ) -> None:
+        groups = self.network.group_parameters(self.learning_rate, self.weight_decay)
+        optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, fused=True)
+        per_epoch = max(1, len(rows) // self.batch_size)
+        epochs = max(20, math.ceil(60 / per_epoch)) if self.epochs is None else self.epochs
+        longest = epochs if self.budget is None else _LONGEST_UNDER_A_BUDGET * epochs
+        for epoch in range(1, longest + 1):
+            started = time.perf_counter()
+            batches = self._draw_batches(rows, generator)
+            loss, accuracy, mi = self._train_epoch(batches, optimizer, epochs * per_epoch)
+            done = held is not None and self._observe(held) and (self.budget is None or epoch >= epochs)
+            seconds = time.perf_counter() - started
+            self.records.append(EpochRecord(epoch, self._step, loss, accuracy, mi, seconds))
+            if on_epoch(self.records[-1]) or done:
+                break
+        if self.early_stopping is not None:
+            self.early_stopping.restore()
+
+    def _draw_batches(self, rows: TabularRows, generator: torch.Generator) -> Iterator[TabularRows]:
+        if len(rows) <= self.batch_size:
+            yield rows
+            return
+        order = torch.randperm(len(rows), generator=generator)
+        for start in range(0, len(rows) - self.batch_size + 1, self.batch_size):
+            yield rows[order[start : start + self.batch_size]]
+
+    def _train_epoch(
+        self, batches: Iterator[TabularRows], optimizer: torch.optim.Optimizer, n_steps: int
+    ) -> tuple[float, float, tuple[float, ...]]:
+        """Mean loss, mean accuracy of a classifier, and the last estimates in nats."""
+        losses, shares = [], []
+        multiplier, lowest = 1.0, 0.0
+        if self.budget is not None:
+            multiplier, lowest = self.budget.multiplier, _LOWEST_RATE_UNDER_A_BUDGET
+        for batch in batches:
+            done = min(1.0, self._step / n_steps)
+            rate = min(1.0, (self._step + 1) / (0.1 * n_steps + 1)) * 0.5 * (1 + math.cos(math.pi * done))
+            for group in optimizer.param_groups:
+                group["lr"] = group["rate"] * max(lowest, rate)
+            result = train_step(
+                self.network,
+                self.network.head,
+                self.penalty if batch.c is not None else None,  # type: ignore[arg-type]  # it answers as an MIPenalty
+                optimizer,
+                batch.x,
+                batch.y,
+                batch.c,  # type: ignore[arg-type]  # None goes with no penalty
+                task_loss=functools.partial(compute_task_loss, weights=batch.weights, task=self.task),
+                mi_weight=self.mi_weight * min(1.0, done / 0.3) * multiplier,
+                max_grad_norm=10.0,
+            )
+            self._step += 1
+            losses.append(result.loss)
+            shares.append(result.correct / len(batch))
+        accuracy = sum(shares) / len(shares) if self.task == "classification" else math.nan
+        return sum(losses) / len(losses), accuracy, result.mi
+
+    @torch.no_grad()
+    def _observe(self, held: TabularRows) -> bool:
+        """Show rows held out to budget or early stopping; True where it would end the training."""
+        self.network.eval()
+        outputs, z = self.network(held.x)
+        self.network.train()
+        if self.budget is not None and held.c is not None:
+            self.budget.observe(z, held.c, held.y)
+            return self.budget.settled
+        objective = compute_task_loss(outputs, held.y, held.weights, self.task)
+        if self.penalty is not None and held.c is not None:
+            self.penalty.eval()
+            objective = objective + self.mi_weight * self.penalty((outputs, z), held.c, held.y)
+            self.penalty.train()
+        return self.early_stopping is not None and self.early_stopping.observe(float(objective), len(self.records) + 1)
