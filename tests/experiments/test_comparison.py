@@ -116,7 +116,7 @@ def test_killed_and_resumed_ends_with_the_same_rows(tmp_path: Path, monkeypatch:
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     again = Comparison(killed, cells(data), command="x")
-    assert list(again.read_finished()) == [whole[0].name]
+    assert list(again.read_records()) == [whole[0].name]
     resumed = [row for _, (row,) in again.run()]
     varying = ("seconds", "seconds_per_epoch", "peak_memory_mb")
     assert [{k: v for k, v in r.items() if k not in varying} for r in resumed] == [
@@ -130,11 +130,11 @@ def test_a_damaged_or_foreign_cell_is_named(tmp_path: Path) -> None:
     path.parent.mkdir()
     path.write_text('{"cell": ')
     with pytest.raises(DataError, match="damaged"):
-        comparison.read_finished()
+        comparison.read_records()
     other = asdict(comparison.cells[0]) | {"epochs": 9}
     path.write_text(json.dumps({"cell": other, "rows": [], "history": [], "trace": []}))
     with pytest.raises(DataError, match="other settings"):
-        comparison.read_finished()
+        comparison.read_records()
 
 
 def test_a_failing_cell_says_why_and_leaves_the_others(tmp_path: Path) -> None:

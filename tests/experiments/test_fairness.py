@@ -26,7 +26,7 @@ def test_a_run_that_breaks_down_leaves_the_others_alone(tmp_path: Path, monkeypa
     table = FairnessTable(tmp_path, cells, command="x")
     with pytest.raises(DataError, match="RuntimeError: diverged, and 1 more"):
         list(table.run())
-    assert {table.cells[i].method for i, c in enumerate(cells) if c.name in table.read_finished()} == {
+    assert {table.cells[i].method for i, c in enumerate(cells) if c.name in table.read_records()} == {
         "logistic_regression"
     }
 

@@ -44,14 +44,14 @@ def run_grid(
         When a cell failed; the others are run and reported first.
     """
     folder, failure = grid.folder, None
-    console.print(f"{len(grid.cells)} runs, {len(grid.read_finished())} of them done; folder {folder}", soft_wrap=True)
+    console.print(f"{len(grid.cells)} runs, {len(grid.read_records())} of them done; folder {folder}", soft_wrap=True)
     with cells_bar(sum(only is None or cell.group in only for cell in grid.cells)) as advance:
         try:
             for cell, rows in grid.run(only, jobs=jobs):
                 advance(f"{cell.name}: {describe(rows)}")
         except DataError as error:
             failure = error
-    if grid.read_finished():
+    if grid.read_records():
         report(folder, json.loads((folder / "results.json").read_text(encoding="utf-8")))
         console.print(f"results  {folder / 'results.json'}", soft_wrap=True)
     if failure is not None:

@@ -122,7 +122,7 @@ class Comparison(Grid[ImageCell]):
 
     def traces(self) -> dict[str, list[dict[str, Any]]]:
         """Training over time of the cells of the first seed that penalise mutual information, by title."""
-        done = self.read_finished()
+        done = self.read_records()
         traces = {}
         for cell in self.cells:
             record = done.get(cell.name)

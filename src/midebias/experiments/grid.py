@@ -121,7 +121,7 @@ class Grid(ABC, Generic[C]):
             raise DataError(f"--resume {folder} holds no table that can go on ({error})") from error
         return cls(folder, cells, command=command)
 
-    def read_finished(self) -> dict[str, dict[str, Any]]:
+    def read_records(self) -> dict[str, dict[str, Any]]:
         """Read the records of finished cells, by name.
 
         Raises
@@ -148,7 +148,7 @@ class Grid(ABC, Generic[C]):
         """
         if jobs < 1:
             raise InputError(f"jobs must be at least 1, got {jobs}")
-        done, failed = self.read_finished(), dict[str, str]()
+        done, failed = self.read_records(), dict[str, str]()
         wanted = [cell for cell in self.cells if only is None or cell.group in only]
         for cell in wanted:
             if cell.name in done:
