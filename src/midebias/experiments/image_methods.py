@@ -65,7 +65,7 @@ def build_method(
 ) -> Method:
     """Build a method with a digit network, whose weights are drawn from ``seed``; ``options`` are the method's.
 
-    Where no ``precision`` is given, bfloat16 is used where the hardware multiplies it natively, for every method but the
+    Without a ``precision``, bfloat16 is used where the hardware multiplies it natively, for every method but the
     reference recipe. Raises `InputError` for an argument that cannot be used.
     """
     _check_name(name)

@@ -24,8 +24,8 @@ __all__ = ["Outcome", "summarize_run", "take_test"]
 class Outcome:
     """What came out of a run: the table's row, tests and training over time, and the labels given to the test images.
 
-    ``exchanged`` is accuracy with the attribute exchanged, of held-out biased images; ``alarms`` are those of `MIMeter`,
-    where there was one.
+    ``exchanged`` is accuracy with the attribute exchanged, of held-out biased images; ``alarms`` are those of a
+    `MIMeter`.
     """
 
     row: dict[str, Any]

@@ -13,6 +13,14 @@ from ..penalty.mi_penalty import MIPenalty
 
 __all__ = ["MIMeter"]
 
+_ADVICE = {
+    "negative": "the critic lags behind: give it more critic_steps",
+    "untrained": "the critic is not trained: critic_steps are too few, or critic_warmup too long",
+    "not_finite": "estimates are not finite: lower the learning rate",
+    "too_few": "the batch is too small: use a bigger one, or fewer groups",
+}
+"""Why an estimate was not descended on -> what to do."""
+
 
 class MIMeter(pl.Callback):
     """Logs the penalty's weights and its health, and raises alarms in plain words, each once.
@@ -56,7 +64,7 @@ class MIMeter(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Look at the penalty's health."""
+        """Read the penalty's health."""
         penalty = getattr(pl_module, "penalty", None)
         if not isinstance(penalty, MIPenalty):
             return
@@ -64,7 +72,7 @@ class MIMeter(pl.Callback):
             if health.streak == 0:
                 self._before[k] = vars(health).copy()
             if health.streak == self.patience:
-                self._alarm(k, penalty)
+                self._raise_alarm(k, penalty)
         if trainer.global_step % self.every == 0:
             for k, (mi, health) in enumerate(zip(penalty.estimates, penalty.health, strict=True)):
                 total = max(1, health.used + health.negative + health.untrained + health.not_finite + health.too_few)
@@ -80,21 +88,13 @@ class MIMeter(pl.Callback):
         """Go on from what `state_dict` saved."""
         self.alarms, self._before = list(state_dict["alarms"]), dict(state_dict["before"])
 
-    def _alarm(self, k: int, penalty: MIPenalty) -> None:
+    def _raise_alarm(self, k: int, penalty: MIPenalty) -> None:
         now, before = vars(penalty.health[k]), self._before.get(k, {})
-        since = {r: now[r] - before.get(r, 0) for r in ("negative", "untrained", "not_finite", "too_few")}
-        reason = max(since, key=lambda r: since[r])
-        closed = bool(getattr(penalty.estimators[k], "closed_form", False))
-        said = {
-            "negative": "nothing is left that it sees"
-            if closed
-            else "the critic lags behind: give it more critic_steps",
-            "untrained": "the critic is not trained: critic_steps are too few, or critic_warmup too long",
-            "not_finite": "estimates are not finite: lower the learning rate",
-            "too_few": "the batch is too small: use a bigger one, or fewer groups",
-        }[reason]
-        alarm = f"representation {k}: the penalty has had no effect for {self.patience} steps; {said}"
+        reason = max(_ADVICE, key=lambda r: now[r] - before.get(r, 0))
+        gone = reason == "negative" and penalty.estimators[k].closed_form  # no critic that could lag
+        advice = "no leakage is left that the estimator sees" if gone else _ADVICE[reason]
+        alarm = f"representation {k}: the penalty has had no effect for {self.patience} steps; {advice}"
         if alarm not in self.alarms:
             self.alarms.append(alarm)
-            if reason != "negative" or not closed:
+            if not gone:
                 warnings.warn(alarm, RuntimeWarning, stacklevel=2)

@@ -111,28 +111,28 @@ class DebiasModule(pl.LightningModule):
         return logits
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Of encoder and head."""
+        """Make the optimiser of encoder and head."""
         parameters = [p for p in (*self.encoder.parameters(), *self.head.parameters()) if p.requires_grad]
         if self._make_optimizer is not None:
             return self._make_optimizer(parameters)
         return torch.optim.Adam(parameters, lr=self.learning_rate)
 
     def setup(self, stage: str) -> None:
-        """Refuse what cannot be right."""
+        """Refuse precision '16-mixed' with a penalty."""
         if self._trainer is not None and str(self.trainer.precision) == "16-mixed" and self.penalty is not None:
             raise InputError(
                 "precision '16-mixed' scales the loss, and with it the penalty's balance; use 'bf16-mixed'"
             )
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> Tensor:
-        """The task's loss; the penalty joins it on the way back, in `backward`."""
+        """Compute the task's loss; `backward` adds the penalty."""
         x, y, c = batch
         passed = run_forward(self.encoder, self.head, x, y, c, task_loss=self._task_loss, adjustment=self.adjustment)
         self._passed = passed, y, c
         return passed.task_loss
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        """Task and penalty in one pass; called by the Trainer with the loss of `training_step`."""
+        """Backpropagate task and penalty in one pass; the Trainer calls this with the loss of `training_step`."""
         assert self._passed is not None
         (passed, y, c), self._passed = self._passed, None
         with disable_autocast(loss.device):
@@ -147,11 +147,11 @@ class DebiasModule(pl.LightningModule):
             self.log("mi", sum(result.mi), prog_bar=True, batch_size=len(y))
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> None:
-        """Loss and accuracy."""
+        """Log loss and accuracy."""
         self._evaluate(batch, "val")
 
     def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> None:
-        """As in validation, under ``test_``."""
+        """Do as in validation, and log it under ``test_``."""
         self._evaluate(batch, "test")
 
     def predict_step(self, batch: Any, batch_index: int) -> Tensor:
