@@ -9,6 +9,7 @@ import lightning.pytorch as pl
 
 from ..arguments import checked
 from ..errors import InputError
+from ..estimators.interface import check_estimator
 from ..penalty.mi_penalty import MIPenalty
 
 __all__ = ["MIMeter"]
@@ -84,7 +85,7 @@ class MIMeter(pl.Callback):
         now, before = vars(penalty.health[k]), self._before.get(k, {})
         since = {r: now[r] - before.get(r, 0) for r in ("negative", "untrained", "not_finite", "too_few")}
         reason = max(since, key=lambda r: since[r])
-        closed = bool(getattr(penalty.estimators[k], "closed_form", False))
+        closed = check_estimator(penalty.estimators[k]).closed_form
         said = {
             "negative": "nothing is left that it sees"
             if closed
