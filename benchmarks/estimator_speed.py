@@ -18,13 +18,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
+from midebias.attributes import Continuous
 from midebias.estimators import GaussianMI
-from midebias.estimators.registry import CRITICS, DECODERS
+from midebias.estimators.registry import build_estimator
 from midebias.experiments.process import keep_freed_memory
 
 from .script import Script, format_table
@@ -102,7 +103,7 @@ def time_public(path: Path, *, n: int = 256, dim: int = 64, repeats: int = 40) -
 
 
 def _critic(name: str, dim: int, options: Mapping[str, Any]) -> tuple[Any, torch.optim.Optimizer]:
-    critic = CRITICS[name](dim, dim, **options) if name in CRITICS else DECODERS[name](dim, dim, **options)
+    critic = build_estimator(cast(Any, name), dim, Continuous(dim), **options)
     return critic, torch.optim.Adam(critic.parameters(), lr=1e-4, fused=True)
 
 

@@ -64,7 +64,6 @@ def test_most_files_are_short() -> None:
     assert statistics.median(list_sources().values()) <= MAX_MEDIAN_LINES
 
 
-@not_yet("the penalty is being divided")
 def test_the_penalty_is_one_thing() -> None:
     assert list_sources()["penalty/mi_penalty.py"] <= MAX_LINES_OF_THE_PENALTY
 

@@ -4,8 +4,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from midebias.attributes import Continuous
 from midebias.marginals import center_within, permutation_within
-from midebias.penalty.pair_bank import Bank
+from midebias.penalty.pair_bank import PairBank
 
 from .conftest import generator
 
@@ -41,7 +42,7 @@ def test_centering_within_groups() -> None:
 
 
 def test_bank_keeps_the_newest_rows() -> None:
-    bank = Bank(5, 1, 1)
+    bank = PairBank(5, 1, Continuous(1))
     for value in range(4):
         rows = torch.full((2, 1), float(value), requires_grad=True)
         bank.push(rows, rows, torch.tensor([value, value]))
@@ -50,16 +51,16 @@ def test_bank_keeps_the_newest_rows() -> None:
     assert not z.requires_grad
     assert bank.rows(2)[2].tolist() == [3, 3]
     assert len(bank.rows(0)[0]) == 0
-    other = Bank(5, 1, 1)
+    other = PairBank(5, 1, Continuous(1))
     other.load_state_dict(bank.state_dict())
     assert torch.equal(other.rows(3)[0], bank.rows(3)[0])
 
 
 def test_bank_smaller_than_a_batch() -> None:
-    bank = Bank(3, 1, 1)
+    bank = PairBank(3, 1, Continuous(1))
     rows = torch.arange(7.0)[:, None]
     bank.push(rows, rows, None)
     assert sorted(bank.rows()[0].flatten().tolist()) == [4.0, 5.0, 6.0]
-    empty = Bank(0, 1, 1)
+    empty = PairBank(0, 1, Continuous(1))
     empty.push(rows, rows, None)
     assert len(empty.rows()[0]) == 0

@@ -7,16 +7,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["at_device", "bfloat16_is_fast", "follow"]
+__all__ = ["bfloat16_is_fast", "follow", "move_to"]
 
 
-def at_device(device: torch.device, *values: Any) -> tuple[Any, ...]:
+def move_to(device: torch.device, *values: Any) -> tuple[Any, ...]:
     """Tensors moved to ``device``; all else as it is, for those who check it."""
     return tuple(v.to(device) if isinstance(v, Tensor) else v for v in values)
 
 
 def follow(module: nn.Module, optimizer: torch.optim.Optimizer | None, device: torch.device) -> None:
-    """Move a module to ``device``, and what its own optimiser knows of it."""
+    """Move a module to ``device``, unless it is there, and what its own optimiser knows of it."""
+    if all(buffer.device == device for buffer in module.buffers()):
+        return
     before = list(module.parameters())
     module.to(device)
     if optimizer is None:

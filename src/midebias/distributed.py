@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -19,9 +20,10 @@ from torch import Tensor
 
 from .errors import InputError
 
-__all__ = ["Pool", "Ranks", "Traffic", "refusal_told", "world"]
+__all__ = ["Pool", "Ranks", "Traffic", "announce_refusal", "check_process_group", "find_ranks", "world"]
 
 _WORLD: dict[str, Any] = {}
+_GROUPS: weakref.WeakKeyDictionary[Any, Ranks] = weakref.WeakKeyDictionary()
 
 
 @dataclass
@@ -51,22 +53,22 @@ class Ranks:
         self.size, self.rank = dist.get_world_size(group), dist.get_rank(group)
         self.traffic = Traffic()
 
-    def total(self, *tensors: Tensor) -> list[Tensor]:
+    def sum(self, *tensors: Tensor) -> list[Tensor]:
         """Each tensor summed over ranks, in one communication; differentiable. All must have one dtype."""
         flat = torch.cat([t.reshape(-1) for t in tensors])
-        summed: Tensor = cast(Any, _Total).apply(flat, self)
-        parts = summed.split([t.numel() for t in tensors])
+        total: Tensor = cast(Any, _Sum).apply(flat, self)
+        parts = total.split([t.numel() for t in tensors])
         return [part.reshape(t.shape) for part, t in zip(parts, tensors, strict=True)]
 
-    def rows(self, values: Tensor, counts: Sequence[int]) -> Tensor:
+    def gather_differentiably(self, values: Tensor, counts: Sequence[int]) -> Tensor:
         """Rows of all ranks, rank after rank; ``counts`` says how many each has. Differentiable where floating."""
         if values.is_floating_point():
             out: Tensor = cast(Any, _Rows).apply(values, self, tuple(counts))
             return out
-        return self.gathered(values, counts)
+        return self.gather(values, counts)
 
-    def gathered(self, values: Tensor, counts: Sequence[int]) -> Tensor:
-        """`rows` without a gradient."""
+    def gather(self, values: Tensor, counts: Sequence[int]) -> Tensor:
+        """Rows of all ranks, without a gradient."""
         most = max(counts)
         padded = values.new_zeros((most, *values.shape[1:]))
         padded[: len(values)] = values
@@ -75,37 +77,37 @@ class Ranks:
             dist.all_gather(parts, padded, group=self.group)
         return torch.cat([part[:n] for part, n in zip(parts, counts, strict=True)])
 
-    def told(self, *numbers: int) -> list[list[int]]:
-        """What each rank says, rank after rank; the first number is at least 0.
+    def exchange(self, *numbers: int) -> list[list[int]]:
+        """The numbers of each rank, rank after rank; the first is at least 0.
 
         Raises
         ------
         InputError
-            When another rank refused what it was given, see `refusal_told`.
+            When another rank refused what it was given, see `announce_refusal`.
         """
-        heard = self._told(*numbers)
+        heard = self._exchange(*numbers)
         refused = next((rank for rank, said in enumerate(heard) if said[0] < 0), None)
         if refused is not None and numbers[0] >= 0:
             raise InputError(f"rank {refused} refused what it was given: its own message says why")
         return heard
 
-    def _told(self, *numbers: int) -> list[list[int]]:
+    def _exchange(self, *numbers: int) -> list[list[int]]:
         mine = torch.tensor(numbers, device=self._device())
         parts = [torch.empty_like(mine) for _ in range(self.size)]
         with _Timed(self.traffic, mine):
             dist.all_gather(parts, mine, group=self.group)
         return [part.tolist() for part in parts]
 
-    def summed(self, values: Tensor) -> Tensor:
+    def reduce(self, values: Tensor) -> Tensor:
         """Sum over ranks, without a gradient."""
         values = values.detach().clone(memory_format=torch.contiguous_format)
         with _Timed(self.traffic, values):
             dist.all_reduce(values, group=self.group)
         return values
 
-    def lengths(self, *norms: Tensor) -> list[Tensor]:
+    def combine_lengths(self, *norms: Tensor) -> list[Tensor]:
         """Norms of gradients over the rows of all ranks, on the scale of the global batch."""
-        squares = self.summed(torch.stack([n.square() for n in norms]))
+        squares = self.reduce(torch.stack([n.square() for n in norms]))
         return list((squares.sqrt() / self.size).unbind())
 
     def _device(self) -> torch.device:
@@ -122,22 +124,36 @@ class Pool:
     n: int
     n_groups: int
 
-    def total(self, *tensors: Tensor) -> list[Tensor]:
-        """See `Ranks.total`."""
-        return self.ranks.total(*tensors)
+    def sum(self, *tensors: Tensor) -> list[Tensor]:
+        """See `Ranks.sum`."""
+        return self.ranks.sum(*tensors)
 
-    def moments(self, *tensors: Tensor) -> list[tuple[Tensor, Tensor]]:
+    def compute_moments(self, *tensors: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Mean and variance of the columns of each over the rows of all ranks, in one communication; no gradient.
 
         From sums and squares in double precision, whose differences keep what single precision could tell apart.
         """
         wide = [t.detach().double() for t in tensors]
-        sums = self.total(*(s for t in wide for s in (t.sum(dim=0), t.square().sum(dim=0))))
+        sums = self.sum(*(s for t in wide for s in (t.sum(dim=0), t.square().sum(dim=0))))
         out = []
         for t, first, second in zip(tensors, sums[::2], sums[1::2], strict=True):
             mean = first / self.n
             out.append((mean.to(t.dtype), (second / self.n - mean.square()).clamp(min=0).to(t.dtype)))
         return out
+
+
+def check_process_group(process_group: Any) -> None:
+    """Raise `InputError` for a word that names no group."""
+    if isinstance(process_group, str) and process_group != "world":
+        raise InputError(f"process_group must be 'world', None or a ProcessGroup, got {process_group!r}")
+
+
+def find_ranks(process_group: Any) -> Ranks | None:
+    """The processes of a group, or with "world" all of them; None where this process is alone, or with None."""
+    if process_group is None or isinstance(process_group, str):
+        return None if process_group is None else world()
+    ranks: Ranks = _GROUPS.setdefault(process_group, Ranks(process_group))
+    return ranks
 
 
 def world() -> Ranks | None:
@@ -155,13 +171,13 @@ def world() -> Ranks | None:
 
 
 @contextlib.contextmanager
-def refusal_told(ranks: Ranks | None, numbers: int) -> Iterator[None]:
-    """Tell the other ranks when this one refuses its input: they would wait for the ``numbers`` it was to tell."""
+def announce_refusal(ranks: Ranks | None, numbers: int) -> Iterator[None]:
+    """Tell the other ranks when this one refuses its input: they would wait for its ``numbers`` in `Ranks.exchange`."""
     try:
         yield
     except InputError:
         if ranks is not None:
-            ranks.told(*([-1] * numbers))
+            ranks.exchange(*([-1] * numbers))
         raise
 
 
@@ -178,11 +194,11 @@ class _Timed:
         self._traffic.seconds += time.perf_counter() - self._started
 
 
-class _Total(torch.autograd.Function):
+class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, ranks: Ranks) -> Tensor:
         ctx.size = ranks.size
-        return ranks.summed(values)
+        return ranks.reduce(values)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
@@ -193,7 +209,7 @@ class _Rows(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, ranks: Ranks, counts: tuple[int, ...]) -> Tensor:
         ctx.size, ctx.counts, ctx.rank = ranks.size, counts, ranks.rank
-        return ranks.gathered(values.detach(), counts)
+        return ranks.gather(values.detach(), counts)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:

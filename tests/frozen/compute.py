@@ -176,7 +176,7 @@ def gaussian_random_features() -> list[Any]:
 def gaussian_random_features_of_several() -> list[Any]:
     z, c, y = pairs()
     estimator = GaussianMI(features="random", n_features=32, group_signs=True, ridge=1e-2)
-    return estimator.several([z, z[:, :3].tanh()], one_hot(c), y).tolist()
+    return estimator.estimate_several([z, z[:, :3].tanh()], one_hot(c), y).tolist()
 
 
 @frozen(ESTIMATE)

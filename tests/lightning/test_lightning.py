@@ -161,7 +161,6 @@ def test_accumulation_leaves_the_penalty_its_weight(mi_weight: float | None) -> 
         module = DebiasModule(encoder, head, penalty, mi_weight=mi_weight)
         module._trainer = type("T", (), {"accumulate_grad_batches": times})()  # type: ignore[assignment]
         module.log = lambda *_, **__: None  # type: ignore[method-assign, assignment]
-        penalty._generator.manual_seed(0)
         for _ in range(times):
             penalty.estimators[0]._generator.manual_seed(0)
             module.backward(module.training_step(dataset(100).tensors, 0))  # type: ignore[arg-type]

@@ -99,7 +99,8 @@ def test_the_critic_has_one_epoch_to_itself() -> None:
     before = copy.deepcopy(method.model.state_dict())
     run = TrainingRun(method, data(), epochs=1, batch_size=32, max_steps=1)
     run.advance(1)
-    assert int(method.critic.updates) == 3 + 1  # the epoch of 3 batches, and one step
+    steps = [int(state["step"]) for state in method.critic_optimizer.state.values()]
+    assert set(steps) == {3 + 1}  # the epoch of 3 batches, and one step
     assert any(not torch.equal(v, before[k]) for k, v in method.model.state_dict().items())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from torch import Tensor
 from ..arguments import checked
 from ..attributes import Attribute, Attributes, Categorical, Continuous
 from ..errors import InputError
-from ..estimators.registry import CRITICS, DECODERS, NetworkName
+from ..estimators.registry import EstimatorName
 from ..whitening import whiten
 from .closed_form import estimate_by_random_features, estimate_linearly
 from .default_estimator import estimate_by_default
@@ -25,7 +25,6 @@ from .result import MIBracket, MIEstimate
 __all__ = ["bracket_mi", "estimate_mi"]
 
 
-EstimatorName = Literal["auto", "gaussian_linear", "gaussian", "gaussian_learned"] | NetworkName
 _LEAST_ROWS, _LEAST_IN_FOLD = 100, 10
 
 
@@ -36,7 +35,7 @@ def estimate_mi(
     *,
     attribute: Attribute | None = None,
     condition_on: Any = None,
-    estimator: EstimatorName = "auto",
+    estimator: EstimatorName | Literal["auto"] = "auto",
     n_folds: int = 3,
     n_restarts: int = 1,
     max_steps: int | None = None,
@@ -155,7 +154,7 @@ def _estimate(
     c: Tensor,
     attribute: Attribute,
     groups: Tensor | None,
-    estimator: str,
+    estimator: EstimatorName | Literal["auto"],
     *,
     n_folds: int,
     n_restarts: int,
@@ -190,10 +189,10 @@ def _estimate(
         result = estimate_by_random_features(z, values, groups, attribute, random_state)
     elif estimator == "donsker_varadhan":
         result = estimate_by_donsker_varadhan(z, values, groups, **training)
-    elif estimator == "gaussian_learned" or estimator in CRITICS or estimator in DECODERS:
+    elif estimator in get_args(EstimatorName):
         result = estimate_by_critic(estimator, z, values, attribute, groups, **training)
     else:
-        names = ("auto", "gaussian_linear", "gaussian", "gaussian_learned", *CRITICS, *DECODERS)
+        names = ("auto", *get_args(EstimatorName))
         raise InputError(f"estimator must be one of {', '.join(map(repr, names))}, got {estimator!r}")
     if not n_permutations:
         return result

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from ..attributes import Attribute, Attributes, Categorical, Continuous
-from ..estimators import DonskerVaradhan, LearnedGaussianMI
-from ..estimators.critic_estimator import SampledEstimator
-from ..estimators.registry import CRITICS, DECODERS
+from ..estimators import DonskerVaradhan, Estimator
+from ..estimators.registry import EstimatorName, build_estimator
+from ..estimators.sampled_estimator import SampledEstimator
 from ..networks import EarlyStopping
 from ..whitening import whiten
 from .cross_fitting import split_folds
@@ -27,7 +26,7 @@ _ROUNDS = 16  # permutations that a Donsker-Varadhan bound is evaluated with
 
 
 def estimate_by_critic(
-    name: str,
+    name: EstimatorName,
     z: Tensor,
     c: Tensor,
     attribute: Attribute,
@@ -43,12 +42,12 @@ def estimate_by_critic(
         c = whiten(compute_normal_scores(c, groups))
         attribute = Continuous(c.shape[1])
     values, late = [], False
-    model: SampledEstimator | LearnedGaussianMI | None = None
+    model: Estimator | None = None
     for k, (fit, held) in enumerate(split_folds(len(z), n_folds)):
-        model = _build(name, z.shape[1], attribute, _count_groups(groups), seed + k)
+        model = build_estimator(name, z.shape[1], attribute, n_groups=_count_groups(groups), seed=seed + k)
         aside, fit = fit[: len(fit) // 8], fit[len(fit) // 8 :]
 
-        def loss(model: SampledEstimator | LearnedGaussianMI = model, aside: Tensor = aside) -> float:
+        def loss(model: Estimator = model, aside: Tensor = aside) -> float:
             return float(model.learning_loss(*_take(z, c, groups, aside)))
 
         late = _train(model, _take(z, c, groups, fit), loss, max_steps) or late
@@ -100,15 +99,6 @@ def estimate_by_donsker_varadhan(
     )
 
 
-def _build(name: str, dim: int, attribute: Attribute, n_groups: int, seed: int) -> SampledEstimator | LearnedGaussianMI:
-    if name in CRITICS:
-        return CRITICS[name](dim, attribute.dim, n_groups=n_groups, seed=seed)
-    if name in DECODERS:
-        return DECODERS[name](dim, attribute, n_groups=n_groups, seed=seed)
-    degree: Literal[1, 2] = 2 if isinstance(attribute, Continuous) and attribute.dim <= 8 else 1
-    return LearnedGaussianMI(dim, attribute.dim, attribute_degree=degree, seed=seed)
-
-
 def _count_groups(groups: Tensor | None) -> int:
     return 0 if groups is None else int(groups.max()) + 1
 
@@ -118,7 +108,7 @@ def _take(z: Tensor, c: Tensor, groups: Tensor | None, rows: Tensor) -> tuple[Te
 
 
 def _train(
-    model: SampledEstimator | LearnedGaussianMI,
+    model: Estimator,
     pairs: tuple[Tensor, Tensor, Tensor | None],
     loss: Callable[[], float],
     max_steps: int,
@@ -139,7 +129,7 @@ def _train(
 
 
 def _update(
-    model: SampledEstimator | LearnedGaussianMI,
+    model: Estimator,
     pairs: tuple[Tensor, Tensor, Tensor | None],
     optimizer: torch.optim.Optimizer,
     steps: int,

@@ -12,13 +12,15 @@ Each is called with ``(z, c, groups=None)``: z of shape (n, dim), c the encoded 
 0.5
 """
 
+from .barber_agakov import BarberAgakov
+from .club import CLUB
 from .discrete import DiscreteMI
 from .donsker_varadhan import DonskerVaradhan
 from .f_divergence import NWJ, SMILE, JensenShannon
 from .gaussian import GaussianMI
 from .info_nce import InfoNCE
+from .interface import Estimator
 from .learned_gaussian import LearnedGaussianMI
-from .variational import CLUB, BarberAgakov
 
 __all__ = [
     "CLUB",
@@ -27,6 +29,7 @@ __all__ = [
     "BarberAgakov",
     "DiscreteMI",
     "DonskerVaradhan",
+    "Estimator",
     "GaussianMI",
     "InfoNCE",
     "JensenShannon",

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
 from ..networks.perceptron import build_perceptron
-from .perceptron_gradients import backward_from_output, forward_from_first, set_gradients
+from .group_codes import append_groups, check_labels
 
 __all__ = ["BilinearCritic", "Critic", "CriticName", "JoinedCritic", "SeparableCritic", "build_critic"]
 
@@ -23,7 +23,6 @@ class Critic(nn.Module, ABC):
     """A statistics network T(z, c), or T(z, c, g) with ``n_groups``."""
 
     n_groups: int
-    has_own_gradients = False
 
     @abstractmethod
     def forward(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
@@ -42,39 +41,21 @@ class Critic(nn.Module, ABC):
         both: Tensor = self(torch.cat([z, z]), torch.cat([c, c[permutation]]), twice)
         return both[:n], both[n:]
 
-    def scored(
-        self, z: Tensor, c: Tensor, permutation: Tensor, groups: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Callable[[Tensor, Tensor], None]]:
-        """As `joint_and_marginal`; the function sets the weights' gradients from those of the scores.
-
-        Where ``has_own_gradients``. Both are to be called under `torch.no_grad`.
-        """
-        raise NotImplementedError
-
-    def _with_groups(self, parts: list[Tensor], groups: Tensor | None) -> Tensor:
-        if self.n_groups:
-            z = parts[-1]
-            if groups is None:
-                groups = torch.zeros(len(z), dtype=torch.long, device=z.device)
-            if len(groups) and int(groups.max()) >= self.n_groups:
-                raise InputError(f"y holds label {int(groups.max())} but n_groups is {self.n_groups}")
-            parts = [*parts, nn.functional.one_hot(groups.long(), self.n_groups).to(z.dtype)]
-        return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
-
 
 class JoinedCritic(Critic):
     """Statistics network of the paper: c (and the group) joined to z, then a LeakyReLU perceptron.
 
     Parameters
     ----------
-    dim, attribute_dim : int
+    dim : int
+        Columns of z.
+    attribute_dim : int
+        Columns of the encoded attribute.
     hidden : sequence of int, default (64, 64, 64)
-        The released recipe has three layers, 64 wide for digits and 512 for faces.
+        Widths of the layers. The released recipe has three layers, 64 wide for digits and 512 for faces.
     n_groups : int, default 0
         Conditional critics see the group as a one-hot of this width.
     """
-
-    has_own_gradients = True
 
     def __init__(
         self, dim: int, attribute_dim: int, *, hidden: Sequence[int] = (64, 64, 64), n_groups: int = 0
@@ -85,7 +66,7 @@ class JoinedCritic(Critic):
 
     def forward(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
         """See `Critic.forward`."""
-        out: Tensor = self.layers(self._with_groups([c, z], groups))
+        out: Tensor = self.layers(append_groups(torch.cat([c, z], dim=1), groups, self.n_groups))
         return out.squeeze(1)
 
     def pairwise(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
@@ -101,48 +82,36 @@ class JoinedCritic(Critic):
         out = self._rest(torch.cat([of_z + of_c, of_z + of_c[permutation]]))
         return out[: len(z)], out[len(z) :]
 
-    def scored(
-        self, z: Tensor, c: Tensor, permutation: Tensor, groups: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Callable[[Tensor, Tensor], None]]:
-        """See `Critic.scored`."""
-        n = len(z)
-        of_z, of_c = self._first(z, c, groups)
-        both = torch.cat([of_c, of_c.index_select(0, permutation)])
-        both.view(2, n, -1).add_(of_z)
-        out, inputs = forward_from_first(self.layers, both)
-        of_joint, of_marginal = out.view(2, n).unbind()
-
-        def backward(joint: Tensor, marginal: Tensor) -> None:
-            gradient = backward_from_output(self.layers, inputs, torch.cat([joint, marginal])[:, None])
-            first = self.layers[0]
-            assert isinstance(first, nn.Linear)
-            by_z = gradient[:n] + gradient[n:]
-            by_c = gradient[n:].index_select(0, permutation.argsort()).add_(gradient[:n])
-            first.weight.grad = torch.cat([by_c.T @ c, by_z.T @ self._with_groups([z], groups)], dim=1)
-            first.bias.grad = by_z.sum(dim=0)
-
-        return of_joint, of_marginal, backward
-
     def _first(self, z: Tensor, c: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor]:
         """What z, with the bias, and c add to the first layer: (m, width) and (n, width)."""
         first = self.layers[0]
         assert isinstance(first, nn.Linear)
         of_c, of_z = first.weight.split([self.attribute_dim, first.in_features - self.attribute_dim], dim=1)
-        return torch.addmm(first.bias, self._with_groups([z], groups), of_z.T), c @ of_c.T
+        return torch.addmm(first.bias, append_groups(z, groups, self.n_groups), of_z.T), c @ of_c.T
 
     def _rest(self, out: Tensor) -> Tensor:
-        for layer in list(self.layers)[1:]:
-            out = layer(out)
+        modules: list[Any] = list(self.layers)  # looked up once, and not called: a module's bookkeeping is slow
+        for activation, layer in zip(modules[1::2], modules[2::2], strict=True):
+            out = nn.functional.linear(
+                nn.functional.leaky_relu(out, activation.negative_slope), layer.weight, layer.bias
+            )
         return out.squeeze(1)
 
 
 class SeparableCritic(Critic):
     """T(z, c) = f(z)·g(c), f and g LeakyReLU perceptrons of 32 outputs; f sees the group.
 
-    Parameters: see `JoinedCritic`.
+    Parameters
+    ----------
+    dim : int
+        Columns of z.
+    attribute_dim : int
+        Columns of the encoded attribute.
+    hidden : sequence of int, default (64, 64, 64)
+        Widths of the layers of either network.
+    n_groups : int, default 0
+        Number of groups that the critic is conditioned on.
     """
-
-    has_own_gradients = True
 
     def __init__(
         self, dim: int, attribute_dim: int, *, hidden: Sequence[int] = (64, 64, 64), n_groups: int = 0
@@ -169,48 +138,23 @@ class SeparableCritic(Critic):
         inner, of_z = left[:, :-1], left[:, -1]
         return (inner * right).sum(dim=1) + of_z, (inner * right[permutation]).sum(dim=1) + of_z
 
-    def scored(
-        self, z: Tensor, c: Tensor, permutation: Tensor, groups: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Callable[[Tensor, Tensor], None]]:
-        """See `Critic.scored`."""
-        left, right, backward_from_sides = self.sides(z, c, groups)
-        inner, other = left[:, :-1], right[permutation]
-
-        def backward(joint: Tensor, marginal: Tensor) -> None:
-            joint, marginal = joint[:, None], marginal[:, None]
-            by_left = torch.cat([joint * right + marginal * other, joint + marginal], dim=1)
-            backward_from_sides(by_left, (joint * inner).index_add_(0, permutation, marginal * inner))
-
-        return (inner * right).sum(dim=1) + left[:, -1], (inner * other).sum(dim=1) + left[:, -1], backward
-
-    def sides(
-        self, z: Tensor, c: Tensor, groups: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Callable[[Tensor, Tensor], None]]:
-        """f(z) (m, 33), whose last column is added to the inner product, and g(c) (n, 32).
-
-        The function sets the weights' gradients from those of both. To be called under `torch.no_grad`.
-        """
-        z = self._with_groups([z], groups)
-        first_z, first_c = self.of_z[0], self.of_c[0]
-        assert isinstance(first_z, nn.Linear)
-        assert isinstance(first_c, nn.Linear)
-        left, of_z = forward_from_first(self.of_z, first_z(z))
-        right, of_c = forward_from_first(self.of_c, first_c(c))
-
-        def backward(by_left: Tensor, by_right: Tensor) -> None:
-            set_gradients(first_z, z, backward_from_output(self.of_z, of_z, by_left))
-            set_gradients(first_c, c, backward_from_output(self.of_c, of_c, by_right))
-
-        return left, right, backward
-
     def _sides(self, z: Tensor, c: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor]:
-        return self.of_z(self._with_groups([z], groups)), self.of_c(c)
+        return self.of_z(append_groups(z, groups, self.n_groups)), self.of_c(c)
 
 
 class BilinearCritic(Critic):
     """T(z, c) = a(z) + b(c) + z' W c with linear a and b; W is one for each group.
 
-    Parameters: see `JoinedCritic`; ``hidden`` is not used.
+    Parameters
+    ----------
+    dim : int
+        Columns of z.
+    attribute_dim : int
+        Columns of the encoded attribute.
+    hidden : sequence of int, default ()
+        Not used: there are no layers.
+    n_groups : int, default 0
+        Number of groups that the critic is conditioned on.
     """
 
     def __init__(self, dim: int, attribute_dim: int, *, hidden: Sequence[int] = (), n_groups: int = 0) -> None:
@@ -233,8 +177,7 @@ class BilinearCritic(Critic):
         forms: Tensor = self.of_z(z).reshape(len(z), max(1, self.n_groups), self.attribute_dim + 1)
         if groups is None:
             return forms[:, 0]
-        if len(groups) and int(groups.max()) >= self.n_groups:
-            raise InputError(f"y holds label {int(groups.max())} but n_groups is {self.n_groups}")
+        check_labels(groups, self.n_groups)
         return forms[torch.arange(len(z), device=z.device), groups.long()]
 
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+from torch import Tensor
 
 from ..arguments import check_encoded, check_groups, check_representation, checked
 from ..errors import InputError
-from .interface import Bound
+from .group_codes import check_labels
+from .interface import Bound, Estimator
 
 __all__ = ["DiscreteMI"]
 
 
-class DiscreteMI(nn.Module):
+class DiscreteMI(Estimator):
     r"""I(Ŷ;C), or I(Ŷ;C|G), of a decision Ŷ drawn with probabilities p(ŷ|x), and a categorical C.
 
     From p(ŷ|c), the mean of the probabilities over the samples of each category, the mutual information follows without
@@ -63,7 +62,6 @@ class DiscreteMI(nn.Module):
     """
 
     bound: Bound = "exact"
-    trainable = False
     closed_form = True
     sums: Tensor
     counts: Tensor
@@ -92,12 +90,8 @@ class DiscreteMI(nn.Module):
         self.register_buffer("sums", torch.zeros(cells, n_outcomes, dtype=torch.float64))
         self.register_buffer("counts", torch.zeros(cells, dtype=torch.float64))
 
-    def learning_loss(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
-        """Zero: there is no critic to train."""
-        return z.new_zeros(())
-
     def forward(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
-        """Nats, differentiable once in the probabilities z (n, n_outcomes); c is one-hot of shape (n, sum of sizes).
+        """Nats, differentiable in the probabilities z (n, n_outcomes); c is one-hot of shape (n, sum of sizes).
 
         Raises
         ------
@@ -109,27 +103,24 @@ class DiscreteMI(nn.Module):
         check_encoded(c, len(z), sum(self.sizes))
         if float(z.detach().min()) < 0 or float((z.detach().sum(1) - 1).abs().max()) > 1e-3:
             raise InputError("z must hold probabilities: rows of numbers >= 0 that sum to 1")
-        if groups is not None and len(groups) and int(groups.max()) >= self.n_groups:
-            raise InputError(f"y holds label {int(groups.max())} but n_groups is {self.n_groups}")
+        if groups is not None:
+            check_labels(groups, self.n_groups)
         cell = torch.zeros(len(z), dtype=torch.long, device=z.device) if groups is None else groups.long()
         for size, block in zip(self.sizes, c.split(self.sizes, dim=1), strict=True):
             cell = cell * size + block.argmax(dim=1)
-        here = torch.zeros_like(self.sums).index_add(0, cell, z.detach().double())
-        count = torch.zeros_like(self.counts).index_add(0, cell, torch.ones_like(cell, dtype=self.counts.dtype))
-        sums, counts, share = here, count, 1.0
+        sums = torch.zeros_like(self.sums).index_add(0, cell, z.double())
+        counts = torch.zeros_like(self.counts).index_add(0, cell, torch.ones_like(cell, dtype=self.counts.dtype))
         if self.training and self.memory:
-            sums = self.sums.mul_(self.memory).add_(here)
-            counts = self.counts.mul_(self.memory).add_(count)
+            self.counts.mul_(self.memory).add_(counts)
+            self.sums.mul_(self.memory).add_(sums.detach())
+            counts = self.counts.clone()  # which the next call changes in place
             # This batch makes up so much of what is kept; its gradient is scaled up to stand for all of it.
             share = len(z) / max(float(counts.sum()), 1e-300)
-        value, gradient = self._information(sums, counts)
-        if not z.requires_grad:
-            return value.to(z.dtype)
-        found: Tensor = cast(Any, _Found).apply(z, value.to(z.dtype), (gradient / share).to(z.dtype), cell)
-        return found
+            sums = self.sums.clone() + (sums - sums.detach()) / share
+        return self._information(sums, counts).to(z.dtype)
 
-    def _information(self, sums: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
-        """Nats from sums (cells, outcomes) of probabilities and counts (cells,), and their gradient by the sums."""
+    def _information(self, sums: Tensor, counts: Tensor) -> Tensor:
+        """Nats from sums (cells, outcomes) of probabilities and counts (cells,)."""
         per_group = counts.reshape(self.n_groups, -1)
         seen = per_group > 0
         law = (sums.reshape(self.n_groups, per_group.shape[1], -1) / per_group.clamp(min=1e-12)[:, :, None]).clamp(1e-9)
@@ -138,22 +129,5 @@ class DiscreteMI(nn.Module):
         share = (of_group > 0).double() if self.balanced else of_group
         inside = (weights / of_group.clamp(min=1e-12)[:, None])[:, :, None]
         mixture = (inside * law).sum(dim=1, keepdim=True).clamp(min=1e-9)
-        # The gradient by a law is the logarithm itself: what the mixture adds to it sums to the constant that goes.
-        by_law = inside * (law / mixture).log() * (share / share.sum().clamp(min=1e-12))[:, None, None]
-        by_sum = torch.where(law > 1e-9, by_law, 0.0) / per_group.clamp(min=1e-12)[:, :, None]
-        return (by_law * law).sum(), by_sum.reshape(sums.shape)
-
-
-class _Found(torch.autograd.Function):
-    """A value whose gradient by each row of z is known: that of its cell."""
-
-    @staticmethod
-    def forward(ctx: Any, z: Tensor, value: Tensor, of_cells: Tensor, cell: Tensor) -> Tensor:
-        ctx.save_for_backward(of_cells, cell)
-        return value.clone()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, weight: Tensor) -> tuple[Tensor, None, None, None]:
-        of_cells, cell = ctx.saved_tensors
-        return (weight * of_cells).index_select(0, cell), None, None, None
+        shares = (share / share.sum().clamp(min=1e-12))[:, None, None]
+        return (inside * (law / mixture).log() * shares * law).sum()

@@ -28,11 +28,23 @@ class DonskerVaradhan(CriticEstimator):
 
     Parameters
     ----------
-    dim, attribute_dim, critic, hidden, n_groups, standardize, seed
-        See `CriticEstimator`.
+    dim : int
+        Columns of z.
+    attribute_dim : int
+        Columns of the encoded attribute.
+    critic : {"joined", "separable", "bilinear"}, default "joined"
+        One network of (z, c); the inner product of a network of z and one of c; or a bilinear form.
+    hidden : sequence of int, default (64, 64, 64)
+        Critic widths.
+    n_groups : int, default 0
+        Number of groups for the conditional form; 0 for the unconditional one.
+    standardize : bool, default True
+        Divide z by running moments before the critic, so that an encoder cannot outrun it by scale.
     moving_average : float, optional
         Weight, in (0, 1], of a new batch in the running mean of e^T that the gradient of the learning loss divides
         by: the correction of the batch's gradient of Belghazi et al., section 3.2. Default: none, the plain gradient.
+    seed : int, default 0
+        Seeds the critic's weights and the permutations; both from local generators.
 
     Raises
     ------
@@ -60,7 +72,6 @@ class DonskerVaradhan(CriticEstimator):
 
     bound: Bound = "lower"
     assumption = "a batch large beside exp(information)"
-    has_derivatives = True
     log_average: Tensor
 
     @checked
@@ -86,27 +97,16 @@ class DonskerVaradhan(CriticEstimator):
             self.register_buffer("log_average", torch.tensor(math.nan))
 
     def _value(self, z: Tensor, c: Tensor, groups: Tensor | None) -> Tensor:
-        joint, marginal = self._scores(z, c, groups)
+        joint, marginal = self._score(z, c, groups)
         return joint.mean() - (torch.logsumexp(marginal, dim=0) - math.log(len(marginal)))
 
     def _loss(self, z: Tensor, c: Tensor, groups: Tensor | None) -> Tensor:
         if self.moving_average is None:
             return -self._value(z, c, groups)
-        joint, marginal = self._scores(z, c, groups)
+        joint, marginal = self._score(z, c, groups)
         log_mean = torch.logsumexp(marginal, dim=0) - math.log(len(marginal))
         # The value of the loss is the estimate's; its gradient divides by the running mean.
         return -(joint.mean() - log_mean.detach() - self._scale(log_mean) * (log_mean - log_mean.detach()))
-
-    def _derivatives(self, joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        n = len(joint)
-        highest = marginal.max()  # logsumexp and softmax at once, which each find it and take exponentials again
-        slopes = (marginal - highest).exp_()
-        total = slopes.sum()
-        log_mean = total.log().add_(highest).sub_(math.log(n))
-        slopes.div_(total)
-        if self.moving_average is not None:
-            slopes = slopes * self._scale(log_mean)
-        return log_mean - joint.mean(), torch.full_like(joint, -1 / n), slopes
 
     @torch.no_grad()
     def _scale(self, log_mean: Tensor) -> Tensor:

@@ -24,8 +24,25 @@ class NWJ(CriticEstimator):
 
     .. math:: I(Z;C) \ge E_{p(z,c)}[T] - e^{-1} E_{p(z)p(c)}[e^T]
 
-    Unlike `DonskerVaradhan` unbiased on any batch, at the price of more variance. Parameters: see
-    `CriticEstimator`. Above T = 40 the exponential goes on as its tangent, so that no score overflows.
+    Unlike `DonskerVaradhan` unbiased on any batch, at the price of more variance. Above T = 40 the exponential goes
+    on as its tangent, so that no score overflows.
+
+    Parameters
+    ----------
+    dim : int
+        Columns of z.
+    attribute_dim : int
+        Columns of the encoded attribute.
+    critic : {"joined", "separable", "bilinear"}, default "joined"
+        One network of (z, c); the inner product of a network of z and one of c; or a bilinear form.
+    hidden : sequence of int, default (64, 64, 64)
+        Critic widths.
+    n_groups : int, default 0
+        Number of groups for the conditional form; 0 for the unconditional one.
+    standardize : bool, default True
+        Divide z by running moments before the critic, so that an encoder cannot outrun it by scale.
+    seed : int, default 0
+        Seeds the critic's weights and the permutations; both from local generators.
 
     Raises
     ------
@@ -54,17 +71,10 @@ class NWJ(CriticEstimator):
 
     bound: Bound = "lower"
     assumption = "none: holds in expectation for any critic"
-    has_derivatives = True
 
     def _value(self, z: Tensor, c: Tensor, groups: Tensor | None) -> Tensor:
-        joint, marginal = self._scores(z, c, groups)
+        joint, marginal = self._score(z, c, groups)
         return joint.mean() - _exp(marginal - 1).mean()
-
-    def _derivatives(self, joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        n, scores = len(joint), marginal - 1
-        slopes = scores.clamp(max=_LINEAR_FROM).exp_()
-        values = slopes * (scores - (_LINEAR_FROM - 1)).clamp_(min=1)
-        return values.mean() - joint.mean(), torch.full_like(joint, -1 / n), slopes.div_(n)
 
 
 class JensenShannon(CriticEstimator):
@@ -75,7 +85,24 @@ class JensenShannon(CriticEstimator):
 
     .. math:: I(Z;C) \ge E_{p(z,c)}[T] + 1 - E_{p(z)p(c)}[e^T],
 
-    a lower bound in expectation for any critic. Parameters: see `CriticEstimator`.
+    a lower bound in expectation for any critic.
+
+    Parameters
+    ----------
+    dim : int
+        Columns of z.
+    attribute_dim : int
+        Columns of the encoded attribute.
+    critic : {"joined", "separable", "bilinear"}, default "joined"
+        One network of (z, c); the inner product of a network of z and one of c; or a bilinear form.
+    hidden : sequence of int, default (64, 64, 64)
+        Critic widths.
+    n_groups : int, default 0
+        Number of groups for the conditional form; 0 for the unconditional one.
+    standardize : bool, default True
+        Divide z by running moments before the critic, so that an encoder cannot outrun it by scale.
+    seed : int, default 0
+        Seeds the critic's weights and the permutations; both from local generators.
 
     Raises
     ------
@@ -103,17 +130,13 @@ class JensenShannon(CriticEstimator):
 
     bound: Bound = "lower"
     assumption = "none: holds in expectation for any critic"
-    has_derivatives = True
 
     def _value(self, z: Tensor, c: Tensor, groups: Tensor | None) -> Tensor:
-        joint, marginal = self._scores(z, c, groups)
+        joint, marginal = self._score(z, c, groups)
         return joint.mean() + 1 - _exp(marginal).mean()
 
     def _loss(self, z: Tensor, c: Tensor, groups: Tensor | None) -> Tensor:
-        return logistic_loss(*self._scores(z, c, groups))
-
-    def _derivatives(self, joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return logistic_derivatives(joint, marginal)
+        return logistic_loss(*self._score(z, c, groups))
 
 
 class SMILE(CriticEstimator):
@@ -126,10 +149,22 @@ class SMILE(CriticEstimator):
 
     Parameters
     ----------
-    dim, attribute_dim, critic, hidden, n_groups, standardize, seed
-        See `CriticEstimator`.
+    dim : int
+        Columns of z.
+    attribute_dim : int
+        Columns of the encoded attribute.
     clip : float, default 5.0
-        τ.
+        τ, beyond which scores of marginal pairs are clipped.
+    critic : {"joined", "separable", "bilinear"}, default "joined"
+        One network of (z, c); the inner product of a network of z and one of c; or a bilinear form.
+    hidden : sequence of int, default (64, 64, 64)
+        Critic widths.
+    n_groups : int, default 0
+        Number of groups for the conditional form; 0 for the unconditional one.
+    standardize : bool, default True
+        Divide z by running moments before the critic, so that an encoder cannot outrun it by scale.
+    seed : int, default 0
+        Seeds the critic's weights and the permutations; both from local generators.
 
     Raises
     ------
@@ -156,7 +191,6 @@ class SMILE(CriticEstimator):
 
     bound: Bound = "lower"
     assumption = "scores within the clipping range; beyond it the value can exceed the truth"
-    has_derivatives = True
 
     @checked
     def __init__(
@@ -179,27 +213,18 @@ class SMILE(CriticEstimator):
         self.clip = clip
 
     def _value(self, z: Tensor, c: Tensor, groups: Tensor | None) -> Tensor:
-        joint, marginal = self._scores(z, c, groups)
+        joint, marginal = self._score(z, c, groups)
         clipped = marginal.clamp(-self.clip, self.clip)
         return joint.mean() - (torch.logsumexp(clipped, dim=0) - math.log(len(clipped)))
 
     def _loss(self, z: Tensor, c: Tensor, groups: Tensor | None) -> Tensor:
-        return logistic_loss(*self._scores(z, c, groups))
-
-    def _derivatives(self, joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return logistic_derivatives(joint, marginal)
+        return logistic_loss(*self._score(z, c, groups))
 
 
 def logistic_loss(joint: Tensor, marginal: Tensor) -> Tensor:
     """Loss of telling joint from marginal pairs by their scores; at its optimum they are log density ratios."""
     softplus = torch.nn.functional.softplus
     return softplus(-joint).mean() + softplus(marginal).mean()
-
-
-def logistic_derivatives(joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """`logistic_loss` and its derivatives by both kinds of scores."""
-    n = len(joint)
-    return logistic_loss(joint, marginal), -torch.sigmoid(-joint) / n, torch.sigmoid(marginal) / n
 
 
 def _exp(scores: Tensor) -> Tensor:

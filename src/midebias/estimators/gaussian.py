@@ -7,19 +7,20 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..arguments import check_encoded, check_groups, check_representation, checked
 from ..distributed import Pool
 from ..errors import InputError
 from ..marginals import center_within
-from .interface import Bound
-from .log_determinant import affordable, gaussian_information, random_signs, with_products
+from .gaussian_features import project_columns, sign_groups, with_products
+from .interface import Bound, Estimator
+from .log_determinant import gaussian_information
 
 __all__ = ["GaussianMI"]
 
 
-class GaussianMI(nn.Module):
+class GaussianMI(Estimator):
     r"""Mutual information of jointly Gaussian features, :math:`-\tfrac12\log\det(I - R R^\top)`.
 
     R holds the cross-correlations of the whitened features of z and of c. Nothing is trained, so the
@@ -41,6 +42,7 @@ class GaussianMI(nn.Module):
     Parameters
     ----------
     features : {"linear", "random"}, default "linear"
+        z itself, or random Fourier features of it.
     n_features : int, default 128
         Number of random features.
     bandwidth : float, default 1.0
@@ -78,7 +80,6 @@ class GaussianMI(nn.Module):
     """
 
     bound: Bound = "exact"
-    trainable = False
     closed_form = True
     pools_moments = True
     projection: Tensor | None
@@ -109,6 +110,7 @@ class GaussianMI(nn.Module):
             raise InputError("projection must be a (dim, k) tensor and goes with features='linear'")
         self.features, self.n_features, self.bandwidth = features, n_features, bandwidth
         self.attribute_degree, self.group_signs, self.ridge = attribute_degree, group_signs, ridge
+        self._settings = (features, n_features, bandwidth, attribute_degree, group_signs, ridge)
         self.register_buffer("projection", projection)
         self._generator = torch.Generator().manual_seed(seed)
 
@@ -120,38 +122,39 @@ class GaussianMI(nn.Module):
         """Restore the generator."""
         self._generator.set_state(state.cpu())
 
-    def learning_loss(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
-        """Zero: there is no critic to train."""
-        return z.new_zeros(())
-
     def forward(self, z: Tensor, c: Tensor, groups: Tensor | None = None, *, pool: Pool | None = None) -> Tensor:
-        """Estimate in nats, differentiable in z (once: its gradient is written out).
+        """Estimate in nats, differentiable once in z; a zero with a zero gradient when c varies within no group.
 
-        Returns zero, without a gradient, when c does not vary within any group. Raises `InputError` when
-        there are too few samples for the number of features. With a ``pool`` the pairs are this rank's and the estimate
-        is that of all ranks' pairs, from sums over rows alone.
+        With a ``pool`` the pairs are this rank's and the estimate is that of all ranks' pairs, from sums over rows.
+
+        Raises
+        ------
+        InputError
+            Wrong shapes or dtypes, NaN in z, or too few samples for the number of features.
         """
         self._check(z, c, groups, pool)
-        features, c = self._prepared([z], c, groups, pool)
+        features, c = self._prepare([z], c, groups, pool)
         return gaussian_information(features[0], c, groups, ridge=self.ridge, pool=pool)
 
-    def several(
-        self,
-        representations: Sequence[Tensor],
-        c: Tensor,
-        groups: Tensor | None = None,
-        *,
-        pool: Pool | None = None,
+    def can_join(self, other: Estimator) -> bool:
+        """Whether both are on random features, of which every representation has equally many, and of one setting."""
+        return isinstance(other, GaussianMI) and self.features == "random" and self._settings == other._settings
+
+    def estimate_several(
+        self, representations: Sequence[Tensor], c: Tensor, groups: Tensor | None = None, *, pool: Pool | None = None
     ) -> Tensor:
         """Estimates (m,) of m representations of the same samples, as by `forward` but together, which is faster.
 
-        For random features, of which every representation has equally many. Raises `InputError` for linear ones.
+        Raises
+        ------
+        InputError
+            As `forward` does; and for linear features, of which representations have not equally many.
         """
         if self.features != "random":
             raise InputError("several representations can be estimated together with features='random' only")
         for z in representations:
             self._check(z, c, groups, pool)
-        features, c = self._prepared(representations, c, groups, pool)
+        features, c = self._prepare(representations, c, groups, pool)
         return gaussian_information(torch.stack(features), c, groups, ridge=self.ridge, pool=pool)
 
     def _check(self, z: Tensor, c: Tensor, groups: Tensor | None, pool: Pool | None) -> None:
@@ -159,26 +162,26 @@ class GaussianMI(nn.Module):
         check_groups(groups, len(z))
         check_encoded(c, len(z))
 
-    def _prepared(
+    def _prepare(
         self, representations: Sequence[Tensor], c: Tensor, groups: Tensor | None, pool: Pool | None
     ) -> tuple[list[Tensor], Tensor]:
         """Features of each representation and of c; what all ranks must know for them is communicated at once."""
         zs = [z.float() if z.dtype in (torch.float16, torch.bfloat16) else z for z in representations]
         if self.features == "linear":
-            zs = [self._projected(z) for z in zs]
+            zs = [self._project(z) for z in zs]
         c = c.to(zs[0].dtype)
         lifted, squared = self.features == "random", self.attribute_degree == 2
         of_zs: list[tuple[Tensor, Tensor] | None] = [None] * len(zs)
         of_c: tuple[Tensor, Tensor] | None = None
         if pool is not None and (lifted or squared):
-            found = pool.moments(*(zs if lifted else []), *([c] if squared else []))
+            found = pool.compute_moments(*(zs if lifted else []), *([c] if squared else []))
             of_c = found.pop() if squared else None
             of_zs = [*found] if lifted else of_zs
         if lifted:
-            zs = [self._lifted(z, known) for z, known in zip(zs, of_zs, strict=True)]
-        return zs, self._features_of(c, of_c, groups, pool)
+            zs = [self._lift(z, known) for z, known in zip(zs, of_zs, strict=True)]
+        return zs, self._expand(c, of_c, groups, pool)
 
-    def _features_of(
+    def _expand(
         self, c: Tensor, moments: tuple[Tensor, Tensor] | None, groups: Tensor | None, pool: Pool | None
     ) -> Tensor:
         c = with_products(c, moments) if self.attribute_degree == 2 else c
@@ -186,17 +189,17 @@ class GaussianMI(nn.Module):
             c, _ = center_within(c, groups)
         rows = len(c) if pool is None else pool.n
         if self.features == "random" and c.shape[1] > rows // 2:
-            c = affordable(c, self._generator, most=c.shape[1], rows=rows)
-        return random_signs(c, groups, self._generator, pool) if self.group_signs else c
+            c = project_columns(c, self._generator, most=c.shape[1], rows=rows)
+        return sign_groups(c, groups, self._generator, pool) if self.group_signs else c
 
-    def _projected(self, z: Tensor) -> Tensor:
+    def _project(self, z: Tensor) -> Tensor:
         if self.projection is None:
             return z
         if self.projection.shape[0] != z.shape[1]:
             raise InputError(f"z has {z.shape[1]} columns, projection takes {self.projection.shape[0]}")
         return z @ self.projection.to(z.dtype)
 
-    def _lifted(self, z: Tensor, moments: tuple[Tensor, Tensor] | None) -> Tensor:
+    def _lift(self, z: Tensor, moments: tuple[Tensor, Tensor] | None) -> Tensor:
         dim = z.shape[1]
         if moments is None:
             detached = z.detach()

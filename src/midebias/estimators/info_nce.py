@@ -6,13 +6,13 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..arguments import checked
 from ..errors import InputError
 from .critic_estimator import CriticEstimator
-from .critics import CriticName, SeparableCritic
+from .critics import CriticName
 from .interface import Bound
 
 __all__ = ["InfoNCE"]
@@ -29,10 +29,23 @@ class InfoNCE(CriticEstimator):
 
     Parameters
     ----------
-    dim, attribute_dim, critic, hidden, n_groups, standardize, seed
-        See `CriticEstimator`. The separable critic costs a matrix product, the joined one a network over all pairs.
+    dim : int
+        Columns of z.
+    attribute_dim : int
+        Columns of the encoded attribute.
+    critic : {"joined", "separable", "bilinear"}, default "separable"
+        One network of (z, c); the inner product of a network of z and one of c; or a bilinear form. The separable one
+        costs a matrix product, the joined one a network over all pairs.
+    hidden : sequence of int, default (64, 64, 64)
+        Critic widths.
+    n_groups : int, default 0
+        Number of groups for the conditional form; 0 for the unconditional one.
+    standardize : bool, default True
+        Divide z by running moments before the critic, so that an encoder cannot outrun it by scale.
     chunk : int, default 256
         Rows scored at a time.
+    seed : int, default 0
+        Seeds the critic's weights and the permutations; both from local generators.
 
     Raises
     ------
@@ -81,54 +94,29 @@ class InfoNCE(CriticEstimator):
         self.chunk = chunk
 
     def _value(self, z: Tensor, c: Tensor, groups: Tensor | None) -> Tensor:
-        z = self._standardized(z)
+        z = self._standardize(z)
         n = len(z)
         if n <= self.chunk:
-            return self._rows(z, c, groups, 0, n) / n
+            return self._sum_rows(z, c, groups, 0, n) / n
         total = z.new_zeros(())
         for start in range(0, n, self.chunk):
             stop = min(n, start + self.chunk)
+            rows = (z, c, groups, start, stop)
             if torch.is_grad_enabled():
-                part = checkpoint(self._rows, z, c, groups, start, stop, use_reentrant=False, preserve_rng_state=False)
+                part = checkpoint(self._sum_rows, *rows, use_reentrant=False, preserve_rng_state=False)
             else:
-                part = self._rows(z, c, groups, start, stop)
+                part = self._sum_rows(*rows)
             total = total + part
         return total / n
 
-    def _backward(self, z: Tensor, c: Tensor, groups: Tensor | None) -> Tensor:
-        if not isinstance(self.critic, SeparableCritic):
-            return super()._backward(z, c, groups)
-        with torch.no_grad():
-            n = len(z)
-            left, right, backward = self.critic.sides(self._standardized(z), c, groups)
-            by_left, by_right, total = torch.zeros_like(left), torch.zeros_like(right), z.new_zeros(())
-            for start in range(0, n, self.chunk):
-                rows = slice(start, start + self.chunk)
-                scores = torch.addmm(left[rows, -1:], left[rows, :-1], right.T)
-                own = scores.diagonal(offset=start).clone()
-                counts: Tensor | float = math.log(n)
-                if groups is not None:
-                    same = groups[rows][:, None] == groups
-                    scores.masked_fill_(~same, -math.inf)
-                    counts = same.sum(dim=1).to(scores.dtype).log()
-                largest = scores.amax(dim=1, keepdim=True)
-                slopes = scores.sub_(largest).exp_()
-                sums = slopes.sum(dim=1, keepdim=True)
-                total += (own - (largest + sums.log()).squeeze(1) + counts).sum()
-                slopes /= sums
-                slopes.diagonal(offset=start).sub_(1)
-                by_left[rows, :-1] = slopes @ right
-                by_left[rows, -1] = slopes.sum(dim=1)
-                by_right += slopes.T @ left[rows, :-1]
-            backward(by_left / n, by_right / n)
-            return -total / n
-
-    def _rows(self, z: Tensor, c: Tensor, groups: Tensor | None, start: int, stop: int) -> Tensor:
+    def _sum_rows(self, z: Tensor, c: Tensor, groups: Tensor | None, start: int, stop: int) -> Tensor:
+        """Of log(n p(c_i|z_i)) over the rows, with p the softmax of a row's scores: a classifier of whose c it is."""
         rows = slice(start, stop)
         scores = self.critic.pairwise(z[rows], c, None if groups is None else groups[rows])
-        own = scores.diagonal(offset=start)
+        own = torch.arange(start, stop, device=z.device)
         if groups is None:
-            return (own - torch.logsumexp(scores, dim=1) + math.log(len(c))).sum()
+            return (stop - start) * math.log(len(c)) - nn.functional.cross_entropy(scores, own, reduction="sum")
         same = groups[rows][:, None] == groups
-        scores = scores.masked_fill(~same, -math.inf)
-        return (own - torch.logsumexp(scores, dim=1) + same.sum(dim=1).to(scores.dtype).log()).sum()
+        scores = scores + torch.zeros_like(scores).masked_fill_(~same, -math.inf)
+        counts = same.sum(dim=1).to(scores.dtype).log().sum()
+        return counts - nn.functional.cross_entropy(scores, own, reduction="sum")

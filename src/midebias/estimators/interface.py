@@ -1,35 +1,124 @@
-"""The protocol of an estimator of mutual information. All information is in nats."""
+"""The protocol of an estimator of mutual information, with its defaults. All information is in nats."""
 
 from __future__ import annotations
 
-from typing import Literal, Protocol, runtime_checkable
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Literal
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-__all__ = ["Bound", "Estimator"]
+from ..distributed import Pool
+from ..errors import InputError
 
+__all__ = ["Bound", "Estimator", "check_estimator"]
 
 Bound = Literal["lower", "upper", "exact"]
 
 
-@runtime_checkable
-class Estimator(Protocol):
-    """An estimator of I(Z;C), or of I(Z;C|G) when ``groups`` are given.
+class Estimator(nn.Module, ABC):
+    """An estimator of I(Z;C), or of I(Z;C|G) when groups are given: base of all of them, and of your own.
 
-    ``forward(z, c, groups)`` is the estimate in nats (a scalar, differentiable in z). Estimators with a
-    critic (``trainable``) also have ``learning_loss(z, c, groups)``, the scalar its critic minimises, and may have
-    ``update(z, c, groups, optimizer)``, which takes a step on it faster than autograd would. Those with
-    a closed form are computed from the moments of the pairs they are called with, and gain by more pairs.
+    A subclass has a ``bound`` and a ``forward``; one with a critic also says ``trainable = True`` and has a
+    ``learning_loss``. All else has a default.
+
+    Attributes
+    ----------
+    bound : {"lower", "upper", "exact"}
+        On which side of the truth estimates lie in expectation.
+    assumption : str
+        Under which they do.
+    trainable : bool
+        Whether there is a critic, which learns from ``learning_loss``. Default False.
+    closed_form : bool
+        Whether the value is computed from moments of the very pairs that are given. A penalty then fills small batches
+        up with recent pairs, and a value at zero says that nothing is left, not that a critic lags. Default False.
+    pools_moments : bool
+        Whether ``forward`` also takes ``pool=``, with which sums over the rows of all ranks are enough. Default False.
+    recent_pairs : int
+        Pairs that a penalty keeps for it. Default 2048 where a critic trains on them, else 64.
+    preconditioning : float
+        The power in [0, 1] that a penalty takes by default; see `midebias.penalty.preconditioning`. Default 0.
     """
 
     bound: Bound
-    trainable: bool
-    closed_form: bool
+    assumption: str = ""
+    trainable: bool = False
+    closed_form: bool = False
+    pools_moments: bool = False
+    preconditioning: float = 0.0
 
-    def __call__(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
-        """Estimate in nats."""
-        ...
+    @property
+    def recent_pairs(self) -> int:
+        """Pairs that a penalty keeps."""
+        return 2048 if self.trainable else 64
+
+    @abstractmethod
+    def forward(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
+        """Estimate in nats, a scalar that is differentiable in z.
+
+        Parameters
+        ----------
+        z : Tensor of shape (n, dim)
+        c : Tensor of shape (n, attribute_dim)
+            The encoded attribute.
+        groups : integer Tensor of shape (n,), optional
+            Labels to condition on.
+        """
 
     def learning_loss(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
-        """Scalar the critic minimises."""
-        ...
+        """Scalar that the critic minimises, on detached pairs. By default zero: there is nothing to learn."""
+        return z.new_zeros(())
+
+    def update(
+        self, z: Tensor, c: Tensor, groups: Tensor | None, optimizer: torch.optim.Optimizer, *, steps: int = 1
+    ) -> float:
+        """Take some steps of the critic's ``optimizer`` on detached pairs, and return the last learning loss."""
+        loss = z.new_zeros(())
+        for _ in range(steps):
+            with torch.enable_grad():
+                loss = self.learning_loss(z, c, groups)
+                optimizer.zero_grad()
+                loss.backward()
+            optimizer.step()
+        return float(loss.detach())
+
+    def can_join(self, other: Estimator) -> bool:
+        """Whether `estimate_several` of this one may also estimate the representation of ``other``. By default not."""
+        return False
+
+    def estimate_several(
+        self, representations: Sequence[Tensor], c: Tensor, groups: Tensor | None = None, *, pool: Pool | None = None
+    ) -> Tensor:
+        """Estimates (m,) of m representations of the same samples at once; for estimators that can join."""
+        raise NotImplementedError(f"{type(self).__name__} estimates one representation at a time")
+
+
+_MEMBERS = (
+    "bound", "assumption", "trainable", "closed_form", "pools_moments", "recent_pairs", "preconditioning",
+    "learning_loss", "update", "can_join", "estimate_several",
+)  # fmt: skip
+
+
+def check_estimator(module: object) -> Estimator:
+    """Return ``module``, an estimator.
+
+    Raises
+    ------
+    InputError
+        When it lacks something of the protocol; the message says what.
+    """
+    if not isinstance(module, nn.Module):
+        raise InputError(f"estimator must build estimator modules, got {type(module).__name__}")
+    missing = [name for name in _MEMBERS if not hasattr(module, name)]
+    if isinstance(module, Estimator) and module.trainable and type(module).learning_loss is Estimator.learning_loss:
+        missing.append("learning_loss")
+    if missing:
+        raise InputError(
+            f"estimator must build estimators; {type(module).__name__} lacks {', '.join(missing)}. "
+            "midebias.estimators.Estimator, as its base, has defaults for all but bound, forward and a critic's "
+            "learning_loss"
+        )
+    estimator: Estimator = module  # type: ignore[assignment]  # it has all members
+    return estimator

@@ -13,14 +13,15 @@ from ..errors import InputError
 from ..marginals import center_within
 from ..networks import build_perceptron
 from ..randomness import seeded
-from .interface import Bound
-from .log_determinant import affordable, gaussian_information, random_signs, with_products
-from .perceptron_gradients import backward_from_output, forward_from_first, set_gradients
+from .gaussian_features import project_columns, sign_groups, with_products
+from .interface import Bound, Estimator
+from .log_determinant import gaussian_information
+from .running_moments import RunningMoments
 
 __all__ = ["LearnedGaussianMI"]
 
 
-class LearnedGaussianMI(nn.Module):
+class LearnedGaussianMI(Estimator):
     r"""The log-determinant formula on z beside features of z that learn to predict c.
 
     A small network learns, on detached pairs, to predict c (less its mean within each group) from z. Its
@@ -34,8 +35,10 @@ class LearnedGaussianMI(nn.Module):
 
     Parameters
     ----------
-    dim, attribute_dim : int
-        Columns of z and of the encoded attribute.
+    dim : int
+        Columns of z.
+    attribute_dim : int
+        Columns of the encoded attribute.
     hidden : int, default 128
         Width of the network's two layers.
     n_linear : int, default 64
@@ -45,6 +48,7 @@ class LearnedGaussianMI(nn.Module):
     ridge : float, default 1e-3
         Added to the covariance of the features, in units of their mean variance.
     seed : int, default 0
+        Seeds the network, and the local generator of projections and signs.
 
     Raises
     ------
@@ -70,9 +74,7 @@ class LearnedGaussianMI(nn.Module):
     bound: Bound = "exact"
     trainable = True
     closed_form = True
-    mean: Tensor
-    variance: Tensor
-    updates: Tensor
+    preconditioning = 1 / 3
 
     @checked
     def __init__(
@@ -102,9 +104,7 @@ class LearnedGaussianMI(nn.Module):
         self.dim, self.attribute_dim, self.n_linear = dim, attribute_dim, n_linear
         self.attribute_degree, self.ridge = attribute_degree, ridge
         self._generator = torch.Generator().manual_seed(seed)
-        self.register_buffer("mean", torch.zeros(dim))
-        self.register_buffer("variance", torch.ones(dim))
-        self.register_buffer("updates", torch.zeros((), dtype=torch.long))
+        self.moments = RunningMoments(dim, floor=1e-4)
 
     def get_extra_state(self) -> Tensor:
         """State of the generator of signs and projections."""
@@ -117,86 +117,45 @@ class LearnedGaussianMI(nn.Module):
     def forward(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
         """Estimate in nats on these pairs, with the features as they stand; differentiable in z.
 
-        Raises `InputError` as `GaussianMI` does.
+        Raises
+        ------
+        InputError
+            As `GaussianMI` does.
         """
         self._check(z, c, groups)
         z = z.float() if z.dtype in (torch.float16, torch.bfloat16) else z
-        standardized = self._standardized(z)
-        linear = affordable(standardized, self._generator, most=self.n_linear)
-        features = torch.cat(
-            [linear, affordable(self._features(standardized), self._generator, most=self.n_linear)], dim=1
-        )
-        c = random_signs(self._target(c.to(z.dtype), groups), groups, self._generator)
-        c = affordable(c, self._generator, most=self.n_linear)
-        return gaussian_information(_unit_columns(features), c, groups, ridge=self.ridge)
+        standardized = self.moments.standardize(z)
+        # The critic's, in the precision of z: a closed form gains by it, a critic does not.
+        learned = self.critic(standardized.to(self.moments.dtype)).to(z.dtype)
+        linear, learned = (project_columns(v, self._generator, most=self.n_linear) for v in (standardized, learned))
+        target = center_within(self._expand(c.to(z.dtype)), groups)[0]
+        target = sign_groups(target, groups, self._generator)
+        target = project_columns(target, self._generator, most=self.n_linear)
+        features = _scale_columns(torch.cat([linear, learned], dim=1))
+        return gaussian_information(features, target, groups, ridge=self.ridge)
 
     def learning_loss(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
         """Mean squared error of predicting c within groups. Updates the running moments of z."""
         self._check(z, c, groups)
-        z = z.detach()
-        self._observe(z, groups)
-        target = self._target(c.to(z.dtype), groups)
+        z = z.detach().to(self.moments.dtype)
+        products = self._expand(c.to(z))
+        within, target = center_within(torch.cat([z, products], dim=1), groups)[0].split(
+            [self.dim, products.shape[1]], 1
+        )
         target = target / target.square().mean().sqrt().clamp(min=1e-6)
-        return nn.functional.mse_loss(self._features(self._standardized(z)), target)
-
-    @torch.no_grad()
-    def update(
-        self, z: Tensor, c: Tensor, groups: Tensor | None, optimizer: torch.optim.Optimizer, *, steps: int = 1
-    ) -> float:
-        """Take ``steps`` critic steps on these pairs, as from `learning_loss`; returns the last loss.
-
-        Gradients are written out: on small batches most of a step is else autograd's bookkeeping.
-        """
-        self._check(z, c, groups)
-        z = z.detach().to(self.mean.dtype)
-        products = with_products(c.to(z)) if self.attribute_degree == 2 else c.to(z)
-        centred, _ = center_within(torch.cat([z, products], dim=1), groups)
-        within, target = centred.split([self.dim, products.shape[1]], dim=1)
-        target = target / target.square().mean().sqrt().clamp(min=1e-6)
-        moments = z.mean(dim=0), within.square().mean(dim=0)
-        first, loss = self.critic[0], z.new_zeros(())
-        assert isinstance(first, nn.Linear)
-        for _ in range(steps):
-            self._follow(*moments)
-            inside = self._standardized(z)
-            predicted, inputs = forward_from_first(self.critic, torch.addmm(first.bias, inside, first.weight.T))
-            error = predicted - target
-            optimizer.zero_grad()
-            set_gradients(first, inside, backward_from_output(self.critic, inputs, error * (2 / error.numel())))
-            optimizer.step()
-            loss = error.square().mean()
-        return float(loss)
-
-    def _features(self, standardized: Tensor) -> Tensor:
-        """The critic's, in the precision of z: a closed form gains by it, a critic does not."""
-        features: Tensor = self.critic(standardized.to(self.mean.dtype))
-        return features.to(standardized.dtype)
+        self.moments.follow(z.mean(dim=0), within.square().mean(dim=0))
+        return nn.functional.mse_loss(self.critic(self.moments.standardize(z)), target)
 
     def _check(self, z: Tensor, c: Tensor, groups: Tensor | None) -> None:
         check_representation(z, dim=self.dim)
         check_groups(groups, len(z))
         check_encoded(c, len(z), self.attribute_dim)
 
-    def _target(self, c: Tensor, groups: Tensor | None) -> Tensor:
-        return center_within(with_products(c) if self.attribute_degree == 2 else c, groups)[0]
-
-    def _standardized(self, z: Tensor) -> Tensor:
-        return (z - self.mean) / (self.variance + 1e-4 * self.variance.mean() + 1e-12).sqrt()
-
-    @torch.no_grad()
-    def _observe(self, z: Tensor, groups: Tensor | None) -> None:
-        """Follow z's mean, and its variance within groups."""
-        self._follow(z.mean(dim=0), center_within(z, groups)[0].square().mean(dim=0))
-
-    def _follow(self, mean: Tensor, variance: Tensor) -> None:
-        """Running moments over about ten calls; the first call sets them."""
-        weight = torch.where(self.updates == 0, 1.0, 0.1)
-        self.mean.lerp_(mean.to(self.mean), weight)
-        self.variance.lerp_(variance.to(self.variance), weight)
-        self.updates += 1
+    def _expand(self, c: Tensor) -> Tensor:
+        return with_products(c) if self.attribute_degree == 2 else c
 
 
-def _unit_columns(features: Tensor) -> Tensor:
+def _scale_columns(features: Tensor) -> Tensor:
     """Columns brought to comparable size, so that one ridge suits all; scales count as constants."""
     constant = features.detach()
     variance = constant.var(0, unbiased=False)

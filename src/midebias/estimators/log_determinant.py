@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, cast
 
 import torch
@@ -12,8 +11,10 @@ from torch.autograd.function import once_differentiable
 from ..distributed import Pool
 from ..errors import TooFewSamples
 from ..marginals import center_within
+from .pooled_moments import pool_moments
+from .unit_columns import rotate_rows, whiten, whitening_of
 
-__all__ = ["affordable", "gaussian_information", "random_signs", "wilks_bias", "with_products"]
+__all__ = ["gaussian_information", "wilks_bias"]
 
 
 def wilks_bias(p: float, q: int, dof: int) -> float:
@@ -32,46 +33,6 @@ def wilks_bias(p: float, q: int, dof: int) -> float:
     """
     j = torch.arange(q, dtype=torch.float64)
     return float(0.5 * (torch.digamma((dof - j) / 2) - torch.digamma((dof - p - j) / 2)).sum())
-
-
-def with_products(c: Tensor, moments: tuple[Tensor, Tensor] | None = None) -> Tensor:
-    """Columns of c, standardised, with squares and products: (n, q + q(q+1)/2).
-
-    By the mean and variance of its own rows, or by those given, as with a pool.
-    """
-    mean, deviation = (c.mean(0), c.std(0)) if moments is None else (moments[0], moments[1].sqrt())
-    c = (c - mean) / deviation.clamp(min=1e-12)
-    i, j = torch.triu_indices(c.shape[1], c.shape[1], device=c.device)
-    return torch.cat([c, c[:, i] * c[:, j]], dim=1)
-
-
-def random_signs(c: Tensor, groups: Tensor | None, generator: torch.Generator, pool: Pool | None = None) -> Tensor:
-    """c beside c times one random sign per group: (n, 2q), for c centred within groups.
-
-    Pooled over groups, dependences of opposite sign cancel: an encoder can say ``c`` in one class and ``not c``
-    in another, and the pooled covariance is zero. Averaged over random signs, no combination of groups cancels.
-    """
-    if groups is None:
-        return c
-    n_groups = int(groups.max()) + 1 if pool is None else pool.n_groups
-    signs = torch.randint(2, (n_groups,), generator=generator).mul_(2).sub_(1)
-    return torch.cat([c, c * signs.to(c).index_select(0, groups.long())[:, None]], dim=1)
-
-
-def affordable(values: Tensor, generator: torch.Generator, *, most: int, rows: int | None = None) -> Tensor:
-    """At most ``most`` columns, and an eighth of the rows: as they are, or so many random projections of them.
-
-    ``rows`` where more than these are counted, as with a pool.
-
-    More columns than the samples carry would bury the estimate in its own noise. Projections drawn afresh at every
-    call see, over many calls, what all columns would.
-    """
-    n, width = values.shape
-    kept = min(most, max(1, (n if rows is None else rows) // 8))
-    if width <= kept:
-        return values
-    directions = torch.randn(width, kept, generator=generator) / math.sqrt(width)
-    return values @ directions.to(values)
 
 
 def gaussian_information(
@@ -127,15 +88,15 @@ class _Information(torch.autograd.Function):
             flat, n_groups = center_within(flat, groups)
             centred = flat.reshape(n, m, p).transpose(0, 1)
             if p > n:
-                centred, ctx.basis = _rotated(centred)
-            white = _whiten(c)
+                centred, ctx.basis = rotate_rows(centred)
+            white = whiten(c)
             # in this order, as tall narrow products are slow in the other
             sums = [centred.transpose(1, 2) @ centred, (white.T @ centred).transpose(1, 2)]
             sums.append(several.square().sum(dim=(1, 2)))
         else:
             ctx.size, n = pool.ranks.size, pool.n
-            centred, c, n_groups, *sums, gram = _pooled(several, flat, c, groups, pool)
-            whitening = _whitening(gram / n)
+            centred, c, n_groups, *sums, gram = pool_moments(several, flat, c, groups, pool)
+            whitening = whitening_of(gram / n)
             white, sums[1] = c @ whitening.to(c.dtype), sums[1] @ whitening
         covariance, cross, magnitude = (s.double() / n for s in sums)
         q, dof = white.shape[1], n - n_groups
@@ -183,78 +144,3 @@ class _Information(torch.autograd.Function):
         if ctx.basis is not None:
             gradient = gradient @ ctx.basis.transpose(1, 2)
         return gradient, None, None, None, None
-
-
-def _pooled(
-    several: Tensor, flat: Tensor, c: Tensor, groups: Tensor | None, pool: Pool
-) -> tuple[Tensor, Tensor, int, Tensor, Tensor, Tensor, Tensor]:
-    """This rank's features and c less the means of all ranks' groups, the groups seen, and sums over all ranks' rows.
-
-    Those are of the features' products, theirs with c, their squares as they were, and c's products; in one
-    communication. Each rank centres by means of its own, which keeps the products precise, and adds the means' products
-    in double precision, from which those of all ranks' means are taken off again (Chan, Golub, LeVeque, "Algorithms for
-    computing the sample variance", 1983).
-    """
-    m, n, p = several.shape
-    both = torch.cat([flat, c], dim=1)
-    labels = torch.zeros(n, dtype=torch.long, device=c.device) if groups is None else groups.long()
-    onehot = torch.nn.functional.one_hot(labels, 1 if groups is None else pool.n_groups).to(both.dtype)
-
-    def products(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        features, others = values[:, : m * p].reshape(-1, m, p).transpose(0, 1), values[:, m * p :]
-        return features.transpose(1, 2) @ features, (others.T @ features).transpose(1, 2), others.T @ others
-
-    counts = onehot.sum(dim=0)
-    means = (onehot.T @ both) / counts.clamp(min=1)[:, None]
-    inside = products(both - onehot @ means)
-    counts, means = counts.double(), means.double()
-    mine = [a.double() + b for a, b in zip(inside, products(means * counts.sqrt()[:, None]), strict=True)]
-    squares = several.square().sum(dim=(1, 2)).double()
-    counts, sums, squares, *mine = pool.total(counts, counts[:, None] * means, squares, *mine)
-    means = sums / counts.clamp(min=1)[:, None]
-    covariance, cross, gram = (a - b for a, b in zip(mine, products(means * counts.sqrt()[:, None]), strict=True))
-    both = both - onehot @ means.to(both.dtype)
-    centred = both[:, : m * p].reshape(n, m, p).transpose(0, 1)
-    return centred, both[:, m * p :], int((counts > 0).sum()), covariance, cross, squares, gram
-
-
-def _rotated(centred: Tensor) -> tuple[Tensor, Tensor]:
-    """Of more columns than rows, (m, n, p): their coordinates (m, n, n) in the space that the rows span, and its basis.
-
-    Inner products of rows are all that the information depends on. So the gradient lies in that space, too.
-    """
-    values, sides = torch.linalg.eigh((centred @ centred.transpose(1, 2)).double())
-    kept = values > 1e-12 * values[:, -1:].clamp(min=1e-300)
-    lengths = torch.where(kept, values, 0.0).sqrt()[:, None]
-    inverse = torch.where(kept[:, None], 1 / lengths, 0.0)
-    return (sides * lengths).to(centred.dtype), centred.transpose(1, 2) @ (sides * inverse).to(centred.dtype)
-
-
-@torch.no_grad()
-def _whiten(c: Tensor) -> Tensor:
-    """Rotate centred c to uncorrelated unit columns, without directions that do not vary."""
-    scale = c.square().mean(0).sqrt()
-    varies = scale > 1e-6 * scale.max().clamp(min=1e-30)
-    if not bool(varies.all()):
-        c, scale = c[:, varies], scale[varies]
-    if c.shape[1] == 0:
-        return c
-    c = c / scale
-    return c @ _rotation((c.T @ c / len(c)).double()).to(c.dtype)
-
-
-@torch.no_grad()
-def _whitening(covariance: Tensor) -> Tensor:
-    """What `_whiten` multiplies by, from the covariance (q, q) alone: (q, at most q)."""
-    scale = covariance.diagonal().sqrt()
-    varies = scale > 1e-6 * scale.max().clamp(min=1e-30)
-    scale = scale[varies]
-    chosen = torch.eye(len(varies), dtype=covariance.dtype, device=covariance.device)[:, varies] / scale
-    return chosen @ _rotation(chosen.T @ covariance @ chosen) if len(scale) else chosen
-
-
-def _rotation(correlation: Tensor) -> Tensor:
-    """To uncorrelated unit columns, those left out that hardly vary."""
-    values, vectors = torch.linalg.eigh(correlation)
-    keep = values > 1e-5 * values.max()
-    return vectors[:, keep] / values[keep].sqrt()

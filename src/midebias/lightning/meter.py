@@ -9,6 +9,7 @@ import lightning.pytorch as pl
 
 from ..arguments import checked
 from ..errors import InputError
+from ..estimators.interface import check_estimator
 from ..penalty.mi_penalty import MIPenalty
 
 __all__ = ["MIMeter"]
@@ -91,7 +92,7 @@ class MIMeter(pl.Callback):
     def _raise_alarm(self, k: int, penalty: MIPenalty) -> None:
         now, before = vars(penalty.health[k]), self._before.get(k, {})
         reason = max(_ADVICE, key=lambda r: now[r] - before.get(r, 0))
-        gone = reason == "negative" and penalty.estimators[k].closed_form  # no critic that could lag
+        gone = reason == "negative" and check_estimator(penalty.estimators[k]).closed_form  # no critic that could lag
         advice = "no leakage is left that the estimator sees" if gone else _ADVICE[reason]
         alarm = f"representation {k}: the penalty has had no effect for {self.patience} steps; {advice}"
         if alarm not in self.alarms:

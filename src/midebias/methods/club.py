@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..estimators.variational import contrastive_log_ratio
+from ..estimators.club import contrastive_log_ratio
 from ..networks import build_perceptron
 from ..networks.classifier import Classifier
 from ..training.data import Batch, Problem

@@ -14,7 +14,7 @@ __all__ = ["DualAscent"]
 
 
 class DualAscent(nn.Module):
-    r"""A weight that finds itself: the multiplier of the constraint I <= ``max_mi``.
+    r"""The multiplier of the constraint I <= ``max_mi``, moved by the estimates.
 
     Each observed estimate moves the logarithm of the multiplier by ``rate`` times how far the running mean lies above
     the budget (at most by ``rate``, in units of the budget): the weight grows while more leaks than was allowed, and
@@ -25,10 +25,18 @@ class DualAscent(nn.Module):
     max_mi : float
         Budget in nats, > 0.
     rate : float, default 0.02
+        Largest change of the multiplier's logarithm at one estimate, in (0, 1).
     memory : float, default 0.9
         Decay of the running mean of the estimates, in [0, 1).
-    lowest, highest : float
-        Limits of the multiplier, which starts at 1.
+    lowest : float, default 0.01
+        Lower limit of the multiplier, which starts at 1.
+    highest : float, default 1000
+        Upper limit of the multiplier.
+
+    Raises
+    ------
+    InputError
+        A number out of range.
 
     References
     ----------

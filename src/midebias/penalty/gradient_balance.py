@@ -1,13 +1,19 @@
-"""The length of the penalty's gradient beside the task's, where both meet at a representation."""
+"""The gradient of the penalty meets the task's at a representation, with a length of its own."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from ..distributed import Ranks
 from ..errors import InputError
+from ..representations import Summary
 
-__all__ = ["GradientBalance", "gradient_length"]
+__all__ = ["GradientBalance", "check_task_loss", "join_gradients"]
 
 
 class GradientBalance(nn.Module):
@@ -19,31 +25,37 @@ class GradientBalance(nn.Module):
 
     Parameters
     ----------
+    ratio : float, default 1.0
+        Length of the penalty's gradient over the task's, >= 0.
     memory : float, default 0.99
         Decay of the running mean of the task gradient's length, in [0, 1).
 
     Raises
     ------
     InputError
-        When memory is out of range.
+        A number out of range.
     """
 
     task_norm: Tensor
     steps: Tensor
 
-    def __init__(self, *, memory: float = 0.99) -> None:
+    def __init__(self, ratio: float = 1.0, *, memory: float = 0.99) -> None:
         super().__init__()
+        if not 0 <= ratio < math.inf:
+            raise InputError(f"gradient_ratio must be at least 0 and finite, got {ratio}")
         if not 0 <= memory < 1:
             raise InputError(f"memory must lie in [0, 1), got {memory}")
-        self.memory = memory
+        self.ratio, self.memory = ratio, memory
         self.register_buffer("task_norm", torch.zeros(()))
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
 
     @torch.no_grad()
-    def forward(self, task_length: Tensor, mi_length: Tensor, ratio: float) -> Tensor:
+    def forward(self, task_length: Tensor, mi_length: Tensor, multiplier: float) -> Tensor:
         """Factor for g_mi, from the lengths (scalar tensors) of both gradients; the task's counts at first only."""
         first = torch.where(torch.isfinite(task_length), task_length, torch.zeros_like(task_length))
-        factor = ratio * torch.where(self.steps == 0, first, self.task_norm) / mi_length.clamp(min=1e-20)
+        factor = (
+            self.ratio * multiplier * torch.where(self.steps == 0, first, self.task_norm) / mi_length.clamp(min=1e-20)
+        )
         return torch.where(mi_length > 0, factor, torch.zeros_like(factor))
 
     @torch.no_grad()
@@ -55,7 +67,83 @@ class GradientBalance(nn.Module):
         self.steps += usable.long()
 
 
-def gradient_length(gradient: Tensor) -> Tensor:
+def check_task_loss(task_loss: Tensor, representations: Sequence[Tensor]) -> None:
+    """Raise `InputError` unless the loss is a scalar, and the representations take part in a gradient."""
+    if not isinstance(task_loss, Tensor) or task_loss.numel() != 1:
+        raise InputError("task_loss must be a scalar torch.Tensor")
+    if not all(h.requires_grad for h in representations):
+        raise InputError("z needs a gradient: pass the encoder's output itself, not detached")
+
+
+def join_gradients(
+    task_loss: Tensor,
+    representations: Sequence[Tensor],
+    summaries: Sequence[Summary],
+    gradients: Sequence[Tensor],
+    balances: Iterable[nn.Module],
+    multipliers: Sequence[float],
+    ranks: Ranks | None,
+) -> list[Tensor]:
+    """Backpropagate ``task_loss``; where its gradient arrives at a representation, the penalty's joins it.
+
+    Parameters
+    ----------
+    task_loss : scalar Tensor
+    representations : sequence of Tensor
+    summaries : sequence of Summary
+        Of the representations.
+    gradients : sequence of Tensor
+        Of the estimates, at the summaries.
+    balances : iterable of GradientBalance
+    multipliers : sequence of float
+        Of the balances' ratios, as budgets have moved them.
+    ranks : Ranks or None
+        The processes whose rows an estimate is made of: lengths are then those over all of them.
+
+    Returns
+    -------
+    list of Tensor
+        What each gradient was multiplied by.
+
+    Raises
+    ------
+    InputError
+        When ``task_loss`` does not depend on one of the representations.
+    """
+    mi_lengths = [summary.gradient_norm(g).float() for summary, g in zip(summaries, gradients, strict=True)]
+    if ranks is not None:
+        mi_lengths = ranks.combine_lengths(*mi_lengths)
+    every = cast("list[GradientBalance]", list(balances))
+    task_lengths: dict[int, Tensor] = {}
+    factors: dict[int, Tensor] = {}
+
+    def hook_of(k: int) -> Callable[[Tensor], Tensor]:
+        def join(g_task: Tensor) -> Tensor:
+            length = task_lengths[k] = _length(g_task)
+            if ranks is not None and int(every[k].steps) == 0:
+                (length,) = ranks.combine_lengths(length)
+            factors[k] = every[k](length, mi_lengths[k], multipliers[k])
+            return summaries[k].add_gradient(g_task, gradients[k] * factors[k])
+
+        return join
+
+    handles = [h.register_hook(hook_of(k)) for k, h in enumerate(representations)]
+    try:
+        task_loss.backward()
+    finally:
+        for handle in handles:
+            handle.remove()
+    for k in range(len(representations)):
+        if k not in task_lengths:
+            raise InputError(f"task_loss does not depend on z[{k}]: nothing to balance against")
+    # At the end, where ranks have just met over the encoder's gradient: all of them together, and nobody waits.
+    lengths = [task_lengths[k] for k in range(len(representations))]
+    for balance, length in zip(every, ranks.combine_lengths(*lengths) if ranks else lengths, strict=True):
+        balance.observe(length)
+    return [factors[k] for k in range(len(representations))]
+
+
+def _length(gradient: Tensor) -> Tensor:
     """Euclidean length in float32, a scalar tensor."""
     # bfloat16 has the range of float32 and is summed in it; float16 is not safe to square.
     wide = gradient.float() if gradient.dtype == torch.float16 else gradient

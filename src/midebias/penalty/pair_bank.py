@@ -1,25 +1,30 @@
-"""A bank of recent pairs (z, c)."""
+"""A bank of recent pairs (z, c): critics train on them, and closed forms fill small batches up with them."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
+from ..attributes import Attribute
 from ..distributed import Ranks
 from ..errors import InputError
 
-__all__ = ["Bank"]
+__all__ = ["LEAST_PAIRS", "PairBank"]
+
+LEAST_PAIRS = 64  # that a closed form is computed from, where the bank holds them
 
 
-class Bank(nn.Module):
+class PairBank(nn.Module):
     """Ring of the most recent detached (z, c, group) rows, saved with ``state_dict``; c as it was given, not encoded.
 
     Parameters
     ----------
     size : int
         Rows kept; 0 keeps none.
-    dim, attribute_width : int
-        Columns of z and of c.
+    dim : int
+        Columns of z.
+    attribute : Attribute
+        What c is.
     """
 
     z: Tensor
@@ -28,21 +33,22 @@ class Bank(nn.Module):
     filled: Tensor
     cursor: Tensor
 
-    def __init__(self, size: int, dim: int, attribute_width: int) -> None:
+    def __init__(self, size: int, dim: int, attribute: Attribute) -> None:
         super().__init__()
         if size < 0:
             raise InputError(f"bank must be at least 0, got {size}")
-        self.size = size
-        self.scattered = -1  # rows of the latest batch, where every rank holds those of its own
+        self.size, self._attribute = size, attribute
+        self._scattered = -1  # rows of the latest batch, where every rank holds those of its own
         self.register_buffer("z", torch.zeros(size, dim))
-        self.register_buffer("c", torch.zeros(size, attribute_width))
+        self.register_buffer("c", torch.zeros(size, attribute.width))
         self.register_buffer("groups", torch.zeros(size, dtype=torch.long))
         self.register_buffer("filled", torch.zeros((), dtype=torch.long))
         self.register_buffer("cursor", torch.zeros((), dtype=torch.long))
 
     @torch.no_grad()
-    def push(self, z: Tensor, c: Tensor, groups: Tensor | None) -> None:
-        """Write rows over the oldest ones."""
+    def push(self, z: Tensor, c: Tensor, groups: Tensor | None, *, scattered: bool = False) -> None:
+        """Write rows over the oldest ones; ``scattered`` where each rank pushes rows of its own."""
+        self._scattered = len(z) if scattered else -1
         if self.size == 0:
             return
         rows = slice(max(0, len(z) - self.size), None)
@@ -56,18 +62,32 @@ class Bank(nn.Module):
     @torch.no_grad()
     def collect(self, ranks: Ranks) -> None:
         """Where every rank has pushed rows of its own, push those of all, rank after rank: the same bank everywhere."""
-        if self.scattered < 0:
+        if self._scattered < 0:
             return
-        mine = min(self.scattered, self.size)
-        self.scattered = -1
-        counts = [told[0] for told in ranks.told(mine)]
+        mine = min(self._scattered, self.size)
+        counts = [numbers[0] for numbers in ranks.exchange(mine)]
         latest = (int(self.cursor) - mine + torch.arange(mine, device=self.z.device)) % self.size
-        self.push(*(ranks.gathered(values[latest], counts) for values in (self.z, self.c, self.groups)))
+        self.push(*(ranks.gather(values[latest], counts) for values in (self.z, self.c, self.groups)))
 
     def rows(self, newest: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """All rows kept, or the ``newest`` so many: z (m, dim), c (m, attribute_width), groups (m,)."""
+        """All rows kept, or the ``newest`` so many: z (m, dim), c (m, attribute.width), groups (m,)."""
         m = int(self.filled)
         if newest is None or newest >= m:
             return self.z[:m], self.c[:m], self.groups[:m]
         index = (int(self.cursor) - 1 - torch.arange(max(0, newest), device=self.z.device)) % self.size
         return self.z[index], self.c[index], self.groups[index]
+
+    def fill_up(self, z: Tensor, values: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """A batch of fewer than `LEAST_PAIRS`, followed by the newest pairs until it has so many.
+
+        Only the batch carries a gradient; it is scaled up to stand for the rows beside it. ``values`` is c encoded.
+        """
+        n = len(z)
+        m = min(LEAST_PAIRS - n, int(self.filled))
+        if m <= 0:
+            return z, values, groups
+        old_z, old_c, old_groups = self.rows(m)
+        scaled = z.detach() + (z - z.detach()) * ((n + m) / n)
+        encoded = self._attribute.encode(old_c)[0].to(values)
+        joined = None if groups is None else torch.cat([groups, old_groups])
+        return torch.cat([scaled, old_z.to(z)]), torch.cat([values, encoded]), joined

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from ..arguments import check_groups, checked
 from ..attributes import Attribute
-from ..devices import at_device
-from ..distributed import refusal_told, world
+from ..devices import move_to
+from ..distributed import announce_refusal, world
 from ..errors import InputError
 from .label_posterior import LabelPosterior
 
@@ -156,11 +156,11 @@ class LogitAdjustment(nn.Module):
         if not self.training or self.strength == 0:
             return logits
         ranks = world() if self.steps else None
-        with refusal_told(ranks, 1):
+        with announce_refusal(ranks, 1):
             if logits.ndim != 2 or logits.shape[1] != self.n_classes:
                 raise InputError(f"logits must have shape (n, {self.n_classes}), got {tuple(logits.shape)}")
             self.posterior.follow(logits)
-            c, y = at_device(logits.device, c, y)
+            c, y = move_to(logits.device, c, y)
             if self.steps and y is None:
                 raise InputError("y is needed while LogitAdjustment learns; call fit(c, y) first to go without")
             values, present = self._encode(c, y) if self.steps else self.attribute.encode(c)
@@ -169,8 +169,8 @@ class LogitAdjustment(nn.Module):
         if self.steps:
             known, known_y = values[present], y[present].long()
             if ranks is not None:  # every rank learns from the rows of all
-                counts = [told[0] for told in ranks.told(len(known))]
-                known, known_y = ranks.gathered(known, counts), ranks.gathered(known_y, counts)
+                counts = [numbers[0] for numbers in ranks.exchange(len(known))]
+                known, known_y = ranks.gather(known, counts), ranks.gather(known_y, counts)
             self.posterior.learn(known, known_y, steps=self.steps)
         with torch.no_grad():
             left = ((1 - self.rebalance) * self.posterior(values)).softmax(dim=1)

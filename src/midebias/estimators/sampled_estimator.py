@@ -1,0 +1,150 @@
+"""Base of estimators with a network of their own: checks, standardisation of z, and several updates as one call."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor
+
+from ..arguments import check_encoded, check_groups, check_representation
+from ..errors import InputError
+from ..marginals import permutation, permutation_within
+from .interface import Estimator
+from .running_moments import RunningMoments, column_moments
+
+__all__ = ["SampledEstimator"]
+
+
+class SampledEstimator(Estimator):
+    """Base of estimators that draw from a generator and see z in units of its running moments.
+
+    Parameters
+    ----------
+    dim : int
+        Columns of z.
+    attribute_dim : int
+        Columns of the encoded attribute.
+    n_groups : int
+        Number of groups for the conditional form; 0 for the unconditional one.
+    standardize : bool
+        Divide z by running moments before the network.
+    seed : int
+        Of the generator.
+
+    Raises
+    ------
+    InputError
+        A number out of range.
+    """
+
+    trainable = True
+
+    def __init__(self, dim: int, attribute_dim: int, *, n_groups: int, standardize: bool, seed: int) -> None:
+        super().__init__()
+        if dim < 1 or attribute_dim < 1:
+            raise InputError(f"dim and attribute_dim must be at least 1, got {dim} and {attribute_dim}")
+        if n_groups < 0:
+            raise InputError(f"n_groups must be at least 0, got {n_groups}")
+        self.dim, self.attribute_dim, self.n_groups = dim, attribute_dim, n_groups
+        self.standardize = standardize
+        self.moments = RunningMoments(dim, floor=1e-5)
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def get_extra_state(self) -> Tensor:
+        """State of the permutation generator, so that a resumed run draws the same marginals."""
+        return self._generator.get_state()
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Restore the permutation generator."""
+        self._generator.set_state(state.cpu())
+
+    def forward(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
+        """Estimate in nats on these pairs, with the critic as it stands; differentiable in z.
+
+        Raises
+        ------
+        InputError
+            Wrong shapes or dtypes, NaN in z, or groups without ``n_groups``.
+        """
+        z, c = self._check(z, c, groups)
+        return self._value(z, c, groups)
+
+    def learning_loss(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
+        """Scalar that the critic minimises, on pairs whose z it takes as constant. Updates the running moments of z."""
+        z, c = self._check(z, c, groups)
+        if self.standardize:
+            self.moments.follow(*column_moments(z.detach()))
+        return self._loss(z, c, groups)
+
+    def update(
+        self,
+        z: Tensor,
+        c: Tensor,
+        groups: Tensor | None,
+        optimizer: torch.optim.Optimizer,
+        *,
+        steps: int = 1,
+        batch_size: int | None = None,
+    ) -> float:
+        """Take ``steps`` critic steps on detached pairs: checked, measured and converted once for all of them.
+
+        Parameters
+        ----------
+        z : Tensor of shape (n, dim)
+        c : Tensor of shape (n, attribute_dim)
+        groups : integer Tensor of shape (n,) or None
+        optimizer : Optimizer
+            Of the critic, among others perhaps, which have no gradient then.
+        steps : int, default 1
+        batch_size : int, optional
+            Pairs drawn, with replacement, for each step; default is all.
+
+        Returns
+        -------
+        float
+            The last learning loss.
+        """
+        z, c = self._check(z.detach(), c.detach(), groups, finite=not self.standardize)
+        moments = column_moments(z) if self.standardize else None  # which says what is not finite, too
+        loss = z.new_zeros(())
+        for _ in range(steps):
+            if moments is not None:
+                self.moments.follow(*moments)
+            inside, attribute, labels = z, c, groups
+            if batch_size is not None and batch_size < len(z):
+                rows = torch.randint(len(z), (batch_size,), generator=self._generator).to(z.device)
+                inside, attribute, labels = z[rows], c[rows], None if groups is None else groups[rows]
+            for group in optimizer.param_groups:  # as zero_grad does, at a sixth of its cost
+                for parameter in group["params"]:
+                    parameter.grad = None
+            with torch.enable_grad():
+                loss = self._loss(inside, attribute, labels)
+                loss.backward()
+            optimizer.step()
+        return float(loss.detach())
+
+    @abstractmethod
+    def _value(self, z: Tensor, c: Tensor, groups: Tensor | None) -> Tensor:
+        """The estimate on checked pairs."""
+
+    def _loss(self, z: Tensor, c: Tensor, groups: Tensor | None) -> Tensor:
+        return -self._value(z, c, groups)
+
+    def _check(self, z: Tensor, c: Tensor, groups: Tensor | None, *, finite: bool = True) -> tuple[Tensor, Tensor]:
+        """Raise `InputError` for what cannot be used; z and c become as precise as the critic."""
+        check_representation(z, dim=self.dim, finite=finite)
+        check_groups(groups, len(z))
+        check_encoded(c, len(z), self.attribute_dim)
+        if groups is not None and not self.n_groups:
+            raise InputError(f"groups given, but this {type(self).__name__} was built with n_groups=0")
+        if z.dtype != self.moments.dtype:
+            z = z.to(self.moments.dtype)
+            check_representation(z, finite=finite)
+        return z, c.to(z.dtype)
+
+    def _standardize(self, z: Tensor) -> Tensor:
+        return self.moments.standardize(z) if self.standardize else z
+
+    def _permute(self, n: int, groups: Tensor | None) -> Tensor:
+        return permutation(n, self._generator) if groups is None else permutation_within(groups, self._generator)

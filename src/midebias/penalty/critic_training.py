@@ -1,0 +1,93 @@
+"""Training of the critics of a penalty: optimiser, steps, warm-up, and the count of updates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..attributes import Attribute
+from ..errors import InputError
+from ..estimators.interface import Estimator
+from .pair_bank import PairBank
+
+__all__ = ["CriticTrainer"]
+
+_BATCH = 256  # pairs of a step
+
+
+class CriticTrainer(nn.Module):
+    """Keeps critics up to date on pairs (z, c), by Adam; estimators without a critic are left alone.
+
+    Parameters
+    ----------
+    estimators : sequence of Estimator
+        One for each representation. Their parameters and states are not repeated here.
+    attribute : Attribute
+        Encodes c, which is kept as it was given.
+    steps : int
+        Updates of a critic each time; at least ``warmup`` of them while it has had fewer.
+    warmup : int
+        Updates after which a critic's estimate is first of use.
+    learning_rate : float
+    seed : int
+        Of the generator that draws the pairs.
+    """
+
+    updates: Tensor
+
+    def __init__(
+        self,
+        estimators: Sequence[Estimator],
+        attribute: Attribute,
+        *,
+        steps: int,
+        warmup: int,
+        learning_rate: float,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        if steps < 0 or warmup < 0 or not learning_rate > 0:
+            raise InputError("critic_steps and critic_warmup must be >= 0 and critic_lr > 0")
+        self._estimators, self._attribute = tuple(estimators), attribute
+        self._generator = torch.Generator().manual_seed(seed)
+        self.steps, self.warmup = steps, warmup
+        parameters = [p for e in self._estimators for p in e.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.Adam(parameters, lr=learning_rate, fused=True) if parameters else None
+        self.register_buffer("updates", torch.zeros(len(self._estimators), dtype=torch.long))
+
+    def is_ready(self, k: int) -> bool:
+        """Whether estimator ``k`` may be believed: it has no critic, or one with enough updates."""
+        return not self._estimators[k].trainable or int(self.updates[k]) >= max(1, self.warmup)
+
+    def train_critic(self, k: int, bank: PairBank, h: Tensor, c: Tensor, groups: Tensor | None) -> None:
+        """Take the critic of estimator ``k``, if any, some steps on the pairs before this batch.
+
+        The estimate is then made on fresh ones; the first batch serves for both. c is not encoded yet.
+        """
+        estimator = self._estimators[k]
+        z, labels = h.detach(), groups
+        if int(bank.filled) >= max(2, len(h) // 2):
+            z, c, labels = bank.rows()
+        if not estimator.trainable or self.optimizer is None or len(z) < 2:
+            return
+        steps = max(self.steps, self.warmup) if self.steps and not self.is_ready(k) else self.steps
+        rows = torch.randint(len(z), (steps, min(len(z), _BATCH)), generator=self._generator).to(z.device)
+        values = self._attribute.encode(c)[0].to(z)
+        for chosen in rows:
+            inside = None if groups is None or labels is None else labels[chosen]
+            estimator.update(z[chosen], values[chosen], inside, self.optimizer)
+        self.updates[k] += steps
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """The optimiser's state and the generator's."""
+        optimizer = None if self.optimizer is None else self.optimizer.state_dict()
+        return {"generator": self._generator.get_state(), "optimizer": optimizer}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restore what `get_extra_state` saved."""
+        self._generator.set_state(state["generator"].cpu())
+        if self.optimizer is not None and state["optimizer"] is not None:
+            self.optimizer.load_state_dict(state["optimizer"])
