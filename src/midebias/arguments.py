@@ -10,25 +10,13 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
-from typing import (
-    Any,
-    Literal,
-    ParamSpec,
-    TypeVar,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .errors import InputError, TooFewSamples
-
-__all__ = ["check_encoded", "check_groups", "check_kind", "check_representation", "checked"]
-
 
 P = ParamSpec("P")
 R = TypeVar("R")

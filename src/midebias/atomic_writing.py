@@ -8,8 +8,6 @@ from pathlib import Path
 
 from .errors import DataError
 
-__all__ = ["write_atomically"]
-
 
 def write_atomically(path: str | Path, content: bytes) -> None:
     """Write a file whole or not at all: temporary file, fsync, rename, fsync of the folder.

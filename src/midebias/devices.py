@@ -7,8 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["bfloat16_is_fast", "follow", "move_to"]
-
 
 def move_to(device: torch.device, *values: Any) -> tuple[Any, ...]:
     """Tensors moved to ``device``; all else as it is, for those who check it."""

@@ -20,8 +20,6 @@ from torch import Tensor
 
 from .errors import InputError
 
-__all__ = ["Pool", "Ranks", "Traffic", "announce_refusal", "check_process_group", "find_ranks", "world"]
-
 _WORLD: dict[str, Any] = {}
 _GROUPS: weakref.WeakKeyDictionary[Any, Ranks] = weakref.WeakKeyDictionary()
 

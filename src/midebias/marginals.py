@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["center_within", "permutation", "permutation_within"]
-
 
 def permutation(n: int, generator: torch.Generator) -> Tensor:
     """Random permutation of 0 .. n-1 (on CPU) from a local generator."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["seeded"]
-
 
 class seeded:
     """Context in which modules draw their initial weights from a seed; the global generator is restored.

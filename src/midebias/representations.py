@@ -13,8 +13,6 @@ from torch.autograd.function import once_differentiable
 from .arguments import check_representation
 from .errors import InputError
 
-__all__ = ["FeatureMap", "Shape", "Summary", "Tokens", "check_shape", "width_of"]
-
 
 @dataclass(frozen=True)
 class FeatureMap:

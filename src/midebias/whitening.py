@@ -7,8 +7,6 @@ from torch import Tensor
 
 from .marginals import center_within
 
-__all__ = ["compute_whitening", "whiten"]
-
 
 def compute_whitening(covariance: Tensor, *, tolerance: float = 1e-7, floor: float = 1e-30) -> Tensor:
     """Compute the map (d, k) to uncorrelated columns of unit variance.

@@ -217,11 +217,7 @@ def test_reproduce_covers_every_method_and_setting(tmp_path: Path, monkeypatch: 
     ],
 )
 def test_reproduce_refuses_what_does_not_go_together(
-    arguments: list[str],
-    said: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     command = "midebias reproduce estimators --seeds 0"

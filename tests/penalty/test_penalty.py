@@ -360,13 +360,7 @@ def test_bad_inputs_name_the_argument() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [
-        {"criterion": "fairness"},
-        {"gradient_ratio": -1.0},
-        {"critic_lr": 0.0},
-        {"estimator": "guess"},
-        {"bank": -1},
-    ],
+    [{"criterion": "fairness"}, {"gradient_ratio": -1.0}, {"critic_lr": 0.0}, {"estimator": "guess"}, {"bank": -1}],
 )
 def test_bad_settings_name_the_argument(wrong: dict[str, object]) -> None:
     with pytest.raises(InputError, match=next(iter(wrong))):

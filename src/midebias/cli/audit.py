@@ -20,8 +20,6 @@ from ..leakage.probes import PROBES
 from .console import console, share_bar
 from .options import Config, OutputDir
 
-__all__ = ["audit"]
-
 
 class _Criterion(StrEnum):
     any = "any"

@@ -22,8 +22,6 @@ from .console import console, show_plain_table
 from .options import Config, ImageSize, Jobs, Only, OutputDir, PaletteFile, Resume, numbers
 from .run_grid import run_grid
 
-__all__ = ["REFERENCE_STEPS", "begin_comparison", "compare", "read_methods", "run_comparison"]
-
 REFERENCE_STEPS = 400  # an epoch of the recipe costs dozens of ours
 
 _TITLES = {
@@ -34,8 +32,7 @@ _TITLES = {
 
 def compare(
     dataset: Annotated[
-        str | None,
-        typer.Argument(help="colored-mnist, biased-mnist, an .npz with x, y, c, or a folder of images."),
+        str | None, typer.Argument(help="colored-mnist, biased-mnist, an .npz with x, y, c, or a folder of images.")
     ] = None,
     config: Config = None,
     methods: Annotated[

@@ -8,18 +8,9 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
-
-__all__ = ["Bars", "bars", "cells_bar", "console", "share_bar", "show_plain_table", "show_table"]
 
 console = Console(highlight=False, markup=False, emoji=False)  # a folder may be called "[red]" or ":smile:"
 

@@ -9,8 +9,6 @@ import typer
 from ..datasets import list_bundled_files, read_file
 from .console import console
 
-__all__ = ["data"]
-
 
 def data(
     root: Annotated[str | None, typer.Option(help="Folder to check; default MIDEBIAS_DATA, else the package.")] = None,

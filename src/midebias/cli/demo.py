@@ -20,8 +20,6 @@ from ..reporting.poster import draw_poster
 from .console import bars, console, show_table
 from .options import Config, OutputDir
 
-__all__ = ["demo"]
-
 # images, epochs of plain, epochs of ours, steps of the reference recipe, epochs between evaluations
 _QUICK = (20_000, 4, 6, 48)
 _FULL = (60_000, 5, 5, 250)
@@ -54,10 +52,7 @@ def demo(
     )
     plan: list[tuple[str, dict[str, Any]]] = [
         ("plain", {"epochs": plain_epochs}),
-        (
-            "reference",
-            {"epochs": 500, "max_steps": reference_steps, "evaluate_every": max(1, reference_steps // 3)},
-        ),
+        ("reference", {"epochs": 500, "max_steps": reference_steps, "evaluate_every": max(1, reference_steps // 3)}),
         ("mib", {"epochs": our_epochs}),
     ]
     outcomes: dict[str, Outcome] = {}

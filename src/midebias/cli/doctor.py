@@ -17,8 +17,6 @@ from ..devices import bfloat16_is_fast
 from ..errors import DataError
 from .console import console
 
-__all__ = ["doctor"]
-
 
 def doctor() -> None:
     """Print versions, hardware, optional packages and the state of the data; exit with 1 where data is damaged.

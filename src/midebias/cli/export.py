@@ -13,8 +13,6 @@ from ..serving import export_model, load_run
 from .console import console
 from .options import Config
 
-__all__ = ["export"]
-
 
 class _Format(StrEnum):
     onnx = "onnx"

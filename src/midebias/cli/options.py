@@ -11,25 +11,6 @@ import yaml
 
 from ..errors import InputError
 
-__all__ = [
-    "TRAINER_OPTIONS",
-    "Accelerator",
-    "AttributeColumn",
-    "Config",
-    "Criterion",
-    "Devices",
-    "ImageSize",
-    "Jobs",
-    "LabelColumn",
-    "NumNodes",
-    "Only",
-    "OutputDir",
-    "PaletteFile",
-    "Precision",
-    "Resume",
-    "numbers",
-]
-
 
 def _from_file(context: typer.Context, path: Path | None) -> Path | None:
     """Values of a yaml file become the defaults; options on the command line win."""
@@ -59,8 +40,7 @@ def _is_no_file(path: Path) -> Path:
 
 
 Config = Annotated[
-    Path | None,
-    typer.Option(callback=_from_file, is_eager=True, help="YAML file with any of these options."),
+    Path | None, typer.Option(callback=_from_file, is_eager=True, help="YAML file with any of these options.")
 ]
 OutputDir = Annotated[Path, typer.Option(callback=_is_no_file, help="Where the run folder goes.")]
 PaletteFile = Annotated[

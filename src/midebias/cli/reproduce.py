@@ -21,8 +21,6 @@ from .options import Config, Jobs, Only, OutputDir, Resume, numbers
 from .reproduce_estimators import reproduce_estimators
 from .reproduce_faces import reproduce_faces
 
-__all__ = ["reproduce"]
-
 
 class _Table(StrEnum):
     colored_mnist = "colored-mnist"

@@ -14,8 +14,6 @@ from ..reporting.estimator_figures import draw_estimators
 from .console import console, show_plain_table
 from .run_grid import run_grid
 
-__all__ = ["reproduce_estimators"]
-
 
 def reproduce_estimators(
     *,

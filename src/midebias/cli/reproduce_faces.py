@@ -15,8 +15,6 @@ from ..methods import METHODS
 from .console import console, show_plain_table
 from .run_grid import run_grid
 
-__all__ = ["reproduce_faces"]
-
 
 def reproduce_faces(
     *,

@@ -13,8 +13,6 @@ from ..reporting.fairness_figure import draw_front
 from .console import console, show_plain_table
 from .run_grid import run_grid
 
-__all__ = ["reproduce_fairness"]
-
 _SHOWN = ("accuracy", "demographic_parity_difference", "equalized_odds_difference", "probe_balanced_accuracy")
 
 

@@ -11,8 +11,6 @@ from ..errors import DataError
 from ..experiments.grid import Grid
 from .console import cells_bar, console
 
-__all__ = ["run_grid"]
-
 Rows = Sequence[dict[str, Any]]
 
 

@@ -24,8 +24,6 @@ from .console import cells_bar, console, show_plain_table
 from .options import AttributeColumn, Config, Criterion, ImageSize, LabelColumn, OutputDir, numbers
 from .table_file import is_table, read_table
 
-__all__ = ["sweep"]
-
 _EPOCHS = 5  # of images
 _TOLERANCE = 0.02
 _LEAST_ROWS = 60  # of a table

@@ -7,8 +7,6 @@ from typing import Any
 
 from ..errors import DataError, InputError
 
-__all__ = ["is_table", "read_table"]
-
 _SUFFIXES = (".csv", ".parquet")
 
 

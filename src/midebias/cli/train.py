@@ -28,8 +28,6 @@ from .table_file import is_table
 from .train_images import read_options, resolve_options, train_images
 from .train_table import train_table
 
-__all__ = ["train"]
-
 _Method = StrEnum("_Method", {name: name for name in METHODS})  # type: ignore[misc]  # its members are METHODS'
 _OURS = _Method("mib")
 _OF_IMAGES = {
@@ -78,8 +76,7 @@ def train(
         int | None, typer.Option(min=0, help="Critic updates per step (K), for estimators with a critic.")
     ] = None,
     rebalance: Annotated[
-        float | None,
-        typer.Option(min=0.0, max=1.0, help="Draw rows by p(y|c) to minus this; default 0.5. mib only."),
+        float | None, typer.Option(min=0.0, max=1.0, help="Draw rows by p(y|c) to minus this; default 0.5. mib only.")
     ] = None,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Passes over the training set; 5, or 20 and more of a table.")

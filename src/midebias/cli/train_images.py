@@ -30,8 +30,6 @@ from ..training.train_step_method import TrainStepMethod
 from .console import bars, console, show_table
 from .options import TRAINER_OPTIONS
 
-__all__ = ["read_options", "resolve_options", "train_images"]
-
 _CHECKPOINT = "checkpoint.safetensors"
 _METHOD_OPTIONS = ("gradient_ratio", "mi_weight", "max_mi", "criterion", "estimator", "critic_steps", "rebalance")
 _RUN_OPTIONS = (

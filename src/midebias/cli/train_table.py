@@ -15,13 +15,11 @@ from ..experiments.report_content import describe_training
 from ..experiments.run_folder import new_run_folder, results_document, versions, write_json, write_metrics
 from ..leakage.auditing import audit
 from ..leakage.result import AuditResult
-from ..penalty.mi_penalty import Criterion
+from ..penalty import Criterion
 from ..reporting.html_report import write_html_report
 from ..reporting.model_card import write_model_card
 from .console import console, share_bar, show_plain_table
 from .table_file import read_table
-
-__all__ = ["train_table"]
 
 
 def train_table(

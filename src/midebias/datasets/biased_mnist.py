@@ -17,8 +17,6 @@ from ..errors import InputError
 from .files import read_digits
 from .palette import as_colours
 
-__all__ = ["BACKGROUNDS", "BIASED_MNIST_RHOS", "BiasedMNIST"]
-
 BIASED_MNIST_RHOS = (0.999, 0.997, 0.995, 0.990)
 
 BACKGROUNDS = (

@@ -18,8 +18,6 @@ from .files import read_digits
 from .palette import as_colours
 from .pickled_arrays import read_array_dict
 
-__all__ = ["COLORED_MNIST_VARIANCES", "PALETTE", "ColoredMNIST"]
-
 COLORED_MNIST_VARIANCES = (0.020, 0.025, 0.030, 0.035, 0.040, 0.045, 0.050)
 
 PALETTE = (

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
-__all__ = ["Prefetched"]
-
 _Row = TypeVar("_Row")
 
 

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, InputError
 
-__all__ = ["list_bundled_files", "read_digits", "read_file", "read_idx"]
-
 _BUNDLED = Path(__file__).parent / "data"
 
 

@@ -14,8 +14,6 @@ from torch import Tensor
 from ..errors import DataError
 from .decoding import Prefetched
 
-__all__ = ["ImageFiles", "open_image"]
-
 
 class ImageFiles:
     """Images with label and attribute, decoded in threads when they are asked for.

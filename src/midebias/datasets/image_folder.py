@@ -12,8 +12,6 @@ from .image_files import ImageFiles, open_image
 from .image_labels import SPLITS, list_labelled_files, number_names, parse_quantities, read_label_table
 from .labelled_arrays import hold_out
 
-__all__ = ["open_image_folder", "read_image_folder"]
-
 
 def open_image_folder(
     folder: str | Path,

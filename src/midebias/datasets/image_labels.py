@@ -12,8 +12,6 @@ from torch import Tensor
 
 from ..errors import DataError, InputError
 
-__all__ = ["SPLITS", "LabelledFile", "list_labelled_files", "number_names", "parse_quantities", "read_label_table"]
-
 SPLITS = ("train", "test")
 _ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"})
 

@@ -17,8 +17,6 @@ from ..errors import DataError, InputError
 from .decoding import Prefetched
 from .imdb_metadata import read_metadata
 
-__all__ = ["AGE_EDGES", "IMDB_SPLITS", "IMDBFaces", "Split"]
-
 Split = Literal["eb1", "eb2", "test"]
 IMDB_SPLITS: tuple[Split, ...] = ("eb1", "eb2", "test")
 AGE_EDGES = (0, 20, 25, 30, 35, 40, 45, 50, 55, 60, 65, 70, 120)

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 
-__all__ = ["read_metadata"]
-
 _FIELDS = ("dob", "photo_taken", "full_path", "gender")
 
 

@@ -11,8 +11,6 @@ from torch import Tensor
 
 from ..errors import DataError
 
-__all__ = ["hold_out", "read_labelled_arrays"]
-
 
 def read_labelled_arrays(path: str | Path, *, seed: int = 0) -> dict[str, dict[str, Tensor]]:
     """Read images, labels and attribute from an ``.npz``; nothing in it is executed.

@@ -9,8 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DataError, InputError
 
-__all__ = ["as_colours", "read_palette"]
-
 
 def as_colours(palette: ArrayLike, *, name: str = "palette") -> NDArray[np.float64]:
     """Ten colours given in 0 to 255, as an array (10, 3) in [0, 1].

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 
-__all__ = ["read_array_dict"]
-
 
 def _latin1(text: str, encoding: str) -> bytes:
     # How Python 2 bytes travel in protocol 2; other codecs could do anything, and are refused.

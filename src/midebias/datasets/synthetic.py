@@ -17,8 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["TASKS", "SyntheticTask"]
-
 Sample = tuple[Tensor, Tensor, Tensor | None]
 
 

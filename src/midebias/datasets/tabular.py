@@ -14,7 +14,6 @@ from .files import read_file
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["fetch_adult", "fetch_german"]
 
 _ADULT = [
     "age", "workclass", "fnlwgt", "education", "education-num", "marital-status", "occupation", "relationship", "race",

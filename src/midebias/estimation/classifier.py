@@ -7,18 +7,9 @@ from torch import Tensor, nn
 
 from .cross_fitting import CrossFit, Fold, build_smooth_perceptron, split_folds, summarize_folds, train_network
 
-__all__ = ["cross_fit_classifier"]
-
 
 def cross_fit_classifier(
-    z: Tensor,
-    labels: Tensor,
-    groups: Tensor | None,
-    *,
-    n_folds: int,
-    n_restarts: int,
-    max_steps: int,
-    seed: int,
+    z: Tensor, labels: Tensor, groups: Tensor | None, *, n_folds: int, n_restarts: int, max_steps: int, seed: int
 ) -> CrossFit:
     """Estimate H(C|G) less the held-out cross-entropy of a classifier: a lower bound of I(Z;C|G).
 

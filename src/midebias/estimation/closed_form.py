@@ -14,8 +14,6 @@ from ..attributes import Attribute, Continuous
 from ..estimators import GaussianMI
 from .result import MIEstimate
 
-__all__ = ["estimate_by_random_features", "estimate_linearly", "estimate_within_each_group"]
-
 _BLOCKS = 10
 _ASSUMPTION = "jointly Gaussian, within groups"
 

@@ -11,8 +11,6 @@ from torch import Tensor
 
 from ..whitening import compute_whitening
 
-__all__ = ["EllipticalCopula", "compute_student_scores"]
-
 _ROUNDS = 15  # of the scatter's fixed point
 
 

@@ -14,8 +14,6 @@ from ..marginals import permutation, permutation_within
 from ..networks import EarlyStopping, build_perceptron
 from ..randomness import seeded
 
-__all__ = ["CrossFit", "Fold", "build_smooth_perceptron", "permute", "split_folds", "summarize_folds", "train_network"]
-
 _EVERY, _PATIENCE = 25, 225  # steps
 _DECAY = 0.98
 _HIDDEN = (128, 128, 128)

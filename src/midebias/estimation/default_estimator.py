@@ -19,8 +19,6 @@ from .nearest_neighbours import estimate_by_neighbours
 from .normal_scores import compute_normal_scores
 from .result import MIEstimate, warn_of_size, warn_of_training
 
-__all__ = ["estimate_by_default"]
-
 _FEW_COLUMNS = 6  # of z and c together, up to which neighbours are asked as well
 _MOST_LABELS = 32  # distinct values of a side that is classified
 

@@ -8,17 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .copula import EllipticalCopula
-from .cross_fitting import (
-    CrossFit,
-    Fold,
-    build_smooth_perceptron,
-    permute,
-    split_folds,
-    summarize_folds,
-    train_network,
-)
-
-__all__ = ["choose_degrees_of_freedom", "cross_fit_ratio"]
+from .cross_fitting import CrossFit, Fold, build_smooth_perceptron, permute, split_folds, summarize_folds, train_network
 
 _FOR_DOF = 4000  # rows that choose the degrees of freedom
 _DOF = (1.0, 1.5, 2.0, 3.0, 4.5, 7.0, 12.0)  # tried for a Student copula; the loss in between is of second order

@@ -22,9 +22,6 @@ from .normal_scores import compute_normal_scores
 from .permutation_test import compute_p_value
 from .result import MIBracket, MIEstimate
 
-__all__ = ["bracket_mi", "estimate_mi"]
-
-
 _LEAST_ROWS, _LEAST_IN_FOLD = 100, 10
 
 

@@ -18,8 +18,6 @@ from .cross_fitting import split_folds
 from .normal_scores import compute_normal_scores
 from .result import MIEstimate, warn_of_size, warn_of_training
 
-__all__ = ["estimate_by_critic", "estimate_by_donsker_varadhan"]
-
 _EVALUATED = 1000  # pairs at a time; what an InfoNCE estimate can reach is the logarithm of this
 _BATCH = 256
 _ROUNDS = 16  # permutations that a Donsker-Varadhan bound is evaluated with
@@ -108,10 +106,7 @@ def _take(z: Tensor, c: Tensor, groups: Tensor | None, rows: Tensor) -> tuple[Te
 
 
 def _train(
-    model: Estimator,
-    pairs: tuple[Tensor, Tensor, Tensor | None],
-    loss: Callable[[], float],
-    max_steps: int,
+    model: Estimator, pairs: tuple[Tensor, Tensor, Tensor | None], loss: Callable[[], float], max_steps: int
 ) -> bool:
     """Train on pairs and keep the weights of least ``loss``. Returns whether they were the last ones."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=1e-3, fused=True)

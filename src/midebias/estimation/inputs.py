@@ -13,8 +13,6 @@ from ..attributes import Attribute, Categorical, Continuous, join_attributes
 from ..columns import MOST_CATEGORIES, Column, read_columns, read_matrix
 from ..errors import InputError
 
-__all__ = ["read_attribute", "read_groups", "read_representation"]
-
 _LARGEST_LABEL = 255  # integers beyond are numbered by what there is of them
 
 

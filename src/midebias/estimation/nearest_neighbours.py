@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["estimate_by_neighbours"]
-
 _CHUNK = 250
 _MOST = 10_000  # rows whose neighbours are sought: time grows with their square
 

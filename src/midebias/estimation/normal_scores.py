@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["compute_normal_scores"]
-
 
 def compute_normal_scores(values: Tensor, groups: Tensor | None = None) -> Tensor:
     """Compute each column's ranks (within groups) as normal quantiles, ties at their mean: information is kept.

@@ -10,8 +10,6 @@ from torch import Tensor
 from ..marginals import center_within, permutation, permutation_within
 from ..whitening import compute_whitening
 
-__all__ = ["compute_p_value"]
-
 
 @torch.no_grad()
 def compute_p_value(

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from ..estimators.interface import Bound
 
-__all__ = ["MIBracket", "MIEstimate", "warn_of_size", "warn_of_training"]
-
 
 @dataclass(frozen=True)
 class MIBracket:

@@ -10,8 +10,6 @@ from torch import Tensor
 from .decoder_estimator import DecoderEstimator
 from .interface import Bound
 
-__all__ = ["BarberAgakov"]
-
 
 class BarberAgakov(DecoderEstimator):
     r"""Lower bound of I(Z;C) by a decoder, :math:`I(Z;C) \ge H(C) + E[\log q(c|z)]`.

@@ -13,8 +13,6 @@ from ..marginals import center_within
 from .decoder_estimator import DecoderEstimator
 from .interface import Bound
 
-__all__ = ["CLUB", "contrastive_log_ratio"]
-
 
 class CLUB(DecoderEstimator):
     r"""Contrastive log-ratio upper bound of I(Z;C).

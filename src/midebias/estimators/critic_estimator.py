@@ -11,8 +11,6 @@ from ..randomness import seeded
 from .critics import CriticName, build_critic
 from .sampled_estimator import SampledEstimator
 
-__all__ = ["CriticEstimator"]
-
 
 class CriticEstimator(SampledEstimator):
     """Base of estimators with a critic T(z, c), whose marginal pairs are made by permuting c inside the batch.

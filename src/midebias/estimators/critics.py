@@ -13,9 +13,6 @@ from ..errors import InputError
 from ..networks.perceptron import build_perceptron
 from .group_codes import append_groups, check_labels
 
-__all__ = ["BilinearCritic", "Critic", "CriticName", "JoinedCritic", "SeparableCritic", "build_critic"]
-
-
 CriticName = Literal["joined", "separable", "bilinear"]
 
 

@@ -15,8 +15,6 @@ from ..randomness import seeded
 from .group_codes import append_groups
 from .sampled_estimator import SampledEstimator
 
-__all__ = ["DecoderEstimator"]
-
 
 class DecoderEstimator(SampledEstimator):
     """Base of estimators whose critic is a decoder q(c|z), one factor per column of c.

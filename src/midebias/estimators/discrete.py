@@ -13,8 +13,6 @@ from ..errors import InputError
 from .group_codes import check_labels
 from .interface import Bound, Estimator
 
-__all__ = ["DiscreteMI"]
-
 
 class DiscreteMI(Estimator):
     r"""I(Ŷ;C), or I(Ŷ;C|G), of a decision Ŷ drawn with probabilities p(ŷ|x), and a categorical C.
@@ -68,13 +66,7 @@ class DiscreteMI(Estimator):
 
     @checked
     def __init__(
-        self,
-        n_outcomes: int,
-        sizes: Sequence[int],
-        *,
-        n_groups: int = 1,
-        balanced: bool = True,
-        memory: float = 0.95,
+        self, n_outcomes: int, sizes: Sequence[int], *, n_groups: int = 1, balanced: bool = True, memory: float = 0.95
     ) -> None:
         super().__init__()
         sizes = tuple(sizes)

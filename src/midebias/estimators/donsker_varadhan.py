@@ -14,8 +14,6 @@ from .critic_estimator import CriticEstimator
 from .critics import CriticName
 from .interface import Bound
 
-__all__ = ["DonskerVaradhan"]
-
 
 class DonskerVaradhan(CriticEstimator):
     r"""Neural lower bound of I(Z;C) by the Donsker-Varadhan representation.

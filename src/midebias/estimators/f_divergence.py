@@ -14,8 +14,6 @@ from .critic_estimator import CriticEstimator
 from .critics import CriticName
 from .interface import Bound
 
-__all__ = ["NWJ", "SMILE", "JensenShannon"]
-
 _LINEAR_FROM = 40.0  # e^40 and its multiples are finite in float32
 
 

@@ -17,8 +17,6 @@ from .gaussian_features import project_columns, sign_groups, with_products
 from .interface import Bound, Estimator
 from .log_determinant import gaussian_information
 
-__all__ = ["GaussianMI"]
-
 
 class GaussianMI(Estimator):
     r"""Mutual information of jointly Gaussian features, :math:`-\tfrac12\log\det(I - R R^\top)`.

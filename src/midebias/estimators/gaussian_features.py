@@ -9,8 +9,6 @@ from torch import Tensor
 
 from ..distributed import Pool
 
-__all__ = ["project_columns", "sign_groups", "with_products"]
-
 
 def with_products(c: Tensor, moments: tuple[Tensor, Tensor] | None = None) -> Tensor:
     """Columns of c, standardised, with squares and products: (n, q + q(q+1)/2).

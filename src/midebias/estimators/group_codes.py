@@ -7,8 +7,6 @@ from torch import Tensor
 
 from ..errors import InputError
 
-__all__ = ["append_groups", "check_labels"]
-
 
 def check_labels(groups: Tensor, n_groups: int) -> None:
     """Raise `InputError` for a label that a network was not built for."""

@@ -15,8 +15,6 @@ from .critic_estimator import CriticEstimator
 from .critics import CriticName
 from .interface import Bound
 
-__all__ = ["InfoNCE"]
-
 
 class InfoNCE(CriticEstimator):
     r"""Contrastive lower bound of I(Z;C): each z must find its own c among those of the batch.

@@ -12,8 +12,6 @@ from torch import Tensor, nn
 from ..distributed import Pool
 from ..errors import InputError
 
-__all__ = ["Bound", "Estimator", "check_estimator"]
-
 Bound = Literal["lower", "upper", "exact"]
 
 

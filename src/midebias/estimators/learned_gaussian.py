@@ -18,8 +18,6 @@ from .interface import Bound, Estimator
 from .log_determinant import gaussian_information
 from .running_moments import RunningMoments
 
-__all__ = ["LearnedGaussianMI"]
-
 
 class LearnedGaussianMI(Estimator):
     r"""The log-determinant formula on z beside features of z that learn to predict c.

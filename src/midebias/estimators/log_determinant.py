@@ -14,8 +14,6 @@ from ..marginals import center_within
 from .pooled_moments import pool_moments
 from .unit_columns import rotate_rows, whiten, whitening_of
 
-__all__ = ["gaussian_information", "wilks_bias"]
-
 
 def wilks_bias(p: float, q: int, dof: int) -> float:
     r"""Expected excess, in nats, of the plug-in Gaussian mutual information over the truth.

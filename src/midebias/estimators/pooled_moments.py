@@ -7,8 +7,6 @@ from torch import Tensor
 
 from ..distributed import Pool
 
-__all__ = ["pool_moments"]
-
 
 def pool_moments(
     several: Tensor, flat: Tensor, c: Tensor, groups: Tensor | None, pool: Pool

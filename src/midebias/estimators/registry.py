@@ -19,8 +19,6 @@ from .info_nce import InfoNCE
 from .interface import Estimator, check_estimator
 from .learned_gaussian import LearnedGaussianMI
 
-__all__ = ["EstimatorName", "build_estimator"]
-
 EstimatorName = Literal[
     "gaussian_linear", "gaussian", "gaussian_learned", "donsker_varadhan", "nwj", "jensen_shannon", "smile", "info_nce",
     "club", "barber_agakov",

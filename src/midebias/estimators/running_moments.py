@@ -10,8 +10,6 @@ from torch import Tensor, nn
 from ..arguments import check_representation
 from ..errors import InputError
 
-__all__ = ["RunningMoments", "column_moments"]
-
 
 class RunningMoments(nn.Module):
     """Mean and variance of z's columns over about ten calls; an encoder cannot outrun a critic by its scale.

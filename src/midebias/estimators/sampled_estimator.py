@@ -13,8 +13,6 @@ from ..marginals import permutation, permutation_within
 from .interface import Estimator
 from .running_moments import RunningMoments, column_moments
 
-__all__ = ["SampledEstimator"]
-
 
 class SampledEstimator(Estimator):
     """Base of estimators that draw from a generator and see z in units of its running moments.

@@ -7,8 +7,6 @@ from torch import Tensor
 
 from ..whitening import compute_whitening
 
-__all__ = ["rotate_rows", "whiten", "whitening_of"]
-
 
 def rotate_rows(centred: Tensor) -> tuple[Tensor, Tensor]:
     """Of more columns than rows, (m, n, p): their coordinates (m, n, n) in the space that the rows span, and its basis.

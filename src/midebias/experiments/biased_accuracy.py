@@ -10,8 +10,6 @@ from ..training.logit_adjustment import LogitAdjustment
 from .exchanged_attribute import ExchangedAccuracy, measure_exchanged_accuracy
 from .image_data import ImageData
 
-__all__ = ["measure_biased"]
-
 
 def measure_biased(z: Tensor, logits: Tensor, data: ImageData, seed: int) -> tuple[ExchangedAccuracy, dict[str, float]]:
     """Measure accuracy with the attribute exchanged and with images reweighted, and I(Z;C|Y) in nats, on ``data.test``.

@@ -20,8 +20,6 @@ from .published import PUBLISHED, SOURCES
 from .run_folder import metrics, write_metrics
 from .summary import format_spread, summarize_runs
 
-__all__ = ["CEILING", "Comparison", "ImageCell", "comparison_table", "plan_cells", "summarize"]
-
 CEILING = "ceiling"
 """Plain training without the bias, as a method's name."""
 

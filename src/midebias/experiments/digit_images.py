@@ -9,18 +9,11 @@ from ..datasets import BiasedMNIST, ColoredMNIST
 from ..training.data import Problem, TensorData
 from .image_data import ImageData
 
-__all__ = ["Palette", "load_biased_mnist", "load_colored_mnist"]
-
 Palette = Sequence[Sequence[float]]
 
 
 def load_colored_mnist(
-    variance: float,
-    seed: int,
-    *,
-    limit: int | None = None,
-    palette: Palette | None = None,
-    unbiased: bool = False,
+    variance: float, seed: int, *, limit: int | None = None, palette: Palette | None = None, unbiased: bool = False
 ) -> ImageData:
     """Load Colored MNIST (the first ``limit`` training images) with a whole test set; c is the colour.
 
@@ -35,12 +28,7 @@ def load_colored_mnist(
 
 
 def load_biased_mnist(
-    rho: float,
-    seed: int,
-    *,
-    limit: int | None = None,
-    palette: Palette | None = None,
-    unbiased: bool = False,
+    rho: float, seed: int, *, limit: int | None = None, palette: Palette | None = None, unbiased: bool = False
 ) -> ImageData:
     """Load Biased MNIST (the first ``limit`` training images) with a whole, unbiased test set; c is whose colour it is.
 

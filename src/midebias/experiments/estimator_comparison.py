@@ -26,11 +26,6 @@ from ..errors import InputError
 from ..estimation.estimate import estimate_mi
 from .grid import Cell, Grid
 
-__all__ = [
-    "OURS", "Estimate", "EstimatorCell", "EstimatorTable", "count_hits", "estimate_publicly", "estimate_task",
-    "is_near", "read_public_estimates",
-]  # fmt: skip
-
 OURS = "estimate_mi"
 """What our estimator is called in rows."""
 
@@ -114,10 +109,7 @@ def estimate_task(name: str, n: int, seed: int) -> list[dict[str, Any]]:
         }
     ]
     if groups is None and z.shape[1] == 1 and (c.ndim == 1 or c.shape[1] == 1):
-        from sklearn.feature_selection import (
-            mutual_info_classif,
-            mutual_info_regression,
-        )
+        from sklearn.feature_selection import mutual_info_classif, mutual_info_regression
 
         started = time.perf_counter()
         theirs = mutual_info_regression if c.is_floating_point() else mutual_info_classif

@@ -11,8 +11,6 @@ from torch import Tensor
 
 from ..attributes import Attribute
 
-__all__ = ["ExchangedAccuracy", "measure_exchanged_accuracy"]
-
 Floats = NDArray[np.floating[Any]]
 
 _ROUNDS = 8  # exchanges that a value is the mean of

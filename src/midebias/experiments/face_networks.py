@@ -13,8 +13,6 @@ from ..errors import DataError, InputError
 from ..networks.classifier import Classifier
 from ..representations import FeatureMap
 
-__all__ = ["ResNet50Faces", "SmallFaces", "load_backbone", "read_state_dict"]
-
 
 class SmallFaces(Classifier):
     """A small encoder, for trials and tests: three convolutions of stride 2, global average, z of 32."""

@@ -23,8 +23,6 @@ from .grid import Cell, Grid
 from .process import peak_memory_mb
 from .summary import format_spread, summarize_runs
 
-__all__ = ["ENCODERS", "FaceCell", "FacesTable", "FacesTraining", "render_faces"]
-
 ENCODERS = ("resnet50", "small")
 
 

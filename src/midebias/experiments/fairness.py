@@ -19,8 +19,6 @@ from .summary import summarize_runs
 from .tabular_methods import METHODS
 from .tabular_splits import FOLDS, load_split
 
-__all__ = ["MEASURES", "FairnessTable", "TableCell", "plan_cells", "probe_representation"]
-
 MEASURES = (
     "accuracy", "balanced_accuracy", "demographic_parity_difference", "equalized_odds_difference",
     "probe_balanced_accuracy", "mi", "mi_gaussian", "seconds",

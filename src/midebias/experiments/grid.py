@@ -22,8 +22,6 @@ from ..errors import DataError, InputError
 from .process import keep_freed_memory
 from .run_folder import new_run_folder, results_document, write_json
 
-__all__ = ["Cell", "Grid"]
-
 
 class Cell(ABC):
     """One run; a frozen dataclass of everything that decides its outcome.

@@ -10,8 +10,6 @@ from torch import Tensor
 from ..datasets import ImageFiles
 from ..training.data import Batch, Problem, TensorData
 
-__all__ = ["ImageData", "StreamedImages", "hold_out"]
-
 
 @dataclass(frozen=True)
 class StreamedImages:

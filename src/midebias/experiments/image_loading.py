@@ -10,8 +10,6 @@ from .digit_images import Palette, load_biased_mnist, load_colored_mnist
 from .image_data import ImageData
 from .own_images import check_folder_options, load_own_images
 
-__all__ = ["check_setting", "load_images"]
-
 
 def load_images(
     dataset: str,

@@ -18,8 +18,6 @@ from ..training.data import Problem
 from ..training.method import Method, Precision
 from .image_data import ImageData
 
-__all__ = ["Network", "build_for_images", "build_method", "parse_method"]
-
 
 class Network(StrEnum):
     """The paper's digit network, and that of Learning Not to Learn, which takes images of any size."""

@@ -17,8 +17,6 @@ from .exchanged_attribute import ExchangedAccuracy
 from .image_data import ImageData
 from .process import peak_memory_mb
 
-__all__ = ["Outcome", "summarize_run", "take_test"]
-
 
 @dataclass
 class Outcome:

@@ -14,8 +14,6 @@ from .image_methods import build_for_images
 from .image_outcome import Outcome, summarize_run, take_test
 from .run_checkpoint import RunCheckpoint
 
-__all__ = ["run_method"]
-
 
 def run_method(
     name: str,

@@ -13,8 +13,6 @@ from .image_run import run_method
 from .weight_choice import RULE, WeightTrial, choose_weight
 from .weight_search import Sweep, average
 
-__all__ = ["ImageSweep"]
-
 
 class ImageSweep(Sweep):
     """Images, judged with the attribute exchanged; see `measure_exchanged_accuracy`. ``options`` are the command's.

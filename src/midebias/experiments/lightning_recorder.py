@@ -20,8 +20,6 @@ from .image_data import ImageData
 from .image_outcome import take_test
 from .process import Interruptions
 
-__all__ = ["RunRecorder"]
-
 
 class RunRecorder(pl.Callback):
     """A `TrainingRun` beside the Trainer: rate, clipping, records, tests, checkpoints and interruptions.

@@ -23,8 +23,6 @@ from .image_outcome import Outcome, summarize_run
 from .lightning_recorder import RunRecorder
 from .lightning_trainer import silence_lightning
 
-__all__ = ["run_by_trainer"]
-
 
 def run_by_trainer(
     name: str,

@@ -18,8 +18,6 @@ from ..devices import bfloat16_is_fast
 from ..errors import InputError
 from ..lightning import SafeCheckpoints
 
-__all__ = ["make_trainer", "silence_lightning"]
-
 
 @checked
 def make_trainer(

@@ -10,8 +10,6 @@ from ..errors import InputError
 from ..leakage.network_probe import probe
 from ..tabular.leakage import measure_leakage
 
-__all__ = ["measure_mi_columns"]
-
 _BINS = 8
 
 

@@ -14,8 +14,6 @@ from ..errors import DataError, InputError
 from ..training.data import Problem, TensorData
 from .image_data import ImageData, StreamedImages
 
-__all__ = ["check_folder_options", "load_own_images"]
-
 _BINS = 8  # of a continuous attribute, for probes and for methods that classify it
 _HELD_IN_MEMORY = 4 * 2**30  # bytes of decoded images; a larger folder is read again in every epoch
 

@@ -12,8 +12,6 @@ from typing import Any
 
 import torch
 
-__all__ = ["Interruptions", "keep_freed_memory", "peak_memory_mb"]
-
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8  # names of glibc's mallopt
 
 

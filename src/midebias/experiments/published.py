@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["PUBLISHED", "SOURCES"]
-
 SOURCES = {
     "colored-mnist": "README of the repository of Kim et al., Learning Not to Learn, CVPR 2019, on their own network",
     "biased-mnist": "table 1 of Tartaglione et al., EnD, CVPR 2021, on another network",

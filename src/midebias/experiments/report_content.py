@@ -8,8 +8,6 @@ from typing import Any
 
 from ..reporting.method_titles import title_method
 
-__all__ = ["describe_comparison", "describe_training"]
-
 _STREAK = 3  # estimates in a row at or below zero that are an alarm
 
 

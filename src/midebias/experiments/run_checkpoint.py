@@ -12,8 +12,6 @@ from ..training.checkpoints import read_checkpoint, write_checkpoint
 from ..training.loop import TrainingRun
 from .process import Interruptions
 
-__all__ = ["RunCheckpoint"]
-
 
 class RunCheckpoint:
     """Reads a run's state where it is there, and writes it every so many seconds, and on Ctrl-C.

@@ -15,8 +15,6 @@ import torch
 from .. import __version__
 from ..errors import DataError
 
-__all__ = ["metrics", "new_run_folder", "results_document", "versions", "write_json", "write_metrics"]
-
 
 def versions() -> dict[str, str]:
     """Versions that decide the figures."""

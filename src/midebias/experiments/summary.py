@@ -6,8 +6,6 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["format_spread", "summarize_runs"]
-
 
 def summarize_runs(
     rows: Sequence[Mapping[str, Any]], *, by: Sequence[str], columns: Sequence[str]

@@ -14,8 +14,6 @@ from ..columns import read_columns
 from .weight_choice import WeightTrial, choose_within
 from .weight_search import Sweep, average
 
-__all__ = ["TableSweep"]
-
 _Right = np.ndarray[Any, np.dtype[np.float64]]
 _BLOCKS = 10  # left out one at a time, for the standard error of a leakage
 _RESAMPLES = 200

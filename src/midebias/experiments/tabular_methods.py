@@ -20,8 +20,6 @@ from ..tabular.networks import TabularEncoder
 from ..training.data import Batch, Problem
 from .tabular_splits import TabularSplit
 
-__all__ = ["METHODS", "FittedOutcome"]
-
 _HIDDEN, _DIM, _EPOCHS, _BATCH = (256, 64), 2, 20, 2048
 
 
@@ -84,10 +82,7 @@ def _fit_threshold_optimizer(split: TabularSplit, seed: int, *, criterion: str, 
         )
     constraint = "demographic_parity" if criterion == "independence" else "equalized_odds"
     model: Any = ThresholdOptimizer(
-        estimator=plain,
-        constraints=constraint,
-        prefit=True,
-        predict_method="predict_proba",
+        estimator=plain, constraints=constraint, prefit=True, predict_method="predict_proba"
     )
     model.fit(split.x, split.y, sensitive_features=split.c)
     seconds = time.perf_counter() - started

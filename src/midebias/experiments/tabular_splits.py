@@ -16,8 +16,6 @@ from ..sklearn import MIDebiasClassifier
 from ..tabular.piecewise_linear import PiecewiseLinear
 from ..tabular.preprocessing import TablePreprocessor
 
-__all__ = ["FOLDS", "TabularSplit", "load_split"]
-
 FOLDS = 5
 """Of German credit."""
 

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import stdev
 
-__all__ = ["RULE", "WeightTrial", "choose_weight", "choose_within", "on_front"]
-
 RULE = (
     "Chosen: the largest gradient ratio whose accuracy on held-out training images, after the attribute's share in "
     "their logits was exchanged for another image's, lies within one standard error of the best, the error being that "

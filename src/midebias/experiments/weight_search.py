@@ -12,8 +12,6 @@ import numpy as np
 from ..errors import DataError, InputError
 from .weight_choice import WeightTrial
 
-__all__ = ["HIGHEST", "LOWEST", "Sweep", "average", "open_study", "read_trials", "search_weights"]
-
 LOWEST, HIGHEST = 0.03, 30.0
 """Weights that are tried."""
 

@@ -16,8 +16,6 @@ from .questions import Question
 from .split import Labels, Split
 from .statistics import Deviation, combine_p_values, compare_with_permutations, compute_normal_quantile
 
-__all__ = ["Answer", "answer_questions", "summarize"]
-
 
 @dataclass(frozen=True)
 class Answer:

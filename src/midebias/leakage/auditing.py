@@ -20,8 +20,6 @@ from .result import AuditResult
 from .sample_map import draw_sample
 from .statistics import adjust_p_values
 
-__all__ = ["audit"]
-
 _FEWEST_ROWS = 100
 _FEWEST_IN_FOLD = 10
 _MANY_ROWS = 20_000  # beyond, three folds instead of five
@@ -156,13 +154,7 @@ def _code_label(y: Any, n: int, n_bins: int) -> CodedColumn:
 
 
 def _check_options(
-    n: int,
-    probes: Sequence[str],
-    alpha: float,
-    max_rows: int,
-    n_bins: int,
-    n_folds: int | None,
-    random_state: int,
+    n: int, probes: Sequence[str], alpha: float, max_rows: int, n_bins: int, n_folds: int | None, random_state: int
 ) -> None:
     if n < _FEWEST_ROWS:
         raise TooFewSamples(f"z holds {n} rows; an audit needs at least {_FEWEST_ROWS}")

@@ -7,8 +7,6 @@ import numpy as np
 from .probes import PROBES
 from .split import Floats, Labels, Split
 
-__all__ = ["score_held_out"]
-
 _PRIOR_SHARE = 0.005  # of the prior mixed into every prediction: bounds what one row can cost
 _FACTORS = (0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 1.0, 1.2)
 

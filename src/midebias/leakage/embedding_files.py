@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, InputError
 
-__all__ = ["EmbeddingFile", "read_embeddings"]
-
 _TABLES = (".csv", ".tsv", ".parquet", ".pq")
 
 
@@ -39,11 +37,7 @@ class EmbeddingFile:
 
 
 def read_embeddings(
-    path: str | Path,
-    named: Sequence[str],
-    *,
-    columns: Sequence[str] | None = None,
-    table: str | Path | None = None,
+    path: str | Path, named: Sequence[str], *, columns: Sequence[str] | None = None, table: str | Path | None = None
 ) -> EmbeddingFile:
     """Read a representation and the columns ``named`` beside it.
 

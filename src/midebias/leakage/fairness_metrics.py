@@ -13,8 +13,6 @@ from ..errors import InputError
 from .inputs import CodedColumn
 from .statistics import compute_wilson_interval
 
-__all__ = ["SMALL_GROUP", "measure_groups"]
-
 SMALL_GROUP = 50  # rows below which a group's figures are marked
 _MOST_GROUPS = 200
 _LEAST_OF_MANY = 20  # rows of one of more than two classes, below which its rates are not compared

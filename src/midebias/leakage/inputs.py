@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from ..columns import MOST_CATEGORIES, Column, read_columns
 from ..errors import InputError
 
-__all__ = ["CodedColumn", "check_range", "code_column", "code_columns", "code_predictions"]
-
 _LARGEST = 1e18
 _FEWEST_ROWS = 20  # of a category that stands alone
 _NOT_A_NAME = ("", "nan", "NaN", "<NA>", "NaT")  # what missing values become in an array of text

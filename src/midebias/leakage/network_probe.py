@@ -14,8 +14,6 @@ from ..estimation.result import MIEstimate
 from ..networks import EarlyStopping, build_perceptron
 from ..randomness import seeded
 
-__all__ = ["ProbeResult", "probe"]
-
 
 @dataclass(frozen=True)
 class ProbeResult:
@@ -106,13 +104,7 @@ def _evaluate(scores: Tensor, truth: Tensor) -> ProbeResult:
 
 
 def _train(
-    model: nn.Module,
-    z: Tensor,
-    c: Tensor,
-    fit: Tensor,
-    aside: Tensor,
-    epochs: int,
-    generator: torch.Generator,
+    model: nn.Module, z: Tensor, c: Tensor, fit: Tensor, aside: Tensor, epochs: int, generator: torch.Generator
 ) -> float:
     """Train on rows and keep the weights that do best aside; return their cross-entropy there, in nats."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=1e-3)

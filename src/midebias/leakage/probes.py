@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from .screening import find_spatial_patterns, screen_pairs, screen_parities
 from .split import NEIGHBOURS, Floats, Labels, Rows, Split
 
-__all__ = ["PROBES"]
-
 _MOST_ROWS = 20_000  # that trees and perceptrons are fitted on
 _QUADRATIC_DIM = 512  # beyond, leading principal components: products are quadratic in the dimension
 

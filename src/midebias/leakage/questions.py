@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from .inputs import CodedColumn
 
-__all__ = ["Question", "list_questions"]
-
 _FEWEST_IN_CLASS = 200
 _MOST_CLASSES = 20
 

@@ -16,8 +16,6 @@ from .sample_map import map_sample
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["AuditResult"]
-
 
 @dataclass(frozen=True)
 class AuditResult:

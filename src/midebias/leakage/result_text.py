@@ -7,8 +7,6 @@ from typing import Any
 
 from .findings import AttributeLeakage
 
-__all__ = ["format_differences", "format_summary", "write_verdict"]
-
 _HEADER = ("attribute", "condition", "leakage, nats", "95% interval", "of H", "best probe", "balanced", "chance", "p")
 _DIFFERENCES = ("demographic_parity_difference", "equalized_odds_difference", "accuracy_difference")
 

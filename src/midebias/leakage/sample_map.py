@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from .inputs import CodedColumn
 
-__all__ = ["draw_sample", "map_sample"]
-
 _ROWS = 1_200
 
 

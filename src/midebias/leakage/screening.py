@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["find_spatial_patterns", "screen_pairs", "screen_parities"]
-
 Floats = NDArray[np.floating[Any]]
 Rows = NDArray[np.intp]
 

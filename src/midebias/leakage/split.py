@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from ..whitening import compute_whitening
 
-__all__ = ["NEIGHBOURS", "Floats", "Labels", "Rows", "Split"]
-
 Floats = NDArray[np.floating[Any]]
 Rows = NDArray[np.intp]
 

@@ -9,15 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "Deviation",
-    "adjust_p_values",
-    "combine_p_values",
-    "compare_with_permutations",
-    "compute_normal_quantile",
-    "compute_wilson_interval",
-]
-
 
 @dataclass(frozen=True)
 class Deviation:

@@ -10,9 +10,7 @@ import lightning.pytorch as pl
 from ..arguments import checked
 from ..errors import InputError
 from ..estimators.interface import check_estimator
-from ..penalty.mi_penalty import MIPenalty
-
-__all__ = ["MIMeter"]
+from ..penalty import MIPenalty
 
 _ADVICE = {
     "negative": "the critic lags behind: give it more critic_steps",

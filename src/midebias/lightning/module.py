@@ -15,11 +15,9 @@ from torch import Tensor, nn
 
 from ..arguments import checked
 from ..errors import InputError
-from ..penalty.mi_penalty import MIPenalty
+from ..penalty import MIPenalty
 from ..training.logit_adjustment import LogitAdjustment
 from ..training.step import ForwardPass, StepResult, disable_autocast, run_backward, run_forward, summarize_step
-
-__all__ = ["DebiasModule"]
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 

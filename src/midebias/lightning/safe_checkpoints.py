@@ -11,8 +11,6 @@ from lightning.fabric.plugins import CheckpointIO
 from ..errors import DataError
 from ..training.checkpoints import read_checkpoint, write_checkpoint
 
-__all__ = ["SafeCheckpoints"]
-
 
 class SafeCheckpoints(CheckpointIO):
     """Lightning's checkpoints without pickle, each written whole or not at all.

@@ -11,8 +11,6 @@ from torch import Tensor, nn
 
 from ..randomness import seeded
 
-__all__ = ["ColumnClassifiers", "freeze", "reverse_gradient"]
-
 
 class ColumnClassifiers(nn.Module):
     """One classifier per column of the attribute's categories.
@@ -29,12 +27,7 @@ class ColumnClassifiers(nn.Module):
     """
 
     def __init__(
-        self,
-        sizes: Sequence[int],
-        build: Callable[[int], nn.Module],
-        *,
-        seed: int,
-        device: torch.device | None = None,
+        self, sizes: Sequence[int], build: Callable[[int], nn.Module], *, seed: int, device: torch.device | None = None
     ) -> None:
         super().__init__()
         with seeded(seed):

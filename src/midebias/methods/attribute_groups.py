@@ -10,8 +10,6 @@ from torch import Tensor
 
 from ..errors import InputError
 
-__all__ = ["Groups", "join_categories"]
-
 
 def join_categories(levels: Tensor, sizes: Sequence[int]) -> Tensor:
     """Join the columns of levels (n, k) to one category per row, 0 .. prod(sizes) - 1.

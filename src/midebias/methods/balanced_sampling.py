@@ -9,8 +9,6 @@ from torch import Tensor
 from .attribute_groups import Groups
 from .plain import Plain
 
-__all__ = ["BalancedSampling"]
-
 
 class BalancedSampling(Plain):
     """Plain training on rows drawn so that all groups of label and joint attribute category count alike.

@@ -13,8 +13,6 @@ from ..training.method import Precision
 from ..training.single_loss import SingleLoss
 from .adversaries import ColumnClassifiers, freeze
 
-__all__ = ["BlindEye", "confusion_loss"]
-
 
 class BlindEye(SingleLoss):
     """A linear softmax classifier of each attribute column on z, and a network that confuses them.

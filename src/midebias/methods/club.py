@@ -15,8 +15,6 @@ from ..training.method import Precision
 from ..training.single_loss import SingleLoss
 from .adversaries import ColumnClassifiers, freeze
 
-__all__ = ["CLUB", "contrastive_log_ratio"]
-
 
 class CLUB(SingleLoss):
     """Cross-entropy + ``weight`` * CLUB estimate of I(Z;C) in nats.

@@ -13,8 +13,6 @@ from ..training.method import Precision
 from ..training.single_loss import SingleLoss
 from .attribute_groups import join_categories
 
-__all__ = ["EnD", "disentangling", "entangling"]
-
 
 class EnD(SingleLoss):
     """Cross-entropy + ``alpha`` * disentangling term + ``beta`` * entangling term, both on z of unit length.

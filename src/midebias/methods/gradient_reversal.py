@@ -17,8 +17,6 @@ from ..training.single_loss import SingleLoss
 from ..training.step import StepResult
 from .adversaries import ColumnClassifiers, reverse_gradient
 
-__all__ = ["GradientReversal"]
-
 
 class GradientReversal(SingleLoss):
     """An adversary learns the attribute from z; its gradient reaches the encoder with the sign turned.

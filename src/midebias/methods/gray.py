@@ -12,8 +12,6 @@ from ..training.method import Draw
 from ..training.single_loss import SingleLoss
 from ..training.step import StepResult
 
-__all__ = ["Gray", "gray"]
-
 
 class Gray(SingleLoss):
     """Plain training and prediction on the image averaged over its channels, which is repeated in each of them.

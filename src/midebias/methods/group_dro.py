@@ -14,8 +14,6 @@ from ..training.method import Precision
 from ..training.single_loss import SingleLoss
 from .attribute_groups import Groups
 
-__all__ = ["GroupDRO", "group_means"]
-
 
 class GroupDRO(SingleLoss):
     """Loss sum_g q_g * mean cross-entropy in group g, with q moved by exponentiated gradient ascent.

@@ -14,8 +14,6 @@ from ..training.data import Batch, Problem
 from ..training.method import Precision
 from ..training.single_loss import SingleLoss
 
-__all__ = ["HSIC", "hsic", "median_squared_distance"]
-
 
 class HSIC(SingleLoss):
     """Cross-entropy + ``weight`` * HSIC(z, attribute), the biased estimate from the batch.

@@ -16,8 +16,6 @@ from ..training.single_loss import SingleLoss
 from ..training.step import StepResult
 from .adversaries import ColumnClassifiers, freeze, reverse_gradient
 
-__all__ = ["LearningNotToLearn", "negative_entropy"]
-
 
 class LearningNotToLearn(SingleLoss):
     r"""Cross-entropy - ``entropy_weight`` * H(bias prediction) + the bias's cross-entropy, its gradient reversed.

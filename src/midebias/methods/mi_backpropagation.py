@@ -13,13 +13,11 @@ from torch import Tensor
 from ..arguments import check_kind
 from ..errors import InputError
 from ..networks.classifier import Classifier
-from ..penalty.mi_penalty import Criterion, MIPenalty
+from ..penalty import Criterion, MIPenalty
 from ..training.data import Problem
 from ..training.logit_adjustment import LogitAdjustment
 from ..training.method import Precision
 from ..training.train_step_method import TrainStepMethod
-
-__all__ = ["MIBackpropagation"]
 
 
 class MIBackpropagation(TrainStepMethod):

@@ -6,8 +6,6 @@ from typing import ClassVar
 
 from ..training.train_step_method import TrainStepMethod
 
-__all__ = ["Plain"]
-
 
 class Plain(TrainStepMethod):
     """Cross-entropy and Adam, without the attribute.

@@ -15,8 +15,6 @@ from ..training.data import Batch, Problem
 from ..training.method import Draw, Method, Precision
 from ..training.step import StepResult
 
-__all__ = ["Reference"]
-
 
 class Reference(Method):
     """Two Adam optimisers on one encoder, and K critic steps that each encode a batch of their own.

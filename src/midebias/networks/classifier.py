@@ -8,8 +8,6 @@ from torch import Tensor, nn
 
 from ..representations import Shape
 
-__all__ = ["Classifier"]
-
 
 class Classifier(nn.Module, ABC):
     """An encoder with representations at several depths, and a head.

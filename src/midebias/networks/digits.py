@@ -7,8 +7,6 @@ from torch import Tensor, nn
 from ..representations import FeatureMap
 from .classifier import Classifier
 
-__all__ = ["NETWORKS", "DigitClassifier", "GlobalPoolClassifier"]
-
 
 class DigitClassifier(Classifier):
     """The paper's network for 28x28 colour digits.

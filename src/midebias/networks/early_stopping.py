@@ -6,8 +6,6 @@ import math
 
 from torch import Tensor, nn
 
-__all__ = ["EarlyStopping"]
-
 
 class EarlyStopping:
     """Keeps the weights of least loss.

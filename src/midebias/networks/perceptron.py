@@ -9,8 +9,6 @@ from torch import nn
 
 from ..errors import InputError
 
-__all__ = ["build_perceptron"]
-
 
 def _leaky_relu() -> nn.Module:
     return nn.LeakyReLU(0.2)

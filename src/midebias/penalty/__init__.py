@@ -1,9 +1,10 @@
 """Mutual information backpropagation: an estimator as a penalty on representations."""
 
 from ..representations import FeatureMap, Tokens
+from .batch_inputs import Criterion
 from .budget import DualAscent
 from .gradient_balance import GradientBalance
 from .health import Health
-from .mi_penalty import Criterion, MIPenalty
+from .mi_penalty import MIPenalty
 
 __all__ = ["Criterion", "DualAscent", "FeatureMap", "GradientBalance", "Health", "MIPenalty", "Tokens"]

@@ -14,8 +14,6 @@ from ..devices import move_to
 from ..errors import InputError
 from ..representations import FeatureMap, Shape, Tokens, check_shape, width_of
 
-__all__ = ["AttributeRows", "Criterion", "InputReader"]
-
 Criterion = Literal["separation", "independence"]
 
 

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 from ..arguments import checked
 from ..errors import InputError
 
-__all__ = ["DualAscent"]
-
 
 class DualAscent(nn.Module):
     r"""The multiplier of the constraint I <= ``max_mi``, moved by the estimates.

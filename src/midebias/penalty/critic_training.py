@@ -13,8 +13,6 @@ from ..errors import InputError
 from ..estimators.interface import Estimator
 from .pair_bank import PairBank
 
-__all__ = ["CriticTrainer"]
-
 _BATCH = 256  # pairs of a step
 
 

@@ -13,8 +13,6 @@ from ..distributed import Pool, Ranks
 from .batch_inputs import AttributeRows
 from .pair_bank import LEAST_PAIRS, PairBank
 
-__all__ = ["GlobalBatch", "gather_batch"]
-
 
 @dataclass(frozen=True)
 class GlobalBatch:

@@ -13,8 +13,6 @@ from ..distributed import Ranks
 from ..errors import InputError
 from ..representations import Summary
 
-__all__ = ["GradientBalance", "check_task_loss", "join_gradients"]
-
 
 class GradientBalance(nn.Module):
     """The factor by which g_mi is scaled before it joins g_task at one representation.

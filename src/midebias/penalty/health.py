@@ -6,8 +6,6 @@ import warnings
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["Health", "Reason", "warn_of_no_effect"]
-
 Reason = Literal["negative", "untrained", "not_finite", "too_few"]
 PATIENCE = 100  # calls in a row
 

@@ -17,7 +17,7 @@ from ..distributed import Ranks, Traffic, announce_refusal, check_process_group,
 from ..errors import InputError, TooFewSamples
 from ..estimators.interface import check_estimator
 from ..estimators.registry import EstimatorName, build_estimator
-from ..representations import FeatureMap, Shape, Summary, Tokens
+from ..representations import Shape, Summary
 from .batch_inputs import AttributeRows, Criterion, InputReader
 from .budget import DualAscent
 from .critic_training import CriticTrainer
@@ -26,8 +26,6 @@ from .gradient_balance import GradientBalance, check_task_loss, join_gradients
 from .health import Health, Reason, warn_of_no_effect
 from .pair_bank import LEAST_PAIRS, PairBank
 from .preconditioning import precondition
-
-__all__ = ["Criterion", "FeatureMap", "Health", "MIPenalty", "Tokens"]
 
 
 class MIPenalty(nn.Module):

@@ -9,8 +9,6 @@ from ..attributes import Attribute
 from ..distributed import Ranks
 from ..errors import InputError
 
-__all__ = ["LEAST_PAIRS", "PairBank"]
-
 LEAST_PAIRS = 64  # that a closed form is computed from, where the bank holds them
 
 

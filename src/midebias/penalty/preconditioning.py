@@ -9,8 +9,6 @@ from torch import Tensor
 
 from ..marginals import center_within
 
-__all__ = ["precondition"]
-
 
 def precondition(z: Tensor, groups: Tensor | None, power: float) -> Tensor:
     r"""z itself, through which a gradient passes multiplied by :math:`(S + 0.01)^{power}`.

@@ -8,8 +8,6 @@ from typing import Any
 
 from .html_elements import build_figure, build_section, build_table, format_figure
 
-__all__ = ["build_groups", "build_leakage", "build_map", "build_verdict", "build_warnings"]
-
 _MARKS = {"leaks": "Leaks", "clean": "No leakage found", "note": "Result"}
 _SUMMARY = ("attribute", "rows", "leakage, nats", "95% interval", "entropy, nats", "balanced accuracy", "chance", "p")
 _PROBES = ("attribute", "rows", "probe", "n", "balanced accuracy", "nats", "95% interval", "p")

@@ -12,7 +12,6 @@ from .method_titles import title_method
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["draw_comparison"]
 
 _ROW = 0.3  # inches of a method
 

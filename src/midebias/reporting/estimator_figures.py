@@ -11,7 +11,6 @@ from .figure_style import GRID, INK, MUTED, make_figure, style_axis
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["draw_cost_by_batch", "draw_estimators"]
 
 _OURS = ("#1f6f8b", "o")
 _MARKS = (("#8a8f98", "v"), ("#b8473d", "^"), ("#6b4c9a", "+"), ("#d08a2e", "x"), ("#4c9a55", "s"))

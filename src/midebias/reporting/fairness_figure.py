@@ -11,7 +11,6 @@ from .figure_style import GRID, INK, make_figure, style_axis
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["draw_front"]
 
 _OURS = "mib"
 _DEPTH = 0.06  # accuracy below the best that is drawn; what lies lower is named

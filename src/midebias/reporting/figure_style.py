@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["GRID", "INK", "MUTED", "make_figure", "method_colour", "style_axis"]
 
 INK, MUTED, GRID = "#22262b", "#9aa0a6", "#e6e8eb"
 _METHOD_COLOURS = {"plain": "#b8473d", "reference": "#5b6068", "mib": "#1f6f8b"}

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-__all__ = ["build_figure", "build_section", "build_table", "format_figure", "format_spread", "format_value"]
-
 
 def build_section(heading: str, *parts: str) -> str:
     """Join HTML under a heading."""

@@ -14,8 +14,6 @@ from ..errors import InputError
 from .audit_sections import build_groups, build_leakage, build_map, build_verdict, build_warnings
 from .run_sections import build_comparison, build_front, build_reproduction, build_training
 
-__all__ = ["write_html_report"]
-
 _LARGEST = 5_000_000  # bytes
 _SECTIONS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "verdict": build_verdict,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["METHOD_TITLES", "title_method"]
-
 METHOD_TITLES = {
     "ceiling": "ceiling (no bias)",
     "plain": "plain training",

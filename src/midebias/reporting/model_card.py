@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 
 from .method_titles import title_method
 
-__all__ = ["write_model_card"]
-
 _MINIMISED = {
     "separation": "I(Z;C|Y), what the representation tells about the attribute beyond the label (as in equalized odds)",
     "independence": "I(Z;C), what the representation tells about the attribute (as in demographic parity)",

@@ -15,8 +15,6 @@ from .method_titles import title_method
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["draw_poster"]
-
 
 def draw_poster(
     path: Path,

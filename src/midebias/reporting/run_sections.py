@@ -8,8 +8,6 @@ from typing import Any
 
 from .html_elements import build_figure, build_section, build_table, format_spread, format_value
 
-__all__ = ["build_comparison", "build_front", "build_reproduction", "build_training"]
-
 
 def build_training(content: Mapping[str, Any]) -> str:
     """Curves over the steps, with alarms."""

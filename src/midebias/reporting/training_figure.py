@@ -11,7 +11,6 @@ from .figure_style import INK, MUTED, make_figure, style_axis
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["draw_training"]
 
 _LABELS = {"loss": "task loss", "mi": "estimated MI, nats", "weights": "weight of the penalty"}
 _SHADES = ("#9ecae1", "#4292c6", "#08306b")

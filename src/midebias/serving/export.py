@@ -21,8 +21,6 @@ from .onnx_file import make_onnx, open_onnx, require_onnx
 from .served_model import ServedModel, make_servable
 from .served_table import ServedTable
 
-__all__ = ["Exported", "export_model"]
-
 ExportFormat = Literal["onnx", "torch-export"]
 _SUFFIXES: dict[str, ExportFormat] = {".onnx": "onnx", ".pt2": "torch-export"}
 _TOLERANCE = 1e-5

@@ -11,8 +11,6 @@ from torch import Tensor
 
 from ..errors import InputError
 
-__all__ = ["make_onnx", "open_onnx", "require_onnx"]
-
 
 def require_onnx() -> None:
     """Raise `InputError`, which says what to install, unless ONNX can be written."""

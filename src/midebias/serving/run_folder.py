@@ -18,8 +18,6 @@ from ..tabular.networks import TabularNetwork
 from .served_model import ServedModel
 from .served_table import ServedTable
 
-__all__ = ["load_run"]
-
 
 @checked
 def load_run(folder: str | Path) -> ServedModel | ServedTable:

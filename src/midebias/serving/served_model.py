@@ -14,8 +14,6 @@ from ..networks.classifier import Classifier
 from ..tabular.model import TableModel
 from .served_table import ServedTable
 
-__all__ = ["ServedModel", "make_servable"]
-
 
 class ServedModel(nn.Module):
     """Encoder and head in evaluation mode: x (n, ...) -> logits (n, n_classes) and z (n, dim).

@@ -17,13 +17,7 @@ from ..errors import InputError
 from ..tabular.model import TableModel
 from ..tabular.preprocessing import MISSING, code_columns
 
-__all__ = ["ServedTable"]
-
-_OUTPUTS = {
-    "classification": ("probabilities", "z"),
-    "regression": ("prediction", "z"),
-    "representation": ("z",),
-}
+_OUTPUTS = {"classification": ("probabilities", "z"), "regression": ("prediction", "z"), "representation": ("z",)}
 
 
 class ServedTable(nn.Module):

@@ -18,7 +18,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from ..attributes import Attribute, Categorical, encode_columns
 from ..errors import InputError
 from ..networks.early_stopping import EarlyStopping
-from ..penalty.mi_penalty import Criterion
+from ..penalty import Criterion
 from ..tabular.leakage import LeakageBudget
 from ..tabular.model import TableModel
 from ..tabular.networks import TabularNetwork
@@ -29,8 +29,6 @@ from ..tabular.table import Table, read_table
 from ..tabular.targets import Target
 from ..tabular.trainer import TabularRows, TabularTrainer
 from ..training.records import EpochRecord
-
-__all__ = ["MIDebiasEstimator"]
 
 _LEAST_ROWS = 5
 _ROWS_PREDICTED = 8192

@@ -11,11 +11,9 @@ from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 
 from ..errors import InputError
-from ..penalty.mi_penalty import Criterion
+from ..penalty import Criterion
 from ..tabular.targets import Target, read_labels
 from .base import MIDebiasEstimator
-
-__all__ = ["MIDebiasClassifier"]
 
 
 @dataclass(kw_only=True, repr=False, eq=False)

@@ -13,8 +13,6 @@ from ..errors import InputError
 from ..tabular.targets import Target, compute_moments, read_numbers
 from .base import MIDebiasEstimator
 
-__all__ = ["MIDebiasRegressor"]
-
 
 @dataclass(kw_only=True, repr=False, eq=False)
 class MIDebiasRegressor(RegressorMixin, MIDebiasEstimator):  # type: ignore[misc]  # scikit-learn is not annotated

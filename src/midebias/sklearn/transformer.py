@@ -14,8 +14,6 @@ from ..errors import InputError
 from ..tabular.targets import Target, compute_moments, read_labels, read_numbers, refuse_missing
 from .base import MIDebiasEstimator
 
-__all__ = ["MIDebiasTransformer"]
-
 
 @dataclass(kw_only=True, repr=False, eq=False)
 class MIDebiasTransformer(MIDebiasEstimator):

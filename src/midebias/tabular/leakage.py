@@ -11,8 +11,6 @@ from ..attributes import Attribute, Categorical
 from ..estimators import GaussianMI
 from ..penalty.budget import DualAscent
 
-__all__ = ["LeakageBudget", "measure_leakage"]
-
 
 @torch.no_grad()
 def measure_leakage(z: Tensor, c: Tensor, attribute: Attribute, groups: Tensor | None, *, seed: int = 0) -> float:

@@ -7,8 +7,6 @@ from typing import Any
 
 from .networks import TabularNetwork
 
-__all__ = ["TableModel"]
-
 
 class TableModel(ABC):
     """A model of tables, with ``network_`` once it is fitted, that can be served."""

@@ -15,8 +15,6 @@ from ..randomness import seeded
 from .piecewise_linear import PiecewiseLinear
 from .whitened_linear import WhitenedLinear
 
-__all__ = ["TabularEncoder", "TabularNetwork"]
-
 _ROWS_WHITENED = 65_536
 _RATE_OF_LINEAR_ENCODER = 20.0  # times the learning rate: alone, it has further to go in as many steps
 

@@ -10,8 +10,6 @@ from typing import Any
 from ..arguments import check_kind
 from ..errors import InputError
 
-__all__ = ["check_parameters"]
-
 _MOST = 1_000_000_000  # widths and counts: what is larger is a slip
 _KINDS: dict[str, Any] = {
     "criterion": str,

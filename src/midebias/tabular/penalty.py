@@ -10,9 +10,7 @@ from torch import Tensor, nn
 
 from ..attributes import Attribute, Categorical
 from ..estimators import DiscreteMI, GaussianMI
-from ..penalty.mi_penalty import Criterion, MIPenalty
-
-__all__ = ["TabularPenalty", "choose_weights"]
+from ..penalty import Criterion, MIPenalty
 
 _MI_WEIGHT = 8.0
 _WEAKER = {"independence": 2.5, "separation": 3.0}  # where z alone is penalised, or a budget moves the weight

@@ -9,8 +9,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-__all__ = ["PiecewiseLinear"]
-
 _ALL = slice(None)
 _ROWS_PER_PIECE = 100
 _NARROWEST = 1e-4  # of a column's range: single precision must tell the ends of a piece apart

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from ..columns import Column
 from ..errors import InputError
 
-__all__ = ["MISSING", "TablePreprocessor", "code_columns"]
-
 MISSING = "(missing)"  # the category of values that are not there
 
 

@@ -14,8 +14,6 @@ from sklearn.utils.validation import validate_data
 from ..columns import Column, is_frame, read_column, read_columns, read_frame
 from ..errors import InputError
 
-__all__ = ["Table", "read_table"]
-
 _NO_FEATURES = "X has no column beside sensitive_columns"
 
 

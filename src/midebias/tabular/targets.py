@@ -17,9 +17,7 @@ from sklearn.utils.validation import column_or_1d
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..penalty.mi_penalty import Criterion
-
-__all__ = ["Target", "Task", "compute_moments", "compute_task_loss", "read_labels", "read_numbers", "refuse_missing"]
+from ..penalty import Criterion
 
 Task = Literal["classification", "regression", "reconstruction"]
 

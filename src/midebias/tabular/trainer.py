@@ -22,8 +22,6 @@ from .networks import TabularNetwork
 from .penalty import TabularPenalty
 from .targets import Task, compute_task_loss
 
-__all__ = ["TabularRows", "TabularTrainer"]
-
 _LOWEST_RATE_UNDER_A_BUDGET = 0.3  # of the learning rate: what is still to be moved must be able to move
 _LONGEST_UNDER_A_BUDGET = 5  # times the epochs: a budget may need longer to settle
 

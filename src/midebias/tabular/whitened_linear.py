@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["WhitenedLinear"]
-
 _FEWEST_ROWS = 200  # fewer say little about how columns vary together
 _MOST_COLUMNS = 1024  # what it costs grows with their cube, once, and with their square, at each step
 

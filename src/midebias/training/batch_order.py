@@ -10,8 +10,6 @@ from torch import Tensor
 
 from .data import Batch, TrainingData
 
-__all__ = ["EndlessBatches", "EpochOrder"]
-
 
 class EpochOrder:
     """The rows of one epoch after another, of ``n``, in a seeded order."""

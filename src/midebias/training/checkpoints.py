@@ -17,8 +17,6 @@ from torch import Tensor
 from ..atomic_writing import write_atomically
 from ..errors import DataError, InputError
 
-__all__ = ["read_checkpoint", "write_checkpoint"]
-
 _FORMAT = "midebias-checkpoint-1"
 
 

@@ -10,8 +10,6 @@ from torch import Tensor
 from ..attributes import Attribute, Continuous
 from ..errors import InputError
 
-__all__ = ["Batch", "Problem", "TensorData", "TrainingData"]
-
 
 @dataclass(frozen=True)
 class Problem:

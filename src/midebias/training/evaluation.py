@@ -8,8 +8,6 @@ from torch import Tensor
 from .data import TrainingData
 from .method import Method
 
-__all__ = ["evaluate"]
-
 
 @torch.no_grad()
 def evaluate(

@@ -11,8 +11,6 @@ from ..devices import follow
 from ..networks import build_perceptron
 from ..randomness import seeded
 
-__all__ = ["LabelPosterior"]
-
 
 class LabelPosterior(nn.Module):
     """A perceptron from the encoded attribute, ``dim`` columns, to scores, whose softmax is p(y|c)."""

@@ -20,8 +20,6 @@ from ..distributed import announce_refusal, world
 from ..errors import InputError
 from .label_posterior import LabelPosterior
 
-__all__ = ["LogitAdjustment"]
-
 
 class LogitAdjustment(nn.Module):
     r"""Add :math:`\log \hat p(y|c)` to the logits while training.

@@ -16,8 +16,6 @@ from .method import Method
 from .records import EpochRecord, TracePoint, TrainingRecorder
 from .step import StepResult
 
-__all__ = ["TrainingRun"]
-
 
 class TrainingRun:
     """A method trained on a data set, advanced a few steps or an epoch at a time.

@@ -15,8 +15,6 @@ from ..networks.classifier import Classifier
 from .data import Batch, Problem
 from .step import StepResult
 
-__all__ = ["Draw", "Method", "Precision"]
-
 Draw = Callable[[], Batch]
 Precision = Literal["float32", "bfloat16"]
 _PLAIN = (Tensor, bool, int, float)

@@ -8,8 +8,6 @@ from typing import Any
 
 from .step import StepResult
 
-__all__ = ["EpochRecord", "TracePoint", "TrainingRecorder"]
-
 
 @dataclass(frozen=True)
 class EpochRecord:

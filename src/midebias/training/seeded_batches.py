@@ -9,8 +9,6 @@ from torch.utils.data import Sampler
 
 from ..errors import InputError
 
-__all__ = ["SeededBatches"]
-
 
 class SeededBatches(Sampler[list[int]]):
     """Rows of each batch; every rank its share of the same global batches.

@@ -10,8 +10,6 @@ from torch.utils.data import DataLoader, Dataset
 
 from .seeded_batches import SeededBatches
 
-__all__ = ["SeededLoader"]
-
 
 class SeededLoader(DataLoader[Any]):
     """A DataLoader over `SeededBatches`. A trainer that saves its state (Lightning does) resumes in mid-epoch.

@@ -8,8 +8,6 @@ from .data import Batch
 from .method import Draw, Method
 from .step import StepResult
 
-__all__ = ["SingleLoss"]
-
 
 class SingleLoss(Method):
     """A method whose step is one step of Adam on one loss: cross-entropy, unless `objective` says otherwise.

@@ -11,18 +11,8 @@ from torch import Tensor, nn
 from torch.amp import is_autocast_available
 
 from ..arguments import check_kind
-from ..penalty.mi_penalty import MIPenalty
+from ..penalty import MIPenalty
 from .logit_adjustment import LogitAdjustment
-
-__all__ = [
-    "ForwardPass",
-    "StepResult",
-    "disable_autocast",
-    "run_backward",
-    "run_forward",
-    "summarize_step",
-    "train_step",
-]
 
 Encoder = Callable[[Tensor], Tensor | Sequence[Tensor]]
 
@@ -160,11 +150,7 @@ def train_step(
     RuntimeError
         When ``max_grad_norm`` is given and the gradients are not finite.
     """
-    for name, value, hint in (
-        ("x", x, Tensor),
-        ("y", y, Tensor),
-        ("mi_weight", mi_weight, float | None),
-    ):
+    for name, value, hint in (("x", x, Tensor), ("y", y, Tensor), ("mi_weight", mi_weight, float | None)):
         check_kind(name, value, hint)
     passed = run_forward(encoder, head, x, y, c, task_loss=task_loss, adjustment=adjustment, autocast=autocast)
     optimizer.zero_grad()

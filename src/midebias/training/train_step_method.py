@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from ..penalty.mi_penalty import MIPenalty
+from ..penalty import MIPenalty
 from .data import Batch
 from .logit_adjustment import LogitAdjustment
 from .method import Draw, Method
 from .step import StepResult, train_step
-
-__all__ = ["TrainStepMethod"]
 
 
 class TrainStepMethod(Method):
