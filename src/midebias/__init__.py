@@ -7,8 +7,6 @@ minimised together with the task. One line in a training loop::
     loss = task_loss + mi_weight * penalty(z, c, y)
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

@@ -1,7 +1,5 @@
 """Entry point of the command line: ``midebias`` or ``python -m midebias``."""
 
-from __future__ import annotations
-
 import sys
 
 

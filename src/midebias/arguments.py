@@ -1,7 +1,5 @@
 """Arguments of a wrong kind are refused by name, before anything is done with them."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 import math

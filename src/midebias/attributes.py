@@ -4,8 +4,6 @@ An attribute turns labels, numbers, or several of both, some of them missing, in
 closed forms can read. Nothing is binned.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from numbers import Integral

@@ -1,7 +1,5 @@
 """Modules that come along to the device of the data."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """The errors this package raises; each message names the argument or the file."""
 
-from __future__ import annotations
-
 __all__ = ["DataError", "InputError", "TooFewSamples"]
 
 

@@ -1,7 +1,5 @@
 """Samples of the product of the marginals, and centring within groups."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

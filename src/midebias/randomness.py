@@ -1,7 +1,5 @@
 """Seeded local generators."""
 
-from __future__ import annotations
-
 import torch
 
 

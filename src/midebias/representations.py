@@ -1,7 +1,5 @@
 """Representations of several shapes, read as one row of numbers per sample."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, cast

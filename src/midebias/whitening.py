@@ -1,7 +1,5 @@
 """Whitening: columns made uncorrelated and of unit variance."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """``midebias audit``: what somebody's embeddings still tell about an attribute; a gate for continuous integration."""
 
-from __future__ import annotations
-
 import math
 import shlex
 from enum import StrEnum

@@ -1,7 +1,5 @@
 """``midebias compare``: methods side by side on images, over settings and seeds."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Sequence
 from pathlib import Path

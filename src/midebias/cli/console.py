@@ -1,7 +1,5 @@
 """What commands show: progress bars on a terminal, plain lines elsewhere, and tables."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any

@@ -1,7 +1,5 @@
 """``midebias data``: what data is there, and whether it is whole."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

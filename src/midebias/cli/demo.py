@@ -1,7 +1,5 @@
 """``midebias demo``: plain training, the reference recipe and ours, side by side on Colored MNIST."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 from typing import Annotated, Any

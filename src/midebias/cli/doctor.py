@@ -1,7 +1,5 @@
 """``midebias doctor``: what a bug report needs."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import os
 import platform

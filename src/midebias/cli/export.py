@@ -1,7 +1,5 @@
 """``midebias export``: a trained model for use without this package."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated

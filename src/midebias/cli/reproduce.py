@@ -1,7 +1,5 @@
 """``midebias reproduce``: a table of the documentation anew, or on from where it was stopped."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum

@@ -1,7 +1,5 @@
 """``midebias reproduce estimators``: estimates beside known mutual information."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path

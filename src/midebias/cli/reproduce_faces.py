@@ -1,7 +1,5 @@
 """``midebias reproduce imdb``: gender of faces without age."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product

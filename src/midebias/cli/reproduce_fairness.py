@@ -1,7 +1,5 @@
 """``midebias reproduce fairness``: Adult and German credit, beside fairlearn's methods."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """How `midebias compare` and `midebias reproduce` run a grid: progress, record and report."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """``midebias sweep``: many weights of the penalty, judged on held-out biased data, and one of them chosen."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict

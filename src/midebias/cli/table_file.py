@@ -1,7 +1,5 @@
 """A user's table: is it one, and can it be trained on?"""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """``midebias train``: one method on images, see `train_images`, or a classifier from a table, see `train_table`."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any

@@ -1,7 +1,5 @@
 """``midebias train`` of images: check the options, load, train, and leave a run folder behind."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from functools import partial

@@ -1,7 +1,5 @@
 """``midebias train table.csv --label income --attribute sex``: a classifier from a table, into a run folder."""
 
-from __future__ import annotations
-
 import warnings
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Biased MNIST: digits on a coloured background that, in training, nearly always belongs to the digit."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal

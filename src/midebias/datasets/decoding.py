@@ -1,7 +1,5 @@
 """Rows read in threads, those that come next meanwhile."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar

@@ -1,7 +1,5 @@
 """Bundled data files: found, decompressed and verified against their SHA-256 sums."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import os

@@ -1,7 +1,5 @@
 """The user's own images, labels and attribute, from a folder of image files."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

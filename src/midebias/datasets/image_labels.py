@@ -1,7 +1,5 @@
 """Labels and attributes of image files: from a table beside them, or from the names of their folders."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """IMDB faces (Rothe et al.), split by gender and age as in "Learning Not to Learn" (Kim et al., CVPR 2019)."""
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Metadata of the public ``imdb_crop`` folder, as Matlab wrote them."""
 
-from __future__ import annotations
-
 import datetime
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The user's own images and labels, from an ``.npz``."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

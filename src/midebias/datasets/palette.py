@@ -1,7 +1,5 @@
 """Colours of the ten digits, given as an array or read from a file."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

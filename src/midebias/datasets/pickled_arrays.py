@@ -1,7 +1,5 @@
 """Read a pickled dict of arrays from a ``.npy`` file without executing what else a pickle may hold."""
 
-from __future__ import annotations
-
 import pickle
 from pathlib import Path
 from typing import Any

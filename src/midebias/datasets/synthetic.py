@@ -7,8 +7,6 @@
 (torch.Size([1000, 1]), torch.Size([1000, 1]), None, 0.83)
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The entropy of labels less the cross-entropy of a classifier, cross-fitted."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

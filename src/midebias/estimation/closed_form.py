@@ -1,7 +1,5 @@
 """The closed forms on all pairs, their standard error by leaving out blocks."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import replace

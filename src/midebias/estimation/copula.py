@@ -1,7 +1,5 @@
 """The closed form under `estimate_mi`'s critic: the log density ratio of a normal or Student copula."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Cross-fitting: a closed form and what a network adds to it, evaluated on pairs that neither was fitted on."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

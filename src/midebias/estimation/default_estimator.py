@@ -1,7 +1,5 @@
 """The default of `estimate_mi`: a classifier, a copula and a network, or nearest neighbours, as the data allow."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """The density ratio as a critic: a copula's in closed form and what a network adds to it, cross-fitted."""
 
-from __future__ import annotations
-
 import math
 
 import torch

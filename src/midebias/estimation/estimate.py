@@ -1,7 +1,5 @@
 """`estimate_mi`: a cross-fitted estimate of mutual information with its uncertainty; `bracket_mi`: from both sides."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 from typing import Any, Literal, get_args

@@ -1,7 +1,5 @@
 """Estimators with a network: trained on all folds but one, stopped early, and evaluated on the fold held out."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

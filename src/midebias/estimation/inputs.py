@@ -1,7 +1,5 @@
 """What `estimate_mi` accepts: arrays, tensors, frames, series and lists become tensors."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

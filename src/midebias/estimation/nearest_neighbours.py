@@ -1,7 +1,5 @@
 """Mutual information from distances to nearest neighbours: nothing is trained, and few columns are seen sharply."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """Normal scores of columns: ranks as quantiles of the normal distribution."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """A permutation test of independence, exact whatever the distribution."""
 
-from __future__ import annotations
-
 import math
 
 import torch

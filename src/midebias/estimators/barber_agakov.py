@@ -1,7 +1,5 @@
 """The estimator of Barber and Agakov: mutual information from below, by a variational decoder."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """CLUB: mutual information from above, by a variational decoder."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """Base of estimators with a critic T(z, c), whose marginal pairs are made by permuting c inside the batch."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from torch import Tensor

@@ -1,7 +1,5 @@
 """Critics: the statistics networks T(z, c) of neural estimators."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Literal

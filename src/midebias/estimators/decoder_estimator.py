@@ -1,7 +1,5 @@
 """Base of estimators whose network is a variational decoder q(c|z)."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Mutual information between a discrete decision and discrete attributes, in closed form."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """The Donsker-Varadhan estimator (MINE), the one mutual information backpropagation is built on."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

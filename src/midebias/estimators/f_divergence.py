@@ -1,7 +1,5 @@
 """Estimators from variational forms of f-divergences: NWJ, Jensen-Shannon and SMILE."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

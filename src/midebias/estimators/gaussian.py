@@ -1,7 +1,5 @@
 """Closed-form mutual information by the log-determinant formula, on linear or random features."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Literal

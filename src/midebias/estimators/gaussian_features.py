@@ -1,7 +1,5 @@
 """Columns that the log-determinant formula reads: products, signs of groups, random projections."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """Groups as inputs of a network."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """The contrastive estimator InfoNCE."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

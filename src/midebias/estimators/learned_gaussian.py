@@ -1,7 +1,5 @@
 """Closed-form mutual information on learned features: a critic that sees much and whose last layer never lags."""
 
-from __future__ import annotations
-
 import math
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """The log-determinant formula: mutual information of features as if they were jointly Gaussian."""
 
-from __future__ import annotations
-
 from typing import Any, cast
 
 import torch

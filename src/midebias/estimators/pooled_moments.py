@@ -1,7 +1,5 @@
 """Covariances of the rows of all ranks, from sums over each rank's rows."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """The names of the estimators: the one set of them that every door of the library takes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, Literal, get_args
 

@@ -1,7 +1,5 @@
 """Running mean and variance of z, in units of which a critic sees it."""
 
-from __future__ import annotations
-
 import math
 
 import torch

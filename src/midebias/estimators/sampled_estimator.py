@@ -1,7 +1,5 @@
 """Base of estimators with a network of their own: checks, standardisation of z, and several updates as one call."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 
 import torch

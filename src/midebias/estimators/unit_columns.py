@@ -1,7 +1,5 @@
 """Coordinates in which the log-determinant formula computes: of unit covariance, or of few dimensions."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """What held-out images that are as biased as the training images say of accuracy without the bias, and of leakage."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

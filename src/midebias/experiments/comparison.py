@@ -1,7 +1,5 @@
 """The grid of methods, settings and seeds on images, and its table of accuracies."""
 
-from __future__ import annotations
-
 import statistics
 import sys
 from collections.abc import Mapping, Sequence

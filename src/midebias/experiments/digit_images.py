@@ -1,7 +1,5 @@
 """MNIST whose colours or backgrounds give the digit away in training and not in the test."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from ..attributes import Categorical, Continuous

@@ -8,8 +8,6 @@ Other people's implementations come from a Python file of your own with
 left out.
 """
 
-from __future__ import annotations
-
 import math
 import re
 import runpy

@@ -1,7 +1,5 @@
 """Accuracy after the attribute was exchanged between rows: an estimate, from biased data, of accuracy without bias."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Networks of faces: the paper's ResNet-50, and a small one for trials."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path

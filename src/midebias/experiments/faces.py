@@ -1,7 +1,5 @@
 """IMDB faces: gender without age, trained on one extreme of the bias and tested on the other and on all ages."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast

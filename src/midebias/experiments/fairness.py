@@ -1,7 +1,5 @@
 """Adult and German credit: accuracy against disparity and leakage, with fairlearn's methods on the same columns."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

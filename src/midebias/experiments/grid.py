@@ -1,7 +1,5 @@
 """Runs of a table, each kept in a file of its own, so that what was stopped or killed goes on."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

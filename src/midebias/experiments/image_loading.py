@@ -1,7 +1,5 @@
 """Image data sets by their name on the command line."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

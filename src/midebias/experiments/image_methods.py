@@ -1,7 +1,5 @@
 """Methods for images, with their networks, by their names on the command line."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, cast, get_args, get_origin, get_type_hints

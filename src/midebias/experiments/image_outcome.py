@@ -1,7 +1,5 @@
 """What comes out of training on images: its tests over time, and the row of the table."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass, field
 from typing import Any
 

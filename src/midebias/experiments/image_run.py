@@ -1,7 +1,5 @@
 """One method on one image data set, from data to a row of the table."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Weights tried on images: judged on held-out ones with the attribute exchanged."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A callback that records a run whose steps Lightning's Trainer takes."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """One method on one image data set, its steps taken by Lightning's Trainer: on other devices, in several processes."""
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Lightning's Trainer as image experiments use it."""
 
-from __future__ import annotations
-
 import logging
 import os
 import warnings

@@ -1,7 +1,5 @@
 """The columns of a tabular row that hold information about the attribute, in nats."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

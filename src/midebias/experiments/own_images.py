@@ -1,7 +1,5 @@
 """The user's own images, in an ``.npz`` or in a folder."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

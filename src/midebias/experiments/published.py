@@ -1,7 +1,5 @@
 """Test accuracies others have published, to stand beside ours and be marked as theirs."""
 
-from __future__ import annotations
-
 SOURCES = {
     "colored-mnist": "README of the repository of Kim et al., Learning Not to Learn, CVPR 2019, on their own network",
     "biased-mnist": "table 1 of Tartaglione et al., EnD, CVPR 2021, on another network",

@@ -1,7 +1,5 @@
 """What the HTML report of a run shows: training curves with their alarms, and the rows of a comparison."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any

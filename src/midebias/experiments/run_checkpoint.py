@@ -1,7 +1,5 @@
 """A training run's state in a file, from which an interrupted run goes on."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`results.json` and the run folder: what a command leaves behind."""
 
-from __future__ import annotations
-
 import csv
 import json
 import platform

@@ -1,7 +1,5 @@
 """Means and standard deviations over seeds."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any

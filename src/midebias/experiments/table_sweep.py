@@ -1,7 +1,5 @@
 """Weights tried on a table: judged on rows that were held out."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

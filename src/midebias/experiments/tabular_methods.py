@@ -1,7 +1,5 @@
 """Classifiers of tables that are compared: ours, fairlearn's, logistic regression and the reference recipe."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Which weight of the penalty to take, from held-out data as biased as the training data and nothing else."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The search for a weight of the penalty: what it is tried on, and the trials, kept in a journal or a data base."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict

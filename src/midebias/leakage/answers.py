@@ -1,7 +1,5 @@
 """Every question put to every probe: cross-fitted answers, and the figure they come to."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """`audit`: the leakage of a frozen representation by fresh probes, on rows that they were not fitted on."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.util import find_spec

@@ -1,7 +1,5 @@
 """A probe's scores of held-out rows: how much likelier each category is given z, calibrated on rows set aside."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from .probes import PROBES

@@ -1,7 +1,5 @@
 """Embeddings in files, whoever wrote them: .npy, .npz, .csv, .parquet, .h5ad. Nothing is unpickled."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase

@@ -1,7 +1,5 @@
 """Fairness metrics of predictions: by group and by intersection of groups, through fairlearn's MetricFrame."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """What the audit found, as records: one probe's answer to one question, and what is left of one attribute."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

@@ -1,7 +1,5 @@
 """A quick probe by small networks: how well frozen z predicts categories c. Unlike the audit it needs torch alone."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The audit's probes: fresh classifiers of c from frozen z, fitted on some rows and tuned on others."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any

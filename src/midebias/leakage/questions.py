@@ -1,7 +1,5 @@
 """The audit's questions: an attribute overall, within classes, and in each class."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

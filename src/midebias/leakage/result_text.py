@@ -1,7 +1,5 @@
 """The audit's result in words: a verdict of a sentence or two, and tables of plain text."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A sample of a representation in the plane, for the audit's page."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Which products of columns, and which directions, tell most about c: screened before a probe is fitted on them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """`MIMeter`: what a penalty still sees, logged by Lightning, with its alarms."""
 
-from __future__ import annotations
-
 import warnings
 from typing import Any
 

@@ -3,8 +3,6 @@
 Run this package only as ``midebias`` or ``python -m midebias``: this file has the name of the package it adapts.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable
 from typing import Any

@@ -1,7 +1,5 @@
 """`SafeCheckpoints`: Lightning checkpoints that are written whole or not at all, and hold no pickle."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What adversarial methods share: classifiers of the attribute, and gradient reversal."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast

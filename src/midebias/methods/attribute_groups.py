@@ -1,7 +1,5 @@
 """Categories of several columns joined to one, and groups of label and category."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

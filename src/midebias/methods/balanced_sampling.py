@@ -1,7 +1,5 @@
 """Groups of label and attribute sampled evenly."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from torch import Tensor

@@ -1,7 +1,5 @@
 """Confusion loss: make classifiers of the attribute answer evenly."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 import torch

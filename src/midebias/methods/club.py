@@ -1,7 +1,5 @@
 """The contrastive log-ratio upper bound of mutual information as a penalty."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 import torch

@@ -1,7 +1,5 @@
 """EnD: entangle samples of one class, disentangle samples of one bias."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 import torch

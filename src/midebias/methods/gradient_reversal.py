@@ -1,7 +1,5 @@
 """Adversarial training through a gradient reversal layer."""
 
-from __future__ import annotations
-
 import math
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """Colour taken out of the input: the simplest remedy where the attribute is a colour, and of no use elsewhere."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import ClassVar
 

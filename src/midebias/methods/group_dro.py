@@ -1,7 +1,5 @@
 """Group distributionally robust optimisation: the worst groups of label and attribute weigh most."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 import torch

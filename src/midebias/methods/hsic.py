@@ -1,7 +1,5 @@
 """Dependence measured by kernels: the Hilbert-Schmidt independence criterion as a penalty."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 import torch

@@ -1,7 +1,5 @@
 """Learning Not to Learn: a bias predictor on a feature map, its entropy raised and its gradient reversed."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 import torch

@@ -4,8 +4,6 @@ r"""Mutual information backpropagation, by default with closed-form critics at s
 attribute already says about the label (`LogitAdjustment`); the second is the penalty (`MIPenalty`).
 """
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from torch import Tensor

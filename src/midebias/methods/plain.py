@@ -1,7 +1,5 @@
 """Plain training (empirical risk minimisation): what every method is measured against."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from ..training.train_step_method import TrainStepMethod

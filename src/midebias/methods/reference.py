@@ -1,7 +1,5 @@
 """The recipe of the authors' released code, step for step. Not the default: see `MIBackpropagation`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """A classifier whose encoder shows representations at several depths."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 
 from torch import Tensor, nn

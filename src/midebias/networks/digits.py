@@ -1,7 +1,5 @@
 """Convolutional networks for digits and small images."""
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 
 from ..representations import FeatureMap

@@ -1,7 +1,5 @@
 """Early stopping: the weights of least loss on data set aside, and when to stop looking for better ones."""
 
-from __future__ import annotations
-
 import math
 
 from torch import Tensor, nn

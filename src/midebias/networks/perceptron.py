@@ -1,7 +1,5 @@
 """The one builder of perceptrons."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 

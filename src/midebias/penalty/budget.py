@@ -1,7 +1,5 @@
 """A budget in nats, kept by dual ascent."""
 
-from __future__ import annotations
-
 import math
 
 import torch

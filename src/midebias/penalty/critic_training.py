@@ -1,7 +1,5 @@
 """Training of the critics of a penalty: optimiser, steps, warm-up, and the count of updates."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

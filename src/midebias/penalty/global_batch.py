@@ -1,7 +1,5 @@
 """One batch of the rows of all ranks, where several processes train together."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import cast

@@ -1,7 +1,5 @@
 """The gradient of the penalty meets the task's at a representation, with a length of its own."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import cast

@@ -1,7 +1,5 @@
 """Counts of what happened to the estimates of a penalty, and the warning when it has no effect."""
 
-from __future__ import annotations
-
 import warnings
 from dataclasses import dataclass, field
 from typing import Literal

@@ -1,7 +1,5 @@
 """`MIPenalty`: an estimator made differentiable in z and kept up to date while the encoder moves."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """A bank of recent pairs (z, c): critics train on them, and closed forms fill small batches up with them."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

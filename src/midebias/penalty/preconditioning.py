@@ -1,7 +1,5 @@
 """How the gradient of the mutual information is shaped before it leaves the penalty."""
 
-from __future__ import annotations
-
 from typing import Any, cast
 
 import torch

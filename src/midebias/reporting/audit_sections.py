@@ -1,7 +1,5 @@
 """Sections of the HTML report that show an audit: verdict, leakage, map and groups."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from html import escape
 from typing import Any

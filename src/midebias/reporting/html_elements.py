@@ -1,7 +1,5 @@
 """Tables, figures and sections of the HTML report, as text."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from html import escape
 from typing import Any

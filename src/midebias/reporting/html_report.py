@@ -1,7 +1,5 @@
 """One self-contained page of pictures and figures."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from html import escape

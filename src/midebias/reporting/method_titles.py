@@ -1,7 +1,5 @@
 """Methods as pictures, pages and tables call them."""
 
-from __future__ import annotations
-
 METHOD_TITLES = {
     "ceiling": "ceiling (no bias)",
     "plain": "plain training",

@@ -1,7 +1,5 @@
 """A model card: what a trained network is for, its results, and their limitations."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 

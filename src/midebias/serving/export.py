@@ -1,7 +1,5 @@
 """Models written as ONNX or for `torch.export`, and compared with what they were made from."""
 
-from __future__ import annotations
-
 import io
 import json
 import math

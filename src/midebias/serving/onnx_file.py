@@ -1,7 +1,5 @@
 """An exported program as an ONNX file, and what such a file computes."""
 
-from __future__ import annotations
-
 import logging
 import warnings
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """Models of the run folders that ``midebias train`` leaves."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

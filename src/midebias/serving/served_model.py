@@ -1,7 +1,5 @@
 """The part of a trained model that predicts: encoder and head in one module."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

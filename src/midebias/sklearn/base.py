@@ -1,7 +1,5 @@
 """What the three scikit-learn estimators share: reading, fitting, and the representation."""
 
-from __future__ import annotations
-
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """A classifier whose representation and decisions carry little about an attribute."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A transformer whose output carries little about an attribute."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

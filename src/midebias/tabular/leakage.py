@@ -1,7 +1,5 @@
 """The leakage of rows that were not trained on, and a budget for it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

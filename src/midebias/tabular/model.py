@@ -1,7 +1,5 @@
 """What a trained model of tables says about itself."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Checks of the parameters of the scikit-learn estimators."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real

@@ -1,7 +1,5 @@
 """The penalty of tables: on the representation, and on the decision."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal

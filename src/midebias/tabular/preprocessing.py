@@ -1,7 +1,5 @@
 """Tables as numbers: missing values filled, numbers standardised, categories one-hot."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """A linear map that an optimiser moves in whitened coordinates of its input."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """The order of training rows: epoch by epoch, and without end."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

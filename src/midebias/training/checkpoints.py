@@ -3,8 +3,6 @@
 Tensors are safetensors; the structure around them is JSON in the file's header, with a SHA-256 sum of everything.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

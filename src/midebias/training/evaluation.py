@@ -1,7 +1,5 @@
 """A method applied to the rows of a data set."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """What the attribute alone says of the label: a small classifier, p(y|c)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """The training loop: batches in a seeded order, a learning rate schedule, one method's step after another."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """The interface that all methods share: a model, its settings, and one training step."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext

@@ -1,7 +1,5 @@
 """Records of what steps and epochs did."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any

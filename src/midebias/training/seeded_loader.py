@@ -1,7 +1,5 @@
 """A loader whose order of samples is a function of seed and epoch, and which resumes in the middle of an epoch."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 

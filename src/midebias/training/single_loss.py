@@ -1,7 +1,5 @@
 """Methods that take one optimiser step on one loss."""
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 
 from .data import Batch

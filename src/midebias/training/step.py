@@ -1,7 +1,5 @@
 """One training step: task and penalty, one backward pass, one step of the optimiser. Every door runs this one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass

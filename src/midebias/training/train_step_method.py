@@ -1,7 +1,5 @@
 """Methods whose step is the one that every door takes."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from ..penalty import MIPenalty
