@@ -66,7 +66,7 @@ def check_kind(name: str, value: Any, hint: Any) -> None:
     if not _is(value, hint):
         shown = repr(value) if isinstance(value, (int, float, str, bytes, type(None))) else ""
         shown = f"{shown[:60]} ({type(value).__name__})" if shown else type(value).__name__
-        raise InputError(f"{name} must be {_called(hint)}, got {shown}")
+        raise InputError(f"{name} must be {_describe_kind(hint)}, got {shown}")
 
 
 def _is(value: Any, hint: Any) -> bool:
@@ -102,16 +102,16 @@ def _is(value: Any, hint: Any) -> bool:
     return True
 
 
-def _called(hint: Any) -> str:
+def _describe_kind(hint: Any) -> str:
     origin = get_origin(hint)
     if origin in (Union, types.UnionType):
-        parts = list(dict.fromkeys(_called(part) for part in get_args(hint)))
+        parts = list(dict.fromkeys(_describe_kind(part) for part in get_args(hint)))
         return ", ".join(parts[:-1]) + (" or " if len(parts) > 1 else "") + parts[-1]
     if origin is Literal:
         return " or ".join(repr(choice) for choice in get_args(hint))
     if origin in (Sequence, list, tuple):
         of = get_args(hint)
-        return f"a sequence, each {_called(of[0])}" if of else "a sequence"
+        return f"a sequence, each {_describe_kind(of[0])}" if of else "a sequence"
     if hint is torch.Tensor:
         return "a torch.Tensor"
     names: dict[Any, str] = {

@@ -160,15 +160,15 @@ class BilinearCritic(Critic):
 
     def forward(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
         """See `Critic.forward`."""
-        left = self._left(z, groups)
+        left = self._map_z(z, groups)
         return (left[:, :-1] * c).sum(dim=1) + left[:, -1] + self.of_c(c).squeeze(1)
 
     def pairwise(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
         """See `Critic.pairwise`."""
-        left = self._left(z, groups)
+        left = self._map_z(z, groups)
         return torch.addmm(left[:, -1:], left[:, :-1], c.T) + self.of_c(c).T
 
-    def _left(self, z: Tensor, groups: Tensor | None) -> Tensor:
+    def _map_z(self, z: Tensor, groups: Tensor | None) -> Tensor:
         forms: Tensor = self.of_z(z).reshape(len(z), max(1, self.n_groups), self.attribute_dim + 1)
         if groups is None:
             return forms[:, 0]

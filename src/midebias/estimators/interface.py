@@ -38,6 +38,17 @@ class Estimator(nn.Module, ABC):
         Pairs that a penalty keeps for it. Default 2048 where a critic trains on them, else 64.
     preconditioning : float
         The power in [0, 1] that a penalty takes by default; see `midebias.penalty.preconditioning`. Default 0.
+
+    Examples
+    --------
+    >>> import torch
+    >>> class Correlation(Estimator):
+    ...     bound = "exact"
+    ...     def forward(self, z, c, groups=None):
+    ...         return -0.5 * (1 - torch.corrcoef(torch.cat([z, c], dim=1).T)[0, 1] ** 2).log()
+    >>> z = torch.arange(4.0)[:, None]
+    >>> round(float(Correlation()(z, (z - 1) ** 2)), 2)    # correlation 0.745
+    0.41
     """
 
     bound: Bound
@@ -66,13 +77,34 @@ class Estimator(nn.Module, ABC):
         """
 
     def learning_loss(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
-        """Scalar that the critic minimises, on detached pairs. By default zero: there is nothing to learn."""
+        """Scalar that the critic minimises, on detached pairs. By default zero: there is nothing to learn.
+
+        Parameters
+        ----------
+        z : Tensor of shape (n, dim)
+        c : Tensor of shape (n, attribute_dim)
+            The encoded attribute.
+        groups : integer Tensor of shape (n,), optional
+            Labels to condition on.
+        """
         return z.new_zeros(())
 
     def update(
         self, z: Tensor, c: Tensor, groups: Tensor | None, optimizer: torch.optim.Optimizer, *, steps: int = 1
     ) -> float:
-        """Take some steps of the critic's ``optimizer`` on detached pairs, and return the last learning loss."""
+        """Take some steps of the critic's ``optimizer`` on detached pairs, and return the last learning loss.
+
+        Parameters
+        ----------
+        z : Tensor of shape (n, dim)
+        c : Tensor of shape (n, attribute_dim)
+            The encoded attribute.
+        groups : integer Tensor of shape (n,), optional
+            Labels to condition on.
+        optimizer : Optimizer
+            Of the critic.
+        steps : int, default 1
+        """
         loss = z.new_zeros(())
         for _ in range(steps):
             with torch.enable_grad():
@@ -83,13 +115,29 @@ class Estimator(nn.Module, ABC):
         return float(loss.detach())
 
     def can_join(self, other: Estimator) -> bool:
-        """Whether `estimate_several` of this one may also estimate the representation of ``other``. By default not."""
+        """Whether `estimate_several` of this one may also estimate the representation of ``other``. By default not.
+
+        Parameters
+        ----------
+        other : Estimator
+        """
         return False
 
     def estimate_several(
         self, representations: Sequence[Tensor], c: Tensor, groups: Tensor | None = None, *, pool: Pool | None = None
     ) -> Tensor:
-        """Estimates (m,) of m representations of the same samples at once; for estimators that can join."""
+        """Estimates (m,) of m representations of the same samples at once; for estimators that can join.
+
+        Parameters
+        ----------
+        representations : sequence of Tensor of shape (n, dim)
+        c : Tensor of shape (n, attribute_dim)
+            The encoded attribute.
+        groups : integer Tensor of shape (n,), optional
+            Labels to condition on.
+        pool : Pool, optional
+            Then the rows are this rank's, and the estimates those of all ranks' rows.
+        """
         raise NotImplementedError(f"{type(self).__name__} estimates one representation at a time")
 
 

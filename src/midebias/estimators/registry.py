@@ -25,17 +25,17 @@ EstimatorName = Literal[
 _Build = Callable[..., Estimator]
 
 
-def _linear(dim: int, attribute: Attribute, *, n_groups: int, seed: int, **options: Any) -> Estimator:
+def _build_linear(dim: int, attribute: Attribute, *, n_groups: int, seed: int, **options: Any) -> Estimator:
     given = {"attribute_degree": _degree(attribute), "group_signs": True, "ridge": 1e-2, "seed": seed}
     return GaussianMI(**given | options)
 
 
-def _random(dim: int, attribute: Attribute, *, n_groups: int, seed: int, **options: Any) -> Estimator:
+def _build_random(dim: int, attribute: Attribute, *, n_groups: int, seed: int, **options: Any) -> Estimator:
     given = {"features": "random", "n_features": 32}
-    return _linear(dim, attribute, n_groups=n_groups, seed=seed, **given | options)
+    return _build_linear(dim, attribute, n_groups=n_groups, seed=seed, **given | options)
 
 
-def _learned(dim: int, attribute: Attribute, *, n_groups: int, seed: int, **options: Any) -> Estimator:
+def _build_learned(dim: int, attribute: Attribute, *, n_groups: int, seed: int, **options: Any) -> Estimator:
     given = {"attribute_degree": _degree(attribute), "seed": seed}
     return LearnedGaussianMI(dim, attribute.dim, **given | options)
 
@@ -50,9 +50,9 @@ def _degree(attribute: Attribute) -> Literal[1, 2]:
 
 
 _BUILDERS: dict[str, _Build] = {
-    "gaussian_linear": _linear,
-    "gaussian": _random,
-    "gaussian_learned": _learned,
+    "gaussian_linear": _build_linear,
+    "gaussian": _build_random,
+    "gaussian_learned": _build_learned,
     "donsker_varadhan": _critic(DonskerVaradhan),
     "nwj": _critic(NWJ),
     "jensen_shannon": _critic(JensenShannon),

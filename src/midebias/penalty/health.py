@@ -39,7 +39,12 @@ class Health:
         self.streak = 0
 
     def count_skip(self, reason: Reason) -> None:
-        """Count an estimate that is not."""
+        """Count an estimate that is not.
+
+        Parameters
+        ----------
+        reason : {"negative", "untrained", "not_finite", "too_few"}
+        """
         setattr(self, reason, getattr(self, reason) + 1)
         self.streak += 1
 
