@@ -1,7 +1,7 @@
 """How `midebias compare` and `midebias reproduce` run a grid: progress, record and report."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ class Reproduction:
     resume: Path | None
     output_dir: Path
 
-    def check_only(self, known: Iterable[str], what: str) -> None:
+    def check_only(self, known: Collection[str], what: str) -> None:
         """Raise `InputError` where --only names something else."""
         unknown = [name for name in self.only or () if name not in known]
         if unknown:
@@ -44,10 +44,7 @@ def run_grid(
     describe: Callable[[Rows], str],
     report: Callable[[Path, dict[str, Any]], None],
 ) -> None:
-    """Run what is missing, of the groups in ``only``, and report what is there, also where a cell failed.
-
-    ``describe`` says in a line what came of a cell. ``report`` is handed the run folder and ``results.json``.
-    """
+    """Run what is missing, of the groups in ``only``, and report what is there, also where a cell failed."""
     folder, failure = grid.folder, None
     show_line(f"{len(grid.cells)} runs, {len(grid.read_records())} of them done; folder {folder}")
     with cells_bar(sum(only is None or cell.group in only for cell in grid.cells)) as advance:

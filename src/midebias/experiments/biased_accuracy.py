@@ -77,9 +77,8 @@ def _center_within(values: Floats, labels: NDArray[np.integer[Any]]) -> Floats:
 def measure_biased(z: Tensor, logits: Tensor, data: ImageData, seed: int) -> tuple[ExchangedAccuracy, dict[str, float]]:
     """Measure accuracy with the attribute exchanged and with images reweighted, and I(Z;C|Y) in nats, on ``data.test``.
 
-    Weights 1 / p(y|c) make the label independent of the attribute, as far as the bias leaves such images at all;
-    `measure_exchanged_accuracy` extrapolates. Weights are truncated at the root of n times their mean (Ionides,
-    "Truncated importance sampling", 2008). Returned beside it are columns of the row.
+    Weights 1 / p(y|c), truncated at the root of n times their mean (Ionides, "Truncated importance sampling", 2008),
+    make the label independent of the attribute, as far as the bias leaves such images at all.
     """
     test, problem = data.test, data.problem
     exchanged = measure_exchanged_accuracy(logits, test.y, test.c, problem.attribute, random_state=seed)

@@ -18,21 +18,16 @@ from .published import PUBLISHED, SOURCES
 from .run_folder import metrics, write_metrics
 from .summary import format_spread, summarize_runs, tabulate
 
-CEILING = "ceiling"
-"""Plain training without the bias, as a method's name."""
+CEILING = "ceiling"  # plain training without the bias, as a method's name
 
 
 @dataclass(frozen=True)
 class ImageCell(Cell):
-    """One run: a method on a data set in one setting, from one seed.
-
-    ``setting`` is the variance of Colored MNIST or the rho of Biased MNIST. ``method`` is a name with its options (see
-    `parse_method`), or "ceiling": plain training without the bias. ``held_out``: judge by `hold_out`.
-    """
+    """One run: a method on a data set in one setting, from one seed."""
 
     dataset: str
-    setting: float | None
-    method: str
+    setting: float | None  # variance of Colored MNIST, rho of Biased MNIST
+    method: str  # a name with its options, see `parse_method`; or "ceiling": plain training without the bias
     seed: int
     epochs: int
     network: str = "paper"
@@ -40,7 +35,7 @@ class ImageCell(Cell):
     max_steps: int | None = None
     palette: Palette | None = None
     image_size: int | None = None
-    held_out: bool = False
+    held_out: bool = False  # judge by `hold_out`
     batch_size: int | None = None
     label: str | None = None
     attribute: str | None = None
@@ -157,8 +152,7 @@ def summarize(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def comparison_table(document: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Header and rows of text: a method a line, a setting a column, published figures below and marked.
 
-    The best of our own runs in each setting, the ceiling aside, is in bold (two asterisks around it). Of held-out
-    images the reweighted accuracy is shown, and I(Z;C|Y) in nats.
+    The best run of a setting, the ceiling aside, is in bold. Of held-out images I(Z;C|Y) in nats is shown, too.
     """
     summary = document["summary"]
     column = "reweighted_accuracy" if "reweighted_accuracy" in summary[0] else "test_accuracy"

@@ -21,10 +21,9 @@ from ..errors import InputError
 from ..estimation.estimate import estimate_mi
 from .grid import Cell, Grid
 
-OURS = "estimate_mi"
-"""What our estimator is called in rows."""
+OURS = "estimate_mi"  # what our estimator is called in rows
 
-Estimate = Callable[[Tensor, Tensor, int], float]
+Estimate = Callable[[Tensor, Tensor, int], float]  # of z (n, k), c (n, m) and a seed: nats
 
 
 @dataclass(frozen=True)

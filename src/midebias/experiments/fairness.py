@@ -20,8 +20,7 @@ from .tabular_splits import FOLDS, load_split
 MEASURES = (
     "accuracy", "balanced_accuracy", "demographic_parity_difference", "equalized_odds_difference",
     "probe_balanced_accuracy", "mi", "mi_gaussian", "seconds",
-)  # fmt: skip
-"""Columns of a row that are averaged."""
+)  # fmt: skip  # columns of a row that are averaged
 
 
 @dataclass(frozen=True)

@@ -45,10 +45,7 @@ class ImageData:
 
 
 def hold_out(data: ImageData, seed: int) -> ImageData:
-    """Put a quarter of the training images, drawn by ``seed``, in place of the test set, to choose settings by.
-
-    They are as biased as the rest. The images, labels and attribute of the test set are not used at all.
-    """
+    """Put a quarter of the training images, drawn by ``seed`` and as biased as the rest, in place of the test set."""
     n = len(data.train)
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     train, held = data.train.part(order[n // 4 :]), data.train.part(order[: n // 4])

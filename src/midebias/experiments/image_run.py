@@ -24,27 +24,20 @@ def _ignore(*_: Any) -> None:
 
 @dataclass(frozen=True)
 class RunSettings:
-    """How a method is trained on images.
-
-    ``options`` are those of the method. The network is tested every ``evaluate_every`` steps, or once an epoch, which
-    chooses nothing: the row is that of the last network. ``on_step`` is called after each step, ``on_evaluation`` with
-    each entry of the history, ``on_alarm`` with those of a `MIMeter`. Where there is a ``checkpoint``, the run goes on
-    from it, and ends with the same weights as one that was never stopped; it is written every ``checkpoint_every``
-    seconds (0: after every step) and on Ctrl-C, after which KeyboardInterrupt is raised.
-    """
+    """How a method is trained on images."""
 
     epochs: int
     seed: int = 0
     network: str = "paper"
-    batch_size: int | None = None
+    batch_size: int | None = None  # default is the method's own
     max_steps: int | None = None
-    evaluate_every: int | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
+    evaluate_every: int | None = None  # steps between tests, which choose nothing; default is once an epoch
+    options: Mapping[str, Any] = field(default_factory=dict)  # of the method
     on_step: Callable[[], None] = _ignore
-    on_evaluation: Callable[[Mapping[str, Any]], None] = _ignore
-    on_alarm: Callable[[str], None] = _ignore
-    checkpoint: Path | None = None
-    checkpoint_every: float = 30.0
+    on_evaluation: Callable[[Mapping[str, Any]], None] = _ignore  # called with each entry of the history
+    on_alarm: Callable[[str], None] = _ignore  # called with those of a `MIMeter`
+    checkpoint: Path | None = None  # a run goes on from it, and ends with the weights of one that was never stopped
+    checkpoint_every: float = 30.0  # seconds; 0: after every step. On Ctrl-C, too, before KeyboardInterrupt is raised
 
     def prepare_run(self, name: str, data: ImageData, precision: Precision | None = None) -> TrainingRun:
         """Build the method, a key of `METHODS`, and the run that will train it."""

@@ -26,8 +26,7 @@ def run_by_trainer(name: str, data: ImageData, trainer: pl.Trainer, **settings: 
     """Do as `run_method`, with the steps taken by a Trainer of `make_trainer`; ``name`` is that of a `TrainStepMethod`.
 
     In one process on a CPU the weights are the same, bit for bit. Several processes share each batch; the first rank
-    alone tests, has an outcome and writes the ``checkpoint``, which is None on the others where there is none yet. An
-    interruption of one rank is a KeyboardInterrupt on all, once the state is saved.
+    alone tests, has an outcome and writes the ``checkpoint``. An interruption of one rank is one of all.
     """
     given = RunSettings(**settings)
     run = given.prepare_run(name, data, "bfloat16" if str(trainer.precision) == "bf16-mixed" else "float32")

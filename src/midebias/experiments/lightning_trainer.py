@@ -36,7 +36,10 @@ def make_trainer(
     for name, number in (("devices", devices), ("num_nodes", num_nodes)):
         if number is not None and number < 1:
             raise InputError(f"{name} must be at least 1, got {number}")
-    device = _find_device(accelerator)
+    found = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if accelerator == "gpu" and found == "cpu":
+        raise InputError("accelerator is 'gpu', but torch finds no GPU here")
+    device = "cpu" if accelerator == "cpu" else found
     devices, num_nodes = _count_processes(devices, num_nodes)
     several = devices * num_nodes > 1
     try:
@@ -69,14 +72,6 @@ def silence_lightning() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-def _find_device(accelerator: str) -> str:
-    """Lightning's name of the device."""
-    found = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    if accelerator == "gpu" and found == "cpu":
-        raise InputError("accelerator is 'gpu', but torch finds no GPU here")
-    return "cpu" if accelerator == "cpu" else found
 
 
 def _count_processes(devices: int | None, num_nodes: int | None) -> tuple[int, int]:

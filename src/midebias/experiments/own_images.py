@@ -22,8 +22,8 @@ def load_own_images(
 ) -> ImageData:
     """Load an ``.npz`` (see `read_labelled_arrays`) or a folder, by its ``options`` (see `open_image_folder`).
 
-    An attribute in floats is continuous; probes, and methods that classify it, are given eight bins of equally many
-    training images. A folder that takes more than ``memory`` bytes decoded is read again in every epoch.
+    Probes and methods that classify it are given eight bins of an attribute in floats, of equally many training images.
+    A folder that takes more than ``memory`` bytes decoded is read again in every epoch.
     """
     check_folder_options(path, **options)
     path = Path(path)

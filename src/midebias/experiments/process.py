@@ -46,8 +46,7 @@ def peak_memory_mb(device: str = "cpu") -> float:
 class Interruptions:
     """Context in which Ctrl-C and SIGTERM are ``noted``, to be obeyed between two steps; the second time at once.
 
-    Within a second of the first it is no second time: torchrun passes on what its processes were told already.
-    Outside the main thread, which alone is told of signals, it does nothing.
+    Within a second of the first it is no second time: torchrun passes signals on. Only in the main thread.
     """
 
     def __init__(self) -> None:

@@ -14,10 +14,7 @@ _STREAK = 3  # estimates in a row at or below zero that are an alarm
 def describe_training(
     traces: Mapping[str, Sequence[Mapping[str, Any]]], *, names: Sequence[str] | None = None
 ) -> list[dict[str, Any]]:
-    """Turn points with ``step``, ``loss`` and ``mi``, by title of run, into ``training`` of `write_html_report`.
-
-    ``names`` are those of the estimates in ``mi``; default is depths of a network, of which the last is z.
-    """
+    """Turn points, by title of run, into ``training`` of `write_html_report`; ``names`` are those of its estimates."""
     runs = []
     for title, points in traces.items():
         if not points:

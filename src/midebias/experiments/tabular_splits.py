@@ -16,8 +16,7 @@ from ..sklearn import MIDebiasClassifier
 from ..tabular.piecewise_linear import PiecewiseLinear
 from ..tabular.preprocessing import TablePreprocessor
 
-FOLDS = 5
-"""Of German credit."""
+FOLDS = 5  # of German credit
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,7 @@ class TabularSplit:
 def load_split(dataset: str, attribute: str, seed: int, limit: int | None = None) -> TabularSplit:
     """Read Adult's official split, or fold ``seed`` of German's five; ``limit`` keeps so many rows of each part.
 
-    Folds 5 to 9 are those of a second shuffle of the rows, and so on. "adult-thirds" is Adult's training file alone, a
-    random third of which, drawn by ``seed``, is the test.
+    Folds 5 to 9 are those of a second shuffle. Of "adult-thirds", Adult's training file, a random third is the test.
     """
 
     def read(bunch: Any) -> tuple[Any, NDArray[Any], NDArray[Any]]:

@@ -53,8 +53,7 @@ def choose_weight(trials: Sequence[WeightTrial]) -> int:
 def choose_within(trials: Sequence[WeightTrial], *, plain: float, tolerance: float) -> int:
     """Index of the largest weight whose accuracy is at least ``plain - tolerance``; of the most accurate if none is.
 
-    For attributes that cannot be exchanged, and a task that itself tells of them: what less leakage may cost is then
-    for the user to say.
+    For attributes that cannot be exchanged: what less leakage may cost is then for the user to say.
     """
     finite = _list_finite(trials)
     close = [i for i in finite if trials[i].accuracy >= plain - tolerance]

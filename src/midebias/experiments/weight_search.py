@@ -10,20 +10,15 @@ import numpy as np
 from ..errors import DataError, InputError
 from .weight_choice import WeightTrial
 
-LOWEST, HIGHEST = 0.03, 30.0
-"""Weights that are tried."""
+LOWEST, HIGHEST = 0.03, 30.0  # of the weights that are tried
 
 
 class Sweep(ABC):
-    """Data whose weight is to be found.
+    """Data whose weight is to be found."""
 
-    ``dial`` is the option of the method that a weight is given to, ``rule`` says in a sentence how one is chosen,
-    ``accuracy`` and ``leakage`` say what the two figures of a trial are.
-    """
-
-    dial: str
-    rule: str
-    accuracy: str
+    dial: str  # option of the method that a weight is given to
+    rule: str  # how one is chosen, in a sentence
+    accuracy: str  # what the two figures of a trial are
     leakage: str
     seeds: Sequence[int]
 
