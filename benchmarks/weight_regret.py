@@ -13,7 +13,7 @@ import torch
 
 from midebias.attributes import Attribute, Categorical, Continuous
 from midebias.estimation import estimate_mi
-from midebias.experiments.exchanged_attribute import measure_exchanged_accuracy
+from midebias.experiments.biased_accuracy import measure_exchanged_accuracy
 from midebias.experiments.image_data import hold_out
 from midebias.experiments.image_loading import load_images
 from midebias.experiments.image_methods import build_method

@@ -15,7 +15,7 @@ import torch
 from benchmarks.weight_regret import RULES, measure_regret
 from midebias.attributes import Attribute, Categorical, Continuous
 from midebias.cli import run
-from midebias.experiments.exchanged_attribute import measure_exchanged_accuracy
+from midebias.experiments.biased_accuracy import measure_exchanged_accuracy
 from midebias.experiments.image_sweep import ImageSweep
 from midebias.experiments.table_sweep import TableSweep
 from midebias.experiments.weight_choice import WeightTrial, choose_weight, choose_within, on_front

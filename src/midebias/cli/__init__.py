@@ -4,6 +4,7 @@ import sys
 from typing import Annotated
 
 import typer
+from typer import Option
 
 from .. import __version__
 from ..errors import DataError, InputError
@@ -27,15 +28,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command()(demo)
-app.command()(train)
-app.command()(compare)
-app.command()(reproduce)
-app.command()(sweep)
-app.command()(audit)
-app.command()(export)
-app.command()(data)
-app.command()(doctor)
+for _command in (demo, train, compare, reproduce, sweep, audit, export, data, doctor):
+    app.command()(_command)
 
 
 def _version(value: bool) -> None:
@@ -46,36 +40,34 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _top(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
-    ] = False,
+    version: Annotated[bool, Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
 ) -> None:
     pass
 
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit status: 0 done, 1 threshold not met, 2 bad input, 130 interrupted."""
+    message = None
     try:
         status = app(arguments, standalone_mode=False)
     except (InputError, DataError) as error:
-        sys.stderr.write(f"midebias: {error}\n")
-        return 2
+        status, message = 2, str(error)
     except OSError as error:  # a full disk, a folder without permission
-        sys.stderr.write(f"midebias: {error.filename or 'a file'} cannot be read or written ({error.strerror})\n")
-        return 2
+        status, message = 2, f"{error.filename or 'a file'} cannot be read or written ({error.strerror})"
     except KeyboardInterrupt:
-        sys.stderr.write("midebias: interrupted\n")
-        return 130
+        status = 130
     except Exception as error:
         # Errors of the argument parser know how to show themselves; all others are ours and keep their traceback.
         show = getattr(error, "show", None)
         if type(error).__name__ == "Abort":
-            sys.stderr.write("midebias: interrupted\n")
-            return 130
-        if show is None:
+            status = 130
+        elif show is None:
             raise
-        show()
-        return int(getattr(error, "exit_code", 2))
-    if status == 130:  # how the argument parser reports an interruption
-        sys.stderr.write("midebias: interrupted\n")
+        else:
+            show()
+            status = int(getattr(error, "exit_code", 2))
+    if status == 130:  # which the argument parser, too, returns of an interruption
+        message = "interrupted"
+    if message is not None:
+        sys.stderr.write(f"midebias: {message}\n")
     return status if isinstance(status, int) else 0

@@ -4,55 +4,49 @@ import math
 import shlex
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
-import yaml
+from typer import Argument, Option
 
 from ..errors import InputError
-from ..experiments.run_folder import new_run_folder, results_document, write_json
+from ..experiments.run_folder import new_run_folder, write_results
 from ..leakage.auditing import audit as run_audit
 from ..leakage.embedding_files import read_embeddings
 from ..leakage.probes import PROBES
-from .console import console, share_bar
+from .command_line import collect_options, write_command
+from .console import share_bar, show_files, show_line
 from .options import Config, OutputDir
 
-
-class _Criterion(StrEnum):
-    any = "any"
-    independence = "independence"
-    separation = "separation"
-
-
+_Criterion = StrEnum("_Criterion", ["any", "independence", "separation"])
 _CONDITIONS = {_Criterion.any: None, _Criterion.independence: "overall", _Criterion.separation: "within classes"}
 
 
 def audit(
-    file: Annotated[Path, typer.Argument(help=".npy, .npz (array z), .csv, .tsv, .parquet or .h5ad.")],
+    file: Annotated[Path, Argument(help=".npy, .npz (array z), .csv, .tsv, .parquet or .h5ad.")],
     attribute: Annotated[
-        list[str] | None, typer.Option(help="Column of an attribute; several by commas, or given repeatedly.")
+        list[str] | None, Option(help="Column of an attribute; several by commas, or given repeatedly.")
     ] = None,
-    label: Annotated[str | None, typer.Option(help="Column of the task's label: audits within classes too.")] = None,
+    label: Annotated[str | None, Option(help="Column of the task's label: audits within classes too.")] = None,
     predictions: Annotated[
-        str | None, typer.Option(help="Column of a model's answers, or columns of its class probabilities by commas.")
+        str | None, Option(help="Column of a model's answers, or columns of its class probabilities by commas.")
     ] = None,
     columns: Annotated[
-        str | None, typer.Option(help="What the representation is: names or patterns (z_*) by commas.")
+        str | None, Option(help="What the representation is: names or patterns (z_*) by commas.")
     ] = None,
     table: Annotated[
-        Path | None, typer.Option(help="Table in the same order of rows that has the named columns; for .npy.")
+        Path | None, Option(help="Table in the same order of rows that has the named columns; for .npy.")
     ] = None,
     max_leakage: Annotated[
-        float | None, typer.Option(min=0.0, help="Exit with 1 if an attribute leaks, and more than so many nats.")
+        float | None, Option(min=0.0, help="Exit with 1 if an attribute leaks, and more than so many nats.")
     ] = None,
     criterion: Annotated[
-        _Criterion,
-        typer.Option(help="What --max-leakage looks at: I(Z;C) (independence), I(Z;C|Y) (separation), or any."),
+        _Criterion, Option(help="What --max-leakage looks at: I(Z;C) (independence), I(Z;C|Y) (separation), or any.")
     ] = _Criterion.any,
-    probes: Annotated[str, typer.Option(help="Names by commas.")] = ",".join(PROBES),
-    max_rows: Annotated[int, typer.Option(min=100, help="Probes see so many rows, drawn at random.")] = 50_000,
-    seed: Annotated[int, typer.Option(min=0, help="Seeds rows, folds and probes.")] = 0,
+    probes: Annotated[str, Option(help="Names by commas.")] = ",".join(PROBES),
+    max_rows: Annotated[int, Option(min=100, help="Probes see so many rows, drawn at random.")] = 50_000,
+    seed: Annotated[int, Option(min=0, help="Seeds rows, folds and probes.")] = 0,
     config: Config = None,
     output_dir: OutputDir = Path("runs"),
 ) -> None:
@@ -62,6 +56,7 @@ def audit(
 
     Example: midebias audit embeddings.parquet --attribute sex --label y --max-leakage 0.05
     """
+    options = collect_options(locals(), "file", "config", "output_dir")
     names = [n for given in attribute or () for n in given.split(",") if n]
     if not names:
         raise InputError("--attribute must name at least one column")
@@ -70,46 +65,31 @@ def audit(
     answers = [] if predictions is None else predictions.split(",")
     if answers and label is None:
         raise InputError("--predictions needs --label beside it")
-    named = list(dict.fromkeys(names + ([] if label is None else [label]) + answers))
+    single = [*names, *([] if label is None else [label])]
+    named = list(dict.fromkeys(single + answers))
     found = read_embeddings(file, named, columns=None if columns is None else columns.split(","), table=table)
-    for name in (*names, *([] if label is None else [label])):
+    for name in single:
         if found.columns[name].ndim != 1:
             raise InputError(f"{file}: {name!r} must be one column, got shape {found.columns[name].shape}")
-    given = None
-    if answers:
-        given = found.columns[answers[0]]
-        if len(answers) > 1:
-            given = np.stack([found.columns[a] for a in answers], axis=1)
-    options: dict[str, Any] = {
-        "attribute": ",".join(names), "label": label, "predictions": predictions, "columns": columns,
-        "table": None if table is None else str(table), "max_leakage": max_leakage, "criterion": str(criterion),
-        "probes": probes, "max_rows": max_rows, "seed": seed,
-    }  # fmt: skip
+    columns_given = [found.columns[a] for a in answers]
+    given = np.stack(columns_given, axis=1) if len(answers) > 1 else columns_given[0] if answers else None
+    options["attribute"] = ",".join(names)
     default = {"criterion": "any", "probes": ",".join(PROBES), "max_rows": 50_000, "seed": 0}
-    shown = [
-        f"--{k.replace('_', '-')} {shlex.quote(str(v))}" for k, v in options.items() if v not in (None, default.get(k))
-    ]
-    command = " ".join(["midebias audit", shlex.quote(str(file)), *shown])
+    shown = {k: v for k, v in options.items() if v != default.get(k)}
+    command = write_command(f"audit {shlex.quote(str(file))}", **shown)
     with share_bar("audit") as step:
         result = run_audit(
-            found.z,
-            {n: found.columns[n] for n in names},
-            None if label is None else found.columns[label],
-            predictions=given,
-            probes=probes.split(","),
-            max_rows=max_rows,
-            random_state=seed,
-            on_step=step,
-        )
-    folder = new_run_folder(output_dir, "audit")
+            found.z, {n: found.columns[n] for n in names}, None if label is None else found.columns[label],
+            predictions=given, probes=probes.split(","), max_rows=max_rows, random_state=seed, on_step=step,
+        )  # fmt: skip
     resolved = {"command": "audit", "file": str(file), **options, "attribute": names}
-    (folder / "config.yaml").write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
+    folder = new_run_folder(output_dir, "audit", resolved)
     content = result.to_dict()
     del content["schema"]
-    write_json(folder / "results.json", results_document(command, seed, content.pop("rows"), **content))
+    write_results(folder, command, seed, content.pop("rows"), **content)
     result.to_html(folder / "report.html", title=f"Leakage audit of {file.name}", command=command)
-    console.print(str(result), soft_wrap=True)
-    console.print(f"\nreport   {folder / 'report.html'}\nresults  {folder / 'results.json'}", soft_wrap=True)
+    show_line(f"{result}\n")
+    show_files(folder, report="report.html", results="results.json")
     if max_leakage is not None and result.exceeds(max_leakage, condition=_CONDITIONS[criterion]):
-        console.print(f"Leakage exceeds --max-leakage {max_leakage:g} nats.", soft_wrap=True)
+        show_line(f"Leakage exceeds --max-leakage {max_leakage:g} nats.")
         raise typer.Exit(1)

@@ -5,19 +5,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from ..datasets import read_palette
 from ..errors import InputError
 from ..experiments.comparison import CEILING, Comparison, ImageCell, comparison_table, plan_cells
 from ..experiments.image_methods import Network, parse_method
-from ..experiments.report_content import describe_comparison, describe_training
+from ..experiments.report_content import describe_comparison, describe_training, write_report
 from ..methods import METHODS
 from ..reporting.comparison_figure import draw_comparison
-from ..reporting.html_report import write_html_report
 from ..reporting.training_figure import draw_training
-from .console import console, show_plain_table
-from .options import Config, ImageSize, Jobs, Only, OutputDir, PaletteFile, Resume, numbers
+from .command_line import collect_options, numbers, write_command
+from .console import show_files, show_plain_table
+from .options import Config, ImageSize, Jobs, Only, OutputDir, PaletteFile, Resume
 from .run_grid import run_grid
 
 REFERENCE_STEPS = 400  # an epoch of the recipe costs dozens of ours
@@ -30,37 +30,36 @@ _TITLES = {
 
 def compare(
     dataset: Annotated[
-        str | None, typer.Argument(help="colored-mnist, biased-mnist, an .npz with x, y, c, or a folder of images.")
+        str | None, Argument(help="colored-mnist, biased-mnist, an .npz with x, y, c, or a folder of images.")
     ] = None,
     config: Config = None,
     methods: Annotated[
         str,
-        typer.Option(
+        Option(
             help="Names joined by commas, or 'all'; options as in mib:gradient_ratio=1. "
             "'ceiling' is plain without the bias."
         ),
     ] = "plain,mib",
     settings: Annotated[
-        str | None, typer.Option(help="Variances or rhos joined by commas; default is the data set's hardest.")
+        str | None, Option(help="Variances or rhos joined by commas; default is the data set's hardest.")
     ] = None,
-    seeds: Annotated[str, typer.Option(help="Whole numbers joined by commas.")] = "0,1,2",
-    seed: Annotated[int | None, typer.Option(min=0, help="One seed instead of --seeds.")] = None,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training set.")] = 5,
-    network: Annotated[Network, typer.Option(help="The paper's, or that of Learning Not to Learn.")] = Network.paper,
-    limit: Annotated[int | None, typer.Option(min=512, help="First so many training images only.")] = None,
+    seeds: Annotated[str, Option(help="Whole numbers joined by commas.")] = "0,1,2",
+    seed: Annotated[int | None, Option(min=0, help="One seed instead of --seeds.")] = None,
+    epochs: Annotated[int, Option(min=1, help="Passes over the training set.")] = 5,
+    network: Annotated[Network, Option(help="The paper's, or that of Learning Not to Learn.")] = Network.paper,
+    limit: Annotated[int | None, Option(min=512, help="First so many training images only.")] = None,
     reference_steps: Annotated[
-        int, typer.Option(min=1, help="Steps after which the reference recipe ends.")
+        int, Option(min=1, help="Steps after which the reference recipe ends.")
     ] = REFERENCE_STEPS,
     palette: PaletteFile = None,
     image_size: ImageSize = None,
-    label: Annotated[str | None, typer.Option(help="Column of the labels. Folders of images only.")] = None,
+    label: Annotated[str | None, Option(help="Column of the labels. Folders of images only.")] = None,
     attribute: Annotated[
-        str | None, typer.Option(help="Column of the labels that must not be learned. Folders of images only.")
+        str | None, Option(help="Column of the labels that must not be learned. Folders of images only.")
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(min=2, help="Default is each method's own.")] = None,
+    batch_size: Annotated[int | None, Option(min=2, help="Default is each method's own.")] = None,
     held_out: Annotated[
-        bool,
-        typer.Option("--held-out", help="Judge on a quarter of the training images, biased as they are: to choose by."),
+        bool, Option("--held-out", help="Judge on a quarter of the training images, biased as they are: to choose by.")
     ] = False,
     resume: Resume = None,
     only: Only = None,
@@ -71,6 +70,9 @@ def compare(
 
     Example: midebias compare biased-mnist --methods plain,group_dro,mib --settings 0.995,0.990 --seeds 0,1
     """
+    options = collect_options(
+        locals(), "dataset", "methods", "settings", "seeds", "seed", "config", "resume", "only", "jobs", "output_dir"
+    )
     if resume is not None:
         run_comparison(Comparison.resume(resume), None if only is None else read_methods(only), jobs)
         return
@@ -79,35 +81,13 @@ def compare(
     if dataset is None:
         raise InputError("name a data set, or a run folder with --resume")
     seeds = seeds if seed is None else str(seed)
-    cells = plan_cells(
-        dataset,
-        _read_settings(dataset, settings),
-        read_methods(methods),
-        numbers(seeds, int, "--seeds"),
-        epochs=epochs,
-        network=str(network),
-        limit=limit,
-        reference_steps=reference_steps,
-        palette=None if palette is None else read_palette(palette),
-        image_size=image_size,
-        label=label,
-        attribute=attribute,
-        batch_size=batch_size,
-        held_out=held_out,
+    command = write_command(
+        f"compare {shlex.quote(dataset)}", methods=methods, settings=settings, seeds=seeds, **options
     )
-    command = f"midebias compare {shlex.quote(dataset)} --methods {methods} --seeds {seeds} --epochs {epochs}"
-    command += f" --network {network} --reference-steps {reference_steps}"
-    command += "" if settings is None else f" --settings {settings}"
-    for option, value in (
-        ("limit", limit),
-        ("palette", palette),
-        ("image-size", image_size),
-        ("label", label),
-        ("attribute", attribute),
-        ("batch-size", batch_size),
-    ):
-        command += "" if value is None else f" --{option} {shlex.quote(str(value))}"
-    command += " --held-out" if held_out else ""
+    options["palette"] = None if palette is None else read_palette(palette)
+    cells = plan_cells(
+        dataset, _read_settings(dataset, settings), read_methods(methods), numbers(seeds, int, "--seeds"), **options
+    )
     run_comparison(begin_comparison("compare", cells, command, output_dir), None, jobs)
 
 
@@ -132,13 +112,12 @@ def run_comparison(comparison: Comparison, only: Sequence[str] | None, jobs: int
         rows = describe_comparison(document["summary"])
         best = max(rows, key=lambda r: r["accuracy"])
         verdict = f"{best['method']} is the most accurate: {best['accuracy']:.3f} on {best['setting']}."
-        content = {
-            "verdict": {"text": verdict, "status": "note"}, "comparison": rows, "training": describe_training(traces),
-            "settings": {"seeds": document["seed"], **document["versions"]}, "command": document["command"],
-        }  # fmt: skip
-        write_html_report(folder / "report.html", title="Comparison of methods", content=content)
-        console.print(f"picture  {folder / 'comparison.png'}", soft_wrap=True)
-        console.print(f"report   {folder / 'report.html'}", soft_wrap=True)
+        write_report(
+            folder, title="Comparison of methods", verdict=verdict, comparison=rows,
+            training=describe_training(traces), settings={"seeds": document["seed"], **document["versions"]},
+            command=document["command"],
+        )  # fmt: skip
+        show_files(folder, picture="comparison.png", report="report.html")
 
     run_grid(
         comparison, only=only, jobs=jobs, report=report,

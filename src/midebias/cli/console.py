@@ -2,24 +2,42 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
 console = Console(highlight=False, markup=False, emoji=False)  # a folder may be called "[red]" or ":smile:"
 
 
+def show_line(text: str) -> None:
+    """Print a line that the terminal wraps, so that it can be copied whole."""
+    console.print(text, soft_wrap=True)
+
+
+def show_files(folder: Path, **names: str) -> None:
+    """A line for each file of a run folder, by what it is."""
+    for what, name in names.items():
+        show_line(f"{what:<8} {folder / name}")
+
+
 class Bars:
     """One bar per method; off a terminal, a line per evaluation."""
 
     def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._task: Any = None
-        self._name = ""
+        self._progress, self._task, self._name = progress, TaskID(0), ""
 
     def start(self, name: str, steps: int) -> None:
         """Begin a bar of so many steps."""
@@ -43,14 +61,8 @@ class Bars:
 @contextmanager
 def bars() -> Iterator[Bars]:
     """Progress for the commands that run long."""
-    columns = (
-        TextColumn("{task.description:<10}", markup=False),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}", markup=False),
-    )
+    name, note = TextColumn("{task.description:<10}", markup=False), TextColumn("{task.fields[note]}", markup=False)
+    columns = (name, BarColumn(bar_width=30), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(), note)
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         yield Bars(progress)
 
@@ -63,7 +75,7 @@ def cells_bar(total: int) -> Iterator[Callable[[str], None]]:
         task = progress.add_task("runs", total=total)
 
         def advance(line: str) -> None:
-            console.print(line, soft_wrap=True)
+            show_line(line)
             progress.advance(task)
 
         yield advance
@@ -93,19 +105,17 @@ _COLUMNS = {
 
 def show_table(rows: Sequence[Mapping[str, Any]], *, title: str) -> None:
     """The rows of `results.json`, in the columns people look at."""
+    lines = [[pattern.format(row[key]) for key, (_, pattern) in _COLUMNS.items()] for row in rows]
+    show_plain_table([header for header, _ in _COLUMNS.values()], lines, title=title, collapse=True)
+
+
+def show_plain_table(
+    header: Sequence[str], lines: Sequence[Sequence[str]], *, title: str, collapse: bool = False
+) -> None:
+    """A table of text; cells between two asterisks are shown bold. ``collapse`` sets the columns closer together."""
     table = Table(
-        title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False, collapse_padding=True
+        title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False, collapse_padding=collapse
     )
-    for header, _ in _COLUMNS.values():
-        table.add_column(header, justify="left" if header == "method" else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*(pattern.format(row[key]) for key, (_, pattern) in _COLUMNS.items()))
-    console.print(table, soft_wrap=not console.is_terminal)
-
-
-def show_plain_table(header: Sequence[str], lines: Sequence[Sequence[str]], *, title: str) -> None:
-    """A table of text; cells between two asterisks are shown bold."""
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     for i, name in enumerate(header):
         table.add_column(name.replace("=", "\n"), justify="right" if i else "left", no_wrap=True)
     for line in lines:

@@ -2,14 +2,14 @@
 
 from typing import Annotated
 
-import typer
+from typer import Option
 
 from ..datasets import list_bundled_files, read_file
 from .console import console
 
 
 def data(
-    root: Annotated[str | None, typer.Option(help="Folder to check; default MIDEBIAS_DATA, else the package.")] = None,
+    root: Annotated[str | None, Option(help="Folder to check; default MIDEBIAS_DATA, else the package.")] = None,
 ) -> None:
     """Verify the data files that come with the package.
 

@@ -13,7 +13,7 @@ from .. import __version__
 from ..datasets import list_bundled_files, read_file
 from ..devices import bfloat16_is_fast
 from ..errors import DataError
-from .console import console
+from .console import show_line
 
 
 def doctor() -> None:
@@ -31,21 +31,20 @@ def doctor() -> None:
         "bfloat16": "native" if bfloat16_is_fast("cuda" if torch.cuda.is_available() else "cpu") else "emulated",
     }
     for name, value in facts.items():
-        console.print(f"{name:<12} {value}", soft_wrap=True)
+        show_line(f"{name:<12} {value}")
     for extra, packages in _extras().items():
         states = ", ".join(f"{p} {_version(p) or 'missing'}" for p in packages)
-        console.print(f"{f'[{extra}]':<12} {states}", soft_wrap=True)
-    damaged = []
+        show_line(f"{f'[{extra}]':<12} {states}")
+    damaged = False
     for name in list_bundled_files():
         try:
             read_file(name)
         except DataError as error:
-            damaged.append(str(error))
-    for line in damaged:
-        console.print(f"{'data':<12} {line}", soft_wrap=True)
+            damaged = True
+            show_line(f"{'data':<12} {error}")
     if damaged:
         raise typer.Exit(1)
-    console.print(f"{'data':<12} {len(list_bundled_files())} files, whole")
+    show_line(f"{'data':<12} {len(list_bundled_files())} files, whole")
 
 
 def _accelerator() -> str:

@@ -6,33 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from ..datasets.synthetic import TASKS
-from ..errors import InputError
 from ..experiments.estimator_comparison import OURS, EstimatorCell, EstimatorTable, read_public_estimates
+from ..experiments.run_folder import write_config
 from ..reporting.estimator_figures import draw_estimators
-from .console import console, show_plain_table
-from .run_grid import run_grid
+from .console import show_line, show_plain_table
+from .run_grid import Reproduction, run_grid
 
 
-def reproduce_estimators(
-    *,
-    seeds: Sequence[int],
-    quick: bool,
-    only: Sequence[str] | None,
-    jobs: int,
-    public: Path | None,
-    resume: Path | None,
-    output_dir: Path,
-) -> None:
-    """Run the tasks, all or those named in ``only``.
-
-    ``public`` is a file with other people's estimators, see `midebias.experiments.estimator_comparison`.
-    """
-    unknown = [name for name in only or () if name not in TASKS]
-    if unknown:
-        raise InputError(f"--only must name tasks among {', '.join(TASKS)}; got {unknown[0]!r}")
+def reproduce_estimators(given: Reproduction, *, public: Path | None) -> None:
+    """Run the tasks, all or those named in ``only``; ``public`` is a file with other people's estimators."""
+    given.check_only(TASKS, "tasks among")
     others = [] if public is None else list(read_public_estimates(public))
-    if resume is not None:
-        table = EstimatorTable.resume(resume)
+    if given.resume is not None:
+        table = EstimatorTable.resume(given.resume)
         added = [
             EstimatorCell(c.task, c.seed, c.n, name, str(public))
             for c, name in product(table.cells, others)
@@ -40,16 +26,16 @@ def reproduce_estimators(
         ]
         known = {c.name for c in table.cells}
         cells = [*table.cells, *(c for c in added if c.name not in known)]
-        table = EstimatorTable(resume, cells, command=table.command)
-        table.write_config()
+        table = EstimatorTable(given.resume, cells, command=table.command)
+        write_config(given.resume, table.config)
     else:
-        command = f"midebias reproduce estimators --seeds {','.join(map(str, seeds))}{' --quick' if quick else ''}"
+        command = given.write_command("estimators")
         cells = [
-            EstimatorCell(task, seed, 2_000 if quick else 10_000, name, None if name == OURS else str(public))
-            for name, seed, task in product([OURS, *others], seeds, TASKS)
+            EstimatorCell(task, seed, 2_000 if given.quick else 10_000, name, None if name == OURS else str(public))
+            for name, seed, task in product([OURS, *others], given.seeds, TASKS)
         ]
-        table = EstimatorTable(output_dir, cells, command=command).begin("reproduce-estimators")
-    run_grid(table, only=only, jobs=jobs, describe=_describe, report=_report)
+        table = EstimatorTable(given.output_dir, cells, command=command).begin("reproduce-estimators")
+    run_grid(table, only=given.only, jobs=given.jobs, describe=_describe, report=_report)
 
 
 def _describe(rows: Sequence[dict[str, Any]]) -> str:
@@ -66,7 +52,7 @@ def _report(folder: Path, document: dict[str, Any]) -> None:
     show_plain_table(header, lines, title=f"n = {document['n']}")
     draw_estimators(folder / "estimators.png", rows)
     for name, share in document["summary"].items():
-        console.print(f"{name}  {share['hits']} of {share['of']}", soft_wrap=True)
+        show_line(f"{name}  {share['hits']} of {share['of']}")
 
 
 def _render_line(row: dict[str, Any], rows: Sequence[dict[str, Any]], others: Sequence[str]) -> list[str]:

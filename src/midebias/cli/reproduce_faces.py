@@ -8,35 +8,23 @@ from typing import Any
 
 from ..datasets.imdb_faces import IMDB_SPLITS, IMDBFaces, Split
 from ..errors import InputError
-from ..experiments.faces import ENCODERS, FaceCell, FacesTable, render_faces
+from ..experiments.faces import ENCODERS, FaceCell, FacesTable
+from ..experiments.summary import format_spread, tabulate
 from ..methods import METHODS
-from .console import console, show_plain_table
-from .run_grid import run_grid
+from .console import show_line, show_plain_table
+from .run_grid import Reproduction, run_grid
 
 
 def reproduce_faces(
-    *,
-    root: Path | None,
-    lists: Path | None,
-    encoder: str,
+    given: Reproduction, *, root: Path | None, encoder: str, epochs: int, image_size: int, lists: Path | None,
     weights: str | None,
-    image_size: int,
-    epochs: int,
-    seeds: Sequence[int],
-    quick: bool,
-    only: Sequence[str] | None,
-    jobs: int,
-    resume: Path | None,
-    output_dir: Path,
-) -> None:
+) -> None:  # fmt: skip
     """Train each method on EB1 and on EB2, test it on the other and on all ages, and show the table."""
-    unknown = [m for m in only or () if m not in METHODS]
-    if unknown:
-        raise InputError(f"--only must name methods of {', '.join(METHODS)}, got {unknown[0]!r}")
-    if resume is not None:
-        table = FacesTable.resume(resume)
+    given.check_only(METHODS, "methods of")
+    if given.resume is not None:
+        table = FacesTable.resume(given.resume)
         if root is not None:
-            table = FacesTable(resume, [replace(c, root=str(root)) for c in table.cells], command=table.command)
+            table = FacesTable(given.resume, [replace(c, root=str(root)) for c in table.cells], command=table.command)
         _list_faces(table.cells[0])
     else:
         if root is None:
@@ -48,23 +36,22 @@ def reproduce_faces(
             FaceCell(
                 str(root), split, method, seed, epochs, encoder, weights, image_size,
                 lists=None if lists is None else str(lists),
-                max_steps=20 if quick else None, limit=2000 if quick else None,
+                max_steps=20 if given.quick else None, limit=2000 if given.quick else None,
             )
-            for seed, method, split in product(seeds, only or ("plain", "reference", "mib"), extremes)
+            for seed, method, split in product(given.seeds, given.only or ("plain", "reference", "mib"), extremes)
         ]  # fmt: skip
-        command = f"midebias reproduce imdb --encoder {encoder} --epochs {epochs} --seeds {','.join(map(str, seeds))}"
-        command += f" --image-size {image_size}" + (" --quick" if quick else "")
-        table = FacesTable(output_dir, cells, command=command)
+        command = given.write_command("imdb", encoder=encoder, epochs=epochs, image_size=image_size)
+        table = FacesTable(given.output_dir, cells, command=command)
         _list_faces(cells[0])  # refuses what cannot be read, before a folder is made
         table.begin("reproduce-imdb")
-    run_grid(table, only=only, jobs=jobs, describe=_describe, report=_report)
+    run_grid(table, only=given.only, jobs=given.jobs, describe=_describe, report=_report)
 
 
 def _list_faces(cell: FaceCell) -> None:
     for split in IMDB_SPLITS:
         faces = IMDBFaces(cell.root, split, lists=cell.lists)
         left_out = ", ".join(f"{n} {reason}" for reason, n in faces.skipped.items() if n)
-        console.print(f"{split}: {len(faces):,} faces; left out: {left_out or 'none'}", soft_wrap=True)
+        show_line(f"{split}: {len(faces):,} faces; left out: {left_out or 'none'}")
 
 
 def _describe(rows: Sequence[dict[str, Any]]) -> str:
@@ -72,5 +59,5 @@ def _describe(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _report(folder: Path, document: dict[str, Any]) -> None:
-    header, lines = render_faces(document["summary"])
+    header, lines = tabulate(document["summary"], lambda entry: format_spread(entry, "test_accuracy"))
     show_plain_table(header, lines, title="Accuracy of gender, trained on one extreme and tested on others")

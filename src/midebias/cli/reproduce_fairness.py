@@ -4,30 +4,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
 from ..experiments.fairness import FairnessTable, plan_cells
 from ..experiments.tabular_methods import METHODS
 from ..reporting.fairness_figure import draw_front
-from .console import console, show_plain_table
-from .run_grid import run_grid
+from .console import show_files, show_plain_table
+from .run_grid import Reproduction, run_grid
 
 _SHOWN = ("accuracy", "demographic_parity_difference", "equalized_odds_difference", "probe_balanced_accuracy")
 
 
-def reproduce_fairness(
-    *, seeds: Sequence[int], quick: bool, only: Sequence[str] | None, jobs: int, resume: Path | None, output_dir: Path
-) -> None:
+def reproduce_fairness(given: Reproduction) -> None:
     """Run what is missing of the table, draw the picture, show the means."""
-    unknown = [m for m in only or () if m not in METHODS]
-    if unknown:
-        raise InputError(f"--only: {unknown[0]!r} is not of {', '.join(METHODS)}")
-    if resume is not None:
-        table = FairnessTable.resume(resume)
+    given.check_only(METHODS, "methods of")
+    if given.resume is not None:
+        table = FairnessTable.resume(given.resume)
     else:
-        command = f"midebias reproduce fairness{' --quick' if quick else ''} --seeds {','.join(map(str, seeds))}"
-        table = FairnessTable(output_dir, plan_cells(seeds=seeds, quick=quick), command=command)
+        cells = plan_cells(seeds=given.seeds, quick=given.quick)
+        table = FairnessTable(given.output_dir, cells, command=given.write_command("fairness"))
         table.begin("reproduce-fairness")
-    run_grid(table, only=only, jobs=jobs, describe=_describe, report=_report)
+    run_grid(table, only=given.only, jobs=given.jobs, describe=_describe, report=_report)
 
 
 def _describe(rows: Sequence[dict[str, Any]]) -> str:
@@ -49,4 +44,4 @@ def _report(folder: Path, document: dict[str, Any]) -> None:
     ]  # fmt: skip
     header = ["data", "method", "setting", "accuracy", "parity", "odds", "probe"]
     show_plain_table(header, lines, title="Means on the test rows")
-    console.print(f"picture  {folder / 'front.png'}", soft_wrap=True)
+    show_files(folder, picture="front.png")

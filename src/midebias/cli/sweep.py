@@ -6,20 +6,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-import yaml
+from typer import Option
 
 from ..errors import DataError, InputError
 from ..experiments.image_loading import check_setting
 from ..experiments.image_methods import Network
 from ..experiments.image_sweep import ImageSweep
-from ..experiments.run_folder import new_run_folder, results_document, write_json
+from ..experiments.report_content import write_report
+from ..experiments.run_folder import new_run_folder, read_config, write_config, write_results
 from ..experiments.table_sweep import TableSweep
 from ..experiments.weight_choice import WeightTrial, on_front
 from ..experiments.weight_search import HIGHEST, LOWEST, Sweep, open_study, read_trials, search_weights
-from ..reporting.html_report import write_html_report
-from .console import cells_bar, console, show_plain_table
-from .options import AttributeColumn, Config, Criterion, ImageSize, LabelColumn, OutputDir, numbers
+from .command_line import collect_options, numbers, write_command
+from .console import cells_bar, show_files, show_line, show_plain_table
+from .options import AttributeColumn, Config, Criterion, DatasetOrTable, ImageSize, LabelColumn, OutputDir
 from .table_file import is_table, read_table
 
 _EPOCHS = 5  # of images
@@ -29,39 +29,32 @@ _REQUIRED = ("dataset", "weights", "trials", "seeds", "epochs", "network", "seed
 
 
 def sweep(
-    dataset: Annotated[
-        str | None,
-        typer.Argument(
-            help="colored-mnist, biased-mnist, an .npz with x, y, c, a folder of images, or a table (.csv, .parquet)."
-        ),
-    ] = None,
-    setting: Annotated[float | None, typer.Option(help="Variance of colored-mnist, rho of biased-mnist.")] = None,
-    weights: Annotated[str, typer.Option(help="Weights to begin with, by commas.")] = "0.1,1,3,10",
-    trials: Annotated[
-        int, typer.Option(min=1, help="How many weights in all; the rest is proposed by the sampler.")
-    ] = 8,
-    seeds: Annotated[str, typer.Option(help="Each weight is trained from each of these; by commas.")] = "0",
+    dataset: DatasetOrTable = None,
+    setting: Annotated[float | None, Option(help="Variance of colored-mnist, rho of biased-mnist.")] = None,
+    weights: Annotated[str, Option(help="Weights to begin with, by commas.")] = "0.1,1,3,10",
+    trials: Annotated[int, Option(min=1, help="How many weights in all; the rest is proposed by the sampler.")] = 8,
+    seeds: Annotated[str, Option(help="Each weight is trained from each of these; by commas.")] = "0",
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Passes over the training set; 5, or 20 and more of a table.")
+        int | None, Option(min=1, help="Passes over the training set; 5, or 20 and more of a table.")
     ] = None,
-    network: Annotated[Network, typer.Option(help="The paper's, or that of Learning Not to Learn.")] = Network.paper,
-    limit: Annotated[int | None, typer.Option(min=1024, help="First so many training images only.")] = None,
+    network: Annotated[Network, Option(help="The paper's, or that of Learning Not to Learn.")] = Network.paper,
+    limit: Annotated[int | None, Option(min=1024, help="First so many training images only.")] = None,
     image_size: ImageSize = None,
     label: LabelColumn = None,
     attribute: AttributeColumn = None,
     criterion: Annotated[
-        Criterion | None, typer.Option(help="separation: I(Z;C|Y), independence: I(Z;C). Tables only.")
+        Criterion | None, Option(help="separation: I(Z;C|Y), independence: I(Z;C). Tables only.")
     ] = None,
     tolerance: Annotated[
         float | None,
-        typer.Option(min=0.0, max=1.0, help="Accuracy that less leakage may cost, 0.02 if not given. Tables only."),
+        Option(min=0.0, max=1.0, help="Accuracy that less leakage may cost, 0.02 if not given. Tables only."),
     ] = None,
     storage: Annotated[
         str | None,
-        typer.Option(help="Journal file or database URL that several machines share; default is in the run folder."),
+        Option(help="Journal file or database URL that several machines share; default is in the run folder."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seeds the sampler.")] = 0,
-    resume: Annotated[Path | None, typer.Option(help="Run folder to go on with; options come from it.")] = None,
+    seed: Annotated[int, Option(min=0, help="Seeds the sampler.")] = 0,
+    resume: Annotated[Path | None, Option(help="Run folder to go on with; options come from it.")] = None,
     config: Config = None,
     output_dir: OutputDir = Path("runs"),
 ) -> None:
@@ -73,14 +66,11 @@ def sweep(
 
     Example: midebias sweep colored-mnist --setting 0.02 --limit 20000 --trials 8
     """
-    options: dict[str, Any] = {
-        "dataset": dataset, "setting": setting, "weights": weights, "trials": trials, "seeds": seeds, "epochs": epochs,
-        "network": str(network), "limit": limit, "image_size": image_size, "label": label, "attribute": attribute,
-        "criterion": None if criterion is None else str(criterion), "tolerance": tolerance, "storage": storage,
-        "seed": seed,
-    }  # fmt: skip
+    options = collect_options(locals(), "resume", "config", "output_dir")
     if resume is not None:
-        options = _read_options(resume, options)
+        options = read_config(
+            resume, "sweep", lambda kept: {k: kept[k] if k in _REQUIRED else kept.get(k) for k in options}
+        )
     if options["dataset"] is None:
         raise InputError("name a data set, or a run folder with --resume")
     given, run_seeds = numbers(options["weights"], float, "--weights"), numbers(options["seeds"], int, "--seeds")
@@ -89,15 +79,13 @@ def sweep(
     swept = _make_sweep(options, run_seeds)
     shared = options["storage"]  # opened before there is a folder: what cannot be used leaves none behind
     study = None if shared is None else open_study(shared, options["seed"])
-    folder = new_run_folder(output_dir, "sweep") if resume is None else resume
-    shown = {k: v for k, v in options.items() if k != "dataset" and v is not None}
-    command = f"midebias sweep {shlex.quote(options['dataset'])} "
-    command += " ".join(f"--{k.replace('_', '-')} {shlex.quote(str(v))}" for k, v in shown.items())
-    text = yaml.safe_dump({"command": "sweep", **options}, sort_keys=False)
-    (folder / "config.yaml").write_text(text, encoding="utf-8")
+    record = {"command": "sweep", **options}
+    folder = resume or new_run_folder(output_dir, "sweep", record)
+    write_config(folder, record)
+    command = write_command(f"sweep {shlex.quote(options['dataset'])}", **options | {"dataset": None})
     study = study or open_study(str(folder / "journal.log"), options["seed"])
     left = max(0, options["trials"] - len(read_trials(study)))
-    console.print(f"{options['trials']} weights, {left} of them to run; folder {folder}", soft_wrap=True)
+    show_line(f"{options['trials']} weights, {left} of them to run; folder {folder}")
     with cells_bar(left) as advance:
         for t in search_weights(study, swept, given, options["trials"]):
             advance(f"weight {t.weight:.3g}: {swept.accuracy} {t.accuracy:.3f}, leakage {t.leakage:.3f} nats")
@@ -108,11 +96,9 @@ def _make_sweep(options: dict[str, Any], seeds: Sequence[int]) -> Sweep:
     """Images or a table, with what does not go together refused."""
     dataset = options["dataset"]
     if is_table(dataset):
-        for name in ("setting", "limit", "image_size"):
-            if options[name] is not None:
+        for name in ("setting", "limit", "image_size", "network"):
+            if options[name] not in (None, str(Network.paper)):
                 raise InputError(f"--{name.replace('_', '-')} applies to images only, and {dataset} is a table")
-        if options["network"] != str(Network.paper):
-            raise InputError(f"--network applies to images only, and {dataset} is a table")
         frame, attributes = read_table(Path(dataset), options["label"], options["attribute"])
         if len(frame) < _LEAST_ROWS:
             raise DataError(f"{dataset} has {len(frame)} rows; a sweep holds a third out and needs {_LEAST_ROWS}")
@@ -132,52 +118,37 @@ def _make_sweep(options: dict[str, Any], seeds: Sequence[int]) -> Sweep:
 
 
 def _report(folder: Path, command: str, trials: Sequence[WeightTrial], options: dict[str, Any], swept: Sweep) -> None:
-    chosen, front = swept.choose(trials), on_front(trials)
-    best = trials[chosen]
-    plain = [
-        {swept.dial: t.weight} | {k: v for k, v in asdict(t).items() if k not in ("weight", "resamples")}
-        for t in trials
-    ]
+    best = trials[swept.choose(trials)]
+    tried = [(t, front, t is best) for t, front in zip(trials, on_front(trials), strict=True)]
     name = swept.dial.removeprefix("mi_").replace("_", " ")
-    rows = [p | {"front": f, "chosen": i == chosen} for i, (p, f) in enumerate(zip(plain, front, strict=True))]
-    document = results_document(command, options["seed"], rows, rule=swept.rule, **{swept.dial: best.weight})
-    write_json(folder / "results.json", document)
+    rows = [
+        {swept.dial: t.weight}
+        | {k: v for k, v in asdict(t).items() if k not in ("weight", "resamples")}
+        | {"front": front, "chosen": chosen}
+        for t, front, chosen in tried
+    ]
+    write_results(folder, command, options["seed"], rows, rule=swept.rule, **{swept.dial: best.weight})
     points = [
         {
             "label": f"{name} {t.weight:.3g}", "x": t.leakage, "x_err": t.leakage_stderr, "y": t.accuracy,
-            "y_err": t.accuracy_stderr, "front": f, "chosen": i == chosen,
+            "y_err": t.accuracy_stderr, "front": front, "chosen": chosen,
         }
-        for i, (t, f) in enumerate(zip(trials, front, strict=True)) if t.finite
+        for t, front, chosen in tried if t.finite
     ]  # fmt: skip
     verdict = (
         f"{name.capitalize()} {best.weight:.3g} is chosen, of {len(trials)} tried: "
         f"{swept.accuracy} {best.accuracy:.3f}, {swept.leakage.removesuffix(', nats')} {best.leakage:.3f} nats."
     )
-    content = {
-        "verdict": {"text": verdict, "status": "note"},
-        "front": {
-            "points": points, "x_label": swept.leakage, "y_label": swept.accuracy, "rule": swept.rule,
-        },
-        "settings": options, "command": command,
-    }  # fmt: skip
-    write_html_report(folder / "report.html", title=f"{name.capitalize()}s on {options['dataset']}", content=content)
+    front_content = {"points": points, "x_label": swept.leakage, "y_label": swept.accuracy, "rule": swept.rule}
+    title = f"{name.capitalize()}s on {options['dataset']}"
+    write_report(folder, title=title, verdict=verdict, front=front_content, settings=options, command=command)
     lines = [
         [
             f"{t.weight:.3g}", f"{t.accuracy:.3f} ± {t.accuracy_stderr:.3f}",
-            f"{t.leakage:.3f} ± {t.leakage_stderr:.3f}",
-            "front" if f else "", "chosen" if i == chosen else "",
+            f"{t.leakage:.3f} ± {t.leakage_stderr:.3f}", "front" if front else "", "chosen" if chosen else "",
         ]
-        for i, (t, f) in enumerate(zip(trials, front, strict=True))
+        for t, front, chosen in tried
     ]  # fmt: skip
     show_plain_table([name, swept.accuracy, swept.leakage, "", " "], lines, title=f"{name.capitalize()}s")
-    console.print(swept.rule, soft_wrap=True)
-    console.print(f"report   {folder / 'report.html'}", soft_wrap=True)
-    console.print(f"results  {folder / 'results.json'}", soft_wrap=True)
-
-
-def _read_options(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
-    try:
-        kept = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-        return {k: kept[k] if k in _REQUIRED else kept.get(k) for k in options}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise DataError(f"--resume {folder} holds no sweep that can go on ({error})") from error
+    show_line(swept.rule)
+    show_files(folder, report="report.html", results="results.json")

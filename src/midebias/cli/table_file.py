@@ -14,13 +14,7 @@ def is_table(dataset: str) -> bool:
 
 
 def read_table(path: Path, label: str | None, attribute: str | None) -> tuple[Any, list[str]]:
-    """Read a table whose columns are there and can be trained on, and the names of its attributes.
-
-    Raises
-    ------
-    InputError, DataError
-        Columns that are not there, or a file or a label that cannot be used.
-    """
+    """Read a table that can be trained on, and the names of its attributes. Raises `InputError`, `DataError`."""
     if label is None or attribute is None:
         raise InputError("a table needs --label and --attribute, names of columns")
     frame = _read(path)

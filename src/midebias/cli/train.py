@@ -2,29 +2,19 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import typer
+from typer import Option
 
 from ..errors import InputError
 from ..experiments.image_methods import Network
 from ..methods import METHODS
-from .options import (
-    Accelerator,
-    AttributeColumn,
-    Config,
-    Criterion,
-    Devices,
-    ImageSize,
-    LabelColumn,
-    NumNodes,
-    OutputDir,
-    PaletteFile,
-    Precision,
-)
+from .command_line import collect_options
+from .options import AttributeColumn, Config, Criterion, DatasetOrTable, ImageSize, LabelColumn, OutputDir, PaletteFile
 from .table_file import is_table
 from .train_images import read_options, resolve_options, train_images
 from .train_table import train_table
+from .trainer_options import Accelerator, Devices, NumNodes, Precision
 
 _Method = StrEnum("_Method", {name: name for name in METHODS})  # type: ignore[misc]  # its members are METHODS'
 _OURS = _Method("mib")
@@ -35,66 +25,54 @@ _OF_IMAGES = {
 }  # fmt: skip
 """Options that a table does not have, with their defaults."""
 
-
-class _Estimator(StrEnum):
-    gaussian = "gaussian"
-    gaussian_linear = "gaussian_linear"
-    donsker_varadhan = "donsker_varadhan"
+_Estimator = StrEnum("_Estimator", ["gaussian", "gaussian_linear", "donsker_varadhan"])
 
 
 def train(
-    dataset: Annotated[
-        str | None,
-        typer.Argument(
-            help="colored-mnist, biased-mnist, an .npz with x, y, c, a folder of images, or a table (.csv, .parquet)."
-        ),
-    ] = None,
+    dataset: DatasetOrTable = None,
     config: Config = None,
     variance: Annotated[
-        float | None, typer.Option(help="Variance of the colour jitter, 0.020 if not given. colored-mnist only.")
+        float | None, Option(help="Variance of the colour jitter, 0.020 if not given. colored-mnist only.")
     ] = None,
     rho: Annotated[
-        float | None, typer.Option(help="How often the background is the class's own, 0.990. biased-mnist only.")
+        float | None, Option(help="How often the background is the class's own, 0.990. biased-mnist only.")
     ] = None,
-    method: Annotated[_Method, typer.Option(help="mib is our default.")] = _OURS,
-    network: Annotated[Network, typer.Option(help="The paper's, or that of Learning Not to Learn.")] = Network.paper,
+    method: Annotated[_Method, Option(help="mib is our default.")] = _OURS,
+    network: Annotated[Network, Option(help="The paper's, or that of Learning Not to Learn.")] = Network.paper,
     mi_weight: Annotated[
-        float | None,
-        typer.Option(min=0.0, help="Weight of the penalty in the loss, in nats. Tables, or --method reference."),
+        float | None, Option(min=0.0, help="Weight of the penalty in the loss, in nats. Tables, or --method reference.")
     ] = None,
     gradient_ratio: Annotated[
         float | None,
-        typer.Option(min=0.0, help="Length of the penalty's gradient over the task's; default 3. mib on images only."),
+        Option(min=0.0, help="Length of the penalty's gradient over the task's; default 3. mib on images only."),
     ] = None,
-    criterion: Annotated[
-        Criterion | None, typer.Option(help="separation: I(Z;C|Y), independence: I(Z;C). mib only.")
-    ] = None,
-    estimator: Annotated[_Estimator | None, typer.Option(help="How mib estimates. mib only.")] = None,
+    criterion: Annotated[Criterion | None, Option(help="separation: I(Z;C|Y), independence: I(Z;C). mib only.")] = None,
+    estimator: Annotated[_Estimator | None, Option(help="How mib estimates. mib only.")] = None,
     critic_steps: Annotated[
-        int | None, typer.Option(min=0, help="Critic updates per step (K), for estimators with a critic.")
+        int | None, Option(min=0, help="Critic updates per step (K), for estimators with a critic.")
     ] = None,
     rebalance: Annotated[
-        float | None, typer.Option(min=0.0, max=1.0, help="Draw rows by p(y|c) to minus this; default 0.5. mib only.")
+        float | None, Option(min=0.0, max=1.0, help="Draw rows by p(y|c) to minus this; default 0.5. mib only.")
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Passes over the training set; 5, or 20 and more of a table.")
+        int | None, Option(min=1, help="Passes over the training set; 5, or 20 and more of a table.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seeds the colours, the weights and the order.")] = 0,
+    seed: Annotated[int, Option(min=0, help="Seeds the colours, the weights and the order.")] = 0,
     palette: PaletteFile = None,
     image_size: ImageSize = None,
-    limit: Annotated[int | None, typer.Option(min=512, help="First so many training images only.")] = None,
-    max_steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many steps.")] = None,
+    limit: Annotated[int | None, Option(min=512, help="First so many training images only.")] = None,
+    max_steps: Annotated[int | None, Option(min=1, help="Stop after so many steps.")] = None,
     checkpoint_every: Annotated[
-        float, typer.Option(min=0.0, help="Seconds between checkpoints in the run folder; 0: after every step.")
+        float, Option(min=0.0, help="Seconds between checkpoints in the run folder; 0: after every step.")
     ] = 30.0,
     resume: Annotated[
-        Path | None, typer.Option(help="Run folder of a stopped training to go on with; all options come from it.")
+        Path | None, Option(help="Run folder of a stopped training to go on with; all options come from it.")
     ] = None,
     label: LabelColumn = None,
     attribute: AttributeColumn = None,
     max_mi: Annotated[
         float | None,
-        typer.Option(help="Budget in nats: how much may leak; the weight finds itself. Tables, or mib on images."),
+        Option(help="Budget in nats: how much may leak; the weight finds itself. Tables, or mib on images."),
     ] = None,
     output_dir: OutputDir = Path("runs"),
     accelerator: Accelerator = None,
@@ -108,7 +86,7 @@ def train(
 
     Example: midebias train colored-mnist --variance 0.02 --method mib --epochs 5 --seed 0
     """
-    options: dict[str, Any] = {k: str(v) if isinstance(v, (StrEnum, Path)) else v for k, v in locals().items()}
+    options = collect_options(locals())
     if resume is not None:
         train_images(read_options(resume), folder=resume)
         return
@@ -120,8 +98,7 @@ def train(
     for option, default in _OF_IMAGES.items():
         if options[option] != default:
             raise InputError(f"--{option.replace('_', '-')} applies to images only, and {dataset} is a table")
-    wanted: Any = options["criterion"] or "separation"
     train_table(
-        Path(dataset), label=label, attribute=attribute, criterion=wanted, mi_weight=mi_weight, max_mi=max_mi,
-        epochs=epochs, seed=seed, output_dir=output_dir,
+        Path(dataset), label=label, attribute=attribute, criterion=options["criterion"] or "separation",
+        mi_weight=mi_weight, max_mi=max_mi, epochs=epochs, seed=seed, output_dir=output_dir,
     )  # fmt: skip

@@ -1,13 +1,13 @@
 """``midebias train`` of images: check the options, load, train, and leave a run folder behind."""
 
 import math
+import shlex
 from collections.abc import Callable, Mapping
 from functools import partial
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
-import yaml
 from safetensors.torch import save
 
 from ..atomic_writing import write_atomically
@@ -17,16 +17,16 @@ from ..experiments.image_data import ImageData
 from ..experiments.image_loading import load_images
 from ..experiments.image_outcome import Outcome
 from ..experiments.image_run import run_method
-from ..experiments.report_content import describe_training
-from ..experiments.run_folder import metrics, new_run_folder, results_document, versions, write_json, write_metrics
+from ..experiments.report_content import describe_training, write_report
+from ..experiments.run_folder import metrics, new_run_folder, read_config, versions, write_metrics, write_results
 from ..methods import METHODS
-from ..reporting.html_report import write_html_report
 from ..reporting.method_titles import title_method
 from ..reporting.model_card import write_model_card
 from ..reporting.training_figure import draw_training
 from ..training.train_step_method import TrainStepMethod
-from .console import bars, console, show_table
-from .options import TRAINER_OPTIONS
+from .command_line import write_command
+from .console import bars, console, show_line, show_table
+from .trainer_options import TRAINER_OPTIONS
 
 _CHECKPOINT = "checkpoint.safetensors"
 _METHOD_OPTIONS = ("gradient_ratio", "mi_weight", "max_mi", "criterion", "estimator", "critic_steps", "rebalance")
@@ -36,13 +36,7 @@ _RUN_OPTIONS = (
 
 
 def resolve_options(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Check the options of ``midebias train`` for images; those that decide the run, as ``config.yaml`` has them.
-
-    Raises
-    ------
-    InputError
-        Options that do not go together or have no use here.
-    """
+    """Check the options of ``midebias train`` for images; those that decide the run, as ``config.yaml`` has them."""
     dataset, method = given["dataset"], given["method"]
     for option in ("label", "attribute"):
         if given[option] is not None and not Path(dataset).is_dir():
@@ -83,7 +77,7 @@ def train_images(resolved: dict[str, Any], *, folder: Path | None = None, output
     except ImportError as error:
         raise InputError(str(error)) from None
     trainer = make_trainer(**by_trainer)
-    run = partial(run_by_trainer, trainer=trainer, on_alarm=lambda alarm: console.print(alarm, soft_wrap=True))
+    run = partial(run_by_trainer, trainer=trainer, on_alarm=show_line)
     if trainer.is_global_zero:
         _train(resolved, run, folder=folder, output_dir=output_dir)
         return
@@ -102,25 +96,17 @@ def _train(
     """Load, train by ``run`` and report; where there is no ``output_dir``, and no outcome, leave that to another."""
     method, seed, epochs, max_steps = (resolved[k] for k in ("method", "seed", "epochs", "max_steps"))
     data = load_images(
-        resolved["dataset"],
-        resolved["rho"] if resolved["variance"] is None else resolved["variance"],
-        seed,
-        limit=resolved["limit"],
+        resolved["dataset"], resolved["rho"] if resolved["variance"] is None else resolved["variance"], seed,
         palette=None if resolved["palette"] is None else read_palette(Path(resolved["palette"])),
-        image_size=resolved["image_size"],
-        label=resolved["label"],
-        attribute=resolved["attribute"],
-    )
+        **{k: resolved[k] for k in ("limit", "image_size", "label", "attribute")},
+    )  # fmt: skip
     if folder is None and output_dir is not None:
-        folder = new_run_folder(output_dir, f"train-{data.dataset}-{method}")
-        (folder / "config.yaml").write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
+        folder = new_run_folder(output_dir, f"train-{data.dataset}-{method}", resolved)
     elif folder is not None and (folder / "results.json").exists():
-        console.print(f"{folder} is finished: nothing to do", soft_wrap=True)
+        show_line(f"{folder} is finished: nothing to do")
         return
-    console.print(
-        f"{method} on {data.dataset}, {data.setting}, {len(data.train):,} images, seed {seed}; run folder {folder}",
-        soft_wrap=True,
-    )
+    images = f"{data.dataset}, {data.setting}, {len(data.train):,} images"
+    show_line(f"{method} on {images}, seed {seed}; run folder {folder}")
     with bars() as shown:
         steps = epochs * (len(data.train) // METHODS[method].batch_size)
         shown.start(method, min(steps, max_steps or steps))
@@ -135,7 +121,7 @@ def _train(
     _report(folder, resolved, data, outcome)
     (folder / _CHECKPOINT).unlink(missing_ok=True)
     show_table([outcome.row], title=f"{data.dataset}, {data.setting}")
-    console.print(f"run folder  {folder}", soft_wrap=True)
+    show_line(f"run folder  {folder}")
 
 
 def _report(folder: Path, resolved: dict[str, Any], data: ImageData, outcome: Outcome) -> None:
@@ -147,24 +133,16 @@ def _report(folder: Path, resolved: dict[str, Any], data: ImageData, outcome: Ou
     write_atomically(folder / "model.safetensors", save(weights))
     write_metrics(folder / "metrics.csv", metrics(outcome.trace, outcome.history))
     draw_training(folder / "training.png", trace)
-    command = "midebias train " + " ".join(
-        [resolved["dataset"], *(f"--{k.replace('_', '-')} {v}" for k, v in resolved.items()
-                         if k not in ("command", "dataset", "checkpoint_every") and v is not None)]
-    )  # fmt: skip
+    options = resolved | dict.fromkeys(("command", "dataset", "checkpoint_every"))
+    command = write_command(f"train {shlex.quote(resolved['dataset'])}", **options)
     more = {} if outcome.alarms is None else {"alarms": outcome.alarms}
-    write_json(
-        folder / "results.json", results_document(command, resolved["seed"], [row], history=outcome.history, **more)
-    )
+    write_results(folder, command, resolved["seed"], [row], history=outcome.history, **more)
     verdict = (
         f"{title_method(method)} reaches {row['test_accuracy']:.3f} on the test set; a fresh probe reads the attribute "
         f"with accuracy {row['probe_accuracy']:.3f}, chance {row['chance']:.3f}: at least {row['mi']:.2f} nats."
     )
-    content = {
-        "verdict": {"text": verdict, "status": "note"},
-        "training": describe_training(trace),
-        "settings": resolved, "command": command,
-    }  # fmt: skip
-    write_html_report(folder / "report.html", title=title, content=content)
+    training = describe_training(trace)
+    write_report(folder, title=title, verdict=verdict, training=training, settings=resolved, command=command)
     penalised = method == "mib" and resolved.get("gradient_ratio") != 0
     card = write_model_card(
         data=f"{row['train_images']:,} images of {data.dataset}, {data.setting}",
@@ -183,12 +161,8 @@ def _report(folder: Path, resolved: dict[str, Any], data: ImageData, outcome: Ou
 
 def read_options(folder: Path) -> dict[str, Any]:
     """Read back the resolved options of a run folder. Raises `DataError` when it holds no training of images."""
-    try:
-        resolved = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DataError(f"--resume {folder} holds no training that can go on ({error})") from error
-    needed = {"dataset", "variance", "rho", "method", "network", "palette", "image_size", "label", "attribute",
-              "epochs", "seed", "limit", "max_steps", "checkpoint_every"}  # fmt: skip
+    resolved = read_config(folder, "training", lambda content: content)
+    needed = {"dataset", "variance", "rho", "method", "network", *_RUN_OPTIONS}
     if not isinstance(resolved, dict) or resolved.get("command") != "train" or not needed <= set(resolved):
         raise DataError(f"--resume {folder} holds no training that can go on: config.yaml is that of something else")
     if resolved["method"] not in METHODS:

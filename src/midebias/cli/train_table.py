@@ -1,44 +1,30 @@
 """``midebias train table.csv --label income --attribute sex``: a classifier from a table, into a run folder."""
 
+import shlex
 import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from safetensors.torch import save_file
 
 from ..errors import InputError
-from ..experiments.report_content import describe_training
-from ..experiments.run_folder import new_run_folder, results_document, versions, write_json, write_metrics
+from ..experiments.report_content import describe_training, write_report
+from ..experiments.run_folder import new_run_folder, versions, write_json, write_metrics, write_results
 from ..leakage.auditing import audit
 from ..leakage.result import AuditResult
 from ..penalty import Criterion
-from ..reporting.html_report import write_html_report
 from ..reporting.model_card import write_model_card
-from .console import console, share_bar, show_plain_table
+from .command_line import write_command
+from .console import share_bar, show_line, show_plain_table
 from .table_file import read_table
 
 
 def train_table(
-    path: Path,
-    *,
-    label: str | None,
-    attribute: str | None,
-    criterion: Criterion,
-    mi_weight: float | None,
-    max_mi: float | None,
-    epochs: int | None,
-    seed: int,
-    output_dir: Path,
-) -> None:
-    """Train on three quarters of the rows, test on the rest, and leave model, predictions and figures behind.
-
-    Raises
-    ------
-    InputError, DataError
-        Options that do not go together, columns that are not there, or a file that cannot be read.
-    """
+    path: Path, *, label: str | None, attribute: str | None, criterion: Criterion, mi_weight: float | None,
+    max_mi: float | None, epochs: int | None, seed: int, output_dir: Path,
+) -> None:  # fmt: skip
+    """Train on three quarters of the rows, test on the rest, and leave model, predictions and figures behind."""
     frame, attributes = read_table(path, label, attribute)
     assert label is not None
     from sklearn.model_selection import train_test_split
@@ -53,40 +39,35 @@ def train_table(
     options |= {} if mi_weight is None else {"mi_weight": mi_weight}
     model = MIDebiasClassifier(sensitive_columns=attributes, **options)
     model.fit(train.drop(columns=label), train[label].to_numpy())
-    folder = new_run_folder(output_dir, f"train-{path.stem}")
-    command = f"midebias train {path} --label {label} --attribute {attribute} --criterion {criterion} --seed {seed}"
-    for option, value in (("mi-weight", mi_weight), ("max-mi", max_mi), ("epochs", epochs)):
-        command += "" if value is None else f" --{option} {value}"
+    command = write_command(
+        f"train {shlex.quote(str(path))}", label=label, attribute=attribute, criterion=criterion, seed=seed,
+        mi_weight=mi_weight, max_mi=max_mi, epochs=epochs,
+    )  # fmt: skip
     config = {"command": "train", "dataset": str(path), "label": label, "attribute": attribute, **options}
     config["seed"] = config.pop("random_state")
-    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    folder = new_run_folder(output_dir, f"train-{path.stem}", config)
     decided = model.predict(test.drop(columns=label))
     rows = [_measure(path, name, seed, test, label, decided, model) for name in attributes]
     write_json(folder / "preprocessing.json", model.describe())
     save_file({k: v.contiguous() for k, v in model.network_.state_dict().items()}, folder / "model.safetensors")
-    write_metrics(
-        folder / "metrics.csv",
-        [
-            {"epoch": r.epoch, "step": r.steps, "loss": r.loss, "train_accuracy": r.train_accuracy}
-            | {f"mi_{i}": v for i, v in enumerate(r.mi, start=1)}
-            for r in model.history_
-        ],
-    )
+    epochs_done = [
+        {"epoch": r.epoch, "step": r.steps, "loss": r.loss, "train_accuracy": r.train_accuracy}
+        | {f"mi_{i}": v for i, v in enumerate(r.mi, start=1)}
+        for r in model.history_
+    ]
+    write_metrics(folder / "metrics.csv", epochs_done)
     test.assign(prediction=decided).to_csv(folder / "predictions.csv", index=False)
-    write_json(folder / "results.json", results_document(command, seed, rows))
+    write_results(folder, command, seed, rows)
     audited, why_not = _audit(model, test, label, attributes, decided, seed)
     condition = "overall" if criterion == "independence" else "within classes"
     verdict = why_not if audited is None else audited.describe(condition)
     trace = [{"step": r.steps, "loss": r.loss, "mi": r.mi} for r in model.history_]
-    content = {
-        "verdict": {"text": verdict, "status": "note"},
-        **({} if audited is None else audited.collect_report_content(condition=condition)),
-        "training": describe_training({path.name: trace}, names=("decision", "z")),
-        "settings": config | ({} if audited is None else {f"audit: {k}": v for k, v in audited.settings.items()}),
-        "command": command,
-    }
-    title = f"{label} of {path.name} without {attribute}"
-    write_html_report(folder / "report.html", title=title, content=content)
+    report = {} if audited is None else audited.collect_report_content(condition=condition)
+    settings = config | ({} if audited is None else {f"audit: {k}": v for k, v in audited.settings.items()})
+    write_report(
+        folder, title=f"{label} of {path.name} without {attribute}", verdict=verdict, **report,
+        training=describe_training({path.name: trace}, names=("decision", "z")), settings=settings, command=command,
+    )  # fmt: skip
     card = write_model_card(
         data=f"three quarters of {path.name}", label=label, attributes=attributes,
         method="mib" if model.mi_weight_ > 0 else "plain", criterion=criterion if model.mi_weight_ > 0 else None,
@@ -99,8 +80,7 @@ def train_table(
     shown = ("accuracy", "demographic_parity_difference", "equalized_odds_difference", "mi")
     lines = [[r["attribute"], *("" if r[k] is None else f"{r[k]:.3f}" for k in shown)] for r in rows]
     show_plain_table(header, lines, title=f"{path.name}: {len(test):,} rows not trained on")
-    console.print(f"\n{verdict}", soft_wrap=True)
-    console.print(f"report      {folder / 'report.html'}\nrun folder  {folder}", soft_wrap=True)
+    show_line(f"\n{verdict}\nreport      {folder / 'report.html'}\nrun folder  {folder}")
 
 
 def _audit(
@@ -110,13 +90,9 @@ def _audit(
     try:
         with share_bar("audit") as step:
             found = audit(
-                model.transform(test.drop(columns=label)),
-                test[attributes],
-                test[label].to_numpy(),
-                predictions=decided,
-                random_state=seed,
-                on_step=step,
-            )
+                model.transform(test.drop(columns=label)), test[attributes], test[label].to_numpy(),
+                predictions=decided, random_state=seed, on_step=step,
+            )  # fmt: skip
     except InputError as error:
         return None, f"Not audited: {error}."
     return found, ""
@@ -125,14 +101,12 @@ def _audit(
 def _list_figures(rows: list[dict[str, Any]]) -> dict[str, str]:
     """What a model card tells."""
     figures = {"accuracy": f"{rows[0]['accuracy']:.3f}", "balanced accuracy": f"{rows[0]['balanced_accuracy']:.3f}"}
+    columns = {
+        "demographic parity difference": "demographic_parity_difference",
+        "equalized odds difference": "equalized_odds_difference", "I(Z;C) at least, nats": "mi",
+    }  # fmt: skip
     for row in rows:
-        for name, column in (
-            ("demographic parity difference", "demographic_parity_difference"),
-            ("equalized odds difference", "equalized_odds_difference"),
-            ("I(Z;C) at least, nats", "mi"),
-        ):
-            if row[column] is not None:
-                figures[f"{name}, {row['attribute']}"] = f"{row[column]:.3f}"
+        figures |= {f"{k}, {row['attribute']}": f"{row[c]:.3f}" for k, c in columns.items() if row[c] is not None}
     return figures
 
 

@@ -11,38 +11,23 @@ from typing import Any
 from .digit_images import Palette
 from .grid import Cell, Grid
 from .image_data import hold_out
-from .image_loading import check_setting, load_images
+from .image_loading import ImageOptions, check_setting, load_images
 from .image_methods import build_method, parse_method
 from .image_run import run_method
 from .published import PUBLISHED, SOURCES
 from .run_folder import metrics, write_metrics
-from .summary import format_spread, summarize_runs
+from .summary import format_spread, summarize_runs, tabulate
 
-CEILING = "ceiling"
-"""Plain training without the bias, as a method's name."""
+CEILING = "ceiling"  # plain training without the bias, as a method's name
 
 
 @dataclass(frozen=True)
 class ImageCell(Cell):
-    """One run: a method on a data set in one setting, from one seed.
-
-    Attributes
-    ----------
-    setting : float or None
-        Variance of Colored MNIST, rho of Biased MNIST.
-    method : str
-        A name, with options if any; see `parse_method`. Or "ceiling": plain training without the bias.
-    palette, image_size, label, attribute
-        See `load`.
-    held_out : bool
-        Judge on a quarter of the training images: see `hold_out`.
-    batch_size : int, optional
-        Default is the method's own.
-    """
+    """One run: a method on a data set in one setting, from one seed."""
 
     dataset: str
-    setting: float | None
-    method: str
+    setting: float | None  # variance of Colored MNIST, rho of Biased MNIST
+    method: str  # a name with its options, see `parse_method`; or "ceiling": plain training without the bias
     seed: int
     epochs: int
     network: str = "paper"
@@ -50,7 +35,7 @@ class ImageCell(Cell):
     max_steps: int | None = None
     palette: Palette | None = None
     image_size: int | None = None
-    held_out: bool = False
+    held_out: bool = False  # judge by `hold_out`
     batch_size: int | None = None
     label: str | None = None
     attribute: str | None = None
@@ -62,44 +47,32 @@ class ImageCell(Cell):
         method = self.method.replace(":", "-")
         return f"{Path(self.dataset).stem}{setting}-{self.network}-{method}-seed{self.seed}"
 
+    @property
+    def _options(self) -> ImageOptions:
+        return {
+            "limit": self.limit, "palette": self.palette, "unbiased": self.method == CEILING,
+            "image_size": self.image_size, "label": self.label, "attribute": self.attribute,
+        }  # fmt: skip
+
     def check(self) -> None:
         """Refuse a data set, setting or option that nothing can be trained with. Raises `InputError`, `DataError`."""
-        check_setting(
-            self.dataset, self.setting, palette=self.palette, image_size=self.image_size, label=self.label,
-            attribute=self.attribute, unbiased=self.method == CEILING,
-        )  # fmt: skip
+        check_setting(self.dataset, self.setting, **self._options)
         if self.method != CEILING:
             name, options = parse_method(self.method)
             build_method(name, **options)
 
     def run(self) -> dict[str, Any]:
         """Train and evaluate: the row, and what happened on the way."""
-        data = load_images(
-            self.dataset,
-            self.setting,
-            self.seed,
-            limit=self.limit,
-            palette=self.palette,
-            image_size=self.image_size,
-            label=self.label,
-            attribute=self.attribute,
-            unbiased=self.method == CEILING,
-        )
+        data = load_images(self.dataset, self.setting, self.seed, **self._options)
         if self.held_out:
             data = hold_out(data, self.seed)
         name, options = parse_method("plain" if self.method == CEILING else self.method)
         out = run_method(
-            name,
-            data,
-            epochs=self.epochs,
-            seed=self.seed,
-            network=self.network,
-            batch_size=self.batch_size,
-            max_steps=self.max_steps,
+            name, data, epochs=self.epochs, seed=self.seed, network=self.network, batch_size=self.batch_size,
+            max_steps=self.max_steps, options=options,
             # Where testing takes longer than an epoch, one test at the end.
             evaluate_every=None if len(data.train) >= len(data.test) else sys.maxsize,
-            options=options,
-        )
+        )  # fmt: skip
         row = out.row | {"method": self.method}
         trace = [{k: _round(v) for k, v in point.items()} for point in out.trace]
         return {"rows": [row], "history": out.history, "trace": trace}
@@ -145,18 +118,10 @@ class Comparison(Grid[ImageCell]):
 
 
 def plan_cells(
-    dataset: str,
-    settings: Sequence[float | None],
-    methods: Sequence[str],
-    seeds: Sequence[int],
-    *,
-    reference_steps: int | None = None,
-    **options: Any,
-) -> list[ImageCell]:
-    """All combinations; ``options`` are further fields of `ImageCell`.
-
-    The reference recipe, whose epoch costs many, ends after ``reference_steps`` where given.
-    """
+    dataset: str, settings: Sequence[float | None], methods: Sequence[str], seeds: Sequence[int], *,
+    reference_steps: int | None = None, **options: Any,
+) -> list[ImageCell]:  # fmt: skip
+    """All combinations; the reference recipe, whose epoch costs many, ends after ``reference_steps`` where given."""
     return [
         ImageCell(
             dataset, setting, method, seed, **options,
@@ -187,31 +152,23 @@ def summarize(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def comparison_table(document: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Header and rows of text: a method a line, a setting a column, published figures below and marked.
 
-    The best of our own runs in each setting, the ceiling aside, is in bold (two asterisks around it). Of held-out
-    images the reweighted accuracy is shown, and I(Z;C|Y) in nats.
+    The best run of a setting, the ceiling aside, is in bold. Of held-out images I(Z;C|Y) in nats is shown, too.
     """
     summary = document["summary"]
-    settings = list(dict.fromkeys(e["setting"] for e in summary))
-    methods = list(dict.fromkeys(e["method"] for e in summary))
-    found = {(e["method"], e["setting"]): e for e in summary}
     column = "reweighted_accuracy" if "reweighted_accuracy" in summary[0] else "test_accuracy"
     rivals = [e for e in summary if e["method"] != CEILING] or summary
-    best = {s: max((e[column] for e in rivals if e["setting"] == s), default=None) for s in settings}
-    lines = []
-    for method in methods:
-        line = [method]
-        for setting in settings:
-            entry = found.get((method, setting))
-            if entry is None:
-                line.append("")
-                continue
-            text = format_spread(entry, column)
-            if "conditional_mi" in entry:
-                text += f", {round(entry['conditional_mi'], 2) + 0.0:.2f} nats"  # 0.00, and not -0.00
-            line.append(f"**{text}**" if entry[column] == best[setting] else text)
-        lines.append(line)
+
+    def show(entry: Mapping[str, Any]) -> str:
+        text = format_spread(entry, column)
+        if "conditional_mi" in entry:
+            text += f", {round(entry['conditional_mi'], 2) + 0.0:.2f} nats"  # 0.00, and not -0.00
+        best = max((e[column] for e in rivals if e["setting"] == entry["setting"]), default=None)
+        return f"**{text}**" if entry[column] == best else text
+
+    header, lines = tabulate(summary, show)
+    settings = header[1:]
     for published in document.get("published", {}).values():
         for name, figures in published["test_accuracy"].items():
             if any(s in figures for s in settings):
                 lines.append([f"{name} (published)", *(f"{figures[s]:.3f}" if s in figures else "" for s in settings)])
-    return ["method", *settings], lines
+    return header, lines

@@ -13,10 +13,7 @@ Palette = Sequence[Sequence[float]]
 def load_colored_mnist(
     variance: float, seed: int, *, limit: int | None = None, palette: Palette | None = None, unbiased: bool = False
 ) -> ImageData:
-    """Load Colored MNIST (the first ``limit`` training images) with a whole test set; c is the colour.
-
-    With ``unbiased`` the training colours, too, say nothing about the digit.
-    """
+    """Load Colored MNIST; c is the colour. With ``unbiased`` it says nothing in training, too."""
     train = ColoredMNIST(None, "train", variance, seed=seed, limit=limit, palette=palette, unbiased=unbiased)
     test = ColoredMNIST(None, "test", variance, seed=seed, palette=palette)
     assert test.colour_classes is not None
@@ -28,10 +25,7 @@ def load_colored_mnist(
 def load_biased_mnist(
     rho: float, seed: int, *, limit: int | None = None, palette: Palette | None = None, unbiased: bool = False
 ) -> ImageData:
-    """Load Biased MNIST (the first ``limit`` training images) with a whole, unbiased test set; c is whose colour it is.
-
-    With ``unbiased`` the training backgrounds, too, say nothing about the digit.
-    """
+    """Load Biased MNIST; c is whose colour it is. With ``unbiased`` it says nothing in training, too."""
     train = BiasedMNIST(None, "train", 0.1 if unbiased else rho, seed=seed, limit=limit, backgrounds=palette)
     test = BiasedMNIST(None, "test", seed=seed, backgrounds=palette)
     biased, rest = (TensorData(d.images, d.targets, d.colour_classes[:, None], d.colour_classes) for d in (train, test))

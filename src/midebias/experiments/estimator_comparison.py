@@ -1,11 +1,7 @@
 """Our estimate beside the known mutual information, scikit-learn's nearest neighbours where they apply, and others.
 
-Other people's implementations come from a Python file of your own with
-
-    ESTIMATES = {"a name": estimate}
-
-``estimate(z, c, seed)`` returns nats from z (n, k) and c (n, m), both floating: tasks with categories or groups are
-left out.
+Other people's implementations come from a Python file with ``ESTIMATES = {"a name": estimate}``, where
+``estimate(z, c, seed)`` returns nats from z (n, k) and c (n, m), both floating.
 """
 
 import math
@@ -14,6 +10,7 @@ import runpy
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,28 +21,14 @@ from ..errors import InputError
 from ..estimation.estimate import estimate_mi
 from .grid import Cell, Grid
 
-OURS = "estimate_mi"
-"""What our estimator is called in rows."""
+OURS = "estimate_mi"  # what our estimator is called in rows
 
-Estimate = Callable[[Tensor, Tensor, int], float]
-"""Of z (n, k), c (n, m) and a seed: nats."""
+Estimate = Callable[[Tensor, Tensor, int], float]  # of z (n, k), c (n, m) and a seed: nats
 
 
 @dataclass(frozen=True)
 class EstimatorCell(Cell):
-    """One task and seed: `estimate_mi` and, where it applies, scikit-learn; or one estimator of somebody else.
-
-    Attributes
-    ----------
-    task : str
-        Of `midebias.datasets.synthetic.TASKS`.
-    n : int
-        Pairs.
-    estimator : str
-        `OURS`, or a name in ``public``.
-    public : str or None
-        A Python file with other people's estimators.
-    """
+    """One task of `TASKS`, of ``n`` pairs, by `OURS`, or by somebody else's ``estimator`` in the file ``public``."""
 
     moving: ClassVar[tuple[str, ...]] = ("public",)
 
@@ -87,34 +70,25 @@ def estimate_task(name: str, n: int, seed: int) -> list[dict[str, Any]]:
     """Rows of one task: ours with default settings, and scikit-learn's where both sides are one column."""
     task = TASKS[name]
     z, c, groups = task.sample(n, seed=seed)
-    common = _common(name, n, seed)
+    common = _describe_task(name, n, seed)
     started = time.perf_counter()
     result = estimate_mi(z, c, condition_on=groups, random_state=seed)
     low, high = result.interval
     rows = [
         common
         | {
-            "estimator": OURS,
-            "kind": result.estimator,
-            "bound": result.bound,
-            "value": result.value,
-            "stderr": result.stderr,
-            "low": low,
-            "high": high,
-            "p_value": result.p_value,
-            "alarms": list(result.alarms),
-            "seconds": time.perf_counter() - started,
+            "estimator": OURS, "kind": result.estimator, "bound": result.bound, "value": result.value,
+            "stderr": result.stderr, "low": low, "high": high, "p_value": result.p_value,
+            "alarms": list(result.alarms), "seconds": time.perf_counter() - started,
         }
-    ]
+    ]  # fmt: skip
     if groups is None and z.shape[1] == 1 and (c.ndim == 1 or c.shape[1] == 1):
         from sklearn.feature_selection import mutual_info_classif, mutual_info_regression
 
-        started = time.perf_counter()
         theirs = mutual_info_regression if c.is_floating_point() else mutual_info_classif
-        value = float(theirs(z.numpy(), c.flatten().numpy(), random_state=seed)[0])
-        kind = theirs.__name__
-        seconds = time.perf_counter() - started
-        rows.append(common | {"estimator": "scikit-learn", "kind": kind, "value": value, "seconds": seconds})
+        pair = z.numpy(), c.flatten().numpy()
+        found = _time_estimate("scikit-learn", theirs.__name__, lambda: theirs(*pair, random_state=seed)[0])
+        rows.append(common | found)
     return rows
 
 
@@ -136,39 +110,39 @@ def estimate_publicly(name: str, seed: int, estimates: Mapping[str, Estimate], *
     z, c, groups = TASKS[name].sample(n, seed=seed)
     if groups is not None or not c.is_floating_point():
         return []
-    rows = []
+    rows, c = [], c.reshape(len(c), -1)
     for estimator, estimate in estimates.items():
-        started = time.perf_counter()
-        value = float(estimate(z, c.reshape(len(c), -1), seed))
-        seconds = time.perf_counter() - started
-        if not math.isfinite(value):
-            raise InputError(f"--public: {estimator!r} returned {value} on {name}, seed {seed}")
-        rows.append(
-            _common(name, n, seed) | {"estimator": estimator, "kind": "public", "value": value, "seconds": seconds}
-        )
+        row = _describe_task(name, n, seed) | _time_estimate(estimator, "public", partial(estimate, z, c, seed))
+        if not math.isfinite(row["value"]):
+            raise InputError(f"--public: {estimator!r} returned {row['value']} on {name}, seed {seed}")
+        rows.append(row)
     return rows
 
 
-def _common(name: str, n: int, seed: int) -> dict[str, Any]:
+def _time_estimate(estimator: str, kind: str, estimate: Callable[[], Any]) -> dict[str, Any]:
+    started = time.perf_counter()
+    value = float(estimate())
+    return {"estimator": estimator, "kind": kind, "value": value, "seconds": time.perf_counter() - started}
+
+
+def _describe_task(name: str, n: int, seed: int) -> dict[str, Any]:
     task = TASKS[name]
     return {"task": name, "family": task.family, "dim": task.dim, "truth": task.truth, "n": n, "seed": seed}
 
 
 def count_hits(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """How many of our estimates lie within the tolerances, and of the intervals cover the truth.
+    """How many of our estimates lie within the tolerances, and how many intervals cover the truth.
 
     ``within_small``: max(0.05 nats, 10%) for at most five columns; ``within_all``: max(0.1, 15%) for all;
     ``covered``: intervals of the linear normal and discrete families.
     """
     ours = [r for r in rows if r["estimator"] == OURS and r["truth"] <= 2]
-    small = [abs(r["value"] - r["truth"]) <= max(0.05, 0.1 * r["truth"]) for r in ours if r["dim"] <= 5]
-    every = [is_near(r) for r in ours]
-    covered = [r["low"] <= r["truth"] <= r["high"] for r in ours if r["family"] in ("normal", "discrete")]
-
-    def share(hits: Sequence[bool]) -> dict[str, Any]:
-        return {"hits": sum(hits), "of": len(hits), "share": sum(hits) / len(hits) if hits else None}
-
-    return {"within_small": share(small), "within_all": share(every), "covered": share(covered)}
+    hits = {
+        "within_small": [abs(r["value"] - r["truth"]) <= max(0.05, 0.1 * r["truth"]) for r in ours if r["dim"] <= 5],
+        "within_all": [is_near(r) for r in ours],
+        "covered": [r["low"] <= r["truth"] <= r["high"] for r in ours if r["family"] in ("normal", "discrete")],
+    }
+    return {k: {"hits": sum(h), "of": len(h), "share": sum(h) / len(h) if h else None} for k, h in hits.items()}
 
 
 def is_near(row: Mapping[str, Any]) -> bool:

@@ -36,16 +36,7 @@ class SmallFaces(Classifier):
 class ResNet50Faces(Classifier):
     """The paper's encoder of faces: ResNet-50, a 7x7 convolution to z of 128, ReLU; head of two.
 
-    Parameters
-    ----------
-    weights : path or "pretrained" or None
-        A state dict of torchvision's ``resnet50`` (a file of `torch.save`, read with ``weights_only``, or
-        ``.safetensors``); torchvision's own ImageNet weights; or none.
-
-    Raises
-    ------
-    InputError
-        When torchvision is not installed or the state dict does not fit.
+    ``weights`` is a file with a state dict of torchvision's ``resnet50``, or "pretrained" for torchvision's own.
     """
 
     def __init__(self, weights: str | Path | None = None) -> None:
@@ -73,13 +64,7 @@ class ResNet50Faces(Classifier):
 
 
 def load_backbone(body: nn.Module, path: Path) -> None:
-    """Fill ``body`` but for its last layer ``fc``, which is not used.
-
-    Raises
-    ------
-    DataError
-        When the file cannot be read or is not of this network; the message names it.
-    """
+    """Fill ``body`` but for its last layer ``fc``, which is not used. Raises `DataError` when the file does not fit."""
     state = {k: v for k, v in read_state_dict(path).items() if not k.startswith("fc.")}
     try:
         left = body.load_state_dict(state, strict=False)

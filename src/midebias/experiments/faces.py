@@ -19,7 +19,7 @@ from ..training.method import Method
 from .face_networks import ResNet50Faces, SmallFaces
 from .grid import Cell, Grid
 from .process import peak_memory_mb
-from .summary import format_spread, summarize_runs
+from .summary import summarize_runs
 
 ENCODERS = ("resnet50", "small")
 
@@ -28,7 +28,7 @@ class FacesTraining:
     """`IMDBFaces` as a training run takes it: batches by their rows, the next one decoded meanwhile."""
 
     def __init__(self, faces: IMDBFaces) -> None:
-        self.faces = faces
+        self.faces, self.prefetch = faces, faces.prefetch
         self.y, self.levels, self.c = faces.y, faces.levels, faces.levels[:, 0]
 
     def __len__(self) -> int:
@@ -38,10 +38,6 @@ class FacesTraining:
         """Decoded images with label and age bin."""
         x, rows = self.faces.images(rows)
         return Batch(x.contiguous(memory_format=torch.channels_last), self.y[rows], self.levels[rows], self.c[rows])
-
-    def prefetch(self, rows: Tensor) -> None:
-        """See `IMDBFaces.prefetch`."""
-        self.faces.prefetch(rows)
 
 
 @dataclass(frozen=True)
@@ -71,12 +67,8 @@ class FaceCell(Cell):
 
     def run(self) -> dict[str, Any]:
         """Train on one extreme, test on the other and on all ages: a row each."""
-        splits = {
-            name: IMDBFaces(
-                self.root, name, lists=self.lists, size=self.size, limit=self.limit, workers=self.workers
-            )
-            for name in IMDB_SPLITS
-        }  # fmt: skip
+        options: dict[str, Any] = {k: getattr(self, k) for k in ("lists", "size", "limit", "workers")}
+        splits = {name: IMDBFaces(self.root, name, **options) for name in IMDB_SPLITS}
         data = FacesTraining(splits[self.train])
         with seeded(self.seed):
             model: Classifier = SmallFaces() if self.encoder == "small" else ResNet50Faces(self.weights)
@@ -84,38 +76,31 @@ class FaceCell(Cell):
         problem = Problem(2, Categorical(12), (12,))
         # The authors' settings of faces for their recipe; ours for the others.
         own: dict[str, Any] = {"critic_steps": 20, "mi_weight": 0.9, "hidden": (512, 512, 512), "lr": 1e-5}
-        options = own if self.method == "reference" else {} if self.encoder == "small" else {"lr": 1e-4}
-        method = METHODS[self.method](model, problem, seed=self.seed, **options)
+        usual = {} if self.encoder == "small" else {"lr": 1e-4}
+        chosen = own if self.method == "reference" else usual
+        method = METHODS[self.method](model, problem, seed=self.seed, **chosen)
         batch_size = self.batch_size or (24 if self.method == "reference" else 64)
         training = TrainingRun(
             method, data, epochs=self.epochs, batch_size=batch_size, seed=self.seed, max_steps=self.max_steps
         )
         training.advance(training.last_step)
-        rows = []
+        epochs, rows = training.done_steps / training.steps_per_epoch, []
         for name, faces in splits.items():
             if name == self.train:
                 continue
             z, logits, y, ages = _evaluate(method, FacesTraining(faces))
             row: dict[str, Any] = {
-                "dataset": "imdb",
-                "method": self.method,
-                "setting": f"{self.train} to {name}",
-                "network": self.encoder,
-                "seed": self.seed,
-                "epochs": round(training.done_steps / training.steps_per_epoch, 3),
-                "steps": training.done_steps,
-                "train_images": len(data),
-                "test_images": len(faces),
+                "dataset": "imdb", "method": self.method, "setting": f"{self.train} to {name}",
+                "network": self.encoder, "seed": self.seed,
+                "epochs": round(epochs, 3), "steps": training.done_steps,
+                "train_images": len(data), "test_images": len(faces),
                 "train_accuracy": training.records[-1].train_accuracy,
                 "test_accuracy": float((logits.argmax(1) == y).float().mean()),
-                "mi": None,
-                "probe_accuracy": None,
-                "chance": None,
-                "seconds": training.seconds,
-                "seconds_per_epoch": training.seconds / (training.done_steps / training.steps_per_epoch),
+                "mi": None, "probe_accuracy": None, "chance": None,
+                "seconds": training.seconds, "seconds_per_epoch": training.seconds / epochs,
                 "peak_memory_mb": peak_memory_mb(),
                 "left_out": {k: f.skipped for k, f in splits.items()},
-            }
+            }  # fmt: skip
             if name == "test" and len(y) >= 100:
                 found = probe(z, ages, random_state=self.seed)
                 row |= {"mi": found.mi.value, "probe_accuracy": found.accuracy, "chance": found.chance}
@@ -134,7 +119,7 @@ def _evaluate(method: Method, data: FacesTraining, batch_size: int = 64) -> tupl
             data.prefetch(chunks[i + 1])
         parts.append((*method.representations(batch.x), batch.y, batch.c))
     method.model.train()
-    z, logits, y, ages = (torch.cat(column) for column in zip(*parts, strict=True))
+    z, logits, y, ages = map(torch.cat, zip(*parts, strict=True))
     return z, logits, y, ages
 
 
@@ -147,14 +132,3 @@ class FacesTable(Grid[FaceCell]):
         """Mean and standard deviation over seeds."""
         by, columns = ("dataset", "setting", "network", "method"), ("test_accuracy", "mi", "probe_accuracy")
         return {"table": "faces", "summary": summarize_runs(rows, by=by, columns=columns)}
-
-
-def render_faces(summary: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of text: a method a line, trained-on to tested-on a column, mean and spread over seeds."""
-    settings = list(dict.fromkeys(e["setting"] for e in summary))
-    cells = {(e["method"], e["setting"]): e for e in summary}
-    lines = []
-    for method in dict.fromkeys(e["method"] for e in summary):
-        texts = [format_spread(cells.get((method, s)), "test_accuracy") for s in settings]
-        lines.append([method, *texts])
-    return ["method", *settings], lines

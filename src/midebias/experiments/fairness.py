@@ -3,11 +3,11 @@
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ..attributes import Categorical
 from ..leakage.auditing import audit
@@ -20,18 +20,7 @@ from .tabular_splits import FOLDS, load_split
 MEASURES = (
     "accuracy", "balanced_accuracy", "demographic_parity_difference", "equalized_odds_difference",
     "probe_balanced_accuracy", "mi", "mi_gaussian", "seconds",
-)  # fmt: skip
-"""Columns of a row that are averaged."""
-
-
-def probe_representation(z: NDArray[np.float64], c: NDArray[Any], *, seed: int = 0) -> dict[str, float]:
-    """Measure the balanced accuracy of three of the audit's probes of c, cross-fitted on two halves of frozen z.
-
-    A linear one, boosted trees and a perceptron. 0.5 is chance for two categories.
-    """
-    names = {"linear": "linear", "boosted trees": "trees", "mlp": "perceptron"}
-    found = audit(z, {"c": c}, probes=tuple(names), n_folds=2, random_state=seed)
-    return {names[finding.probe]: finding.balanced_accuracy for finding in found.findings}
+)  # fmt: skip  # columns of a row that are averaged
 
 
 @dataclass(frozen=True)
@@ -63,19 +52,20 @@ class TableCell(Cell):
             warnings.simplefilter("ignore")  # of the compared methods; what they could not do shows in their figures
             outcome = METHODS[self.method](split, self.seed, **self.options)
         truth, decided, c = split.y_test, outcome.decisions, split.c_test
+        disparities = (demographic_parity_difference, equalized_odds_difference)
         row: dict[str, Any] = {
             "dataset": self.dataset, "attribute": self.attribute, "method": self.method, "setting": self.setting,
-            "seed": self.seed,
-            "accuracy": float(accuracy_score(truth, decided)),
+            "seed": self.seed, "accuracy": float(accuracy_score(truth, decided)),
             "balanced_accuracy": float(balanced_accuracy_score(truth, decided)),
-            "demographic_parity_difference": float(demographic_parity_difference(truth, decided, sensitive_features=c)),
-            "equalized_odds_difference": float(equalized_odds_difference(truth, decided, sensitive_features=c)),
-            "probe_balanced_accuracy": None, "mi": None, "mi_gaussian": None,
-            "seconds": outcome.seconds,
+            **{m.__name__: float(m(truth, decided, sensitive_features=c)) for m in disparities},
+            "probe_balanced_accuracy": None, "mi": None, "mi_gaussian": None, "seconds": outcome.seconds,
         }  # fmt: skip
         if outcome.z is not None and self.probe:
-            found = probe_representation(outcome.z, c, seed=self.seed)
-            row |= {f"probe_{k}": v for k, v in found.items()} | {"probe_balanced_accuracy": max(found.values())}
+            # Of c, cross-fitted on two halves of frozen z; 0.5 is chance for two categories.
+            names = {"linear": "linear", "boosted trees": "trees", "mlp": "perceptron"}
+            found = audit(outcome.z, {"c": c}, probes=tuple(names), n_folds=2, random_state=self.seed).findings
+            probed = {f"probe_{names[f.probe]}": f.balanced_accuracy for f in found}
+            row |= probed | {"probe_balanced_accuracy": max(probed.values())}
             codes = torch.tensor(np.unique(c, return_inverse=True)[1])
             row |= measure_mi_columns(torch.tensor(outcome.z), codes, Categorical(int(codes.max()) + 1), seed=self.seed)
         return {"rows": [row]}
@@ -92,20 +82,9 @@ class FairnessTable(Grid[TableCell]):
         return {"table": "fairness", "summary": summarize_runs(rows, by=by, columns=MEASURES)}
 
 
-_OURS: dict[str, tuple[dict[str, float], ...]] = {  # the first are the defaults, (0.1, 40) little but the decision
-    "independence": (
-        {"mi_weight": 8.0, "decision_weight": 1.5},
-        {"mi_weight": 1.0, "decision_weight": 4.0},
-        {"mi_weight": 0.1, "decision_weight": 40.0},
-        {"mi_weight": 0.3, "decision_weight": 2.0},
-    ),
-    "separation": (
-        {"mi_weight": 8.0, "decision_weight": 3.0},
-        {"mi_weight": 20.0, "decision_weight": 3.0},
-        {"mi_weight": 1.0, "decision_weight": 2.0},
-        {"mi_weight": 1.0, "decision_weight": 8.0, "weight_decay": 10.0},
-        {"mi_weight": 1.0, "decision_weight": 5.0, "weight_decay": 10.0},
-    ),
+_OURS = {  # mi_weight, decision_weight, weight_decay; the first are the defaults, (0.1, 40) little but the decision
+    "independence": ((8.0, 1.5), (1.0, 4.0), (0.1, 40.0), (0.3, 2.0)),
+    "separation": ((8.0, 3.0), (20.0, 3.0), (1.0, 2.0), (1.0, 8.0, 10.0), (1.0, 5.0, 10.0)),
 }
 
 
@@ -117,12 +96,10 @@ def plan_cells(
     for dataset in datasets:
         attributes = ["sex"] if dataset == "adult" else ["age"] if quick else ["age", "sex"]
         runs = list(seeds) if dataset == "adult" else list(range(1 if quick else FOLDS))
-        for attribute in attributes:
-            for method, setting, options in _list_settings(dataset, quick):
-                cells += [
-                    TableCell(dataset, attribute, method, setting, options, run, 3000 if quick else None)
-                    for run in runs
-                ]
+        cells += [
+            TableCell(dataset, attribute, method, setting, options, run, 3000 if quick else None)
+            for attribute, (method, setting, options), run in product(attributes, _list_settings(dataset, quick), runs)
+        ]
     return cells
 
 
@@ -132,7 +109,8 @@ def _list_settings(dataset: str, quick: bool) -> Iterator[tuple[str, str, dict[s
     yield "logistic_regression", "usual columns", usual
     yield "mlp", "", {"mi_weight": 0.0}
     for criterion, ours in _OURS.items():
-        for options in ours[:1] if quick else ours:
+        for values in ours[:1] if quick else ours:
+            options = dict(zip(("mi_weight", "decision_weight", "weight_decay"), values, strict=False))
             setting = ", ".join([criterion, *(f"{k}={v:g}" for k, v in options.items())])
             yield "mib", setting, {"criterion": criterion, **options}
         yield "threshold_optimizer", criterion, {"criterion": criterion}
@@ -146,5 +124,5 @@ def _list_settings(dataset: str, quick: bool) -> Iterator[tuple[str, str, dict[s
     for alpha in (1.0,) if quick else (0.5, 1.0):
         yield "correlation_remover", f"alpha={alpha:g}", {"alpha": alpha}
     steps = 50 if quick else 1500 if dataset == "adult" else 300
-    options = {"steps": steps, "critic_steps": 10, "lr": 1e-3}
-    yield "reference", f"steps={steps}, critic_steps=10, lr=0.001", options
+    setting = f"steps={steps}, critic_steps=10, lr=0.001"
+    yield "reference", setting, {"steps": steps, "critic_steps": 10, "lr": 1e-3}

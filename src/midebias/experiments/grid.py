@@ -14,25 +14,16 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import torch
-import yaml
 
 from ..errors import DataError, InputError
 from .process import keep_freed_memory
-from .run_folder import new_run_folder, results_document, write_json
+from .run_folder import new_run_folder, read_config, write_json, write_results
 
 
 class Cell(ABC):
-    """One run; a frozen dataclass of everything that decides its outcome.
+    """One run; a frozen dataclass of everything that decides its outcome."""
 
-    Attributes
-    ----------
-    seed : int
-    method : str
-    moving : tuple of str
-        Fields that say where data lie, or how many processes read them: another value is no other run.
-    """
-
-    moving: ClassVar[tuple[str, ...]] = ()
+    moving: ClassVar[tuple[str, ...]] = ()  # fields that say where data lie: another value is no other run
     method: str
     seed: int
 
@@ -55,31 +46,10 @@ C = TypeVar("C", bound=Cell)
 
 
 class Grid(ABC, Generic[C]):
-    """Cells, and the run folder their records lie in.
-
-    Parameters
-    ----------
-    folder : Path
-        ``cells/`` in it holds a file per finished cell, written whole or not at all; those are not run again.
-    cells : sequence of Cell
-    command : str
-        Recorded in ``results.json``.
-
-    Attributes
-    ----------
-    cell_type : type
-        Of the cells.
-    apart : bool
-        Whether each cell has a process of its own, so that its peak memory is its own; several at a time always have.
-
-    Raises
-    ------
-    InputError
-        When there are no cells, or two of one name.
-    """
+    """Cells, and the run folder their records lie in: ``cells/`` in it holds a file per finished cell."""
 
     cell_type: ClassVar[type[Any]]
-    apart: ClassVar[bool] = False
+    apart: ClassVar[bool] = False  # whether each cell has a process, and so a peak of memory, of its own
 
     def __init__(self, folder: Path, cells: Sequence[C], *, command: str) -> None:
         if not cells:
@@ -92,63 +62,33 @@ class Grid(ABC, Generic[C]):
 
     def begin(self, name: str) -> Self:
         """Make a new run folder inside ``folder`` and go on in it."""
-        self.folder = new_run_folder(self.folder, name)
-        self.write_config()
+        self.folder = new_run_folder(self.folder, name, self.config)
         return self
 
-    def write_config(self) -> None:
-        """Write ``config.yaml``: the command and the cells, as `resume` reads them."""
-        config = {"command": self.command, "cells": [_fields(c) for c in self.cells]}
-        (self.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    @property
+    def config(self) -> dict[str, Any]:
+        """What ``config.yaml`` holds, from which `resume` goes on."""
+        return {"command": self.command, "cells": [_fields(c) for c in self.cells]}
 
     @classmethod
     def resume(cls, folder: Path) -> Self:
-        """Read back what a run folder holds, to go on with it.
-
-        Raises
-        ------
-        DataError
-            When it holds no grid of this kind.
-        """
-        try:
-            config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-            cells, command = [cls.cell_type(**c) for c in config["cells"]], str(config["command"])
-        except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
-            raise DataError(f"--resume {folder} holds no table that can go on ({error})") from error
+        """Read back what a run folder holds, to go on with it. Raises `DataError` when it is no grid of this kind."""
+        cells, command = read_config(
+            folder, "table", lambda config: ([cls.cell_type(**c) for c in config["cells"]], str(config["command"]))
+        )
         return cls(folder, cells, command=command)
 
     def read_records(self) -> dict[str, dict[str, Any]]:
-        """Read the records of finished cells, by name.
-
-        Raises
-        ------
-        DataError
-            When a file is damaged or was made with other settings.
-        """
+        """Read the records of finished cells, by name. Raises `DataError` for a damaged file, or other settings."""
         return {cell.name: self._read(cell) for cell in self.cells if self._path(cell).is_file()}
 
     def run(self, only: Sequence[str] | None = None, *, jobs: int = 1) -> Iterator[tuple[C, list[dict[str, Any]]]]:
-        """Run what is missing; yields each cell with its rows and keeps ``results.json`` up to date.
-
-        Parameters
-        ----------
-        only : sequence of str, optional
-            Groups to run now; the cells of others are left for another time, or another machine.
-        jobs : int, default 1
-            Cells at a time, which share the processor's threads.
-
-        Raises
-        ------
-        DataError
-            When a cell failed; raised after the others have run.
-        """
+        """Run what is missing, of the groups in ``only``; yields each cell with its rows and keeps ``results.json``."""
         if jobs < 1:
             raise InputError(f"jobs must be at least 1, got {jobs}")
         done, failed = self.read_records(), dict[str, str]()
         wanted = [cell for cell in self.cells if only is None or cell.group in only]
-        for cell in wanted:
-            if cell.name in done:
-                yield cell, done[cell.name]["rows"]
+        yield from ((cell, done[cell.name]["rows"]) for cell in wanted if cell.name in done)
         missing = [cell for cell in wanted if cell.name not in done]
         for cell, why in self._run_apart(missing, jobs) if self.apart or jobs > 1 else self._run_here(missing):
             if why is not None:
@@ -168,7 +108,7 @@ class Grid(ABC, Generic[C]):
         """Write ``results.json`` from the records of finished cells."""
         rows = [row for cell in self.cells if cell.name in done for row in done[cell.name]["rows"]]
         seeds = list(dict.fromkeys(cell.seed for cell in self.cells))
-        write_json(self.folder / "results.json", results_document(self.command, seeds, rows, **self.describe(rows)))
+        write_results(self.folder, self.command, seeds, rows, **self.describe(rows))
 
     @abstractmethod
     def describe(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -176,12 +116,12 @@ class Grid(ABC, Generic[C]):
 
     def _run_here(self, cells: Sequence[C]) -> Iterator[tuple[C, str | None]]:
         for cell in cells:
+            why = None
             try:
                 _run_cell(cell, self._path(cell))
             except (RuntimeError, ValueError, ArithmeticError) as error:
-                yield cell, f"{type(error).__name__}: {error}".splitlines()[0]
-            else:
-                yield cell, None
+                why = f"{type(error).__name__}: {error}".splitlines()[0]
+            yield cell, why
 
     def _run_apart(self, cells: Sequence[C], jobs: int) -> Iterator[tuple[C, str | None]]:
         """Each in a process of its own, in the order in which they end: the cell, and why it failed if it did."""

@@ -11,33 +11,13 @@ from ..datasets import ImageFiles
 from ..training.data import Batch, Problem, TensorData
 
 
-@dataclass(frozen=True)
 class StreamedImages:
-    """A training set whose images stay in their files, decoded batch by batch, the next one meanwhile.
+    """A training set whose images stay in their ``files``, decoded batch by batch; ``levels`` (n, 1) beside them."""
 
-    Attributes
-    ----------
-    files : ImageFiles
-    levels : integer Tensor of shape (n, 1)
-    """
-
-    files: ImageFiles
-    levels: Tensor
-
-    @property
-    def y(self) -> Tensor:
-        """Labels (n,)."""
-        return self.files.y
-
-    @property
-    def c(self) -> Tensor:
-        """The attribute (n,)."""
-        return self.files.c
-
-    @property
-    def image_shape(self) -> tuple[int, ...]:
-        """(channels, height, width)."""
-        return self.files.image_shape
+    def __init__(self, files: ImageFiles, levels: Tensor) -> None:
+        self.files, self.levels = files, levels
+        self.y, self.c, self.image_shape = files.y, files.c, files.image_shape
+        self.prefetch = files.prefetch
 
     def __len__(self) -> int:
         return len(self.files)
@@ -50,41 +30,22 @@ class StreamedImages:
         """Decoded rows as a batch, channels last."""
         return Batch(self.files.images(rows), self.y[rows], self.levels[rows], self.c[rows])
 
-    def prefetch(self, rows: Tensor) -> None:
-        """Begin to decode rows that will be asked for next."""
-        self.files.prefetch(rows)
-
 
 @dataclass(frozen=True)
 class ImageData:
-    """A biased training set and a test set, in one setting of the data set.
-
-    Attributes
-    ----------
-    dataset, setting : str
-        As they stand in the row.
-    problem : Problem
-    train, test : TensorData or StreamedImages
-    attribute_classes : integer Tensor
-        The attribute of the test images as the probe is asked for it.
-    held_out : bool
-        Whether the test images are as biased as the training images.
-    """
+    """A biased training set and a test set, in one setting of the data set."""
 
     dataset: str
     setting: str
     problem: Problem
     train: TensorData | StreamedImages
     test: TensorData | StreamedImages
-    attribute_classes: Tensor
-    held_out: bool = False
+    attribute_classes: Tensor  # of the test images, as the probe is asked for it
+    held_out: bool = False  # whether the test images are as biased as the training images
 
 
 def hold_out(data: ImageData, seed: int) -> ImageData:
-    """Put a quarter of the training images, drawn by ``seed``, in place of the test set, to choose settings by.
-
-    They are as biased as the rest. The images, labels and attribute of the test set are not used at all.
-    """
+    """Put a quarter of the training images, drawn by ``seed`` and as biased as the rest, in place of the test set."""
     n = len(data.train)
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     train, held = data.train.part(order[n // 4 :]), data.train.part(order[: n // 4])

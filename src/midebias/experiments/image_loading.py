@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any, TypedDict, Unpack
 
 from ..errors import InputError
 from .digit_images import Palette, load_biased_mnist, load_colored_mnist
@@ -9,45 +10,30 @@ from .image_data import ImageData
 from .own_images import check_folder_options, load_own_images
 
 
-def load_images(
-    dataset: str,
-    setting: float | None,
-    seed: int,
-    *,
-    limit: int | None = None,
-    palette: Palette | None = None,
-    image_size: int | None = None,
-    label: str | None = None,
-    attribute: str | None = None,
-    unbiased: bool = False,
-) -> ImageData:
-    """Load a data set by its name on the command line: "colored-mnist", "biased-mnist", or a path.
+class ImageOptions(TypedDict, total=False):
+    """How a data set is loaded: ``palette`` and ``unbiased`` are of the made digits, the last three of folders."""
 
-    ``setting`` is the variance of colored-mnist (default 0.020) or the rho of biased-mnist (default 0.990). Raises
-    `InputError` as `check_setting` does.
-    """
-    check_setting(
-        dataset, setting, palette=palette, image_size=image_size, label=label, attribute=attribute, unbiased=unbiased
-    )
+    limit: int | None
+    palette: Palette | None
+    unbiased: bool
+    image_size: int | None
+    label: str | None
+    attribute: str | None
+
+
+def load_images(dataset: str, setting: float | None, seed: int, **options: Unpack[ImageOptions]) -> ImageData:
+    """Load a data set by its name on the command line; ``setting`` is a variance (0.020) or a rho (0.990) of digits."""
+    check_setting(dataset, setting, **options)
+    given: dict[str, Any] = {**options}
+    of_folders = {name: given.pop(name, None) for name in ("image_size", "label", "attribute")}
     if dataset == "colored-mnist":
-        variance = 0.020 if setting is None else setting
-        return load_colored_mnist(variance, seed, limit=limit, palette=palette, unbiased=unbiased)
+        return load_colored_mnist(0.020 if setting is None else setting, seed, **given)
     if dataset == "biased-mnist":
-        rho = 0.990 if setting is None else setting
-        return load_biased_mnist(rho, seed, limit=limit, palette=palette, unbiased=unbiased)
-    return load_own_images(dataset, seed, limit=limit, image_size=image_size, label=label, attribute=attribute)
+        return load_biased_mnist(0.990 if setting is None else setting, seed, **given)
+    return load_own_images(dataset, seed, limit=given.get("limit"), **of_folders)
 
 
-def check_setting(
-    dataset: str,
-    setting: float | None,
-    *,
-    palette: Palette | None = None,
-    image_size: int | None = None,
-    label: str | None = None,
-    attribute: str | None = None,
-    unbiased: bool = False,
-) -> None:
+def check_setting(dataset: str, setting: float | None, **options: Unpack[ImageOptions]) -> None:
     """Raise `InputError` for a data set or a setting that `load_images` would refuse, before anything is started."""
     made = dataset in ("colored-mnist", "biased-mnist")
     if not made and not (dataset.endswith(".npz") or Path(dataset).is_dir()):
@@ -56,11 +42,11 @@ def check_setting(
         )
     if not made and not Path(dataset).exists():
         raise InputError(f"{dataset} does not exist")
-    if palette is not None and not made:
+    if options.get("palette") is not None and not made:
         raise InputError("palette applies to colored-mnist and biased-mnist only")
-    if unbiased and not made:
+    if options.get("unbiased") and not made:
         raise InputError(f"ceiling: {dataset} cannot be made without its bias, as colored-mnist and biased-mnist can")
-    check_folder_options(dataset, image_size=image_size, label=label, attribute=attribute)
+    check_folder_options(dataset, **options)
     if dataset == "colored-mnist" and setting is not None and not 0 < setting < math.inf:
         raise InputError(f"variance of colored-mnist must be positive and finite, got {setting}")
     if dataset == "biased-mnist" and setting is not None and not 0 <= setting <= 1:

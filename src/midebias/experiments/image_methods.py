@@ -16,22 +16,14 @@ from ..training.data import Problem
 from ..training.method import Method, Precision
 from .image_data import ImageData
 
-
-class Network(StrEnum):
-    """The paper's digit network, and that of Learning Not to Learn, which takes images of any size."""
-
-    paper = "paper"
-    lnl = "lnl"
-
+Network = StrEnum("Network", ["paper", "lnl"])
+"""The paper's digit network, and that of Learning Not to Learn, which takes images of any size."""
 
 _NOT_OPTIONS = ("model", "problem", "precision", "seed", "return")
 
 
 def parse_method(text: str) -> tuple[str, dict[str, Any]]:
-    """Split a method's name from its options: "mib" or "mib:rebalance=0:depths=2".
-
-    Raises `InputError` when there is no such method, or it has no such option, or not of that kind.
-    """
+    """Split a method's name from its options: "mib" or "mib:rebalance=0:depths=2". Raises `InputError`."""
     name, *assignments = text.split(":")
     _check_name(name)
     hints = get_type_hints(METHODS[name].__init__).items()
@@ -59,11 +51,7 @@ def build_method(
     precision: Precision | None = None,
     **options: Any,
 ) -> Method:
-    """Build a method with a digit network, whose weights are drawn from ``seed``; ``options`` are the method's.
-
-    Without a ``precision``, bfloat16 is used where the hardware multiplies it natively, for every method but the
-    reference recipe. Raises `InputError` for an argument that cannot be used.
-    """
+    """Build a method with a digit network, whose weights are drawn from ``seed``; ``options`` are the method's."""
     _check_name(name)
     if network not in NETWORKS:
         raise InputError(f"network must be one of {', '.join(NETWORKS)}, got {network!r}")
@@ -76,19 +64,11 @@ def build_method(
 
 
 def build_for_images(
-    name: str,
-    data: ImageData,
-    *,
-    seed: int,
-    network: str,
-    options: Mapping[str, Any] | None = None,
-    precision: Precision | None = None,
+    name: str, data: ImageData, *, options: Mapping[str, Any] | None, network: str, **more: Any
 ) -> Method:
     """Call `build_method` for a data set. Raises `InputError` where its images do not fit the network."""
     channels, *pixels = data.train.image_shape
-    method = build_method(
-        name, data.problem, seed=seed, network=network, channels=channels, precision=precision, **dict(options or {})
-    )
+    method = build_method(name, data.problem, network=network, channels=channels, **more, **(options or {}))
     if network == "paper" and pixels != [28, 28]:
         raise InputError(f"network 'paper' takes 28x28 images, got {tuple(pixels)}; use 'lnl'")
     return method

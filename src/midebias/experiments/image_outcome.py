@@ -10,19 +10,14 @@ from ..leakage.network_probe import ProbeResult, probe
 from ..training.evaluation import evaluate
 from ..training.loop import TrainingRun
 from ..training.method import Method
-from .biased_accuracy import measure_biased
-from .exchanged_attribute import ExchangedAccuracy
+from .biased_accuracy import ExchangedAccuracy, measure_biased
 from .image_data import ImageData
 from .process import peak_memory_mb
 
 
 @dataclass
 class Outcome:
-    """What came out of a run: the table's row, tests and training over time, and the labels given to the test images.
-
-    ``exchanged`` is accuracy with the attribute exchanged, of held-out biased images; ``alarms`` are those of a
-    `MIMeter`.
-    """
+    """What came out of a run: the table's row, tests and training over time, and the answers on the test images."""
 
     row: dict[str, Any]
     history: list[dict[str, Any]]
@@ -38,32 +33,19 @@ def take_test(run: TrainingRun, data: ImageData) -> tuple[dict[str, Any], tuple[
     """Apply the network of a run to the test images; an entry of the history, and z and logits."""
     answers = evaluate(run.method, data.test)
     entry: dict[str, Any] = {
-        "method": run.method.name,
-        "step": run.done_steps,
-        "epoch": run.done_steps / run.steps_per_epoch,
-        "seconds": run.seconds,
-        "test_accuracy": _accuracy(answers[1], data.test.y),
-    }
+        "method": run.method.name, "step": run.done_steps, "epoch": run.done_steps / run.steps_per_epoch,
+        "seconds": run.seconds, "test_accuracy": _accuracy(answers[1], data.test.y),
+    }  # fmt: skip
     if run.records:
         entry |= {"loss": run.records[-1].loss, "mi_estimates": list(run.records[-1].mi)}
     return entry, answers
 
 
 def summarize_run(
-    run: TrainingRun,
-    data: ImageData,
-    history: list[dict[str, Any]],
-    answers: tuple[Tensor, Tensor] | None,
-    *,
-    network: str,
-    seed: int,
-    device: str = "cpu",
-) -> Outcome:
-    """Test a run that has ended, and probe its representation for the attribute.
-
-    ``history`` holds entries of `take_test`; ``answers`` are z and logits of the test images, where they are known;
-    ``device`` is where it trained.
-    """
+    run: TrainingRun, data: ImageData, history: list[dict[str, Any]], answers: tuple[Tensor, Tensor] | None, *,
+    network: str, seed: int, device: str = "cpu",
+) -> Outcome:  # fmt: skip
+    """Test a run that has ended, unless z and logits of the test are known, and probe z for the attribute."""
     method, test = run.method, data.test
     z, logits = answers or evaluate(method, test)
     _, train_logits = evaluate(method, data.train, first=10_000)
@@ -71,26 +53,17 @@ def summarize_run(
     epochs = run.done_steps / run.steps_per_epoch
     conflicting = data.attribute_classes != test.y
     row = {
-        "dataset": data.dataset,
-        "method": method.name,
-        "setting": data.setting,
-        "network": network,
-        "seed": seed,
-        "epochs": round(epochs, 3),
-        "steps": run.done_steps,
+        "dataset": data.dataset, "method": method.name, "setting": data.setting, "network": network, "seed": seed,
+        "epochs": round(epochs, 3), "steps": run.done_steps,
         "train_images": len(data.train),
         "train_accuracy": _accuracy(train_logits, data.train.y[:10_000]),
         "test_accuracy": _accuracy(logits, test.y),
         "conflicting_accuracy": _accuracy(logits[conflicting], test.y[conflicting]) if conflicting.any() else None,
-        "mi": found.mi.value,
-        "mi_stderr": found.mi.stderr,
-        "probe_accuracy": found.accuracy,
-        "chance": found.chance,
-        "seconds": run.seconds,
-        "seconds_per_epoch": run.seconds / epochs,
-        "peak_memory_mb": peak_memory_mb(device),
-        "threads": torch.get_num_threads(),
-    }
+        "mi": found.mi.value, "mi_stderr": found.mi.stderr,
+        "probe_accuracy": found.accuracy, "chance": found.chance,
+        "seconds": run.seconds, "seconds_per_epoch": run.seconds / epochs,
+        "peak_memory_mb": peak_memory_mb(device), "threads": torch.get_num_threads(),
+    }  # fmt: skip
     exchanged = None
     if data.held_out:
         exchanged, measures = measure_biased(z, logits, data, seed)

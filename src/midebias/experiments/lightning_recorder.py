@@ -1,9 +1,8 @@
 """A callback that records a run whose steps Lightning's Trainer takes."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -16,39 +15,18 @@ from ..training.step import StepResult
 from ..training.train_step_method import TrainStepMethod
 from .image_data import ImageData
 from .image_outcome import take_test
+from .image_run import RunSettings
 from .process import Interruptions
 
 
 class RunRecorder(pl.Callback):
-    """A `TrainingRun` beside the Trainer: rate, clipping, records, tests, checkpoints and interruptions.
+    """A `TrainingRun` beside the Trainer: rate, clipping, records, tests (of the first rank), checkpoints, signals."""
 
-    Attributes
-    ----------
-    history : list of dict
-        See `Outcome`; of the first rank.
-    answers : pair of Tensor or None
-        z and logits of the test images, as last tested.
-    interrupted : bool
-        Whether training was stopped by a signal.
-    """
-
-    def __init__(
-        self,
-        run: TrainingRun,
-        data: ImageData,
-        meter: MIMeter,
-        checkpoint: Path | None,
-        *,
-        every: float,
-        on_step: Callable[[], None] | None,
-        on_evaluation: Callable[[Mapping[str, Any]], None] | None,
-        on_alarm: Callable[[str], None] | None,
-    ) -> None:
+    def __init__(self, run: TrainingRun, data: ImageData, meter: MIMeter, settings: RunSettings) -> None:
         self.history: list[dict[str, Any]] = []
         self.answers: tuple[Tensor, Tensor] | None = None
         self.interrupted = False
-        self._run, self._data, self._meter, self._checkpoint, self._every = run, data, meter, checkpoint, every
-        self._on_step, self._on_evaluation, self._on_alarm = on_step, on_evaluation, on_alarm
+        self._run, self._data, self._meter, self._settings = run, data, meter, settings
         self._signals, self._saved, self._alarms_reported = Interruptions(), time.monotonic(), 0
 
     def state_dict(self) -> dict[str, Any]:
@@ -67,8 +45,7 @@ class RunRecorder(pl.Callback):
         if run.done_steps > before and (run.finished or run.done_steps % run.steps_per_epoch == 0):
             entry, self.answers = take_test(run, self._data)
             self.history.append(entry)
-            if self._on_evaluation is not None:
-                self._on_evaluation(entry)
+            self._settings.on_evaluation(entry)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin to note signals, and test where a resumed run is due."""
@@ -95,36 +72,32 @@ class RunRecorder(pl.Callback):
         assert pl_module.last_step is not None
         result, save, stop = self._agree(trainer, pl_module.device, pl_module.last_step)
         self._run.end_step(result)
-        if self._on_step is not None:
-            self._on_step()
+        self._settings.on_step()
         for alarm in self._meter.alarms[self._alarms_reported :]:
-            self._alarms_reported += 1
-            if self._on_alarm is not None:
-                self._on_alarm(alarm)
+            self._settings.on_alarm(alarm)
+        self._alarms_reported = len(self._meter.alarms)
         if trainer.is_global_zero and not stop:
             self.take_due_test()
         if save or stop:
-            trainer.save_checkpoint(self._checkpoint or "")  # of the other ranks no path is asked
+            trainer.save_checkpoint(self._settings.checkpoint or "")  # of the other ranks no path is asked
             self._saved = time.monotonic()
         if stop:
             self.interrupted = trainer.should_stop = True
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_end(self, *_: Any) -> None:
         """Give signals back."""
         self._signals.__exit__()
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+    def on_exception(self, *_: Any) -> None:
         """Give signals back."""
         self._signals.__exit__()
 
     def _agree(self, trainer: pl.Trainer, device: torch.device, result: StepResult) -> tuple[StepResult, bool, bool]:
-        """Agree with the other ranks on the step of the global batch, whether to save, and whether to stop.
-
-        The first rank's clock says when to save; a signal to any rank stops all, so that none waits for another.
-        """
-        save, stop = time.monotonic() - self._saved >= self._every, self._signals.noted
+        """Agree with the other ranks on the step of the global batch, whether to save, and whether to stop."""
+        save, stop = time.monotonic() - self._saved >= self._settings.checkpoint_every, self._signals.noted
         if trainer.world_size == 1:
             return result, save, stop
+        # The first rank's clock says when to save; a signal to any rank stops all, so that none waits for another.
         mine = [result.loss / trainer.world_size, result.correct, save and trainer.is_global_zero, stop]
         sums = trainer.strategy.reduce(torch.tensor(mine, dtype=torch.float64, device=device), reduce_op="sum")
         loss, correct, saves, stops = sums.tolist()

@@ -1,10 +1,10 @@
 """One method on one image data set, its steps taken by Lightning's Trainer: on other devices, in several processes."""
 
 import signal
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
@@ -16,80 +16,31 @@ from ..networks.classifier import Classifier
 from ..training.loop import TrainingRun
 from ..training.train_step_method import TrainStepMethod
 from .image_data import ImageData
-from .image_methods import build_for_images
 from .image_outcome import Outcome, summarize_run
+from .image_run import RunSettings
 from .lightning_recorder import RunRecorder
 from .lightning_trainer import silence_lightning
 
 
-def run_by_trainer(
-    name: str,
-    data: ImageData,
-    trainer: pl.Trainer,
-    *,
-    epochs: int,
-    seed: int = 0,
-    network: str = "paper",
-    max_steps: int | None = None,
-    options: Mapping[str, Any] | None = None,
-    on_step: Callable[[], None] | None = None,
-    on_evaluation: Callable[[Mapping[str, Any]], None] | None = None,
-    on_alarm: Callable[[str], None] | None = None,
-    checkpoint: Path | None,
-    checkpoint_every: float = 30.0,
-) -> Outcome | None:
-    """Do as `run_method`, with the steps taken by a Trainer.
+def run_by_trainer(name: str, data: ImageData, trainer: pl.Trainer, **settings: Any) -> Outcome | None:
+    """Do as `run_method`, with the steps taken by a Trainer of `make_trainer`; ``name`` is that of a `TrainStepMethod`.
 
-    In one process on a CPU the weights are the same, bit for bit. Several processes share each batch.
-
-    Parameters
-    ----------
-    name : str
-        Of a `TrainStepMethod`.
-    data : ImageData
-    trainer : Trainer
-        Of `make_trainer`.
-    epochs, seed, network, max_steps, options, on_step, on_evaluation, checkpoint_every
-        See `run_method`.
-    on_alarm : callable, optional
-        Called with the alarms of `MIMeter` as they are raised.
-    checkpoint : path
-        The first rank writes it. None on the others where there is nothing to go on from.
-
-    Returns
-    -------
-    Outcome
-        None on all ranks but the first, which alone tests.
-
-    Raises
-    ------
-    InputError
-        A method whose step is not `train_step`.
-    DataError
-        A checkpoint that cannot be read or written, or is that of another run.
-    KeyboardInterrupt
-        On all ranks, when one of them was interrupted; the state is saved.
+    In one process on a CPU the weights are the same, bit for bit. Several processes share each batch; the first rank
+    alone tests, has an outcome and writes the ``checkpoint``. An interruption of one rank is one of all.
     """
-    precision: Literal["bfloat16", "float32"] = "bfloat16" if str(trainer.precision) == "bf16-mixed" else "float32"
-    method = build_for_images(name, data, seed=seed, network=network, options=options, precision=precision)
+    given = RunSettings(**settings)
+    run = given.prepare_run(name, data, "bfloat16" if str(trainer.precision) == "bf16-mixed" else "float32")
+    method, checkpoint = run.method, given.checkpoint
     if not isinstance(method, TrainStepMethod):
         raise InputError(f"{name} does not train by Lightning's Trainer: it has a training step of its own")
-    run = TrainingRun(method, data.train, epochs=epochs, seed=seed, max_steps=max_steps)
     run.prepare()
     module = DebiasModule(
-        _Depths(method.model),
-        method.model.head,
-        method.penalty,
-        mi_weight=method.mi_weight,
-        adjustment=method.adjustment,
-        task_loss=_ShareOfMean(run.batch_size, trainer.world_size),
+        _Depths(method.model), method.model.head, method.penalty, mi_weight=method.mi_weight,
+        adjustment=method.adjustment, task_loss=_take_share(run.batch_size, trainer.world_size),
         optimizer=lambda _: method.optimizer,
-    )
-    meter = MIMeter()
-    recorder = RunRecorder(
-        run, data, meter, checkpoint, every=checkpoint_every,
-        on_step=on_step, on_evaluation=on_evaluation, on_alarm=on_alarm,
     )  # fmt: skip
+    meter = MIMeter()
+    recorder = RunRecorder(run, data, meter, given)
     trainer.callbacks += [meter, recorder]  # type: ignore[attr-defined]  # which Trainer's class does not declare
     resumed = checkpoint if checkpoint is not None and checkpoint.exists() else None
     if resumed is not None:
@@ -104,15 +55,13 @@ def run_by_trainer(
     method.model.to(device)  # from which the Trainer took it
     recorder.take_due_test()
     outcome = summarize_run(
-        run, data, recorder.history, recorder.answers, network=network, seed=seed, device=str(device)
+        run, data, recorder.history, recorder.answers, network=given.network, seed=given.seed, device=str(device)
     )
     method.model.cpu()
     outcome.row |= {
-        "accelerator": device.type,
-        "devices": trainer.num_devices,
-        "num_nodes": trainer.num_nodes,
+        "accelerator": device.type, "devices": trainer.num_devices, "num_nodes": trainer.num_nodes,
         "precision": str(trainer.precision),
-    }
+    }  # fmt: skip
     return replace(outcome, alarms=tuple(meter.alarms))
 
 
@@ -127,28 +76,25 @@ class _Depths(nn.Module):
         return self.model.depths(x)
 
 
-class _ShareOfMean:
+def _take_share(batch_size: int, world_size: int) -> Callable[[Tensor, Tensor], Tensor]:
     """A rank's share of the global batch's mean cross-entropy, times the ranks, since DDP averages over them."""
-
-    def __init__(self, batch_size: int, world_size: int) -> None:
-        self._batch_size, self._world_size = batch_size, world_size
-
-    def __call__(self, logits: Tensor, y: Tensor) -> Tensor:
-        return nn.functional.cross_entropy(logits, y) * (len(y) * self._world_size / self._batch_size)
+    return lambda logits, y: nn.functional.cross_entropy(logits, y) * (len(y) * world_size / batch_size)
 
 
+@dataclass
 class _Batches:
     """What is left of a run as batches (x, y, c), each of them this rank's piece."""
 
-    def __init__(self, run: TrainingRun, rank: int, world_size: int) -> None:
-        self._run, self._rank, self._world_size = run, rank, world_size
+    run: TrainingRun
+    rank: int
+    world_size: int
 
     def __len__(self) -> int:
-        return self._run.last_step  # of the whole run: the Trainer adds what was done before
+        return self.run.last_step  # of the whole run: the Trainer adds what was done before
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        while not self._run.finished:
-            batch = self._run.begin_step(self._rank, self._world_size)
+        while not self.run.finished:
+            batch = self.run.begin_step(self.rank, self.world_size)
             yield batch.x, batch.y, batch.c
 
 

@@ -27,18 +27,7 @@ def make_trainer(
 ) -> pl.Trainer:
     """A Trainer for `run_by_trainer`; its arguments mean what they mean to Lightning.
 
-    Parameters
-    ----------
-    accelerator : {"cpu", "gpu", "auto"}
-    devices, num_nodes : int, optional
-        Processes of a node, and nodes; default is what torchrun started, or one.
-    precision : {"32", "bf16-mixed"}, optional
-        Default is bf16-mixed where the device multiplies bfloat16 natively, as everywhere in the package.
-
-    Raises
-    ------
-    InputError
-        An argument that cannot be used; what the machine, or torchrun, does not have.
+    Default is as many processes as torchrun started, or one, and bf16-mixed where the device multiplies it natively.
     """
     if accelerator not in ("cpu", "gpu", "auto"):
         raise InputError(f"accelerator must be 'cpu', 'gpu' or 'auto', got {accelerator!r}")
@@ -47,26 +36,24 @@ def make_trainer(
     for name, number in (("devices", devices), ("num_nodes", num_nodes)):
         if number is not None and number < 1:
             raise InputError(f"{name} must be at least 1, got {number}")
-    device = _find_device(accelerator)
+    found = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if accelerator == "gpu" and found == "cpu":
+        raise InputError("accelerator is 'gpu', but torch finds no GPU here")
+    device = "cpu" if accelerator == "cpu" else found
     devices, num_nodes = _count_processes(devices, num_nodes)
     several = devices * num_nodes > 1
     try:
         with silence_lightning():
             return pl.Trainer(
-                accelerator=device,
-                devices=devices,
-                num_nodes=num_nodes,
+                accelerator=device, devices=devices, num_nodes=num_nodes,
                 precision=precision or ("bf16-mixed" if bfloat16_is_fast(device) else "32"),
                 strategy="ddp" if several else "auto",
                 sync_batchnorm=several and device == "cuda",
                 use_distributed_sampler=False,
                 max_epochs=1,  # to the Trainer the run is one pass, so that no step of it is special to stop at
-                plugins=[SafeCheckpoints()],
-                logger=False,
-                enable_checkpointing=False,
-                enable_progress_bar=False,
-                enable_model_summary=False,
-            )
+                plugins=[SafeCheckpoints()], logger=False,
+                enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+            )  # fmt: skip
     except (MisconfigurationException, ValueError) as error:
         raise InputError(f"devices={devices} on accelerator {device!r}: {' '.join(str(error).split())}") from error
 
@@ -85,14 +72,6 @@ def silence_lightning() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-def _find_device(accelerator: str) -> str:
-    """Lightning's name of the device."""
-    found = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    if accelerator == "gpu" and found == "cpu":
-        raise InputError("accelerator is 'gpu', but torch finds no GPU here")
-    return "cpu" if accelerator == "cpu" else found
 
 
 def _count_processes(devices: int | None, num_nodes: int | None) -> tuple[int, int]:

@@ -12,23 +12,10 @@ _BINS = 8
 
 
 def measure_mi_columns(z: Tensor, c: Tensor, attribute: Attribute, *, seed: int = 0) -> dict[str, float | None]:
-    """Measure I(Z;C) of rows that were not trained on, in nats.
+    """Measure I(Z;C) in nats of rows (n, dim) that were not trained on; rows without a value of ``c`` are left out.
 
-    Parameters
-    ----------
-    z : float Tensor of shape (n, dim)
-    c : Tensor of shape (n,) or (n, columns)
-        In the form `attribute` encodes. Rows without a value are left out.
-    attribute : Attribute
-    seed : int, default 0
-        Seeds the probe.
-
-    Returns
-    -------
-    dict
-        ``mi`` is the held-out lower bound of a fresh `probe`; of quantities, about the eighth of its values that C's
-        first column lies in. None where there is too little to train a probe. ``mi_gaussian`` is the closed form on
-        random Fourier features.
+    ``mi`` is the held-out lower bound of a fresh `probe` (None where there is too little to train one); of quantities,
+    about the eighth that C's first column lies in. ``mi_gaussian`` is the closed form on random Fourier features.
     """
     values, present = attribute.encode(c)
     if isinstance(attribute, Categorical):

@@ -2,12 +2,13 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..attributes import Categorical, Continuous
-from ..datasets import ImageFiles, open_image_folder, read_labelled_arrays
+from ..datasets import open_image_folder, read_labelled_arrays
 from ..errors import DataError, InputError
 from ..training.data import Problem, TensorData
 from .image_data import ImageData, StreamedImages
@@ -17,32 +18,29 @@ _HELD_IN_MEMORY = 4 * 2**30  # bytes of decoded images; a larger folder is read 
 
 
 def load_own_images(
-    path: str | Path,
-    seed: int,
-    *,
-    limit: int | None = None,
-    image_size: int | None = None,
-    label: str | None = None,
-    attribute: str | None = None,
-    memory: int = _HELD_IN_MEMORY,
+    path: str | Path, seed: int, *, limit: int | None = None, memory: int = _HELD_IN_MEMORY, **options: Any
 ) -> ImageData:
-    """Load an ``.npz`` (see `read_labelled_arrays`) or a folder (see `open_image_folder`).
+    """Load an ``.npz`` (see `read_labelled_arrays`) or a folder, by its ``options`` (see `open_image_folder`).
 
-    An attribute in floats is continuous; probes, and methods that classify it, are given eight bins of it that hold
-    equally many training images each. A folder that takes more than ``memory`` bytes decoded is read again in every
-    epoch. Raises `InputError` for an option that applies to a folder only, `DataError` for files that cannot be used.
+    Probes and methods that classify it are given eight bins of an attribute in floats, of equally many training images.
+    A folder that takes more than ``memory`` bytes decoded is read again in every epoch.
     """
-    check_folder_options(path, image_size=image_size, label=label, attribute=attribute)
+    check_folder_options(path, **options)
     path = Path(path)
     parts: dict[str, TensorData | StreamedImages] = {}
     if path.is_dir():
-        files = open_image_folder(path, label=label, attribute=attribute, image_size=image_size, seed=seed)
+        files = open_image_folder(path, seed=seed, **options)
         known = {name: (part.y, part.c) for name, part in files.items()}
-        problem, levels = _describe(path, known, label or "y", attribute or "c")
+        problem, levels = _describe(path, known, options.get("label") or "y", options.get("attribute") or "c")
         files["train"] = files["train"].part(torch.arange(len(files["train"]))[:limit])
         size = sum(len(part) * math.prod(part.image_shape) * 4 for part in files.values())
         for name, part in files.items():
-            parts[name] = _open(part, levels[name][: len(part), None], stream=size > memory)
+            part_levels = levels[name][: len(part), None]
+            if size > memory:
+                part.check()
+                parts[name] = StreamedImages(part, part_levels)
+            else:
+                parts[name] = TensorData(part.read(), part.y, part_levels, part.c)
     else:
         content = read_labelled_arrays(path, seed=seed)
         known = {name: (part["y"], part["c"]) for name, part in content.items()}
@@ -56,16 +54,9 @@ def load_own_images(
 
 def check_folder_options(path: str | Path, **options: object) -> None:
     """Raise `InputError` where an option is given that applies to a folder only, and ``path`` is none."""
-    for name, value in options.items():
-        if value is not None and not Path(path).is_dir():
+    for name in ("image_size", "label", "attribute"):
+        if options.get(name) is not None and not Path(path).is_dir():
             raise InputError(f"{name} applies to a folder of images only")
-
-
-def _open(files: ImageFiles, levels: Tensor, *, stream: bool) -> TensorData | StreamedImages:
-    if not stream:
-        return TensorData(files.read(), files.y, levels, files.c)
-    files.check()
-    return StreamedImages(files, levels)
 
 
 def _describe(

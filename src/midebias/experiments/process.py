@@ -16,11 +16,9 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8  # names of gl
 
 
 def keep_freed_memory() -> bool:
-    """Have the C library keep what a training step frees for the next step; whether it could be told so.
+    """Have the C library keep what a training step frees for the next step; False where it is not glibc.
 
-    Without it, every step on a CPU is given its large tensors as new pages, which the kernel clears one by one: up to a
-    third of the time of a digit network. For programs of our own only: it holds for the whole process. Does nothing
-    where the C library is not glibc.
+    Else the kernel clears new pages in each step: up to a third of a digit network's time. Holds for the whole process.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -46,14 +44,9 @@ def peak_memory_mb(device: str = "cpu") -> float:
 
 
 class Interruptions:
-    """Context in which Ctrl-C and SIGTERM are noted, to be obeyed between two steps; the second time at once.
+    """Context in which Ctrl-C and SIGTERM are ``noted``, to be obeyed between two steps; the second time at once.
 
-    Within a second of the first it is no second time: torchrun passes on what its processes were told already.
-    Outside the main thread, which alone is told of signals, it does nothing.
-
-    Attributes
-    ----------
-    noted : bool
+    Within a second of the first it is no second time: torchrun passes signals on. Only in the main thread.
     """
 
     def __init__(self) -> None:

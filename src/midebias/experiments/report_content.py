@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
+from ..reporting.html_report import write_html_report
 from ..reporting.method_titles import title_method
 
 _STREAK = 3  # estimates in a row at or below zero that are an alarm
@@ -12,10 +14,7 @@ _STREAK = 3  # estimates in a row at or below zero that are an alarm
 def describe_training(
     traces: Mapping[str, Sequence[Mapping[str, Any]]], *, names: Sequence[str] | None = None
 ) -> list[dict[str, Any]]:
-    """Turn points with ``step``, ``loss`` and ``mi``, by title of run, into ``training`` of `write_html_report`.
-
-    ``names`` are those of the estimates in ``mi``; default is depths of a network, of which the last is z.
-    """
+    """Turn points, by title of run, into ``training`` of `write_html_report`; ``names`` are those of its estimates."""
     runs = []
     for title, points in traces.items():
         if not points:
@@ -56,3 +55,9 @@ def describe_comparison(summary: Sequence[Mapping[str, Any]]) -> list[dict[str, 
         }
         for e in summary
     ]  # fmt: skip
+
+
+def write_report(folder: Path, *, title: str, verdict: str, **content: Any) -> None:
+    """Write ``report.html`` of a run folder."""
+    note = {"verdict": {"text": verdict, "status": "note"}}
+    write_html_report(folder / "report.html", title=title, content=note | content)

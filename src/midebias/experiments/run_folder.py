@@ -1,48 +1,60 @@
 """`results.json` and the run folder: what a command leaves behind."""
 
 import csv
+import itertools
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
+import yaml
 
 from .. import __version__
+from ..atomic_writing import write_atomically
 from ..errors import DataError
+
+T = TypeVar("T")
 
 
 def versions() -> dict[str, str]:
     """Versions that decide the figures."""
     return {
-        "midebias": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "threads": str(torch.get_num_threads()),
-    }
+        "midebias": __version__, "python": platform.python_version(), "torch": torch.__version__,
+        "numpy": np.__version__, "threads": str(torch.get_num_threads()),
+    }  # fmt: skip
 
 
 def results_document(command: str, seed: Any, rows: Sequence[Mapping[str, Any]], **more: Any) -> dict[str, Any]:
     """The machine-readable record of a command, schema 1."""
-    return {
-        "schema": 1,
-        "command": command,
-        "versions": versions(),
-        "seed": seed,
-        "rows": [dict(r) for r in rows],
-        **more,
-    }
+    rows = [dict(r) for r in rows]
+    return {"schema": 1, "command": command, "versions": versions(), "seed": seed, "rows": rows, **more}
 
 
 def write_json(path: Path, document: Mapping[str, Any], *, indent: int | None = 1) -> None:
     """Write a whole document or nothing: a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(document, indent=indent) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_atomically(path, (json.dumps(document, indent=indent) + "\n").encode())
+
+
+def write_results(folder: Path, command: str, seed: Any, rows: Sequence[Mapping[str, Any]], **more: Any) -> None:
+    """Write `results_document` to ``results.json``."""
+    write_json(folder / "results.json", results_document(command, seed, rows, **more))
+
+
+def write_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """Write ``config.yaml``, from which `read_config` goes on."""
+    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+
+
+def read_config(folder: Path, kind: str, read: Callable[[Any], T]) -> T:
+    """Apply ``read`` to ``config.yaml``. Raises `DataError` where that is not one of a ``kind`` ("table")."""
+    try:
+        return read(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise DataError(f"--resume {folder} holds no {kind} that can go on ({error})") from error
 
 
 def metrics(trace: Sequence[Mapping[str, Any]], history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -67,24 +79,16 @@ def write_metrics(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         writer.writerows(rows)
 
 
-def new_run_folder(parent: Path, name: str) -> Path:
-    """Make ``parent/name-001`` or the next free number; never an existing folder.
-
-    Raises
-    ------
-    DataError
-        When no folder can be made there.
-    """
-    number = 1
+def new_run_folder(parent: Path, name: str, config: Mapping[str, Any]) -> Path:
+    """Make ``parent/name-001`` or the next free number, with ``config.yaml`` in it. Raises `DataError`."""
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        while True:
+        for number in itertools.count(1):
             folder = parent / f"{name}-{number:03d}"
-            try:
+            with suppress(FileExistsError):
                 folder.mkdir()
-            except FileExistsError:
-                number += 1
-            else:
-                return folder
+                break
     except OSError as error:
         raise DataError(f"no run folder can be made in {parent} ({error.strerror})") from error
+    write_config(folder, config)
+    return folder

@@ -1,28 +1,16 @@
 """Means and standard deviations over seeds."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 
 def summarize_runs(
     rows: Sequence[Mapping[str, Any]], *, by: Sequence[str], columns: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Mean and standard deviation of each group of runs.
+    """Mean and standard deviation of ``columns`` over the runs (``seeds``, a number) that share those of ``by``.
 
-    Parameters
-    ----------
-    rows : sequence of mapping
-    by : sequence of str
-        Columns that a group shares.
-    columns : sequence of str
-        What is averaged, where the first row of a group has it; None in a row does not count.
-
-    Returns
-    -------
-    list of dict
-        The columns of ``by``, ``seeds`` (how many runs), and of each column ``column`` and ``column_std``: 0 of one
-        run, both None where no run has a value.
+    Each has ``column`` and ``column_std``: 0 of one run, both None where no run has a value; None does not count.
     """
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for row in rows:
@@ -44,3 +32,12 @@ def format_spread(entry: Mapping[str, Any] | None, column: str) -> str:
     if entry is None or entry[column] is None:
         return ""
     return f"{entry[column]:.3f}" + (f" ± {entry[f'{column}_std']:.3f}" if entry["seeds"] > 1 else "")
+
+
+def tabulate(
+    summary: Sequence[Mapping[str, Any]], show: Callable[[Mapping[str, Any]], str]
+) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of text: a method a line, a setting a column."""
+    settings, methods = (list(dict.fromkeys(e[name] for e in summary)) for name in ("setting", "method"))
+    cells = {(e["method"], e["setting"]): show(e) for e in summary}
+    return ["method", *settings], [[m, *(cells.get((m, s), "") for s in settings)] for m in methods]

@@ -32,9 +32,7 @@ class FittedOutcome:
 
 def _fit_mib(split: TabularSplit, seed: int, **options: Any) -> FittedOutcome:
     model = MIDebiasClassifier(random_state=seed, **options)
-    started = time.perf_counter()
-    model.fit(split.frame, split.y, sensitive_features=split.c)
-    seconds = time.perf_counter() - started
+    seconds = _time_fit(model, split.frame, split.y, sensitive_features=split.c)
     return FittedOutcome(model.predict(split.frame_test), seconds, model.transform(split.frame_test))
 
 
@@ -44,11 +42,17 @@ def _make_logistic_regression() -> Any:
     return LogisticRegression(max_iter=200)
 
 
+def _time_fit(model: Any, *data: Any, **more: Any) -> float:
+    """Fit, and return the seconds of it."""
+    started = time.perf_counter()
+    model.fit(*data, **more)
+    return time.perf_counter() - started
+
+
 def _fit_logistic_regression(split: TabularSplit, seed: int, *, usual: bool = False) -> FittedOutcome:
     split = split.with_usual_columns() if usual else split
-    started = time.perf_counter()
-    model = _make_logistic_regression().fit(split.x, split.y)
-    seconds = time.perf_counter() - started
+    model = _make_logistic_regression()
+    seconds = _time_fit(model, split.x, split.y)
     return FittedOutcome(model.predict(split.x_test), seconds, model.decision_function(split.x_test)[:, None])
 
 
@@ -60,9 +64,7 @@ def _fit_exponentiated_gradient(
     split = split.with_usual_columns() if usual else split
     constraint = DemographicParity() if criterion == "independence" else EqualizedOdds()
     model = ExponentiatedGradient(_make_logistic_regression(), constraint, eps=eps)
-    started = time.perf_counter()
-    model.fit(split.x, split.y, sensitive_features=split.c)
-    seconds = time.perf_counter() - started
+    seconds = _time_fit(model, split.x, split.y, sensitive_features=split.c)
     return FittedOutcome(np.asarray(model.predict(split.x_test, random_state=seed)), seconds)
 
 
@@ -71,28 +73,22 @@ def _fit_threshold_optimizer(split: TabularSplit, seed: int, *, criterion: str, 
     from fairlearn.postprocessing import ThresholdOptimizer
 
     split = split.with_usual_columns() if usual else split
-    started = time.perf_counter()
-    if usual:
-        plain = _make_logistic_regression().fit(split.x, split.y)
-    else:
-        plain = MIDebiasClassifier(mi_weight=0.0, preprocess=False, random_state=seed).fit(
-            split.x, split.y, sensitive_features=split.c
-        )
-    constraint = "demographic_parity" if criterion == "independence" else "equalized_odds"
+    plain: Any = _make_logistic_regression()
+    if not usual:
+        plain = MIDebiasClassifier(mi_weight=0.0, preprocess=False, random_state=seed)
     model: Any = ThresholdOptimizer(
-        estimator=plain, constraints=constraint, prefit=True, predict_method="predict_proba"
-    )
-    model.fit(split.x, split.y, sensitive_features=split.c)
-    seconds = time.perf_counter() - started
+        estimator=plain, prefit=True, predict_method="predict_proba",
+        constraints="demographic_parity" if criterion == "independence" else "equalized_odds",
+    )  # fmt: skip
+    sensitive = {"sensitive_features": split.c}
+    seconds = _time_fit(plain, split.x, split.y, **({} if usual else sensitive))
+    seconds += _time_fit(model, split.x, split.y, **sensitive)
     decisions = model.predict(split.x_test, sensitive_features=split.c_test, random_state=seed)
     return FittedOutcome(np.asarray(decisions), seconds)
 
 
 def _fit_correlation_remover(split: TabularSplit, seed: int, *, alpha: float) -> FittedOutcome:
-    """Linear correlations with the attribute are taken out of the columns; logistic regression on the rest.
-
-    The remover reads the attribute at prediction too.
-    """
+    """Logistic regression on columns without their correlation with the attribute, which is read at prediction too."""
     from fairlearn.preprocessing import CorrelationRemover
 
     levels = np.unique(split.c)
@@ -107,10 +103,7 @@ def _fit_correlation_remover(split: TabularSplit, seed: int, *, alpha: float) ->
 
 
 def _fit_adversarial(split: TabularSplit, seed: int, *, criterion: str, alpha: float) -> FittedOutcome:
-    """fairlearn's adversarial classifier: our network's widths, epochs and batches, its own adversary and rate.
-
-    At our learning rate of 0.003 it diverged from some seeds.
-    """
+    """fairlearn's adversarial classifier: our network's widths, epochs and batches, its own adversary and rate."""
     from fairlearn.adversarial import AdversarialFairnessClassifier
 
     constraint = "demographic_parity" if criterion == "independence" else "equalized_odds"
@@ -120,15 +113,13 @@ def _fit_adversarial(split: TabularSplit, seed: int, *, criterion: str, alpha: f
     with seeded(seed):
         model = AdversarialFairnessClassifier(
             backend="torch", predictor_model=[*_HIDDEN, "leaky_relu"], adversary_model=[32, "leaky_relu"],
-            constraints=constraint, learning_rate=1e-3, alpha=alpha, epochs=epochs, batch_size=batch, shuffle=True,
-            random_state=seed,
+            constraints=constraint, alpha=alpha, epochs=epochs, batch_size=batch, shuffle=True, random_state=seed,
+            learning_rate=1e-3,  # at our 0.003 it diverged from some seeds
         )  # fmt: skip
         # fairlearn seeds torch with the whole part of a fraction, which is 0: without another order of the rows, all
         # seeds would give one and the same model.
         order = np.random.default_rng(seed).permutation(n)
-        started = time.perf_counter()
-        model.fit(split.x[order], split.y[order], sensitive_features=split.c[order])
-        seconds = time.perf_counter() - started
+        seconds = _time_fit(model, split.x[order], split.y[order], sensitive_features=split.c[order])
         return FittedOutcome(np.asarray(model.predict(split.x_test)).ravel(), seconds)
 
 

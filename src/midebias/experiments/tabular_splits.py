@@ -16,8 +16,7 @@ from ..sklearn import MIDebiasClassifier
 from ..tabular.piecewise_linear import PiecewiseLinear
 from ..tabular.preprocessing import TablePreprocessor
 
-FOLDS = 5
-"""Of German credit."""
+FOLDS = 5  # of German credit
 
 
 @dataclass(frozen=True)
@@ -51,35 +50,30 @@ class TabularSplit:
 def load_split(dataset: str, attribute: str, seed: int, limit: int | None = None) -> TabularSplit:
     """Read Adult's official split, or fold ``seed`` of German's five; ``limit`` keeps so many rows of each part.
 
-    Folds 5 to 9 are those of a second shuffle of the rows, and so on. "adult-thirds" is Adult's training file alone, a
-    random third of which, drawn by ``seed``, is the test.
+    Folds 5 to 9 are those of a second shuffle. Of "adult-thirds", Adult's training file, a random third is the test.
     """
-    if dataset == "adult":
-        train, test = fetch_adult(attribute=attribute), fetch_adult(split="test", attribute=attribute)
-        frame, frame_test = train.data, test.data
-        y, y_test = train.target.to_numpy(), test.target.to_numpy()
-        c, c_test = (b.sensitive_features[attribute].astype(str).to_numpy() for b in (train, test))
-    elif dataset == "adult-thirds":
-        adult = fetch_adult(attribute=attribute)
-        labels, sensitive = adult.target.to_numpy(), adult.sensitive_features[attribute].astype(str).to_numpy()
-        b, a = np.split(np.random.default_rng(seed).permutation(len(labels)), [len(labels) // 3])
-        frame, frame_test = adult.data.iloc[a], adult.data.iloc[b]
-        y, y_test, c, c_test = labels[a], labels[b], sensitive[a], sensitive[b]
-    elif dataset == "german":
-        from sklearn.model_selection import StratifiedKFold
 
-        german = fetch_german(attribute=attribute)
-        labels, sensitive = german.target.to_numpy(), german.sensitive_features[attribute].astype(str).to_numpy()
-        folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed // FOLDS)
-        strata = np.char.add(labels.astype(str), sensitive.astype(str))
-        a, b = list(folds.split(german.data, strata))[seed % FOLDS]
-        frame, frame_test = german.data.iloc[a], german.data.iloc[b]
-        y, y_test, c, c_test = labels[a], labels[b], sensitive[a], sensitive[b]
+    def read(bunch: Any) -> tuple[Any, NDArray[Any], NDArray[Any]]:
+        return bunch.data, bunch.target.to_numpy(), bunch.sensitive_features[attribute].astype(str).to_numpy()
+
+    if dataset == "adult":
+        parts = [read(fetch_adult(split=split, attribute=attribute)) for split in ("train", "test")]
+    elif dataset in ("adult-thirds", "german"):
+        whole = fetch_adult(attribute=attribute) if dataset == "adult-thirds" else fetch_german(attribute=attribute)
+        data, labels, sensitive = read(whole)
+        if dataset == "adult-thirds":
+            b, a = np.split(np.random.default_rng(seed).permutation(len(labels)), [len(labels) // 3])
+        else:
+            from sklearn.model_selection import StratifiedKFold
+
+            folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed // FOLDS)
+            a, b = list(folds.split(data, np.char.add(labels.astype(str), sensitive.astype(str))))[seed % FOLDS]
+        parts = [(data.iloc[rows], labels[rows], sensitive[rows]) for rows in (a, b)]
     else:
         raise InputError(f"dataset must be 'adult', 'adult-thirds' or 'german', got {dataset!r}")
-    n = len(frame) if limit is None else limit
-    frame, frame_test = frame.iloc[:n].reset_index(drop=True), frame_test.iloc[:n].reset_index(drop=True)
-    y, y_test, c, c_test = y[:n], y_test[:n], c[:n], c_test[:n]
+    (frame, y, c), (frame_test, y_test, c_test) = (
+        (part.iloc[:limit].reset_index(drop=True), labels[:limit], groups[:limit]) for part, labels, groups in parts
+    )
     preprocessor = TablePreprocessor()
     x = preprocessor.fit_transform(read_frame(frame), None)
     x_test = preprocessor.transform(read_frame(frame_test))

@@ -10,47 +10,39 @@ import numpy as np
 from ..errors import DataError, InputError
 from .weight_choice import WeightTrial
 
-LOWEST, HIGHEST = 0.03, 30.0
-"""Weights that are tried."""
+LOWEST, HIGHEST = 0.03, 30.0  # of the weights that are tried
 
 
 class Sweep(ABC):
-    """Data whose weight is to be found.
+    """Data whose weight is to be found."""
 
-    Attributes
-    ----------
-    dial : str
-        What a weight is called: the option of the method that it is given to.
-    rule : str
-        How one is chosen, in a sentence.
-    accuracy, leakage : str
-        What the two figures of a trial are.
-    """
-
-    dial: str
-    rule: str
-    accuracy: str
+    dial: str  # option of the method that a weight is given to
+    rule: str  # how one is chosen, in a sentence
+    accuracy: str  # what the two figures of a trial are
     leakage: str
+    seeds: Sequence[int]
 
     @abstractmethod
-    def try_weight(self, weight: float) -> WeightTrial:
-        """Train with a weight, from each seed, and judge it on held-out rows."""
+    def judge_seed(self, weight: float, seed: int) -> tuple[dict[str, tuple[float, float]], Sequence[float]]:
+        """Train with a weight; its figures on held-out rows with standard errors, and accuracies of resampled rows."""
 
     @abstractmethod
     def choose(self, trials: Sequence[WeightTrial]) -> int:
         """Index of the trial that the rule takes."""
 
+    def try_weight(self, weight: float) -> WeightTrial:
+        """Train from each seed; errors are those between seeds where there are several, else within the rows."""
+        judged = [self.judge_seed(weight, seed) for seed in self.seeds]
+        found: dict[str, float] = {}
+        for name, (_, own) in judged[0][0].items():
+            values = [figures[name][0] for figures, _ in judged]
+            error = float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else own
+            found |= {name: float(np.mean(values)), f"{name}_stderr": error}
+        return WeightTrial(weight, **found, resamples=np.mean([r for _, r in judged], axis=0).tolist())
+
 
 def open_study(storage: str, seed: int) -> Any:
-    """Open or make a study of optuna in a journal file or a data base, which several machines may share.
-
-    Raises
-    ------
-    InputError
-        When optuna is not installed.
-    DataError
-        When the storage cannot be used.
-    """
+    """Open or make a study of optuna in a journal file or a data base, which several machines may share."""
     try:
         import optuna
         from optuna.storages import JournalStorage
@@ -70,10 +62,7 @@ def open_study(storage: str, seed: int) -> Any:
 
 
 def search_weights(study: Any, sweep: Sweep, first: Sequence[float], trials: int) -> Iterator[WeightTrial]:
-    """Try weights, ``first`` ones and then those the sampler proposes, until the study holds so many trials.
-
-    A trial that is interrupted is put back in the queue.
-    """
+    """Try weights, ``first`` ones and then those the sampler proposes, until the study holds so many trials."""
     from optuna.trial import TrialState
 
     if not study.trials:
@@ -84,7 +73,7 @@ def search_weights(study: Any, sweep: Sweep, first: Sequence[float], trials: int
         weight = trial.suggest_float(sweep.dial, LOWEST, HIGHEST, log=True)
         try:
             result = sweep.try_weight(weight)
-        except BaseException:
+        except BaseException:  # a trial that is interrupted is put back in the queue
             study.tell(trial, state=TrialState.FAIL)
             study.enqueue_trial({sweep.dial: weight})
             raise
@@ -97,10 +86,3 @@ def read_trials(study: Any) -> list[WeightTrial]:
     """The finished trials of a study by weight."""
     results = [WeightTrial(**t.user_attrs["found"]) for t in study.trials if t.state.name == "COMPLETE"]
     return sorted(results, key=lambda t: t.weight)
-
-
-def average(name: str, values: Sequence[float], own: float) -> dict[str, float]:
-    """Mean and standard error: between seeds where there are several, else within the held-out rows (``own``)."""
-    n = len(values)
-    error = float(np.std(values, ddof=1) / n**0.5) if n > 1 else own
-    return {name: float(np.mean(values)), f"{name}_stderr": error}
