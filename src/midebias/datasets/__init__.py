@@ -11,18 +11,7 @@ from .palette import read_palette
 from .tabular import fetch_adult, fetch_german
 
 __all__ = [
-    "BIASED_MNIST_RHOS",
-    "COLORED_MNIST_VARIANCES",
-    "BiasedMNIST",
-    "ColoredMNIST",
-    "IMDBFaces",
-    "ImageFiles",
-    "fetch_adult",
-    "fetch_german",
-    "list_bundled_files",
-    "open_image_folder",
-    "read_file",
-    "read_image_folder",
-    "read_labelled_arrays",
-    "read_palette",
-]
+    "BIASED_MNIST_RHOS", "COLORED_MNIST_VARIANCES", "BiasedMNIST", "ColoredMNIST", "IMDBFaces", "ImageFiles",
+    "fetch_adult", "fetch_german", "list_bundled_files", "open_image_folder", "read_file", "read_image_folder",
+    "read_labelled_arrays", "read_palette",
+]  # fmt: skip

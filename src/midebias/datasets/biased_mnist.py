@@ -16,19 +16,10 @@ from .files import read_digits
 from .palette import as_colours
 
 BIASED_MNIST_RHOS = (0.999, 0.997, 0.995, 0.990)
-
 BACKGROUNDS = (
-    (255, 0, 0),
-    (0, 255, 0),
-    (0, 0, 255),
-    (225, 225, 0),
-    (225, 0, 225),
-    (0, 255, 255),
-    (255, 128, 0),
-    (255, 0, 128),
-    (128, 0, 255),
-    (128, 128, 128),
-)
+    (255, 0, 0), (0, 255, 0), (0, 0, 255), (225, 225, 0), (225, 0, 225),
+    (0, 255, 255), (255, 128, 0), (255, 0, 128), (128, 0, 255), (128, 128, 128),
+)  # fmt: skip
 
 
 class BiasedMNIST(Dataset[tuple[Tensor, int, int]]):
@@ -36,22 +27,19 @@ class BiasedMNIST(Dataset[tuple[Tensor, int, int]]):
 
     Every pixel of the digit is white, every other has the background's colour. With probability ``rho`` that is the
     colour of the image's class, else one of ``n_confusing`` others, uniformly. Deterministic from ``seed``.
+    Parameters and attributes without a description are those of `ColoredMNIST`.
 
     Parameters
     ----------
     root : path, optional
-        Folder with the MNIST idx files; default is ``MIDEBIAS_DATA``, else the files in the package.
     split : {"train", "test"}
     rho : float, optional
         In [0, 1]. Default is 0.990 for training and 0.1 for the test, in which the colour then says nothing; 0 makes
         a test in which every background belongs to another class (bias-conflicting).
     transform : callable, optional
-        Applied to x in ``__getitem__``.
     download : bool, default False
-        Accepted for torchvision's signature; the files come with the package.
     seed : int, default 0
     limit : int, optional
-        First so many images only.
     n_confusing : int, default 9
         How many other colours a class may have, 1 to 9: those of the next digits, cyclically.
     backgrounds : array of shape (10, 3), optional
@@ -59,10 +47,7 @@ class BiasedMNIST(Dataset[tuple[Tensor, int, int]]):
 
     Attributes
     ----------
-    images : Tensor of shape (n, 3, 28, 28)
-        float32 in [0, 1], channels last in memory.
-    targets : Tensor of shape (n,)
-        Digits.
+    images, targets : Tensor
     colour_classes : Tensor of shape (n,)
         c: whose colour the background is. Goes with ``Categorical(10)``.
     conflicting : bool Tensor of shape (n,)
@@ -86,18 +71,10 @@ class BiasedMNIST(Dataset[tuple[Tensor, int, int]]):
 
     @checked
     def __init__(
-        self,
-        root: str | Path | None = None,
-        split: Literal["train", "test"] = "train",
-        rho: float | None = None,
-        transform: Callable[[Tensor], Tensor] | None = None,
-        download: bool = False,
-        *,
-        seed: int = 0,
-        limit: int | None = None,
-        n_confusing: int = 9,
-        backgrounds: ArrayLike | None = None,
-    ) -> None:
+        self, root: str | Path | None = None, split: Literal["train", "test"] = "train", rho: float | None = None,
+        transform: Callable[[Tensor], Tensor] | None = None, download: bool = False, *, seed: int = 0,
+        limit: int | None = None, n_confusing: int = 9, backgrounds: ArrayLike | None = None,
+    ) -> None:  # fmt: skip
         self.rho = (0.990 if split == "train" else 0.1) if rho is None else rho
         if not 0 <= self.rho <= 1:
             raise InputError(f"rho must lie in [0, 1], got {rho}")
@@ -108,12 +85,10 @@ class BiasedMNIST(Dataset[tuple[Tensor, int, int]]):
         rng = np.random.default_rng([seed, 2 if split == "train" else 3])
         other = (labels + rng.integers(1, n_confusing + 1, size=len(labels))) % 10
         classes = np.where(rng.random(len(labels)) < self.rho, labels, other)
-        labels, gray, classes = labels[:limit], gray[:limit], classes[:limit]
         self.transform = transform
-        self.targets = torch.from_numpy(labels)
-        self.colour_classes = torch.from_numpy(classes)
+        self.targets, self.colour_classes = torch.from_numpy(labels[:limit]), torch.from_numpy(classes[:limit])
         self.conflicting = self.colour_classes != self.targets
-        digit = torch.from_numpy(gray > 0)[..., None]
+        digit = torch.from_numpy(gray[:limit] > 0)[..., None]
         background = torch.from_numpy(colours).float()[self.colour_classes][:, None, None, :]
         self.images = torch.where(digit, torch.ones(()), background).permute(0, 3, 1, 2)
 

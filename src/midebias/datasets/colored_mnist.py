@@ -1,10 +1,8 @@
 """Colored MNIST: digits whose colour gives the label away in training and says nothing in the test."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -19,19 +17,10 @@ from .palette import as_colours
 from .pickled_arrays import read_array_dict
 
 COLORED_MNIST_VARIANCES = (0.020, 0.025, 0.030, 0.035, 0.040, 0.045, 0.050)
-
 PALETTE = (
-    (220, 20, 60),
-    (0, 128, 128),
-    (253, 233, 16),
-    (0, 149, 182),
-    (237, 145, 33),
-    (145, 30, 188),
-    (70, 240, 240),
-    (250, 197, 187),
-    (210, 245, 60),
-    (128, 0, 0),
-)
+    (220, 20, 60), (0, 128, 128), (253, 233, 16), (0, 149, 182), (237, 145, 33),
+    (145, 30, 188), (70, 240, 240), (250, 197, 187), (210, 245, 60), (128, 0, 0),
+)  # fmt: skip
 
 
 class ColoredMNIST(Dataset[tuple[Tensor, int, Tensor]]):
@@ -93,19 +82,11 @@ class ColoredMNIST(Dataset[tuple[Tensor, int, Tensor]]):
 
     @checked
     def __init__(
-        self,
-        root: str | Path | None = None,
-        split: Literal["train", "test"] = "train",
-        variance: float = 0.020,
-        transform: Callable[[Tensor], Tensor] | None = None,
-        download: bool = False,
-        *,
-        seed: int = 0,
-        attribute: Literal["levels", "colour"] = "levels",
-        limit: int | None = None,
-        palette: ArrayLike | None = None,
+        self, root: str | Path | None = None, split: Literal["train", "test"] = "train", variance: float = 0.020,
+        transform: Callable[[Tensor], Tensor] | None = None, download: bool = False, *, seed: int = 0,
+        attribute: Literal["levels", "colour"] = "levels", limit: int | None = None, palette: ArrayLike | None = None,
         unbiased: bool | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         if not 0 < variance < float("inf"):
             raise InputError(f"variance must be positive and finite, got {variance}")
         if attribute not in ("levels", "colour"):
@@ -117,32 +98,26 @@ class ColoredMNIST(Dataset[tuple[Tensor, int, Tensor]]):
         classes = labels if biased else rng.integers(0, 10, size=len(labels))
         jitter = rng.normal(scale=variance**0.5, size=(len(labels), 3))
         colours = np.clip(means[classes] + jitter, 0.0, 1.0)
-        labels, gray, classes, colours = labels[:limit], gray[:limit], classes[:limit], colours[:limit]
         self.variance: float | None = variance
-        self._fill(labels, *_colour(gray, colours), torch.from_numpy(classes.copy()))
+        digits, tint = torch.from_numpy(gray[:limit]).float().div_(255), torch.from_numpy(colours[:limit]).float()
+        images = (digits[..., None] * tint[:, None, None]).permute(0, 3, 1, 2)
+        maxima = tint * digits.amax(dim=(1, 2))[:, None]
+        self._fill(labels[:limit], images, maxima, torch.from_numpy(classes[:limit].copy()))
         self.transform, self.attribute = transform, attribute
 
     @classmethod
     def from_npy(
-        cls,
-        path: str | Path,
-        split: Literal["train", "test"] = "train",
-        transform: Callable[[Tensor], Tensor] | None = None,
-        *,
-        attribute: Literal["levels", "colour"] = "levels",
-    ) -> ColoredMNIST:
-        """Read the authors' own ``mnist_10color_jitter_var_*.npy``.
-
-        Nothing in the file is executed: arrays are rebuilt, all else is refused.
+        cls, path: str | Path, split: Literal["train", "test"] = "train",
+        transform: Callable[[Tensor], Tensor] | None = None, *, attribute: Literal["levels", "colour"] = "levels",
+    ) -> Self:  # fmt: skip
+        """Read the authors' own ``mnist_10color_jitter_var_*.npy``; nothing in the file is executed.
 
         Parameters
         ----------
         path : path
         split : {"train", "test"}
         transform : callable, optional
-            Applied to x in ``__getitem__``.
         attribute : {"levels", "colour"}, default "levels"
-            What ``__getitem__`` yields as c.
 
         Raises
         ------
@@ -160,18 +135,14 @@ class ColoredMNIST(Dataset[tuple[Tensor, int, Tensor]]):
             raise DataError(f"{path}: images must be (n, height, width, 3) beside n labels, got {images.shape}")
         data = cls.__new__(cls)
         data.variance, data.transform, data.attribute = None, transform, attribute
-        pixels = torch.from_numpy(np.ascontiguousarray(images)).float()
-        if images.dtype == np.uint8:
-            pixels /= 255
+        pixels = torch.from_numpy(np.ascontiguousarray(images)).float().div_(255 if images.dtype == np.uint8 else 1)
         data._fill(labels, pixels.permute(0, 3, 1, 2), pixels.amax(dim=(1, 2)), None)
         return data
 
     def _fill(self, labels: NDArray[np.generic], images: Tensor, colours: Tensor, classes: Tensor | None) -> None:
-        self.images = images
+        self.images, self.colours, self.colour_classes = images, colours, classes
         self.targets = torch.from_numpy(labels.astype(np.int64))
-        self.colours = colours
-        self.levels = (self.colours * 255 + 1e-3).floor().clamp(0, 255).long() // 32
-        self.colour_classes = classes
+        self.levels = (colours * 255 + 1e-3).floor().clamp(0, 255).long() // 32
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -181,14 +152,3 @@ class ColoredMNIST(Dataset[tuple[Tensor, int, Tensor]]):
         x = self.images[index]
         c = self.levels[index] if self.attribute == "levels" else self.colours[index]
         return (self.transform(x) if self.transform else x), int(self.targets[index]), c
-
-
-def _colour(gray: NDArray[np.uint8], colours: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
-    """Gray digits (n, 28, 28) times colours (n, 3): (n, 3, 28, 28) in channels-last memory, and its maxima (n, 3)."""
-    digits = torch.from_numpy(gray.reshape(len(gray), -1)).float().div_(255)
-    tint = torch.from_numpy(colours).float()
-    pixels = torch.empty(len(gray), digits.shape[1], 3)
-    for channel in range(3):
-        torch.mul(digits, tint[:, channel, None], out=pixels[:, :, channel])
-    images = pixels.view(len(gray), *gray.shape[1:], 3).permute(0, 3, 1, 2)
-    return images, tint * digits.amax(dim=1, keepdim=True)

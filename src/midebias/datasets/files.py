@@ -48,12 +48,11 @@ def read_file(name: str, root: str | Path | None = None) -> bytes:
     >>> len(read_file("german/german.data"))
     79793
     """
-    expected = list_bundled_files().get(name)
-    if expected is None:
-        raise DataError(f"{name} is not a known data file; known are {', '.join(list_bundled_files())}")
-    folder = Path(root or os.environ.get("MIDEBIAS_DATA") or _BUNDLED).expanduser()
-    candidates = [folder / f"{name}.gz", folder / name]
-    candidates += [folder / Path(name).name, folder / f"{Path(name).name}.gz"]
+    known = list_bundled_files()
+    if name not in known:
+        raise DataError(f"{name} is not a known data file; known are {', '.join(known)}")
+    folder, base = Path(root or os.environ.get("MIDEBIAS_DATA") or _BUNDLED).expanduser(), Path(name).name
+    candidates = (folder / each for each in (f"{name}.gz", name, base, f"{base}.gz"))
     path = next((p for p in candidates if p.is_file()), None)
     if path is None:
         raise DataError(f"{name} not found in {folder} (root= or MIDEBIAS_DATA), neither plain nor as .gz")
@@ -61,7 +60,7 @@ def read_file(name: str, root: str | Path | None = None) -> bytes:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} is damaged and cannot be decompressed ({error})") from error
-    found = hashlib.sha256(content).hexdigest()
+    found, expected = hashlib.sha256(content).hexdigest(), known[name]
     if found != expected:
         raise DataError(f"{path} is damaged or another file: SHA-256 is {found[:12]}..., expected {expected[:12]}...")
     return content
@@ -70,22 +69,14 @@ def read_file(name: str, root: str | Path | None = None) -> bytes:
 def read_idx(name: str, root: str | Path | None = None) -> NDArray[np.uint8]:
     """Read a verified idx file of unsigned bytes as an array."""
     content = read_file(name, root)
-    n_dims = content[3]
-    shape = np.frombuffer(content, ">u4", count=n_dims, offset=4)
-    return np.frombuffer(bytearray(content), np.uint8, offset=4 + 4 * n_dims).reshape(shape.tolist())
+    shape = np.frombuffer(content, ">u4", count=content[3], offset=4).tolist()
+    return np.frombuffer(bytearray(content), np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
 
 
 def read_digits(
     root: str | Path | None, split: str, limit: int | None = None, *, seed: int = 0
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    """Read all labels (n,) and gray images (n, 28, 28) of MNIST's training or test set.
-
-    Raises
-    ------
-    InputError
-        When split is neither "train" nor "test", limit, which is only checked, not from 1 to n, or the seed of what is
-        to be drawn below 0.
-    """
+    """Read all labels (n,) and gray images (n, 28, 28) of a split of MNIST; check ``limit`` and ``seed``."""
     if seed < 0:
         raise InputError(f"seed must be at least 0, got {seed}")
     if split not in ("train", "test"):

@@ -1,8 +1,5 @@
 """Images with label and attribute that stay in their files until they are asked for."""
 
-from __future__ import annotations
-
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,14 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import DataError
-from .decoding import Prefetched
+from .decoding import Prefetched, open_image
 
 
 class ImageFiles:
-    """Images with label and attribute, decoded in threads when they are asked for.
-
-    Made by `open_image_folder`.
+    """Images with label and attribute, decoded in threads when they are asked for; made by `open_image_folder`.
 
     Parameters
     ----------
@@ -33,10 +27,10 @@ class ImageFiles:
     workers : int
         Threads that decode.
 
-    Attributes
-    ----------
-    image_shape : tuple
-        (3, height, width).
+    Raises
+    ------
+    DataError
+        From its methods, when an image is missing, damaged or of another size; the message names the file.
 
     Examples
     --------
@@ -56,7 +50,7 @@ class ImageFiles:
     ) -> None:
         self.files, self.y, self.c = files, y, c
         self._size, self._scale, self._workers = size, scale, workers
-        self._reader = Prefetched(lambda row: _decode_image(files[row], size, scale), workers)
+        self._reader = Prefetched(lambda row: np.asarray(open_image(files[row], size, scale, decode=True)), workers)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -67,82 +61,31 @@ class ImageFiles:
         return len(self.files)
 
     def images(self, rows: Tensor) -> Tensor:
-        """Decode images.
-
-        Parameters
-        ----------
-        rows : integer Tensor of shape (n,)
-
-        Returns
-        -------
-        float32 Tensor of shape (n, 3, height, width)
-            In [0, 1], channels last in memory.
-
-        Raises
-        ------
-        DataError
-            When an image is missing, damaged or of another size; the message names the file.
-        """
+        """Decode ``rows`` (n,) as a float32 tensor (n, 3, height, width) in [0, 1], channels last in memory."""
         return _stack_images(np.stack(self._reader(rows.tolist())))
 
     def prefetch(self, rows: Tensor) -> None:
         """Begin to decode ``rows`` that will be asked for next."""
         self._reader.prefetch(rows.tolist())
 
-    def part(self, rows: Tensor) -> ImageFiles:
+    def part(self, rows: Tensor) -> "ImageFiles":
         """Select ``rows``."""
         files = [self.files[row] for row in rows.tolist()]
         return ImageFiles(files, self.y[rows], self.c[rows], size=self._size, scale=self._scale, workers=self._workers)
 
     def check(self) -> None:
-        """Read the head of every file, so that a file that would end a long training is named before it.
-
-        Raises
-        ------
-        DataError
-            As `images` does, but for files damaged further on.
-        """
+        """Read the head of every file, so that one that would end a long training is named before it."""
         reader = Prefetched(lambda row: open_image(self.files[row], self._size, self._scale), self._workers)
         for rows in torch.arange(len(self)).split(1000):
             reader(rows.tolist())
 
     def read(self) -> Tensor:
         """Decode all images, at a quarter of the memory that `images` of all rows takes meanwhile."""
-        _, height, width = self.image_shape
-        pixels = np.empty((len(self), height, width, 3), np.uint8)
+        pixels = np.empty((len(self), *self.image_shape[1:], 3), np.uint8)
         for rows in torch.arange(len(self)).split(1000):
             for row, image in zip(rows.tolist(), self._reader(rows.tolist()), strict=True):
                 pixels[row] = image
         return _stack_images(pixels)
-
-
-def _decode_image(path: Path, size: tuple[int, int], scale: bool) -> np.ndarray[Any, Any]:
-    """Read bytes of shape (height, width, 3)."""
-    return np.asarray(open_image(path, size, scale, decode=True))
-
-
-def open_image(path: Path, size: tuple[int, int] | None, scale: bool, *, decode: bool = False) -> Any:
-    """Open an image of ``size`` pixels, or scale it to them; its head alone, unless ``decode``. Raises `DataError`."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as opened:
-            if opened.width * opened.height > (Image.MAX_IMAGE_PIXELS or math.inf):
-                raise Image.DecompressionBombError(f"{opened.width} x {opened.height} pixels")
-            image = opened.convert("RGB") if decode else opened
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist") from error
-    except (
-        OSError, ValueError, SyntaxError, EOFError, UnidentifiedImageError,
-        Image.DecompressionBombError, Image.DecompressionBombWarning,
-    ) as error:  # fmt: skip
-        raise DataError(f"{path} is damaged or no image ({error})") from error
-    if size is not None and image.size != size:
-        if not scale:
-            raise DataError(f"{path} has {image.size} pixels, the first image {size}: name an image_size for all")
-        if decode:
-            image = image.resize(size, Image.Resampling.BILINEAR)
-    return image
 
 
 def _stack_images(pixels: np.ndarray[Any, Any]) -> Tensor:

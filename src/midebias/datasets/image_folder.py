@@ -6,20 +6,16 @@ import torch
 from torch import Tensor
 
 from ..errors import DataError, InputError
-from .image_files import ImageFiles, open_image
+from .decoding import open_image
+from .image_files import ImageFiles
 from .image_labels import SPLITS, list_labelled_files, number_names, parse_quantities, read_label_table
 from .labelled_arrays import hold_out
 
 
 def open_image_folder(
-    folder: str | Path,
-    *,
-    label: str | None = None,
-    attribute: str | None = None,
-    image_size: int | None = None,
-    seed: int = 0,
-    workers: int = 4,
-) -> dict[str, ImageFiles]:
+    folder: str | Path, *, label: str | None = None, attribute: str | None = None, image_size: int | None = None,
+    seed: int = 0, workers: int = 4,
+) -> dict[str, ImageFiles]:  # fmt: skip
     """Open images with label and attribute, left in their files until they are asked for.
 
     Parameters
@@ -59,18 +55,16 @@ def open_image_folder(
     torch.Size([32, 3, 64, 64])
     """
     folder = Path(folder)
-    if image_size is not None and image_size < 1:
-        raise InputError(f"image_size must be at least 1, got {image_size}")
-    if workers < 1:
-        raise InputError(f"workers must be at least 1, got {workers}")
+    for name, value in (("image_size", image_size), ("workers", workers)):
+        if value is not None and value < 1:
+            raise InputError(f"{name} must be at least 1, got {value}")
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder")
     tables = [t for t in (folder / "labels.csv", folder / "labels.parquet") if t.is_file()]
     if not tables and not (label is None and attribute is None):
         raise InputError(f"label and attribute name columns, and {folder} has neither labels.csv nor labels.parquet")
-    entries = list(
-        read_label_table(tables[0], label or "y", attribute or "c") if tables else list_labelled_files(folder)
-    )
+    found = read_label_table(tables[0], label or "y", attribute or "c") if tables else list_labelled_files(folder)
+    entries = list(found)
     if not any(e.split == "train" for e in entries):
         raise DataError(f"{folder} holds no training images: neither a table of labels nor image files in [train/]Y/C/")
     numbers = parse_quantities([e.c for e in entries], tables[0] if tables else folder)
@@ -84,25 +78,17 @@ def open_image_folder(
 
 
 def read_image_folder(
-    folder: str | Path,
-    *,
-    label: str | None = None,
-    attribute: str | None = None,
-    image_size: int | None = None,
+    folder: str | Path, *, label: str | None = None, attribute: str | None = None, image_size: int | None = None,
     seed: int = 0,
-) -> dict[str, dict[str, Tensor]]:
-    """Read all images of a folder at once: `open_image_folder`, decoded.
+) -> dict[str, dict[str, Tensor]]:  # fmt: skip
+    """Read all images of a folder at once: `open_image_folder`, which explains the parameters, decoded.
 
     Parameters
     ----------
     folder : path
-        See `open_image_folder`, also for the others.
     label, attribute : str, optional
-        Columns of the table; default ``y`` and ``c``.
     image_size : int, optional
-        Images are scaled to so many pixels a side.
     seed : int, default 0
-        Draws the test set where there is none.
 
     Returns
     -------
@@ -112,10 +98,9 @@ def read_image_folder(
     Raises
     ------
     DataError
-        As `open_image_folder` does, and when an image is missing, damaged or of another size; the message names the
-        file.
+        As `open_image_folder`, and when an image is missing, damaged or of another size; the message names the file.
     InputError
-        As `open_image_folder` does.
+        As `open_image_folder`.
 
     Examples
     --------

@@ -27,8 +27,8 @@ class LabelledFile:
 def read_label_table(table: Path, label: str, attribute: str) -> Iterator[LabelledFile]:
     """Read the rows of ``labels.csv`` or ``labels.parquet``. Raises `DataError` that names the row."""
     columns = ("file", label, attribute)
-    rows = _read_csv(table, columns) if table.suffix == ".csv" else _read_parquet(table, columns)
-    for place, row in rows:
+    read = _read_csv if table.suffix == ".csv" else _read_parquet
+    for place, row in read(table, columns):
         split = row.get("split", "train")
         file, y, c = (row[name] for name in columns)
         if not (file and y and c):
@@ -46,8 +46,7 @@ def _read_csv(table: Path, columns: Sequence[str]) -> Iterator[tuple[str, Mappin
             rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{table} cannot be read ({error})") from error
-    for number, row in enumerate(rows, start=2):
-        yield f"line {number}", row
+    yield from ((f"line {number}", row) for number, row in enumerate(rows, start=2))
 
 
 def _read_parquet(table: Path, columns: Sequence[str]) -> Iterator[tuple[str, Mapping[str, str]]]:
@@ -85,10 +84,9 @@ def list_labelled_files(folder: Path) -> Iterator[LabelledFile]:
 
 def number_names(names: Sequence[str]) -> Tensor:
     """Whole numbers from 0 as they are, other names by their places in alphabetical order."""
-    if all(name.isascii() and name.isdigit() and len(name) < 7 for name in names):
-        return torch.tensor([int(name) for name in names])
-    order = {name: i for i, name in enumerate(sorted(set(names)))}
-    return torch.tensor([order[name] for name in names])
+    whole = all(name.isascii() and name.isdigit() and len(name) < 7 for name in names)
+    numbers = {name: int(name) if whole else place for place, name in enumerate(sorted(set(names)))}
+    return torch.tensor([numbers[name] for name in names])
 
 
 def parse_quantities(names: Sequence[str], source: Path) -> Tensor | None:
@@ -99,6 +97,6 @@ def parse_quantities(names: Sequence[str], source: Path) -> Tensor | None:
         return None
     if not any("." in name for name in names):
         return None
-    if not bool(torch.isfinite(values).all()):
+    if not values.isfinite().all():
         raise DataError(f"{source}: c holds NaN or infinity among its numbers")
     return values

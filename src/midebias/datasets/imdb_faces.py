@@ -1,5 +1,7 @@
 """IMDB faces (Rothe et al.), split by gender and age as in "Learning Not to Learn" (Kim et al., CVPR 2019)."""
 
+import datetime
+import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -12,13 +14,12 @@ from torch import Tensor
 
 from ..arguments import checked
 from ..errors import DataError, InputError
-from .decoding import Prefetched
-from .imdb_metadata import read_metadata
+from .decoding import Prefetched, open_image
 
 Split = Literal["eb1", "eb2", "test"]
 IMDB_SPLITS: tuple[Split, ...] = ("eb1", "eb2", "test")
 AGE_EDGES = (0, 20, 25, 30, 35, 40, 45, 50, 55, 60, 65, 70, 120)
-_MEANS = (0.485, 0.456, 0.406)  # of ImageNet's red, green and blue
+_MEANS = np.array([0.485, 0.456, 0.406], np.float32)  # of ImageNet's red, green and blue
 _HELD_OUT_PER_MILLE = 100
 
 
@@ -64,7 +65,7 @@ class IMDBFaces:
     InputError
         An argument that is not as above.
     DataError
-        When ``imdb.mat`` cannot be read, or nothing is left.
+        When ``imdb.mat`` cannot be read, or no image that can be.
 
     References
     ----------
@@ -79,17 +80,10 @@ class IMDBFaces:
 
     @checked
     def __init__(
-        self,
-        root: str | Path,
-        split: Split,
-        *,
-        lists: str | Path | None = None,
-        size: int = 224,
-        age: Literal["bins", "years"] = "bins",
-        limit: int | None = None,
-        workers: int = 4,
+        self, root: str | Path, split: Split, *, lists: str | Path | None = None, size: int = 224,
+        age: Literal["bins", "years"] = "bins", limit: int | None = None, workers: int = 4,
         transform: Callable[[Tensor], Tensor] | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         if split not in IMDB_SPLITS:
             raise InputError(f"split must be one of {', '.join(IMDB_SPLITS)}, got {split!r}")
         if age not in ("bins", "years"):
@@ -98,7 +92,7 @@ class IMDBFaces:
             raise InputError(f"size, workers and limit must be at least 1, got {size}, {workers} and {limit}")
         self.root, self.split, self.size, self.age, self.transform = Path(root), split, size, age, transform
         self.skipped: dict[str, int] = {}
-        meta = read_metadata(self.root)
+        meta = _read_metadata(self.root)
         keep = self._select_usable(meta)
         keep &= _select_by_rule(meta, split) if lists is None else _select_by_list(meta, Path(lists) / f"{split}.txt")
         rows = keep.nonzero()[0]
@@ -127,31 +121,14 @@ class IMDBFaces:
         return x[0], self.y[rows[0]], self.c[rows[0]]
 
     def images(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Decode images in threads.
-
-        Parameters
-        ----------
-        rows : integer Tensor of shape (n,)
-
-        Returns
-        -------
-        images : float32 Tensor of shape (n, 3, size, size)
-        rows : integer Tensor of shape (n,)
-            Those the images are of: the next readable one takes the place of one that is damaged.
-
-        Raises
-        ------
-        DataError
-            When no image of the split can be read.
-        """
-        wanted = [int(r) for r in rows]
+        """Decode ``rows`` (n,): images (n, 3, size, size), and their rows; the next readable replaces a damaged one."""
+        wanted = rows.tolist()
         images, found = [], []
         for row, image in zip(wanted, self._reader(wanted), strict=True):
             at = row
             while image is None:
-                if at not in self._damaged:
-                    self._damaged.add(at)
-                    self.skipped["damaged"] = len(self._damaged)
+                self._damaged.add(at)
+                self.skipped["damaged"] = len(self._damaged)
                 at = (at + 1) % len(self)
                 if at == row:
                     raise DataError(f"{self.root}: no image of split {self.split!r} can be read")
@@ -162,18 +139,14 @@ class IMDBFaces:
 
     def prefetch(self, rows: Tensor) -> None:
         """Begin to decode ``rows`` that will be asked for next."""
-        self._reader.prefetch(int(r) for r in rows)
+        self._reader.prefetch(rows.tolist())
 
     def _read(self, row: int) -> Tensor | None:
-        from PIL import Image, UnidentifiedImageError
-
         try:
-            with Image.open(self.files[row]) as opened:
-                image = opened.convert("RGB").resize((self.size, self.size), Image.Resampling.BILINEAR)
-        except (OSError, ValueError, SyntaxError, EOFError, UnidentifiedImageError, Image.DecompressionBombError):
+            image = open_image(self.files[row], (self.size, self.size), scale=True, decode=True)
+        except DataError:
             return None
-        x = torch.from_numpy(np.array(image, dtype=np.float32) / 255 - np.array(_MEANS, dtype=np.float32))
-        x = x.permute(2, 0, 1).contiguous()
+        x = torch.from_numpy(np.array(image, np.float32) / 255 - _MEANS).permute(2, 0, 1).contiguous()
         return x if self.transform is None else self.transform(x)
 
     def _select_usable(self, meta: dict[str, NDArray[Any]]) -> NDArray[np.bool_]:
@@ -188,6 +161,50 @@ class IMDBFaces:
             self.skipped[reason] = int((keep & bad).sum())
             keep &= ~bad
         return keep
+
+
+def _read_metadata(root: Path) -> dict[str, NDArray[Any]]:
+    """Read the columns of ``imdb.mat``, in ``root``; ages are those at the photograph."""
+    from scipy.io import loadmat  # type: ignore[import-untyped,unused-ignore]  # not annotated
+
+    path = root / "imdb.mat"
+    try:
+        content = loadmat(os.fspath(path), squeeze_me=True, struct_as_record=True)
+        table = content["imdb"][()]
+        columns = {name: np.atleast_1d(table[name]) for name in ("dob", "photo_taken", "full_path", "gender")}
+        n = len(columns["full_path"])
+        score, second = (
+            np.atleast_1d(table[name]).astype(np.float64) if name in table.dtype.names else np.full(n, default)
+            for name, default in (("face_score", 1.0), ("second_face_score", np.nan))
+        )
+        names = [str(v) for v in np.atleast_1d(table["name"])] if "name" in table.dtype.names else []
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist: root must be the imdb_crop folder") from error
+    except Exception as error:  # a damaged file fails in many ways
+        raise DataError(f"{path} cannot be read as the metadata of imdb_crop ({error})") from error
+    if any(len(v) != n for v in (*columns.values(), score, second)):
+        raise DataError(f"{path}: its columns are of different lengths")
+    paths = np.array([str(p) for p in columns["full_path"]])
+    if any(Path(p).is_absolute() or ".." in Path(p).parts for p in paths):
+        raise DataError(f"{path} names files outside {root}")
+    return {
+        "path": paths,
+        "name": np.array(names if len(names) == n else [Path(p).stem.split("_")[0] for p in paths]),
+        "gender": columns["gender"].astype(np.float64),
+        "age": _compute_ages(columns["dob"].astype(np.float64), columns["photo_taken"].astype(np.float64)),
+        "score": score,
+        "second": second,
+    }
+
+
+def _compute_ages(born: NDArray[np.float64], taken: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Whole years in the middle of the photograph's year, NaN where unknown; Matlab counts days from the year 0."""
+    out = np.full(len(born), np.nan)
+    for i, (day, year) in enumerate(zip(born, taken, strict=True)):
+        if np.isfinite(year) and 367 <= day < 3_000_000:
+            date = datetime.date.fromordinal(int(day) - 366)
+            out[i] = year - date.year - ((date.month, date.day) > (7, 1))
+    return out
 
 
 def _select_by_rule(meta: dict[str, NDArray[Any]], split: Split) -> NDArray[np.bool_]:

@@ -35,8 +35,7 @@ def read_labelled_arrays(path: str | Path, *, seed: int = 0) -> dict[str, dict[s
 
     Examples
     --------
-    >>> import tempfile
-    >>> import numpy as np
+    >>> import numpy as np, tempfile
     >>> from midebias.datasets import read_labelled_arrays
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     np.savez(folder + "/own.npz", x=np.zeros((10, 8, 8), np.uint8), y=np.arange(10) % 2, c=np.arange(10) % 3)
@@ -50,33 +49,29 @@ def read_labelled_arrays(path: str | Path, *, seed: int = 0) -> dict[str, dict[s
             content = {name: file[name] for name in file.files}
     except Exception as error:  # zip and array headers fail in many ways
         raise DataError(f"{path} cannot be read as .npz without executing it ({error})") from error
-    train = _part(content, "", path)
-    if "x_test" in content:
-        test = _part(content, "_test", path)
-        if test["c"].dtype != train["c"].dtype:
-            raise DataError(f"{path}: c and c_test must both hold whole numbers or both floats")
-        return {"train": train, "test": test}
-    return hold_out(train, seed=seed)
+    train = _read_part(content, "", path)
+    if "x_test" not in content:
+        return hold_out(train, seed=seed)
+    test = _read_part(content, "_test", path)
+    if test["c"].dtype != train["c"].dtype:
+        raise DataError(f"{path}: c and c_test must both hold whole numbers or both floats")
+    return {"train": train, "test": test}
 
 
 def hold_out(part: dict[str, Tensor], *, seed: int) -> dict[str, dict[str, Tensor]]:
     """A fifth of the rows, drawn by ``seed``, as ``"test"`` and the others as ``"train"``."""
-    n = len(part["y"])
-    order = torch.from_numpy(np.random.default_rng(seed).permutation(n))
-    held = max(1, n // 5)
-    return {
-        "train": {name: values[order[held:]] for name, values in part.items()},
-        "test": {name: values[order[:held]] for name, values in part.items()},
-    }
+    order = torch.from_numpy(np.random.default_rng(seed).permutation(len(part["y"])))
+    held = max(1, len(order) // 5)
+    rows = {"train": order[held:], "test": order[:held]}
+    return {split: {name: values[at] for name, values in part.items()} for split, at in rows.items()}
 
 
-def _part(content: dict[str, NDArray[np.generic]], suffix: str, path: str | Path) -> dict[str, Tensor]:
+def _read_part(content: dict[str, NDArray[np.generic]], suffix: str, path: str | Path) -> dict[str, Tensor]:
     missing = [name + suffix for name in ("x", "y", "c") if name + suffix not in content]
     if missing:
         raise DataError(f"{path} has no {missing[0]!r}; it has {', '.join(sorted(content)) or 'nothing'}")
     x, y, c = (content[name + suffix] for name in ("x", "y", "c"))
-    if x.ndim == 3:
-        x = x[..., None]
+    x = x[..., None] if x.ndim == 3 else x
     if x.ndim != 4 or x.shape[3] not in (1, 3, 4):
         raise DataError(f"{path}: x{suffix} must be (n, height, width[, channels]), got {x.shape}")
     if x.dtype != np.uint8 and not np.issubdtype(x.dtype, np.floating):
@@ -88,16 +83,14 @@ def _part(content: dict[str, NDArray[np.generic]], suffix: str, path: str | Path
         raise DataError(f"{path}: x{suffix} holds NaN or infinity")
     if x.dtype == np.uint8:
         pixels /= 255
-    labels = {}
+    part = {"x": pixels.permute(0, 3, 1, 2)}
     for name, values in (("y", y), ("c", c)):
         if values.shape != (len(x),):
             raise DataError(f"{path}: {name}{suffix} must have shape ({len(x)},) like x, got {values.shape}")
-        if name == "c" and np.issubdtype(values.dtype, np.floating):
-            if not np.isfinite(values).all():
-                raise DataError(f"{path}: c{suffix} holds NaN or infinity")
-            labels[name] = torch.from_numpy(values.astype(np.float32))
-            continue
-        if not np.issubdtype(values.dtype, np.integer) or values.min() < 0:
+        quantity = name == "c" and np.issubdtype(values.dtype, np.floating)
+        if quantity and not np.isfinite(values).all():
+            raise DataError(f"{path}: c{suffix} holds NaN or infinity")
+        if not quantity and (not np.issubdtype(values.dtype, np.integer) or values.min() < 0):
             raise DataError(f"{path}: {name}{suffix} must hold whole numbers from 0, got {values.dtype}")
-        labels[name] = torch.from_numpy(values.astype(np.int64))
-    return {"x": pixels.permute(0, 3, 1, 2), **labels}
+        part[name] = torch.from_numpy(values.astype(np.float32 if quantity else np.int64))
+    return part

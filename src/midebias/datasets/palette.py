@@ -9,13 +9,7 @@ from ..errors import DataError, InputError
 
 
 def as_colours(palette: ArrayLike, *, name: str = "palette") -> NDArray[np.float64]:
-    """Ten colours given in 0 to 255, as an array (10, 3) in [0, 1].
-
-    Raises
-    ------
-    InputError
-        When it has another shape or values outside 0 to 255; the message calls it ``name``.
-    """
+    """Ten colours given in 0 to 255, as an array (10, 3) in [0, 1]; `InputError`, which names it, for anything else."""
     try:
         colours = np.asarray(palette, dtype=np.float64) / 255
     except (TypeError, ValueError, RuntimeError) as error:
@@ -36,8 +30,7 @@ def read_palette(path: str | Path) -> tuple[tuple[float, float, float], ...]:
 
     Returns
     -------
-    tuple
-        Ten times red, green and blue.
+    tuple of ten (red, green, blue)
 
     Raises
     ------

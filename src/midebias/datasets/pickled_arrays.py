@@ -17,7 +17,7 @@ def _latin1(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
-def _new_array(subtype: Any, shape: Any, typecode: Any) -> NDArray[Any]:
+def _new_array(subtype: Any, shape: Any, _: Any) -> NDArray[Any]:
     if subtype is not np.ndarray or shape not in ((0,), 0):
         raise pickle.UnpicklingError("array reconstruction with unexpected arguments")
     return np.ndarray((0,), dtype=np.uint8)
@@ -28,35 +28,24 @@ def _from_buffer(buffer: Any, dtype: Any, shape: Any, order: str, *_: Any) -> ND
     return flat.reshape(shape, order=order)
 
 
+_KNOWN = {
+    "numpy.ndarray": np.ndarray, "numpy.dtype": np.dtype, "_codecs.encode": _latin1,
+    "numpy.core.multiarray._reconstruct": _new_array, "numpy._core.multiarray._reconstruct": _new_array,
+    "numpy.core.numeric._frombuffer": _from_buffer, "numpy._core.numeric._frombuffer": _from_buffer,
+}  # fmt: skip
+
+
 class _ArraysOnly(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        multiarray = module in ("numpy.core.multiarray", "numpy._core.multiarray")
-        numeric = module in ("numpy.core.numeric", "numpy._core.numeric")
-        if multiarray and name == "_reconstruct":
-            return _new_array
-        if numeric and name == "_frombuffer":
-            return _from_buffer
-        if module == "numpy" and name in ("ndarray", "dtype"):
-            return getattr(np, name)
-        if (module, name) == ("_codecs", "encode"):
-            return _latin1
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        if f"{module}.{name}" not in _KNOWN:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        return _KNOWN[f"{module}.{name}"]
 
 
 def read_array_dict(path: str | Path) -> dict[str, NDArray[Any]]:
-    """Read ``np.save(path, {name: array})`` as written by numpy.
-
-    Only plain numeric arrays, their dtypes and built-in containers are rebuilt; anything else in the file is refused
-    before it runs.
-
-    Raises
-    ------
-    DataError
-        When the file is missing, is not such a file, or asks for anything but arrays.
-    """
-    path = Path(path)
+    """Read ``np.save(path, {name: array})``; what is not an array, a dtype or a container is refused before it runs."""
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
             version = np.lib.format.read_magic(file)
             reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             _, _, dtype = reader(file)

@@ -1,10 +1,9 @@
 """Samplers that know their mutual information: correlated normals, maps of them that lose nothing, and others.
 
 >>> from midebias.datasets.synthetic import TASKS
->>> task = TASKS["normal-1"]
->>> z, c, groups = task.sample(1000, seed=0)
->>> z.shape, c.shape, groups, round(task.truth, 3)
-(torch.Size([1000, 1]), torch.Size([1000, 1]), None, 0.83)
+>>> z, c, groups = TASKS["normal-1"].sample(1000, seed=0)
+>>> tuple(z.shape), tuple(c.shape), groups, round(TASKS["normal-1"].truth, 3)
+((1000, 1), (1000, 1), None, 0.83)
 """
 
 import math
@@ -22,15 +21,8 @@ Sample = tuple[Tensor, Tensor, Tensor | None]
 class SyntheticTask:
     """A distribution of pairs with known information.
 
-    Attributes
-    ----------
-    name, family : str
-    dim : int
-        The larger number of columns of z and c.
-    truth : float
-        I(Z;C), or I(Z;C|G) where the sampler gives groups, in nats: in closed form or by quadrature.
-    draw : callable
-        Given n and a generator, returns z (n, p), c (n, q) or integers (n,), and groups (n,) or None.
+    ``truth`` is I(Z;C), or I(Z;C|G) where the sampler gives groups, in nats. ``dim`` is the larger number of columns of
+    z and c. ``draw`` returns z (n, p), c (n, q) or integers (n,), and groups (n,) or None.
     """
 
     name: str
@@ -49,27 +41,32 @@ def normal_information(rho: float, pairs: int) -> float:
     return -0.5 * pairs * math.log1p(-(rho**2))
 
 
-def _pairs(
-    n: int, dim: int, pairs: int, rho: float, g: torch.Generator, *, mixed: bool = False
-) -> tuple[Tensor, Tensor]:
+def _pairs(n: int, dim: int, pairs: int, rho: float, g: torch.Generator) -> tuple[Tensor, Tensor]:
     z, c = torch.randn(n, dim, generator=g), torch.randn(n, dim, generator=g)
     c[:, :pairs] = rho * z[:, :pairs] + math.sqrt(1 - rho**2) * c[:, :pairs]
-    if mixed:  # one rotation for all samples: every column of z depends on every one of c
-        fixed = torch.Generator().manual_seed(dim)
-        z = z @ torch.linalg.qr(torch.randn(dim, dim, generator=fixed)).Q
-        c = c @ torch.linalg.qr(torch.randn(dim, dim, generator=fixed)).Q
     return z, c
 
 
-def _normal(
-    dim: int, pairs: int, rho: float, *, mixed: bool = False, map_z: Callable[[Tensor], Tensor] | None = None,
-    map_c: Callable[[Tensor], Tensor] | None = None,
-) -> Callable[[int, torch.Generator], Sample]:  # fmt: skip
-    def draw(n: int, g: torch.Generator) -> Sample:
-        z, c = _pairs(n, dim, pairs, rho, g, mixed=mixed)
-        return z if map_z is None else map_z(z), c if map_c is None else map_c(c), None
+def _keep(x: Tensor) -> Tensor:
+    return x
 
-    return draw
+
+def _normal(
+    name: str, columns: int, pairs: int, rho: float, map_z: Callable[[Tensor], Tensor] = _keep,
+    map_c: Callable[[Tensor], Tensor] = _keep, *, mixed: bool = False, dim: int | None = None,
+) -> SyntheticTask:  # fmt: skip
+    """Normals, of which ``pairs`` depend on each other, and maps of them; ``dim`` is that of what is mapped."""
+
+    def draw(n: int, g: torch.Generator) -> Sample:
+        z, c = _pairs(n, columns, pairs, rho, g)
+        if mixed:  # one rotation for all samples: every column of z depends on every one of c
+            fixed = torch.Generator().manual_seed(columns)
+            z = z @ torch.linalg.qr(torch.randn(columns, columns, generator=fixed)).Q
+            c = c @ torch.linalg.qr(torch.randn(columns, columns, generator=fixed)).Q
+        return map_z(z), map_c(c), None
+
+    family = "normal" if map_z is _keep else "mapped normal"
+    return SyntheticTask(name, family, dim or columns, normal_information(rho, pairs), draw)
 
 
 def _cube(x: Tensor) -> Tensor:
@@ -179,48 +176,36 @@ def _conditional_normal(dim: int, rho: float, *, signs: bool) -> SyntheticTask:
     return SyntheticTask(name, "conditional", dim, normal_information(rho, dim), draw)
 
 
-def _tasks() -> dict[str, SyntheticTask]:
-    cdf = torch.special.ndtr
-    normals = (
-        ("normal-1", "normal", 1, 1, 0.9, False, None, None),
-        ("normal-2", "normal", 2, 2, 0.7, False, None, None),
-        ("normal-5-dense", "normal", 5, 5, 0.6, True, None, None),
-        ("normal-5-sparse", "normal", 5, 1, 0.8, False, None, None),
-        ("normal-10-dense", "normal", 10, 10, 0.5, True, None, None),
-        ("normal-25-dense", "normal", 25, 25, 0.3, True, None, None),
-        ("normal-25-sparse", "normal", 25, 2, 0.8, False, None, None),
-        ("independent-5", "normal", 5, 0, 0.0, False, None, None),
-        ("asinh-1", "mapped normal", 1, 1, 0.9, False, torch.asinh, torch.asinh),
-        ("cubed-3", "mapped normal", 3, 3, 0.6, False, _cube, _cube),
-        ("cdf-5", "mapped normal", 5, 5, 0.6, False, cdf, cdf),
-        ("cdf-25-sparse", "mapped normal", 25, 2, 0.8, False, cdf, cdf),
-        ("spiral-2", "mapped normal", 2, 2, 0.7, False, _spiral, None),
-        ("spiral-3", "mapped normal", 3, 3, 0.7, True, _spiral, _spiral),
-        ("spiral-25-sparse", "mapped normal", 25, 2, 0.8, False, _spiral, _spiral),
-        ("swiss-roll", "mapped normal", 2, 1, 0.9, False, _swiss_roll, None),
-    )
-    tasks = []
-    for name, family, dim, pairs, rho, mixed, map_z, map_c in normals:
-        columns = 1 if name == "swiss-roll" else dim
-        draw = _normal(columns, pairs, rho, mixed=mixed, map_z=map_z, map_c=map_c)
-        tasks.append(SyntheticTask(name, family, dim, normal_information(rho, pairs), draw))
-    tasks += [
-        _student(1, 3, 0.6),
-        _student(2, 5, 0.7),
-        _student(5, 3, 0.4),
-        _additive_uniform(0.1),
-        _additive_uniform(0.75),
-        _normal_mixture((-2.0, 2.0), (0.6, -0.6)),
-        _normal_mixture((0.0, 0.0), (0.9, -0.9)),
-        _classes((0.0, 1.5)),
-        _classes((0.0, 2.0, 4.0, 8.0), 5),
-        _classes((0.0, 1.0, 3.0), 25),
-        _discrete_uniform(5),
-        _conditional_normal(2, 0.7, signs=False),
-        _conditional_normal(2, 0.7, signs=True),
-        _classes((0.0, 2.0), 2, conditional=True),
-    ]
-    return {task.name: task for task in tasks}
-
-
-TASKS = _tasks()
+_TASKS = (
+    _normal("normal-1", 1, 1, 0.9),
+    _normal("normal-2", 2, 2, 0.7),
+    _normal("normal-5-dense", 5, 5, 0.6, mixed=True),
+    _normal("normal-5-sparse", 5, 1, 0.8),
+    _normal("normal-10-dense", 10, 10, 0.5, mixed=True),
+    _normal("normal-25-dense", 25, 25, 0.3, mixed=True),
+    _normal("normal-25-sparse", 25, 2, 0.8),
+    _normal("independent-5", 5, 0, 0.0),
+    _normal("asinh-1", 1, 1, 0.9, torch.asinh, torch.asinh),
+    _normal("cubed-3", 3, 3, 0.6, _cube, _cube),
+    _normal("cdf-5", 5, 5, 0.6, torch.special.ndtr, torch.special.ndtr),
+    _normal("cdf-25-sparse", 25, 2, 0.8, torch.special.ndtr, torch.special.ndtr),
+    _normal("spiral-2", 2, 2, 0.7, _spiral),
+    _normal("spiral-3", 3, 3, 0.7, _spiral, _spiral, mixed=True),
+    _normal("spiral-25-sparse", 25, 2, 0.8, _spiral, _spiral),
+    _normal("swiss-roll", 1, 1, 0.9, _swiss_roll, dim=2),
+    _student(1, 3, 0.6),
+    _student(2, 5, 0.7),
+    _student(5, 3, 0.4),
+    _additive_uniform(0.1),
+    _additive_uniform(0.75),
+    _normal_mixture((-2.0, 2.0), (0.6, -0.6)),
+    _normal_mixture((0.0, 0.0), (0.9, -0.9)),
+    _classes((0.0, 1.5)),
+    _classes((0.0, 2.0, 4.0, 8.0), 5),
+    _classes((0.0, 1.0, 3.0), 25),
+    _discrete_uniform(5),
+    _conditional_normal(2, 0.7, signs=False),
+    _conditional_normal(2, 0.7, signs=True),
+    _classes((0.0, 2.0), 2, conditional=True),
+)
+TASKS = {task.name: task for task in _TASKS}

@@ -25,18 +25,13 @@ _GERMAN = [
     "installment_rate", "personal_status", "other_debtors", "residence_since", "property", "age",
     "other_installments", "housing", "existing_credits", "job", "dependents", "telephone", "foreign_worker",
 ]  # fmt: skip
-_WOMEN = ("A92", "A95")
 
 
 @checked
 def fetch_adult(
-    *,
-    split: Literal["train", "test", "all"] = "train",
-    attribute: str | Sequence[str] = "sex",
-    include_attribute: bool = False,
-    as_frame: bool = True,
-    root: str | Path | None = None,
-) -> Any:
+    *, split: Literal["train", "test", "all"] = "train", attribute: str | Sequence[str] = "sex",
+    include_attribute: bool = False, as_frame: bool = True, root: str | Path | None = None,
+) -> Any:  # fmt: skip
     """Adult (census income): does somebody earn more than 50,000 dollars a year?
 
     Parameters
@@ -80,14 +75,14 @@ def fetch_adult(
     import pandas as pd
     from sklearn.utils import Bunch
 
-    files = {"train": ["adult/adult.data"], "test": ["adult/adult.test"]}
-    files["all"] = files["train"] + files["test"]
+    files = {"train": ["adult.data"], "test": ["adult.test"], "all": ["adult.data", "adult.test"]}
     if split not in files:
         raise InputError(f"split must be 'train', 'test' or 'all', got {split!r}")
-    reading: Any = {"names": [*_ADULT, "income"], "skipinitialspace": True, "na_values": ["?"]}
-    reading |= {"comment": "|", "skip_blank_lines": True}  # the test file opens with one line of comment
-    frames = [pd.read_csv(io.BytesIO(read_file(name, root)), **reading) for name in files[split]]
-    frame = pd.concat(frames, ignore_index=True)
+    content = b"".join(read_file(f"adult/{name}", root) for name in files[split])
+    frame = pd.read_csv(
+        io.BytesIO(content), names=[*_ADULT, "income"], skipinitialspace=True, na_values=["?"],
+        comment="|",  # the test file opens with one
+    )  # fmt: skip
     frame[list(_ADULT_NUMBERS)] = frame[list(_ADULT_NUMBERS)].astype("float64")
     for name in frame.columns.difference([*_ADULT_NUMBERS, "income"]):
         frame[name] = frame[name].astype("category")
@@ -98,15 +93,10 @@ def fetch_adult(
 
 @checked
 def fetch_german(
-    *,
-    attribute: Literal["age", "sex"] | Sequence[str] = "age",
-    include_attribute: bool = False,
-    as_frame: bool = True,
+    *, attribute: Literal["age", "sex"] | Sequence[str] = "age", include_attribute: bool = False, as_frame: bool = True,
     root: str | Path | None = None,
-) -> Any:
-    """Statlog German credit: 1,000 loans, was the debtor a good risk?
-
-    There is no official split; five-fold cross-validation is usual.
+) -> Any:  # fmt: skip
+    """Statlog German credit: 1,000 loans, good risk or bad? No official split; five-fold cross-validation is usual.
 
     Parameters
     ----------
@@ -149,12 +139,9 @@ def fetch_german(
     target = (frame.pop("risk") == 1).astype("int64")
     for name in frame.columns:
         frame[name] = frame[name].astype("float64" if pd.api.types.is_numeric_dtype(frame[name]) else "category")
-    sensitive = pd.DataFrame(
-        {
-            "age": pd.Categorical((frame["age"] > 25).map({True: "over 25", False: "25 or under"})),
-            "sex": pd.Categorical(frame["personal_status"].isin(_WOMEN).map({True: "female", False: "male"})),
-        }
-    )
+    age = (frame["age"] > 25).map({True: "over 25", False: "25 or under"})
+    sex = frame["personal_status"].isin(("A92", "A95")).map({True: "female", False: "male"})
+    sensitive = pd.DataFrame({"age": pd.Categorical(age), "sex": pd.Categorical(sex)})
     parts = _split(frame, target, sensitive, attribute, include_attribute, as_frame, sex="personal_status")
     return Bunch(**parts, target_names=["bad", "good"], DESCR=fetch_german.__doc__)
 

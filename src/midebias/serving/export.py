@@ -2,9 +2,10 @@
 
 import io
 import json
+import logging
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -15,7 +16,6 @@ from torch import Tensor
 from ..arguments import checked
 from ..atomic_writing import write_atomically
 from ..errors import InputError
-from .onnx_file import make_onnx, open_onnx, require_onnx
 from .served_model import ServedModel, make_servable
 from .served_table import ServedTable
 
@@ -91,15 +91,18 @@ def export_model(
     if chosen not in ("onnx", "torch-export"):
         raise InputError(f"format must be 'onnx' or 'torch-export', or path end in .onnx or .pt2, got {path.name!r}")
     if chosen == "onnx":
-        require_onnx()
+        _require_onnx()
     served = make_servable(model, example=example)
     program = _export_program(served)
     description = json.dumps({"outputs": list(served.outputs), **served.description})
     if chosen == "onnx":
-        content = make_onnx(program, served.outputs, description)
-        run = open_onnx(content)
+        content = _make_onnx(program, served.outputs, description)
+        run = _open_onnx(content)
     else:
-        content = _make_archive(program, description)
+        archive = io.BytesIO()
+        with warnings.catch_warnings(action="ignore"):
+            torch.export.save(program, archive, extra_files={"midebias.json": description})
+        content = archive.getvalue()
         run = cast("Callable[[Tensor], tuple[Tensor, ...]]", torch.export.load(io.BytesIO(content)).module())
     largest = _measure_difference(served, run)
     if not largest <= _TOLERANCE:
@@ -113,20 +116,11 @@ def _export_program(served: ServedModel | ServedTable) -> torch.export.ExportedP
     if served.any_size:
         sizes |= {2: torch.export.Dim("height", min=8), 3: torch.export.Dim("width", min=8)}
     try:
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with torch.no_grad(), warnings.catch_warnings(action="ignore"):
             return torch.export.export(served, (served.example,), dynamic_shapes={"x": sizes})
     except Exception as error:  # the tracer raises errors of many kinds about code it cannot follow
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise InputError(f"model cannot be exported for batches of any size: {reason.strip()}") from error
-
-
-def _make_archive(program: torch.export.ExportedProgram, description: str) -> bytes:
-    content = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.export.save(program, content, extra_files={"midebias.json": description})
-    return content.getvalue()
 
 
 @torch.no_grad()
@@ -140,7 +134,46 @@ def _measure_difference(served: ServedModel | ServedTable, run: Callable[[Tensor
             if own.shape != exported.shape:
                 return math.inf
             difference = float(((own - exported).abs() / own.abs().clamp(min=1)).max())
-            if math.isnan(difference):  # no comparison holds of NaN, so that max() would pass over it
-                return math.inf
-            largest = max(largest, difference)
+            largest = max(largest, math.inf if math.isnan(difference) else difference)  # max() would pass over a NaN
     return largest
+
+
+def _require_onnx() -> None:
+    """Raise `InputError`, which says what to install, unless ONNX can be written."""
+    try:
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise InputError(f"{error.name} is not installed; pip install 'midebias[export]'") from None
+
+
+def _make_onnx(program: torch.export.ExportedProgram, outputs: Sequence[str], description: str) -> bytes:
+    """The content of a file whose input is ``x``, with a description in its metadata."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with torch.no_grad(), warnings.catch_warnings(action="ignore"):
+            written = torch.onnx.export(
+                program, dynamo=True, verbose=False, input_names=["x"], output_names=list(outputs)
+            )
+    except Exception as error:  # conversion raises errors of many kinds
+        raise InputError(f"model cannot be written as ONNX: {str(error).splitlines()[0]}") from error
+    finally:
+        logger.setLevel(level)
+    assert written is not None
+    proto = written.model_proto  # made anew each time
+    proto.metadata_props.add(key="midebias", value=description)
+    content: bytes = proto.SerializeToString()
+    return content
+
+
+def _open_onnx(content: bytes) -> Callable[[Tensor], tuple[Tensor, ...]]:
+    """A function that runs the file's model on the CPU, in one thread."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return lambda x: tuple(torch.from_numpy(out) for out in session.run(None, {"x": x.numpy()}))

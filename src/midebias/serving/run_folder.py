@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -62,10 +61,16 @@ def _load_table(description: Path, state_dict: Mapping[str, Tensor]) -> ServedTa
 
 
 def _load_images(folder: Path, weights: Path, state_dict: Mapping[str, Tensor]) -> ServedModel:
-    config = _read_config(folder / "config.yaml")
-    name, method = config.get("network"), config.get("method")
+    import yaml
+
+    path = folder / "config.yaml"
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DataError(f"{path} cannot be read ({error})") from error
+    name, method = (config.get(key) if isinstance(config, dict) else None for key in ("network", "method"))
     if not isinstance(name, str) or name not in NETWORKS or not isinstance(method, str):
-        raise DataError(f"{folder / 'config.yaml'} is not that of a training on images, or of an older version")
+        raise DataError(f"{path} is not that of a training on images, or of an older version")
     first, head = state_dict.get("conv1.weight", state_dict.get("conv1.0.weight")), state_dict.get("head.weight")
     if first is None or head is None or first.ndim != 4 or head.ndim != 2:
         raise DataError(f"{weights} does not hold the weights of the network {name!r}")
@@ -74,23 +79,10 @@ def _load_images(folder: Path, weights: Path, state_dict: Mapping[str, Tensor]) 
     try:
         model.load_state_dict(state_dict)
     except RuntimeError as error:
-        raise DataError(
-            f"{weights} does not fit the network {name!r}: {str(error).splitlines()[-1].strip()}"
-        ) from error
+        reason = str(error).splitlines()[-1].strip()
+        raise DataError(f"{weights} does not fit the network {name!r}: {reason}") from error
     size = model.image_size or 32
     example = torch.zeros(2, first.shape[1], size, size)
     served = ServedModel(model, model.head, example, gray=method == "gray", any_size=not model.image_size)
     served.description = {"inputs": "images (n, channels, height, width), float32 in the range of training"}
     return served
-
-
-def _read_config(path: Path) -> Mapping[str, Any]:
-    import yaml
-
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DataError(f"{path} cannot be read ({error})") from error
-    if not isinstance(config, dict):
-        raise DataError(f"{path} is not that of a training")
-    return config

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ..arguments import checked
 from ..errors import InputError
 from ..networks.classifier import Classifier
-from ..tabular.model import TableModel
+from ..tabular.networks import TableModel
 from .served_table import ServedTable
 
 
@@ -32,7 +32,7 @@ class ServedModel(nn.Module):
     Attributes
     ----------
     outputs : tuple of str
-        Names of what a call returns: ``("logits", "z")``.
+        ``("logits", "z")``.
     description : dict
         What a client must know of inputs and outputs, as plain JSON.
     """
@@ -43,8 +43,7 @@ class ServedModel(nn.Module):
         self, encoder: nn.Module, head: nn.Module, example: Tensor, *, gray: bool = False, any_size: bool = False
     ) -> None:
         super().__init__()
-        self.encoder, self.head, self.gray, self.any_size = encoder, head, gray, any_size
-        self.example = example
+        self.encoder, self.head, self.example, self.gray, self.any_size = encoder, head, example, gray, any_size
         self.description: dict[str, Any] = {}
         self.eval()
 
@@ -98,7 +97,13 @@ def make_servable(model: Any, *, example: Tensor | None = None) -> ServedModel |
         return model
     if isinstance(model, TableModel):
         return ServedTable.from_model(model)
-    encoder, head = _find_parts(model)
+    if isinstance(model, Classifier):
+        parts: Any = (model, model.head)
+    elif isinstance(model, nn.Module):
+        parts = getattr(model, "encoder", None), getattr(model, "head", None)
+    else:
+        parts = model if isinstance(model, tuple) and len(model) == 2 else (None, None)
+    encoder, head = parts
     if not isinstance(encoder, nn.Module) or not isinstance(head, nn.Module):
         raise InputError(
             "model must be a DebiasModule, a Classifier, a pair of modules (encoder, head) or a fitted estimator of "
@@ -110,26 +115,12 @@ def make_servable(model: Any, *, example: Tensor | None = None) -> ServedModel |
     # A batch of two: the exporter would take a batch of one for a constant.
     row = example.detach().cpu()[:1] if len(example) else torch.zeros(1, *example.shape[1:], dtype=example.dtype)
     served = ServedModel(encoder.cpu(), head.cpu(), row.repeat_interleave(2, dim=0))
-    _check_runs(served)
-    return served
-
-
-def _find_parts(model: Any) -> tuple[Any, Any]:
-    """Encoder and head."""
-    if isinstance(model, Classifier):
-        return model, model.head
-    if isinstance(model, nn.Module):
-        children = dict(model.named_children())
-        return children.get("encoder"), children.get("head")
-    return model if isinstance(model, tuple) and len(model) == 2 else (None, None)
-
-
-@torch.no_grad()
-def _check_runs(served: ServedModel) -> None:
     try:
-        out = served(served.example)
+        with torch.no_grad():
+            out = served(served.example)
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         shape = tuple(served.example.shape)
         raise InputError(f"model cannot encode example of shape {shape}: {str(error).splitlines()[0]}") from error
     if not all(isinstance(o, Tensor) and len(o) == 2 for o in out):
         raise InputError("model must return a row for each row of example")
+    return served

@@ -1,11 +1,9 @@
 """A table's columns to predictions in one module: preprocessing, encoder and head of the scikit-learn estimators."""
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -14,7 +12,7 @@ from torch import Tensor, nn
 
 from ..columns import Column, is_frame, read_column, read_frame
 from ..errors import InputError
-from ..tabular.model import TableModel
+from ..tabular.networks import TableModel
 from ..tabular.preprocessing import MISSING, code_columns
 
 _OUTPUTS = {"classification": ("probabilities", "z"), "regression": ("prediction", "z"), "representation": ("z",)}
@@ -39,7 +37,6 @@ class ServedTable(nn.Module):
     ----------
     outputs : tuple of str
         ``("probabilities", "z")``, ``("prediction", "z")`` in the units of y, or ``("z",)``.
-    description : dict
 
     Raises
     ------
@@ -60,10 +57,6 @@ class ServedTable(nn.Module):
     """
 
     any_size = False
-    mean: Tensor
-    spread: Tensor
-    center: Tensor
-    scale: Tensor
 
     def __init__(self, network: nn.Module, description: Mapping[str, Any]) -> None:
         super().__init__()
@@ -72,24 +65,21 @@ class ServedTable(nn.Module):
         if task not in _OUTPUTS or not isinstance(columns, list) or not columns:
             raise InputError("description must hold a task and a list of columns")
         self.task, self.outputs, self.network = str(task), _OUTPUTS[task], network
-        places: dict[str, list[int]] = {"number": [], "category": [], "raw": []}
-        for j, column in enumerate(columns):
-            if column["kind"] not in places:
-                raise InputError("description: kind of a column must be number, category or raw")
-            places[column["kind"]].append(j)
-        self._numbers, self._raw = places["number"], places["raw"]
+        if not {column["kind"] for column in columns} <= {"number", "category", "raw"}:
+            raise InputError("description: kind of a column must be number, category or raw")
+        self._numbers, self._raw, categories = (
+            [j for j, column in enumerate(columns) if column["kind"] == kind] for kind in ("number", "raw", "category")
+        )
         self._indicators = [j for j in self._numbers if columns[j]["indicator"]]
-        self._categories = [(j, columns[j]["categories"]) for j in places["category"]]
-        self._add_constant("mean", [columns[j]["mean"] for j in self._numbers])
-        self._add_constant("spread", [columns[j]["scale"] for j in self._numbers])
+        self._categories = [(j, columns[j]["categories"]) for j in categories]
+        self.mean, self.spread = (_make_buffer([columns[j][key] for j in self._numbers]) for key in ("mean", "scale"))
         is_regression = task == "regression"
-        self._add_constant("center", description["center"] if is_regression else [])
-        self._add_constant("scale", description["scale"] if is_regression else [])
+        self.center, self.scale = (_make_buffer(description[k] if is_regression else []) for k in ("center", "scale"))
         self._flat = is_regression and not description["several"]
         self.eval()
 
     @classmethod
-    def from_model(cls, model: TableModel) -> ServedTable:
+    def from_model(cls, model: TableModel) -> Self:
         """Copy what predicts of ``model``, a fitted estimator of `midebias.sklearn`, to the CPU."""
         if not hasattr(model, "network_"):
             raise InputError(f"model must be fitted: call {type(model).__name__}.fit first")
@@ -155,8 +145,9 @@ class ServedTable(nn.Module):
             columns = [read_column(values[:, j].tolist(), entry["name"]) for j, entry in enumerate(entries)]
         return code_columns(columns, entries)
 
-    def _add_constant(self, name: str, values: Sequence[float | None]) -> None:
-        self.register_buffer(name, torch.tensor([math.nan if v is None else v for v in values], dtype=torch.float64))
+
+def _make_buffer(values: Sequence[float | None]) -> nn.Buffer:
+    return nn.Buffer(torch.tensor([math.nan if v is None else v for v in values], dtype=torch.float64))
 
 
 def _asinh(x: Tensor) -> Tensor:

@@ -18,8 +18,7 @@ from ..errors import InputError
 from ..networks.early_stopping import EarlyStopping
 from ..penalty import Criterion
 from ..tabular.leakage import LeakageBudget
-from ..tabular.model import TableModel
-from ..tabular.networks import TabularNetwork
+from ..tabular.networks import TableModel, TabularNetwork
 from ..tabular.parameters import check_parameters
 from ..tabular.penalty import TabularPenalty, choose_weights
 from ..tabular.preprocessing import TablePreprocessor
@@ -79,7 +78,7 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         Raises
         ------
         InputError
-            What cannot be used; the message names the argument or the column.
+            A parameter, a column or an argument that cannot be used; the message names it.
         """
         parameters = self.get_params(deep=False)
         check_parameters(parameters)
@@ -91,12 +90,8 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             mi_weight=self.mi_weight, decision_weight=parameters.get("decision_weight"),
         )  # fmt: skip
         if attribute is None and mi_weight > 0:
-            warnings.warn(
-                f"{type(self).__name__}.fit was given neither sensitive_features nor sensitive_columns: "
-                "it trains plainly, without a penalty",
-                UserWarning,
-                stacklevel=2,
-            )
+            neither = f"{type(self).__name__}.fit was given neither sensitive_features nor sensitive_columns"
+            warnings.warn(f"{neither}: it trains plainly, without a penalty", UserWarning, stacklevel=2)
         if not resume:
             self._preprocessor = TablePreprocessor(raw=not self.preprocess, max_categories=self.max_categories)
             x = torch.from_numpy(self._preprocessor.fit_transform(table.features, weights))
@@ -138,9 +133,7 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self, X: Any, y: Any, sensitive_features: Any, sample_weight: ArrayLike | None, resume: bool
     ) -> tuple[Table, Target, NDArray[np.float64] | None]:
         """The rows of positive weight."""
-        table = read_table(
-            self, X, sensitive_columns=self.sensitive_columns, sensitive_features=sensitive_features, reset=not resume
-        )
+        table = read_table(self, X, self.sensitive_columns, sensitive_features, reset=not resume)
         n = len(table)
         if n < _LEAST_ROWS:
             raise InputError(f"X has n_samples={n} rows; at least {_LEAST_ROWS} are needed")
@@ -163,9 +156,8 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             # Closed forms of that many pairs need no older ones beside them.
             bank = 0 if self.estimator == "gaussian" and min(self.batch_size, len(rows)) >= 256 else None
             penalty = TabularPenalty(
-                self.network_.dim, target.n_outputs, attribute, criterion=self.criterion,
-                condition_on=target.groups_of, decision_weight=decision_weight, estimator=self.estimator, bank=bank,
-                seed=seed,
+                self.network_.dim, target.n_outputs, attribute, criterion=self.criterion, condition_on=target.groups_of,
+                decision_weight=decision_weight, estimator=self.estimator, bank=bank, seed=seed,
             )  # fmt: skip
             if self.max_mi is not None:
                 budget = LeakageBudget(self.max_mi, attribute, target.groups_of, seed=seed)
@@ -173,9 +165,8 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         trainer = TabularTrainer(
             network=self.network_, penalty=penalty, task=target.task, mi_weight=mi_weight, epochs=self.epochs,
             batch_size=self.batch_size, learning_rate=self.learning_rate, weight_decay=self.weight_decay,
-            early_stopping=early_stopping if self.early_stopping else None, budget=budget,
+            early_stopping=early_stopping if self.early_stopping else None, budget=budget, seed=seed,
             validation_fraction=self.validation_fraction if budget is None else max(self.validation_fraction, 0.2),
-            seed=seed,
         )  # fmt: skip
         self.history_ = trainer.records
         trainer.train(rows, self._call_callbacks)
@@ -200,7 +191,7 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     def _predict(self, X: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Outputs and z of X."""
         check_is_fitted(self, "network_")
-        table = read_table(self, X, sensitive_columns=self.sensitive_columns, reset=False)
+        table = read_table(self, X, self.sensitive_columns, reset=False)
         x = torch.from_numpy(self._preprocessor.transform(table.features))
         outputs, z = zip(*(self.network_(part) for part in x.split(_ROWS_PREDICTED)), strict=True)
         return torch.cat(outputs).numpy(), torch.cat(z).numpy()

@@ -56,9 +56,7 @@ class MIDebiasClassifier(ClassifierMixin, MIDebiasEstimator):  # type: ignore[mi
     validation_fraction : float, default 0.1
         Share of the rows that early stopping holds out, in (0, 1).
     n_iter_no_change : int, default 5
-        Epochs without improvement after which early stopping stops.
     warm_start : bool, default False
-        Go on from the last fit.
     callbacks : sequence of callable, optional
         Called as ``callback(estimator, record)`` after each epoch, with an `EpochRecord`; True stops the training.
     max_categories : int, default 1000
@@ -81,12 +79,7 @@ class MIDebiasClassifier(ClassifierMixin, MIDebiasEstimator):  # type: ignore[mi
     history_, n_iter_ : list of EpochRecord, int
         Epochs trained, and how many.
     n_features_in_, feature_names_in_ : int, ndarray of str
-        Of X without the sensitive columns; names only where X has them.
-
-    Raises
-    ------
-    InputError
-        From `fit`: a parameter, a column or an argument that cannot be used; the message names it.
+        Of X without the sensitive columns.
 
     References
     ----------
@@ -111,8 +104,7 @@ class MIDebiasClassifier(ClassifierMixin, MIDebiasEstimator):  # type: ignore[mi
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Return probabilities (n, n_classes) for X (n, p), in the order of ``classes_``."""
-        outputs, _ = self._predict(X)
-        return torch.from_numpy(outputs).softmax(dim=1).numpy()
+        return torch.from_numpy(self._predict(X)[0]).softmax(dim=1).numpy()
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return labels (n,) for X (n, p)."""

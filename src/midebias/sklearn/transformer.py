@@ -17,6 +17,8 @@ from .base import MIDebiasEstimator
 class MIDebiasTransformer(MIDebiasEstimator):
     """A transformer whose output, the representation z, carries little about ``sensitive_features``.
 
+    Parameters without a description are those of `MIDebiasClassifier`.
+
     Parameters
     ----------
     criterion : {"independence", "separation"}, default "independence"
@@ -26,68 +28,30 @@ class MIDebiasTransformer(MIDebiasEstimator):
     mi_weight : float, optional
         What a nat counts against the task loss. Default 8 where y holds labels; else, and under a budget, 2.5 for
         independence, 3 for separation.
-    max_mi : float, optional
-        A budget in nats: dual ascent moves the weight until the leakage of rows held out (a fifth at least) meets it.
     decision_weight : float, optional
-        Weight of the decision's dependence beside that of z, see `TabularPenalty`. Default 1.5 for independence, 3 for
-        separation. Used where y holds labels, and without a budget only.
+        As in `MIDebiasClassifier`; used where y holds labels, and without a budget only.
+    max_mi : float, optional
     sensitive_columns : str, int or sequence of them, optional
-        Columns of X that are sensitive: `fit` takes them out of X, and in prediction they may be missing.
     hidden_layer_sizes : sequence of int, default (256, 64)
-        Widths of the encoder's perceptron, to which a linear map is added. () leaves the perceptron out.
-    dim : int, optional
-        Columns of z. Default is the number of outputs, from 2 to 8. The estimate sees less of a wider z.
+    dim, epochs : int, optional
     n_pieces : int, default 32
-        Most pieces in which the encoder reads a number, see `PiecewiseLinear`. 0 leaves that code out.
     module : torch.nn.Module or callable, optional
-        An encoder of your own, (n, n_inputs) -> (n, dim), which is copied, or a function that makes one from n_inputs.
     preprocess : bool, default True
-        Standardise numbers, encode categories, fill missing values, see `TablePreprocessor`. False takes numbers alone.
     estimator : str or callable, default "gaussian"
-        Estimator of the information in z, see `MIPenalty`.
-    epochs : int, optional
-        Passes over the rows. Default 20, or more where 20 passes are fewer than 60 steps.
     batch_size : int, default 2048
-        Larger batches show smaller leaks. A table of no more rows is trained whole, in double precision.
     learning_rate : float, default 0.003
-        Of AdamW, with a cosine schedule.
     weight_decay : float, default 1.0
-        Of the perceptron or ``module``. Up to 10, more fits fewer single rows; less learns narrower patterns.
-    early_stopping : bool, default False
-        Stop when task loss and penalty on rows held out improve no more, and keep the best weights.
+    early_stopping, warm_start : bool, default False
     validation_fraction : float, default 0.1
-        Share of the rows that early stopping holds out, in (0, 1).
     n_iter_no_change : int, default 5
-        Epochs without improvement after which early stopping stops.
-    warm_start : bool, default False
-        Go on from the last fit.
     callbacks : sequence of callable, optional
-        Called as ``callback(estimator, record)`` after each epoch, with an `EpochRecord`; True stops the training.
     max_categories : int, default 1000
-        A text column with more is taken for an identifier and refused.
     random_state : int, RandomState or None, default None
-        Seeds local generators; no global one is used.
 
     Attributes
     ----------
-    network_ : TabularNetwork
-    attribute_ : Attribute or None
-        How the sensitive columns were read.
-    mi_ : tuple of float
-        Last training estimates in nats, of the decision where it is penalised, and of z.
-    held_out_mi_ : float or None
-        Under a budget, the leakage of z on the rows held out, in nats.
-    mi_weight_ : float
-        The weight at the end; under a budget, the one that dual ascent found.
-    history_, n_iter_ : list of EpochRecord, int
-        Epochs trained, and how many.
-    n_features_in_, feature_names_in_ : int, ndarray of str
-        Of X without the sensitive columns; names only where X has them.
-
-    Raises
-    ------
-    InputError
-        From `fit`: a parameter, a column or an argument that cannot be used; the message names it.
+    network_, attribute_, mi_, held_out_mi_, mi_weight_, history_, n_iter_, n_features_in_, feature_names_in_
+        As of `MIDebiasClassifier`.
 
     References
     ----------

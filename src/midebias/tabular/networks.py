@@ -1,10 +1,9 @@
 """The encoder of tables and its head."""
 
-from __future__ import annotations
-
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -23,15 +22,13 @@ class TabularEncoder(nn.Module):
     """From a table's columns (n, n_inputs) to z (n, dim): the sum of a linear map and a perceptron of ReLU units.
 
     Most tables are nearly additive. The linear map learns that part, and learns it well under a penalty, where a
-    perceptron alone fits noise; z may take either sign. `TabularTrainer` trains it in the coordinates of
-    `WhitenedLinear`, and decays the perceptron alone.
+    perceptron alone fits noise. `TabularTrainer` trains it in the coordinates of `WhitenedLinear`.
 
     Parameters
     ----------
-    n_inputs : int
+    n_inputs, dim : int
     hidden : sequence of int
         Widths of the perceptron; without any there is the linear map alone.
-    dim : int
     reading : PiecewiseLinear, optional
         Linear map and perceptron are given its code of the columns beside them.
 
@@ -47,14 +44,6 @@ class TabularEncoder(nn.Module):
         self.deep = build_perceptron(n_inputs, hidden, dim, activation=nn.ReLU) if hidden else None
         self.wide = WhitenedLinear(n_inputs, dim)
 
-    @torch.no_grad()
-    def whiten(self, x: Tensor) -> None:
-        """Have the linear map learn in coordinates in which what it reads of x (n, n_inputs) is white.
-
-        Of a large table every second row is read, or every third, and so on.
-        """
-        self.wide.whiten(self.reading(x[:: -(-len(x) // _ROWS_WHITENED)]))
-
     def forward(self, x: Tensor) -> Tensor:
         """z (n, dim)."""
         x = self.reading(x)
@@ -63,30 +52,22 @@ class TabularEncoder(nn.Module):
 
 
 class TabularNetwork(nn.Module):
-    """An encoder from a table's columns to z (n, dim), and a linear head.
-
-    Parameters
-    ----------
-    encoder : Module
-    dim, n_outputs : int
-        Columns of z and of the outputs.
-    """
+    """An encoder from a table's columns to z (n, dim), and a linear head to outputs (n, n_outputs)."""
 
     def __init__(self, encoder: nn.Module, dim: int, n_outputs: int) -> None:
         super().__init__()
-        self.encoder, self.dim = encoder, dim
-        self.head = nn.Linear(dim, n_outputs)
+        self.encoder, self.dim, self.head = encoder, dim, nn.Linear(dim, n_outputs)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Outputs (n, n_outputs) and z (n, dim)."""
-        z: Tensor = self.encoder(x)
+        z = self.encoder(x)
         return self.head(z), z
 
     @classmethod
     def build(
         cls, x: Tensor, n_outputs: int, *, hidden: Sequence[int], dim: int | None, n_pieces: int,
         module: nn.Module | Callable[[int], nn.Module] | None, seed: int,
-    ) -> TabularNetwork:  # fmt: skip
+    ) -> Self:  # fmt: skip
         """Make a network for rows x (n, n_inputs), around a `TabularEncoder` or around a copy of ``module``."""
         with seeded(seed):
             if module is None:
@@ -98,7 +79,7 @@ class TabularNetwork(nn.Module):
             return cls(encoder, dim, n_outputs)
 
     @classmethod
-    def from_state_dict(cls, state: Mapping[str, Tensor]) -> TabularNetwork:
+    def from_state_dict(cls, state: Mapping[str, Tensor]) -> Self:
         """Make the network around a `TabularEncoder` whose ``state_dict`` this is, in double precision."""
         layers = [k for k in state if k.startswith("encoder.deep.") and k.endswith(".weight")]
         hidden = [len(state[k]) for k in sorted(layers, key=lambda k: int(k.split(".")[2]))[:-1]]
@@ -126,15 +107,27 @@ class TabularNetwork(nn.Module):
             return [group(encoder.wide, 0.0, _RATE_OF_LINEAR_ENCODER * learning_rate), head]
         return [group(encoder.deep, weight_decay), group(encoder.wide, 0.0), head]
 
+    @torch.no_grad()
     def whiten(self, x: Tensor) -> None:
-        """See `TabularEncoder.whiten`; other encoders are left alone."""
+        """Have the linear map of a `TabularEncoder` learn in coordinates in which what it reads of x is white."""
         if isinstance(self.encoder, TabularEncoder):
-            self.encoder.whiten(x)
+            every = -(-len(x) // _ROWS_WHITENED)  # of a large table some rows will do
+            self.encoder.wide.whiten(self.encoder.reading(x[::every]))
 
     def unwhiten(self) -> None:
         """Make the encoder's linear map an ordinary one again."""
         if isinstance(self.encoder, TabularEncoder):
             self.encoder.wide.unwhiten()
+
+
+class TableModel(ABC):
+    """A model of tables, with ``network_`` once it is fitted, that can be served."""
+
+    network_: TabularNetwork
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """Return inputs and outputs as plain JSON; see `midebias.serving.ServedTable`."""
 
 
 @torch.no_grad()

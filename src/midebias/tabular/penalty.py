@@ -21,8 +21,7 @@ def choose_weights(
 ) -> tuple[float, float]:
     """Return ``mi_weight`` and ``decision_weight``, each as given or by default.
 
-    ``decides`` says whether decisions are penalised: those of a classifier that keeps no budget. A budget is for z, and
-    what is decided from z cannot tell more than z does (the data processing inequality).
+    ``decides`` says whether decisions are penalised: those of a classifier that keeps no budget, which is for z alone.
     """
     default = _MI_WEIGHT if decides else _WEAKER[criterion]
     of_decision = _DECISION_WEIGHTS[criterion] if decision_weight is None else float(decision_weight)
@@ -36,29 +35,15 @@ class TabularPenalty(nn.Module):
     of decisions; therefore the decision of a classifier, its outputs at a low temperature, is penalised on its own: by
     `DiscreteMI` where the attribute is categorical, else by `GaussianMI`.
 
-    Parameters
-    ----------
-    dim, n_outputs : int
-        Columns of z and of the outputs.
-    attribute, criterion, condition_on, estimator, bank, seed
-        As in `MIPenalty`.
-    decision_weight : float, default 0.0
-        0 penalises the representation alone, which is the only choice where outputs are no logits.
+    Parameters are those of `MIPenalty`, but for ``n_outputs``, the columns of the outputs, and ``decision_weight``: 0
+    penalises the representation alone, which is the only choice where outputs are no logits.
     """
 
     def __init__(
-        self,
-        dim: int,
-        n_outputs: int,
-        attribute: Attribute,
-        *,
-        criterion: Criterion,
-        condition_on: Callable[[Tensor], Tensor] | None = None,
-        decision_weight: float = 0.0,
-        estimator: Any = "gaussian",
-        bank: int | None = None,
-        seed: int = 0,
-    ) -> None:
+        self, dim: int, n_outputs: int, attribute: Attribute, *, criterion: Criterion,
+        condition_on: Callable[[Tensor], Tensor] | None = None, decision_weight: float = 0.0,
+        estimator: Any = "gaussian", bank: int | None = None, seed: int = 0,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.decision_weight, self.shapes = decision_weight, (n_outputs, dim)
         self.representation = MIPenalty(
@@ -71,11 +56,9 @@ class TabularPenalty(nn.Module):
             degree: Literal[1, 2] = 1 if isinstance(attribute, Categorical) else 2
             return GaussianMI(attribute_degree=degree, group_signs=True, ridge=1e-2, seed=seed)
 
-        self.decision: MIPenalty | None = None
-        if decision_weight:
-            self.decision = MIPenalty(
-                n_outputs, attribute, criterion=criterion, estimator=build_decision_estimator, bank=bank, seed=seed
-            )
+        self.decision = None if not decision_weight else MIPenalty(
+            n_outputs, attribute, criterion=criterion, estimator=build_decision_estimator, bank=bank, seed=seed
+        )  # fmt: skip
 
     def forward(self, representations: Sequence[Tensor], c: Tensor, y: Tensor | None = None) -> Tensor:
         """Weighted sum in nats, differentiable; ``representations`` are the outputs (n, n_outputs) and z (n, dim)."""

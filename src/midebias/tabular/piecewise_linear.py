@@ -1,15 +1,13 @@
 """Numbers as a piecewise linear code, so that a network can tell apart what lies close together."""
 
-from __future__ import annotations
-
 from itertools import pairwise
+from typing import Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-_ALL = slice(None)
 _ROWS_PER_PIECE = 100
 _NARROWEST = 1e-4  # of a column's range: single precision must tell the ends of a piece apart
 _LEAST_DEVIATION = 0.2  # or a value that one row in a thousand has would speak up to thirty times as loud
@@ -20,8 +18,7 @@ class PiecewiseLinear(nn.Module):
 
     A column becomes one number for each of its pieces: 0 below the piece, 1 above it, and linear in between; less its
     mean over the rows learned from, over its standard deviation there, so that what is rare is learned as fast as the
-    rest. Pieces end at quantiles of the *distinct* values, since what is rare may matter most (in Adult 8% of all rows
-    have a capital gain, and a high one decides).
+    rest. Pieces end at quantiles of the *distinct* values, since what is rare may matter most.
 
     Parameters
     ----------
@@ -33,32 +30,15 @@ class PiecewiseLinear(nn.Module):
     References
     ----------
     Gorishniy, Rubachev, Babenko, "On Embeddings for Numerical Features in Tabular Deep Learning", NeurIPS 2022.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from midebias.tabular.piecewise_linear import PiecewiseLinear
-    >>> code = PiecewiseLinear(torch.tensor([0, 0]), torch.tensor([0.0, 1.0]), torch.tensor([1.0, 3.0]))
-    >>> code(torch.tensor([[0.25], [2.0]])).tolist()
-    [[0.25, 0.25, 0.0], [2.0, 1.0, 0.5]]
     """
-
-    columns: Tensor
-    low: Tensor
-    width: Tensor
-    mean: Tensor
-    deviation: Tensor
 
     def __init__(self, columns: Tensor, low: Tensor, high: Tensor) -> None:
         super().__init__()
-        self.register_buffer("columns", columns)
-        self.register_buffer("low", low)
-        self.register_buffer("width", high - low)
-        self.register_buffer("mean", torch.zeros_like(low))
-        self.register_buffer("deviation", torch.ones_like(low))
+        self.columns, self.low, self.width = map(nn.Buffer, (columns, low, high - low))
+        self.mean, self.deviation = nn.Buffer(torch.zeros_like(low)), nn.Buffer(torch.ones_like(low))
 
     @classmethod
-    def fit(cls, x: NDArray[np.float64], max_pieces: int) -> PiecewiseLinear | None:
+    def fit(cls, x: NDArray[np.float64], max_pieces: int) -> Self | None:
         """The code of the columns of x (n, p): at most ``max_pieces`` pieces each, and one for a hundred rows.
 
         None where that leaves fewer than two pieces of any column; columns of two values are left as they are.
@@ -92,7 +72,7 @@ class PiecewiseLinear(nn.Module):
         """The columns x (n, p) and their code: (n, p + pieces)."""
         return torch.cat([x, self._code_pieces(x).sub_(self.mean).div_(self.deviation)], dim=1)
 
-    def _code_pieces(self, x: Tensor, at: Tensor | slice = _ALL) -> Tensor:
+    def _code_pieces(self, x: Tensor, at: Tensor | slice = slice(None)) -> Tensor:
         chosen = x.index_select(1, self.columns[at])  # its own memory, in which the rest is done
         return chosen.sub_(self.low[at]).div_(self.width[at]).clamp_(0, 1)
 

@@ -20,12 +20,8 @@ class TablePreprocessor:
     value does not drown a column). NaN becomes the mean, with a column that says so where `fit_transform` saw one.
     A category is one-hot; missing is a category too, and categories that `fit_transform` did not see are all zeros.
 
-    Parameters
-    ----------
-    raw : bool, default False
-        Pass numbers on as they are; text and missing values are refused.
-    max_categories : int, default 1000
-        A text column with more is most likely an identifier, and refused.
+    ``raw`` passes numbers on as they are, and refuses text and missing values. A text column with more than
+    ``max_categories`` is most likely an identifier, and refused.
 
     Attributes
     ----------
@@ -112,9 +108,8 @@ def _describe_numbers(columns: Sequence[Column], weights: NDArray[np.float64] | 
     with np.errstate(invalid="ignore"):  # of a column without any value
         scaler = StandardScaler().fit(np.column_stack([column.values for column in columns]), sample_weight=weights)
     entries = []
-    for column, mean, scale in zip(columns, scaler.mean_.tolist(), scaler.scale_.tolist(), strict=True):
-        known = math.isfinite(mean) and math.isfinite(scale)
-        moments = {"mean": mean if known else None, "scale": scale if known else None}
+    for column, *moments in zip(columns, scaler.mean_.tolist(), scaler.scale_.tolist(), strict=True):
+        mean, scale = moments if all(map(math.isfinite, moments)) else (None, None)
         indicator = bool(np.isnan(column.values).any())
-        entries.append({"name": column.name, "kind": "number", **moments, "indicator": indicator})
+        entries.append({"name": column.name, "kind": "number", "mean": mean, "scale": scale, "indicator": indicator})
     return entries

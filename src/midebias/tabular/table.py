@@ -1,11 +1,9 @@
 """X and ``sensitive_features`` of a fit, as columns."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,14 +25,14 @@ class Table:
     def __len__(self) -> int:
         return len(self.features[0].values)
 
-    def select(self, rows: NDArray[np.intp]) -> Table:
+    def select(self, rows: NDArray[np.intp]) -> Self:
         """Keep these rows."""
-        return Table(*([c.take(rows) for c in part] for part in (self.features, self.sensitive)))
+        return type(self)(*([c.take(rows) for c in part] for part in (self.features, self.sensitive)))
 
 
 def read_table(
-    estimator: Any, X: Any, *, sensitive_columns: str | int | Sequence[str | int] | None,
-    sensitive_features: Any = None, reset: bool,
+    estimator: Any, X: Any, sensitive_columns: str | int | Sequence[str | int] | None, sensitive_features: Any = None,
+    *, reset: bool,
 ) -> Table:  # fmt: skip
     """Read X, without its ``sensitive_columns``, and these or ``sensitive_features``.
 
@@ -105,9 +103,9 @@ def _take_columns(estimator: Any, X: Any, named: list[Any], reset: bool) -> tupl
     width = X.shape[1]
     if not reset and width == estimator.n_features_in_:
         return X, []  # the attribute is not needed any more
-    outside = [j for j in named if not -width <= j < width]
-    if outside:
-        raise InputError(f"sensitive_columns: X has {width} columns, there is no column {outside[0]}")
+    for j in named:
+        if not -width <= j < width:
+            raise InputError(f"sensitive_columns: X has {width} columns, there is no column {j}")
     taken = [j % width for j in named]
     rest = [j for j in range(width) if j not in taken]
     if not rest:

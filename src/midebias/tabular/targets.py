@@ -1,12 +1,10 @@
 """What y may be in a table: labels as codes, numbers as columns, and the groups that separation conditions on."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from numbers import Integral
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -35,18 +33,18 @@ class Target:
     groups_of: Callable[[Tensor], Tensor] | None = None
 
     @classmethod
-    def of_labels(cls, codes: NDArray[np.int64], n_classes: int, criterion: Criterion) -> Target:
+    def of_labels(cls, codes: NDArray[np.int64], n_classes: int, criterion: Criterion) -> Self:
         """Take codes (n,) of labels, which are their own groups."""
         groups_of = (lambda y: y) if criterion == "separation" else None
         return cls("classification", torch.from_numpy(codes), n_classes, groups_of)
 
     @classmethod
-    def of_numbers(cls, values: NDArray[np.float64], criterion: Criterion, n_bins: int) -> Target:
+    def of_numbers(cls, values: NDArray[np.float64], criterion: Criterion, n_bins: int) -> Self:
         """Take standardised numbers (n, n_outputs), whose groups are equally full bins of the first output."""
         groups_of = _bin_by_quantiles(values[:, 0], n_bins) if criterion == "separation" else None
         return cls("regression", torch.from_numpy(values), values.shape[1], groups_of)
 
-    def select(self, rows: NDArray[np.intp]) -> Target:
+    def select(self, rows: NDArray[np.intp]) -> Self:
         """Keep these rows."""
         return replace(self, y=self.y[torch.from_numpy(rows)])
 
@@ -72,10 +70,8 @@ def refuse_missing(y: Any) -> None:
         raise InputError(f"y must have shape (n,), got the single value {y!r}")
     missing = np.array([v is None or (isinstance(v, float) and math.isnan(v)) for v in values.ravel().tolist()])
     if missing.any():
-        raise InputError(
-            f"Input y contains NaN: {int(missing.sum())} labels are missing, the first in row "
-            f"{int(missing.argmax()) // max(1, values[:1].size)}; leave those rows out"
-        )
+        n, row = int(missing.sum()), int(missing.argmax()) // max(1, values[:1].size)
+        raise InputError(f"Input y contains NaN: {n} labels are missing, the first in row {row}; leave those rows out")
 
 
 def read_labels(y: Any, n: int) -> tuple[NDArray[np.int64], NDArray[Any]]:

@@ -1,13 +1,11 @@
 """Training on tables: task, penalty on representation and decision, early stopping, and a budget that is kept."""
 
-from __future__ import annotations
-
 import functools
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -38,16 +36,16 @@ class TabularRows:
     def __len__(self) -> int:
         return len(self.x)
 
-    def __getitem__(self, rows: Tensor) -> TabularRows:
+    def __getitem__(self, rows: Tensor) -> Self:
         chosen: Any = (None if v is None else v.index_select(0, rows) for v in vars(self).values())
-        return TabularRows(*chosen)
+        return type(self)(*chosen)
 
-    def cast(self, dtype: torch.dtype) -> TabularRows:
+    def cast(self, dtype: torch.dtype) -> Self:
         """Convert x, y and weights to ``dtype``; labels and the attribute stay as they are."""
         y = self.y.to(dtype) if self.y.is_floating_point() else self.y
         return replace(self, x=self.x.to(dtype), y=y, weights=None if self.weights is None else self.weights.to(dtype))
 
-    def split(self, fraction: float, generator: torch.Generator) -> tuple[TabularRows, TabularRows]:
+    def split(self, fraction: float, generator: torch.Generator) -> tuple[Self, Self]:
         """Rows to train on, and a random ``fraction`` of the rows to hold out."""
         order, n_held = torch.randperm(len(self), generator=generator), round(fraction * len(self))
         if n_held < 2 or len(self) - n_held < 2:
@@ -57,24 +55,11 @@ class TabularRows:
 
 @dataclass(kw_only=True, eq=False)
 class TabularTrainer:
-    """Trains a network on the rows of a table; what scikit-learn's ``fit`` does once its arguments are tensors.
+    """Trains a network on the rows of a table: what scikit-learn's ``fit`` does once its arguments are tensors.
 
-    Parameters
-    ----------
-    network : TabularNetwork
-    penalty : TabularPenalty or None
-    task : {"classification", "regression", "reconstruction"}
-    mi_weight : float
-        What a nat counts in the loss, after three tenths of the steps, over which it rises.
-    epochs, batch_size, learning_rate, weight_decay, seed
-        As in `MIDebiasClassifier`. A budget may take five times as many epochs.
-    early_stopping : EarlyStopping or None
-        Watches task loss and penalty on rows held out.
-    budget : LeakageBudget or None
-        Moves the weight by the leakage of rows held out, and ends the training when it has settled.
-    validation_fraction : float
-        Of the rows, held out where one of the two needs them.
-    records : list of EpochRecord
+    The parameters are those of `MIDebiasClassifier`. ``mi_weight`` rises over the first three tenths of the steps.
+    ``early_stopping`` watches the task loss and the penalty of rows held out. ``budget`` moves the weight by their
+    leakage and ends the training when it has settled, after at most five times as many epochs.
     """
 
     network: TabularNetwork
@@ -112,12 +97,9 @@ class TabularTrainer:
         self.network.double().eval()
 
     def _train_epochs(
-        self,
-        rows: TabularRows,
-        held: TabularRows | None,
-        generator: torch.Generator,
+        self, rows: TabularRows, held: TabularRows | None, generator: torch.Generator,
         on_epoch: Callable[[EpochRecord], bool],
-    ) -> None:
+    ) -> None:  # fmt: skip
         groups = self.network.group_parameters(self.learning_rate, self.weight_decay)
         optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, fused=True)
         per_epoch = max(1, len(rows) // self.batch_size)
@@ -128,46 +110,39 @@ class TabularTrainer:
             batches = self._draw_batches(rows, generator)
             loss, accuracy, mi = self._train_epoch(batches, optimizer, epochs * per_epoch)
             done = held is not None and self._observe(held) and (self.budget is None or epoch >= epochs)
-            seconds = time.perf_counter() - started
-            self.records.append(EpochRecord(epoch, self._step, loss, accuracy, mi, seconds))
+            self.records.append(EpochRecord(epoch, self._step, loss, accuracy, mi, time.perf_counter() - started))
             if on_epoch(self.records[-1]) or done:
                 break
         if self.early_stopping is not None:
             self.early_stopping.restore()
 
-    def _draw_batches(self, rows: TabularRows, generator: torch.Generator) -> Iterator[TabularRows]:
+    def _draw_batches(self, rows: TabularRows, generator: torch.Generator) -> Iterable[TabularRows]:
         if len(rows) <= self.batch_size:
-            yield rows
-            return
+            return [rows]
         order = torch.randperm(len(rows), generator=generator)
-        for start in range(0, len(rows) - self.batch_size + 1, self.batch_size):
-            yield rows[order[start : start + self.batch_size]]
+        return (rows[part] for part in order.split(self.batch_size) if len(part) == self.batch_size)
 
     def _train_epoch(
-        self, batches: Iterator[TabularRows], optimizer: torch.optim.Optimizer, n_steps: int
+        self, batches: Iterable[TabularRows], optimizer: torch.optim.Optimizer, n_steps: int
     ) -> tuple[float, float, tuple[float, ...]]:
         """Mean loss, mean accuracy of a classifier, and the last estimates in nats."""
         losses, shares = [], []
-        multiplier, lowest = 1.0, 0.0
-        if self.budget is not None:
-            multiplier, lowest = self.budget.multiplier, _LOWEST_RATE_UNDER_A_BUDGET
+        budget = self.budget
+        multiplier, lowest = (1.0, 0.0) if budget is None else (budget.multiplier, _LOWEST_RATE_UNDER_A_BUDGET)
         for batch in batches:
             done = min(1.0, self._step / n_steps)
             rate = min(1.0, (self._step + 1) / (0.1 * n_steps + 1)) * 0.5 * (1 + math.cos(math.pi * done))
             for group in optimizer.param_groups:
                 group["lr"] = group["rate"] * max(lowest, rate)
             result = train_step(
-                self.network,
-                self.network.head,
+                self.network, self.network.head,
                 self.penalty if batch.c is not None else None,  # type: ignore[arg-type]  # it answers as an MIPenalty
-                optimizer,
-                batch.x,
-                batch.y,
+                optimizer, batch.x, batch.y,
                 batch.c,  # type: ignore[arg-type]  # None goes with no penalty
                 task_loss=functools.partial(compute_task_loss, weights=batch.weights, task=self.task),
                 mi_weight=self.mi_weight * min(1.0, done / 0.3) * multiplier,
                 max_grad_norm=10.0,
-            )
+            )  # fmt: skip
             self._step += 1
             losses.append(result.loss)
             shares.append(result.correct / len(batch))

@@ -11,25 +11,14 @@ class WhitenedLinear(nn.Linear):
     r"""x (n, in_features) -> (n, out_features), as `torch.nn.Linear`; what differs is how it learns.
 
     A table's columns vary together and differ in how much they vary, so that a gradient step moves the common and
-    leaves the rare, and a convex problem is not solved when training ends. Between `whiten` and `unwhiten` the
-    parameters are those of a map of :math:`(S + r)^{-1/2} (x - m)`, for the mean m and the covariance S of the rows
-    shown, where one step size suits all directions. r is 30 times the mean variance times in_features/n: a sample's
-    eigenvalues below a thirtieth of it are noise, and with less, regressions fitted noise. The function itself is
-    changed by neither.
+    leaves the rare. Between `whiten` and `unwhiten` the parameters are those of a map of
+    :math:`(S + r)^{-1/2} (x - m)`, for the mean m and the covariance S of the rows shown, where one step size suits
+    all directions. r is 30 times the mean variance times in_features/n: with less, regressions fitted noise. The
+    function itself is changed by neither.
 
     References
     ----------
     LeCun, Bottou, Orr, Müller, "Efficient BackProp", 1998, for whitened inputs.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from midebias.tabular.whitened_linear import WhitenedLinear
-    >>> linear, x = WhitenedLinear(2, 1).double(), torch.randn(300, 2, dtype=torch.float64)
-    >>> before = linear(x)
-    >>> linear.whiten(x)
-    >>> bool(torch.allclose(linear(x), before))
-    True
     """
 
     mean: Tensor | None
