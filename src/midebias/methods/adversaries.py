@@ -7,7 +7,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from ..networks import build_perceptron
 from ..randomness import seeded
+from ..training.method import Method
 
 
 class ColumnClassifiers(nn.Module):
@@ -21,16 +23,12 @@ class ColumnClassifiers(nn.Module):
         Given a column's number of categories, returns the module that makes its logits.
     seed : int
         Of the initial weights.
-    device : torch.device, optional
     """
 
-    def __init__(
-        self, sizes: Sequence[int], build: Callable[[int], nn.Module], *, seed: int, device: torch.device | None = None
-    ) -> None:
+    def __init__(self, sizes: Sequence[int], build: Callable[[int], nn.Module], *, seed: int) -> None:
         super().__init__()
         with seeded(seed):
             self.columns = nn.ModuleList(build(size) for size in sizes)
-        self.to(device)
 
     def forward(self, h: Tensor) -> list[Tensor]:
         """Logits (n, size) of each column, given representations ``h``."""
@@ -42,18 +40,23 @@ class ColumnClassifiers(nn.Module):
         return torch.stack([nn.functional.cross_entropy(logits, level) for logits, level in columns]).sum()
 
     def learn(self, z: Tensor, levels: Tensor, optimizer: torch.optim.Optimizer) -> None:
-        """Take one step on the cross-entropy of detached z.
-
-        Parameters
-        ----------
-        z : Tensor of shape (n, dim)
-        levels : integer Tensor of shape (n, k)
-        optimizer : Optimizer
-            Of these classifiers.
-        """
+        """Take one step of these classifiers' optimiser on the cross-entropy of detached z (n, dim)."""
         optimizer.zero_grad()
         self.cross_entropy(z.detach(), levels).backward()
         optimizer.step()
+
+
+def build_classifiers(
+    method: Method, hidden: Sequence[int], build: Callable[[int], nn.Module] | None = None, *, lr: float
+) -> tuple[ColumnClassifiers, torch.optim.Adam]:
+    """Build classifiers of a method's attribute, by default perceptrons that read z, and an Adam of their own."""
+
+    def perceptron(size: int) -> nn.Module:
+        return build_perceptron(method.model.dim, hidden, size, activation=nn.ReLU)
+
+    classifiers = ColumnClassifiers(method.problem.level_sizes, build or perceptron, seed=method.seed)
+    classifiers.to(method.device)
+    return classifiers, torch.optim.Adam(classifiers.parameters(), lr=lr)
 
 
 @contextmanager

@@ -16,9 +16,7 @@ class BalancedSampling(Plain):
 
     Parameters
     ----------
-    model : Classifier
-    problem, lr, precision, seed : optional
-        See `Method`.
+    model, problem, lr, precision, seed : see `Method`
 
     References
     ----------

@@ -1,17 +1,17 @@
 """EnD: entangle samples of one class, disentangle samples of one bias."""
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from ..networks.classifier import Classifier
-from ..training.data import Batch, Problem
-from ..training.method import Precision
+from ..training.data import Batch
 from ..training.single_loss import SingleLoss
 from .attribute_groups import join_categories
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class EnD(SingleLoss):
     """Cross-entropy + ``alpha`` * disentangling term + ``beta`` * entangling term, both on z of unit length.
 
@@ -19,9 +19,7 @@ class EnD(SingleLoss):
 
     Parameters
     ----------
-    model : Classifier
-    problem, lr, precision, seed : optional
-        See `Method`.
+    model, problem, lr, precision, seed : see `Method`
     alpha, beta : float, default 0.1
         The released code's for Biased MNIST.
 
@@ -37,20 +35,8 @@ class EnD(SingleLoss):
     """
 
     name: ClassVar[str] = "end"
-
-    def __init__(
-        self,
-        model: Classifier,
-        problem: Problem | None = None,
-        *,
-        lr: float | None = None,
-        precision: Precision = "float32",
-        alpha: float = 0.1,
-        beta: float = 0.1,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(model, problem, lr=lr, precision=precision, seed=seed)
-        self.alpha, self.beta = alpha, beta
+    alpha: float = 0.1
+    beta: float = 0.1
 
     def objective(self, loss: Tensor, depths: tuple[Tensor, ...], logits: Tensor, batch: Batch) -> Tensor:
         """See `SingleLoss.objective`."""

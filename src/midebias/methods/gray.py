@@ -19,10 +19,8 @@ class Gray(SingleLoss):
 
     Parameters
     ----------
-    model : Classifier
-        Of images (n, channels, height, width).
-    problem, lr, precision, seed : optional
-        See `Method`.
+    model, problem, lr, precision, seed : see `Method`
+        The model is of images (n, channels, height, width).
 
     References
     ----------

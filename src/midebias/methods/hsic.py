@@ -1,5 +1,6 @@
 """Dependence measured by kernels: the Hilbert-Schmidt independence criterion as a penalty."""
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -7,12 +8,11 @@ from torch import Tensor
 
 from ..attributes import Categorical
 from ..errors import InputError
-from ..networks.classifier import Classifier
-from ..training.data import Batch, Problem
-from ..training.method import Precision
+from ..training.data import Batch
 from ..training.single_loss import SingleLoss
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class HSIC(SingleLoss):
     """Cross-entropy + ``weight`` * HSIC(z, attribute), the biased estimate from the batch.
 
@@ -22,9 +22,7 @@ class HSIC(SingleLoss):
 
     Parameters
     ----------
-    model : Classifier
-    problem, lr, precision, seed : optional
-        See `Method`.
+    model, problem, lr, precision, seed : see `Method`
     weight : float, default 3.0
         Of the estimate.
     ramp_steps : int, default 100
@@ -47,22 +45,14 @@ class HSIC(SingleLoss):
     """
 
     name: ClassVar[str] = "hsic"
+    weight: float = 3.0
+    ramp_steps: int = 100
 
-    def __init__(
-        self,
-        model: Classifier,
-        problem: Problem | None = None,
-        *,
-        lr: float | None = None,
-        precision: Precision = "float32",
-        weight: float = 3.0,
-        ramp_steps: int = 100,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(model, problem, lr=lr, precision=precision, seed=seed)
-        if ramp_steps < 1:
-            raise InputError(f"ramp_steps must be at least 1, got {ramp_steps}")
-        self.weight, self.ramp_steps, self.done_steps = weight, ramp_steps, 0
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.ramp_steps < 1:
+            raise InputError(f"ramp_steps must be at least 1, got {self.ramp_steps}")
+        self.done_steps = 0
         self.attribute = Categorical(self.problem.level_sizes)
 
     def objective(self, loss: Tensor, depths: tuple[Tensor, ...], logits: Tensor, batch: Batch) -> Tensor:

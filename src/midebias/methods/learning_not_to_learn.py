@@ -1,20 +1,19 @@
 """Learning Not to Learn: a bias predictor on a feature map, its entropy raised and its gradient reversed."""
 
+from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from ..networks import build_perceptron
-from ..networks.classifier import Classifier
 from ..representations import FeatureMap
-from ..training.data import Batch, Problem
-from ..training.method import Draw, Precision
+from ..training.data import Batch
 from ..training.single_loss import SingleLoss
-from ..training.step import StepResult
-from .adversaries import ColumnClassifiers, freeze, reverse_gradient
+from .adversaries import build_classifiers, freeze, reverse_gradient
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class LearningNotToLearn(SingleLoss):
     r"""Cross-entropy - ``entropy_weight`` * H(bias prediction) + the bias's cross-entropy, its gradient reversed.
 
@@ -25,9 +24,7 @@ class LearningNotToLearn(SingleLoss):
 
     Parameters
     ----------
-    model : Classifier
-    problem, lr, precision, seed : optional
-        See `Method`.
+    model, problem, lr, precision, seed : see `Method`
     entropy_weight : float, default 0.01
         :math:`\lambda` of the released code.
     reversal : float, default 0.1
@@ -47,52 +44,29 @@ class LearningNotToLearn(SingleLoss):
     """
 
     name: ClassVar[str] = "lnl"
+    entropy_weight: float = 0.01
+    reversal: float = 0.1
+    depth: int | None = None
+    predictor_lr: float = 1e-3
 
-    def __init__(
-        self,
-        model: Classifier,
-        problem: Problem | None = None,
-        *,
-        lr: float | None = None,
-        precision: Precision = "float32",
-        entropy_weight: float = 0.01,
-        reversal: float = 0.1,
-        depth: int | None = None,
-        predictor_lr: float = 1e-3,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(model, problem, lr=lr, precision=precision, seed=seed)
-        self.entropy_weight, self.reversal = entropy_weight, reversal
-        if depth is None:
-            maps = [i for i, shape in enumerate(model.shapes) if isinstance(shape, FeatureMap)]
-            depth = maps[-1] if maps else -1
-        self.depth = depth
-        shape = model.shapes[depth]
-
-        def build(size: int) -> nn.Module:
-            return (
-                _MapPredictor(shape.channels, size)
-                if isinstance(shape, FeatureMap)
-                else build_perceptron(model.dim, (64,), size, activation=nn.ReLU)
-            )
-
-        self.predictor = ColumnClassifiers(self.problem.level_sizes, build, seed=seed, device=self.device)
-        self.predictor_optimizer = torch.optim.Adam(self.predictor.parameters(), lr=predictor_lr)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        shapes = self.model.shapes
+        if self.depth is None:
+            self.depth = max((i for i, shape in enumerate(shapes) if isinstance(shape, FeatureMap)), default=-1)
+        shape = shapes[self.depth]
+        build = partial(_MapPredictor, shape.channels) if isinstance(shape, FeatureMap) else None
+        self.predictor, self.predictor_optimizer = build_classifiers(self, (64,), build, lr=self.predictor_lr)
+        self.optimizers.append(self.predictor_optimizer)
 
     def objective(self, loss: Tensor, depths: tuple[Tensor, ...], logits: Tensor, batch: Batch) -> Tensor:
         """See `SingleLoss.objective`."""
+        assert self.depth is not None
         h = depths[self.depth].float()
         with freeze(self.predictor):
             flatness = negative_entropy(self.predictor(h))
         bias = self.predictor.cross_entropy(reverse_gradient(h, self.reversal), batch.levels)
         return loss + self.entropy_weight * flatness + bias
-
-    def step(self, batch: Batch, draw: Draw, lr: float) -> StepResult:
-        """See `Method.step`. One backward pass serves the network and the predictor."""
-        self.predictor_optimizer.zero_grad()
-        result = super().step(batch, draw, lr)
-        self.predictor_optimizer.step()
-        return result
 
 
 class _MapPredictor(nn.Module):

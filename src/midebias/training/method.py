@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -18,8 +19,9 @@ Precision = Literal["float32", "bfloat16"]
 _PLAIN = (Tensor, bool, int, float)
 
 
+@dataclass(eq=False, repr=False)
 class Method(ABC):
-    """One way of training a classifier.
+    """One way of training a classifier. A subclass with settings of its own is a dataclass too.
 
     Parameters
     ----------
@@ -27,8 +29,7 @@ class Method(ABC):
         Has ``depths(x)``, the representations with z last, and ``head(z)``, the logits.
     problem : Problem, optional
         Default is Colored MNIST's.
-    lr : float, optional
-        Default is the method's own.
+    lr : float, default 3e-3
     precision : {"float32", "bfloat16"}
         Of the network's forward pass; losses and all information are computed in float32.
     seed : int, default 0
@@ -42,27 +43,21 @@ class Method(ABC):
 
     name: ClassVar[str]
     batch_size: ClassVar[int] = 256
-    learning_rate: ClassVar[float] = 3e-3
     cosine: ClassVar[bool] = True
 
-    def __init__(
-        self,
-        model: Classifier,
-        problem: Problem | None = None,
-        *,
-        lr: float | None = None,
-        precision: Precision = "float32",
-        seed: int = 0,
-    ) -> None:
-        if precision not in ("float32", "bfloat16"):
-            raise InputError(f"precision must be 'float32' or 'bfloat16', got {precision!r}")
-        self.model, self.seed = model, seed
-        self.problem = Problem() if problem is None else problem
-        self.lr = self.learning_rate if lr is None else lr
+    model: Classifier
+    problem: Problem = field(default_factory=Problem)
+    _: KW_ONLY
+    lr: float = 3e-3
+    precision: Precision = "float32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("float32", "bfloat16"):
+            raise InputError(f"precision must be 'float32' or 'bfloat16', got {self.precision!r}")
         if not self.lr > 0:
             raise InputError(f"lr must be positive, got {self.lr}")
-        self.precision: Precision = precision
-        self.optimizer = torch.optim.Adam(model.parameters(), lr=self.lr)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=self.lr)
 
     @property
     def device(self) -> torch.device:

@@ -14,9 +14,7 @@ class TrainStepMethod(Method):
 
     Parameters
     ----------
-    model : Classifier
-    problem, lr, precision, seed : optional
-        See `Method`.
+    model, problem, lr, precision, seed : see `Method`
 
     Attributes
     ----------
