@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -62,25 +61,11 @@ def build_classifiers(
 @contextmanager
 def freeze(module: nn.Module) -> Iterator[None]:
     """Make a context in which the module's parameters count as constants; its input still gets a gradient."""
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    for parameter in parameters:
-        parameter.requires_grad_(False)
+    module.requires_grad_(False)
     try:
         yield
     finally:
-        for parameter in parameters:
-            parameter.requires_grad_(True)
-
-
-class _ReverseGradient(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, h: Tensor, weight: float) -> Tensor:
-        ctx.weight = weight
-        return h.view_as(h)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return -ctx.weight * gradients[0], None
+        module.requires_grad_(True)
 
 
 def reverse_gradient(h: Tensor, weight: float) -> Tensor:
@@ -94,5 +79,6 @@ def reverse_gradient(h: Tensor, weight: float) -> Tensor:
     >>> h.grad
     tensor([-0.5000, -0.5000])
     """
-    reversed_: Tensor = cast(Any, _ReverseGradient).apply(h, weight)
-    return reversed_
+    same = h.view_as(h)
+    same.register_hook(lambda gradient: -weight * gradient)
+    return same

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from html import escape
-from typing import Any
 
 
 def build_section(heading: str, *parts: str) -> str:
@@ -46,10 +45,3 @@ def format_figure(value: float | None) -> str:
 def format_spread(value: float | None, spread: float | None) -> str:
     """Three decimals with the standard deviation, where there is one."""
     return format_figure(value) + (f" ± {spread:.3f}" if spread else "")
-
-
-def format_value(value: Any) -> str:
-    """A setting of any kind; items of a list with commas, a dash for None."""
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(str, value))
-    return "–" if value is None else str(value)

@@ -17,6 +17,7 @@ from .step import StepResult
 Draw = Callable[[], Batch]
 Precision = Literal["float32", "bfloat16"]
 _PLAIN = (Tensor, bool, int, float)
+_STATEFUL = (nn.Module, torch.optim.Optimizer)
 
 
 @dataclass(eq=False, repr=False)
@@ -73,10 +74,7 @@ class Method(ABC):
 
         Parameters
         ----------
-        levels : integer Tensor of shape (n, k)
-        c : Tensor of shape (n,) or (n, width)
-        y : integer Tensor of shape (n,)
-            See `Batch`.
+        levels, c, y : Tensor, as in `Batch`
         """
 
     def sampling_weights(self, levels: Tensor, y: Tensor) -> Tensor | None:
@@ -84,9 +82,7 @@ class Method(ABC):
 
         Parameters
         ----------
-        levels : integer Tensor of shape (n, k)
-        y : integer Tensor of shape (n,)
-            See `Batch`.
+        levels, y : Tensor, as in `Batch`
 
         Returns
         -------
@@ -104,10 +100,8 @@ class Method(ABC):
         Parameters
         ----------
         batch : Batch
-        draw : callable
-            Gives further training batches.
+        draw : callable that gives further training batches
         lr : float
-            Learning rate of this step.
 
         Returns
         -------
@@ -126,11 +120,11 @@ class Method(ABC):
         """Collect what a resumed run needs: modules, optimisers, generators, and whatever numbers a step changes."""
         state: dict[str, Any] = {}
         for name, value in vars(self).items():
-            if isinstance(value, (nn.Module, torch.optim.Optimizer)):
+            if isinstance(value, _STATEFUL):
                 state[name] = value.state_dict()
             elif isinstance(value, torch.Generator):
                 state[name] = value.get_state()
-            elif isinstance(value, _PLAIN) or (isinstance(value, tuple) and all(isinstance(v, _PLAIN) for v in value)):
+            elif all(isinstance(v, _PLAIN) for v in (value if isinstance(value, tuple) else (value,))):
                 state[name] = value
         return state
 
@@ -151,7 +145,7 @@ class Method(ABC):
         for name, value in state.items():
             mine = getattr(self, name)
             try:
-                if isinstance(mine, (nn.Module, torch.optim.Optimizer)):
+                if isinstance(mine, _STATEFUL):
                     mine.load_state_dict(value)
                 elif isinstance(mine, torch.Generator):
                     mine.set_state(value)
