@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -12,17 +13,7 @@ from ..training.method import Method
 
 
 class ColumnClassifiers(nn.Module):
-    """One classifier per column of the attribute's categories.
-
-    Parameters
-    ----------
-    sizes : sequence of int
-        Categories of each column.
-    build : callable
-        Given a column's number of categories, returns the module that makes its logits.
-    seed : int
-        Of the initial weights.
-    """
+    """One classifier per column of the attribute; ``build`` makes one from the column's number of categories."""
 
     def __init__(self, sizes: Sequence[int], build: Callable[[int], nn.Module], *, seed: int) -> None:
         super().__init__()
@@ -49,12 +40,8 @@ def build_classifiers(
     method: Method, hidden: Sequence[int], build: Callable[[int], nn.Module] | None = None, *, lr: float
 ) -> tuple[ColumnClassifiers, torch.optim.Adam]:
     """Build classifiers of a method's attribute, by default perceptrons that read z, and an Adam of their own."""
-
-    def perceptron(size: int) -> nn.Module:
-        return build_perceptron(method.model.dim, hidden, size, activation=nn.ReLU)
-
-    classifiers = ColumnClassifiers(method.problem.level_sizes, build or perceptron, seed=method.seed)
-    classifiers.to(method.device)
+    build = build or partial(build_perceptron, method.model.dim, hidden, activation=nn.ReLU)
+    classifiers = ColumnClassifiers(method.problem.level_sizes, build, seed=method.seed).to(method.device)
     return classifiers, torch.optim.Adam(classifiers.parameters(), lr=lr)
 
 

@@ -16,8 +16,7 @@ class BlindEye(SingleLoss):
     """A linear softmax classifier of each attribute column on z, and a network that confuses them.
 
     One step: the classifiers learn the attribute from detached z; then the network descends on cross-entropy plus
-    ``alpha`` times the cross-entropy between the uniform distribution and the classifiers' answers, summed
-    over columns, with the classifiers held fixed.
+    ``alpha`` times the cross-entropy between the uniform distribution and the fixed classifiers' answers.
 
     Parameters
     ----------
@@ -50,8 +49,5 @@ class BlindEye(SingleLoss):
 
 
 def confusion_loss(columns: list[Tensor]) -> Tensor:
-    """Cross-entropy between the uniform distribution and each column's softmax, summed over columns.
-
-    At least the sum of log(size), which is reached where every answer is uniform.
-    """
+    """Cross-entropy between the uniform distribution and each column's softmax, summed over columns."""
     return torch.stack([-logits.log_softmax(dim=1).mean() for logits in columns]).sum()

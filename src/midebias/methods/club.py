@@ -15,10 +15,9 @@ from .adversaries import build_classifiers, freeze
 class CLUB(SingleLoss):
     """Cross-entropy + ``weight`` * CLUB estimate of I(Z;C) in nats.
 
-    A variational q(c|z), one categorical distribution per attribute column, given by an MLP, learns from detached
-    z by maximum likelihood, one update a step as in the paper; then the network descends on the mean log q of the
-    pairs minus the mean log q of all combinations of the batch's z and c. An upper bound only as far as q is close to
-    p(c|z); it may be negative.
+    An MLP q(c|z), one categorical distribution per attribute column, learns from detached z by maximum likelihood, one
+    update a step as in the paper; then the network descends on the mean log q of the pairs minus that of all
+    combinations of the batch's z and c. An upper bound only as far as q is close to p(c|z); it may be negative.
 
     Parameters
     ----------

@@ -61,10 +61,8 @@ def entangling(z: Tensor, y: Tensor, bias: Tensor) -> Tensor:
 
 
 def _sums_over_pairs(z: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """For each label the sum of <z_i, z_j> over its unordered pairs, and the number of pairs of all labels.
-
-    From sum_{i<j} <z_i, z_j> = (|sum_i z_i|^2 - sum_i |z_i|^2) / 2, so no matrix of all pairs is made.
-    """
+    """For each label the sum of <z_i, z_j> over its unordered pairs, and the number of pairs of all labels."""
+    # sum_{i<j} <z_i, z_j> = (|sum_i z_i|^2 - sum_i |z_i|^2) / 2: no matrix of all pairs is made.
     members = nn.functional.one_hot(torch.unique(labels, return_inverse=True)[1]).to(z.dtype)
     sums = ((members.T @ z).square().sum(dim=1) - members.T @ z.square().sum(dim=1)) / 2
     n = members.sum(dim=0)

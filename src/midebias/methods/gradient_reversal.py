@@ -28,14 +28,9 @@ class GradientReversal(SingleLoss):
     weight : float, default 1.0
         Where the reversal weight ends; the paper's.
     ramp_steps : int, default 300
-        Steps until p = 1. Ours: in the paper p is the progress of the whole training, which a step does not know.
+        Steps until p = 1, at least 1. Ours: the paper's p is the progress of training, which a step does not know.
     adversary_lr : float, default 1e-3
         Of the adversary's own Adam; ours.
-
-    Raises
-    ------
-    InputError
-        ``ramp_steps`` below 1.
 
     References
     ----------

@@ -14,8 +14,7 @@ from ..training.step import StepResult
 class Gray(SingleLoss):
     """Plain training and prediction on the image averaged over its channels, which is repeated in each of them.
 
-    The baseline "Gray" of Kim et al. Colour is not gone entirely: a bright colour stays a bright gray. The
-    unweighted average is ours; they do not say which they took.
+    Colour is not gone entirely: a bright colour stays a bright gray. The unweighted average is ours.
 
     Parameters
     ----------

@@ -32,8 +32,7 @@ class GroupDRO(SingleLoss):
 
     Notes
     -----
-    The paper found that networks which can fit their training set need strong weight decay or early stopping
-    besides. Neither is here.
+    Networks that can fit their training set need strong weight decay or early stopping besides, which are not here.
 
     References
     ----------

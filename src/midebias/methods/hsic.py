@@ -26,13 +26,8 @@ class HSIC(SingleLoss):
     weight : float, default 3.0
         Of the estimate.
     ramp_steps : int, default 100
-        Steps over which the weight rises in equal parts; 1 is without. The estimate does not depend on the scale of z,
+        Steps, at least 1, over which the weight rises in equal parts. The estimate does not depend on the scale of z,
         so its gradient is largest while z is still small: at full weight from the first step nothing was learned.
-
-    Raises
-    ------
-    InputError
-        ``ramp_steps`` below 1.
 
     Notes
     -----
@@ -65,15 +60,11 @@ class HSIC(SingleLoss):
 def hsic(z: Tensor, codes: Tensor) -> Tensor:
     """tr(KHLH) / (n - 1)^2 of z (n, dim) with an RBF kernel and codes (n, k) with the linear one."""
     squares = _squared_distances(z)
-    kernel = torch.exp(-squares / (2 * median_squared_distance(squares.detach())))
+    rows, columns = torch.triu_indices(len(z), len(z), 1, device=z.device)
+    median = squares.detach()[rows, columns].median().clamp(min=1e-12)  # positive even where all z are equal
+    kernel = torch.exp(-squares / (2 * median))
     codes = codes - codes.mean(dim=0)  # H L H, since L is linear
     return (codes * (kernel @ codes)).sum() / (len(z) - 1) ** 2
-
-
-def median_squared_distance(squares: Tensor) -> Tensor:
-    """Median over pairs of different samples; positive even where all z are equal."""
-    rows, columns = torch.triu_indices(len(squares), len(squares), 1, device=squares.device)
-    return squares[rows, columns].median().clamp(min=1e-12)
 
 
 def _squared_distances(z: Tensor) -> Tensor:

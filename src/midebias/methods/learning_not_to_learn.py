@@ -17,10 +17,9 @@ from .adversaries import build_classifiers, freeze, reverse_gradient
 class LearningNotToLearn(SingleLoss):
     r"""Cross-entropy - ``entropy_weight`` * H(bias prediction) + the bias's cross-entropy, its gradient reversed.
 
-    The predictor of each attribute column is, as released, conv3x3-BN-ReLU-conv3x3 on a feature map; its logits
-    are averaged over positions, because an image here has one category per column (the released data label each
-    pixel). It learns from the cross-entropy alone: the entropy moves the network only. As released, the entropy is
-    averaged and the cross-entropy summed over columns.
+    The predictor of each attribute column is, as released, conv3x3-BN-ReLU-conv3x3 on a feature map; its logits are
+    averaged over positions, because here a column has one category per image, not per pixel. It learns from the
+    cross-entropy alone. As released, the entropy is averaged and the cross-entropy summed over columns.
 
     Parameters
     ----------
@@ -31,11 +30,10 @@ class LearningNotToLearn(SingleLoss):
         Factor of the reversed gradient in the released code, which has :math:`\mu = 1`.
     depth : int, optional
         Which of ``model.depths(x)`` the predictor reads. Default is the last feature map, or z where there is none,
-        which an MLP reads (ours). The released code reads the second of its network's maps: `GlobalPoolClassifier`
-        with ``depth=1``.
+        which an MLP reads (ours). The released code reads the second map of `GlobalPoolClassifier`: ``depth=1``.
     predictor_lr : float, default 1e-3
-        Of the predictor's own Adam; ours. The released code takes one step of SGD on the network for the entropy
-        and a second one, after a second forward pass, for the reversed gradient; here both are one step.
+        Of the predictor's own Adam; ours. The released code takes a step of SGD for the entropy and a second one for
+        the reversed gradient; here both are one step.
 
     References
     ----------
@@ -80,8 +78,7 @@ class _MapPredictor(nn.Module):
         )
 
     def forward(self, h: Tensor) -> Tensor:
-        logits: Tensor = self.layers(h)
-        return logits.mean(dim=(2, 3))
+        return self.layers(h).mean(dim=(2, 3))
 
 
 def negative_entropy(columns: list[Tensor]) -> Tensor:

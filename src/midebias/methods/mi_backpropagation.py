@@ -1,8 +1,4 @@
-r"""Mutual information backpropagation, by default with closed-form critics at several depths.
-
-:math:`I(Z;Y) - I(Z;C) = I(Z;Y|C) - I(Z;C|Y)`: the first term on the right is the task, adjusted by what the
-attribute already says about the label (`LogitAdjustment`); the second is the penalty (`MIPenalty`).
-"""
+"""Mutual information backpropagation, by default with closed-form critics at several depths."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -18,10 +14,11 @@ from ..training.train_step_method import TrainStepMethod
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class MIBackpropagation(TrainStepMethod):
-    """Task adjusted by what c says of y, and a penalty on I(Z;C|Y) at the depths of the model.
+    r"""Task adjusted by what c says of y, and a penalty on I(Z;C|Y) at the depths of the model.
 
-    The gradients of task and penalty go through the encoder in one backward pass. The paper's own recipe is
-    `Reference`.
+    :math:`I(Z;Y) - I(Z;C) = I(Z;Y|C) - I(Z;C|Y)`: the first term on the right is the task, adjusted by what the
+    attribute already says about the label (`LogitAdjustment`); the second is the penalty (`MIPenalty`). Both gradients
+    go through the encoder in one backward pass. The paper's own recipe is `Reference`.
 
     Parameters
     ----------
@@ -41,14 +38,9 @@ class MIBackpropagation(TrainStepMethod):
     rebalance : float, default 0.5
         Rows are drawn by p(y|c) to the power of minus this; see `LogitAdjustment`. Where the attribute nearly always
         gives the label away, a batch drawn evenly holds hardly a row from which I(Z;C|Y) can be seen.
-    depths : int, optional
-        How many of ``model.depths(x)`` are penalised, from the last. Default is all. Use fewer where the first depths
-        can hardly hide the attribute and penalising them costs the task.
-
-    Raises
-    ------
-    InputError
-        An argument that cannot be used: ``depths``, say, that is not 1 or more, or more than the model has.
+    depths : int, default all
+        How many of ``model.depths(x)`` are penalised, from the last, at least 1. Use fewer where the first ones can
+        hardly hide the attribute and penalising them costs the task.
 
     References
     ----------
@@ -76,14 +68,14 @@ class MIBackpropagation(TrainStepMethod):
         shapes = self.model.shapes
         if self.depths is not None and not 1 <= self.depths <= len(shapes):
             raise InputError(f"depths must be from 1 to the model's {len(shapes)}, got {self.depths}")
-        attribute = self.problem.attribute
+        attribute, n_classes = self.problem.attribute, self.problem.n_classes
         self._weights: Tensor | None = None
         self.adjustment = LogitAdjustment(
-            attribute, self.problem.n_classes, strength=self.adjust, rebalance=self.rebalance, seed=self.seed
+            attribute, n_classes, strength=self.adjust, rebalance=self.rebalance, seed=self.seed
         )
         self.penalty = MIPenalty(
-            shapes if self.depths is None else shapes[-self.depths :], attribute, criterion=self.criterion,
-            estimator=self.estimator,  # type: ignore[arg-type]  # checked there
+            shapes if self.depths is None else shapes[-self.depths :], attribute,
+            criterion=self.criterion, estimator=self.estimator,  # type: ignore[arg-type]  # checked there
             gradient_ratio=self.gradient_ratio, max_mi=self.max_mi, critic_steps=self.critic_steps, seed=self.seed,
         )  # fmt: skip
 
@@ -94,5 +86,5 @@ class MIBackpropagation(TrainStepMethod):
         self._weights = self.adjustment.sampling_weights(c, y) if self.adjustment.rebalance else None
 
     def sampling_weights(self, levels: Tensor, y: Tensor) -> Tensor | None:
-        """See `Method.sampling_weights`."""
+        """Weights by p(y|c), which `prepare` has made for the rows of ``levels`` and ``y``."""
         return self._weights

@@ -84,8 +84,7 @@ class Reference(Method):
             self.mi_optimizer.step()
         for _ in range(self.critic_steps):
             self._update_critic(draw())
-        correct = int((logits.argmax(1) == batch.y).sum())
-        return StepResult(float(loss.detach()), correct, (float(mi.detach()),))
+        return StepResult(float(loss.detach()), int((logits.argmax(1) == batch.y).sum()), (float(mi.detach()),))
 
     def _update_critic(self, batch: Batch) -> None:
         with torch.no_grad():

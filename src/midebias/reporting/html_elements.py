@@ -21,10 +21,7 @@ def build_figure(name: str, caption: str, table: str = "", *, extra: str = "") -
 def build_table(
     header: Sequence[str], lines: Sequence[Sequence[str]], *, left: int, label: str, marked: Sequence[bool] = ()
 ) -> str:
-    """Build a table whose first ``left`` columns are words and all others figures; ``marked`` lines are red.
-
-    Wide tables scroll, also by keyboard.
-    """
+    """Build a table that scrolls: ``left`` columns of words, then figures; ``marked`` lines are red."""
     kinds = ["" if i < left else ' class="num"' for i in range(len(header))]
     head = "".join(f'<th scope="col"{k}>{escape(h)}</th>' for h, k in zip(header, kinds, strict=True))
     body = ""

@@ -75,7 +75,7 @@ class TrainingData(Protocol):
 
 
 @dataclass(frozen=True)
-class TensorData:
+class TensorData(Batch):
     """A training set as whole tensors.
 
     Attributes
@@ -89,17 +89,9 @@ class TensorData:
         Tensors of different lengths.
     """
 
-    x: Tensor
-    y: Tensor
-    levels: Tensor
-    c: Tensor
-
     def __post_init__(self) -> None:
         if not len(self.x) == len(self.y) == len(self.levels) == len(self.c):
             raise InputError("x, y, levels and c must have equally many rows")
-
-    def __len__(self) -> int:
-        return len(self.y)
 
     @property
     def image_shape(self) -> tuple[int, ...]:

@@ -110,11 +110,6 @@ class LogitAdjustment(nn.Module):
         y : integer Tensor of shape (n,)
         epochs, batch_size : int
             At least 200 updates are made, so that small tables are fitted too.
-
-        Raises
-        ------
-        InputError
-            c or y that cannot be used; the message names it.
         """
         self.posterior.follow(c)
         values, present = self._encode(c, y)
@@ -174,9 +169,7 @@ class LogitAdjustment(nn.Module):
 
     @torch.no_grad()
     def sampling_weights(self, c: Tensor, y: Tensor) -> Tensor:
-        r"""Weights :math:`\hat p(y|c)^{-r}` to draw rows by, after `fit`.
-
-        They go into `torch.utils.data.WeightedRandomSampler`, with replacement.
+        r"""Weights :math:`\hat p(y|c)^{-r}` to draw rows by, with replacement, after `fit`.
 
         Parameters
         ----------

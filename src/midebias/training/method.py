@@ -39,7 +39,7 @@ class Method(ABC):
     Raises
     ------
     InputError
-        An argument that cannot be used; the message names it.
+        An argument that cannot be used; a state that is that of another method or network.
     """
 
     name: ClassVar[str]
@@ -78,16 +78,7 @@ class Method(ABC):
         """
 
     def sampling_weights(self, levels: Tensor, y: Tensor) -> Tensor | None:
-        """Weights by which rows are drawn, with replacement; None for every row once an epoch.
-
-        Parameters
-        ----------
-        levels, y : Tensor, as in `Batch`
-
-        Returns
-        -------
-        Tensor of shape (n,) or None
-        """
+        """Weights (n,) to draw rows by, given all ``levels`` and ``y``; None for each row once an epoch."""
         return None
 
     def begin_epoch(self, batches: Iterable[Batch]) -> None:  # noqa: B027 - optional
@@ -129,17 +120,7 @@ class Method(ABC):
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` saved, in a method made with the same arguments and prepared with the same data.
-
-        Parameters
-        ----------
-        state : mapping
-
-        Raises
-        ------
-        InputError
-            When the state is that of another method or network.
-        """
+        """Go on from the ``state`` that `state_dict` saved, in an equal method prepared with the same data."""
         if not set(self.state_dict()) <= set(state) or not all(hasattr(self, name) for name in state):
             raise InputError(f"the state is that of another method than {self.name}")
         for name, value in state.items():

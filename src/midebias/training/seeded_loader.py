@@ -1,9 +1,7 @@
 """A loader whose order of samples is a function of seed and epoch, and which resumes in the middle of an epoch."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -21,12 +19,11 @@ class SeededBatches(Sampler[list[int]]):
         if batch_size < 1:
             raise InputError(f"batch_size must be at least 1, got {batch_size}")
         self.n, self.batch_size, self.seed, self.shuffle, self.drop_last = n, batch_size, seed, shuffle, drop_last
-        self._piece = piece
-        self.epoch, self.start = 0, 0
+        self._piece, self.epoch, self.start = piece, 0, 0
         self._offset, self._resumed = 0, False
 
     @property
-    def sampler(self) -> SeededBatches:
+    def sampler(self) -> Self:
         """This sampler: Lightning looks here for something that has `set_epoch`."""
         return self
 

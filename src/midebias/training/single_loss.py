@@ -13,10 +13,6 @@ class SingleLoss(Method):
 
     The loss is that of a method's paper. Optimiser, batch size and learning rate are the same for all such methods.
 
-    Parameters
-    ----------
-    model, problem, lr, precision, seed : see `Method`
-
     Attributes
     ----------
     estimates : tuple of float
