@@ -206,10 +206,10 @@ def test_bad_arguments_are_named() -> None:
 
 
 def test_the_order_is_that_of_the_epoch_and_the_ranks_share_it() -> None:
-    from midebias.training.seeded_batches import SeededBatches
+    from midebias.training.seeded_loader import SeededBatches
 
-    whole = SeededBatches(11, 4, seed=5, rank=0, world_size=1)
-    shares = [SeededBatches(11, 4, seed=5, rank=r, world_size=2) for r in range(2)]
+    whole = SeededBatches(11, 4, seed=5, piece=(0, 1))
+    shares = [SeededBatches(11, 4, seed=5, piece=(r, 2)) for r in range(2)]
     assert [a + b for a, b in zip(*shares, strict=True)] == list(whole)
     assert sorted(row for batch in whole for row in batch) == list(range(11))
     first = list(whole)

@@ -55,9 +55,9 @@ def build_method(
     _check_name(name)
     if network not in NETWORKS:
         raise InputError(f"network must be one of {', '.join(NETWORKS)}, got {network!r}")
-    n_classes = 10 if problem is None else problem.n_classes
+    problem = problem or Problem()
     with seeded(seed):
-        model: Classifier = NETWORKS[network](channels=channels, n_classes=n_classes)
+        model: Classifier = NETWORKS[network](channels=channels, n_classes=problem.n_classes)
     model = cast(Any, model).to(memory_format=torch.channels_last)
     precision = precision or ("bfloat16" if bfloat16_is_fast() else "float32")
     return METHODS[name](model, problem, precision=precision, seed=seed, **options)

@@ -10,21 +10,19 @@ from ..errors import InputError
 from ..estimators.interface import check_estimator
 from ..penalty import MIPenalty
 
-_ADVICE = {
+_ADVICE = {  # why an estimate was not descended on -> what to do
     "negative": "the critic lags behind: give it more critic_steps",
     "untrained": "the critic is not trained: critic_steps are too few, or critic_warmup too long",
     "not_finite": "estimates are not finite: lower the learning rate",
     "too_few": "the batch is too small: use a bigger one, or fewer groups",
 }
-"""Why an estimate was not descended on -> what to do."""
 
 
 class MIMeter(pl.Callback):
     """Logs the penalty's weights and its health, and raises alarms in plain words, each once.
 
-    - the penalty is dead: no estimate was descended on for ``patience`` steps;
-    - the critic lags: most of those were at or below zero from a trained critic;
-    - the batch is too small: most of those had too few samples.
+    An alarm is raised when no estimate was descended on for ``patience`` steps. It names the most frequent reason: the
+    critic lags, or is untrained; estimates are not finite; batches are too small.
 
     Parameters
     ----------

@@ -17,15 +17,12 @@ from ..penalty import MIPenalty
 from ..training.logit_adjustment import LogitAdjustment
 from ..training.step import ForwardPass, StepResult, disable_autocast, run_backward, run_forward, summarize_step
 
-OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
-
 
 class DebiasModule(pl.LightningModule):
     """Encoder, head and penalty as a LightningModule; batches are (x, y, c).
 
-    Training takes the steps of `midebias.training.train_step`, with Lightning's optimisation around them: gradient
-    accumulation, clipping, precision, several processes. Mutual information is computed in float32 whatever the
-    precision; the penalty's state is in the checkpoint.
+    Training takes the steps of `midebias.training.train_step`, within Lightning's accumulation, clipping, precision and
+    processes. Mutual information is in float32 whatever the precision; the penalty's state is in the checkpoint.
 
     Parameters
     ----------
@@ -54,9 +51,8 @@ class DebiasModule(pl.LightningModule):
 
     Notes
     -----
-    With ``accumulate_grad_batches`` the information is that of each single batch: estimates do not add up to that of
-    the joined batches, so prefer one big batch where it fits. Logged: ``train_loss``, ``train_accuracy``, ``mi``
-    (nats), and ``val_loss`` and ``val_accuracy`` on validation data.
+    With ``accumulate_grad_batches`` the information is that of each single batch; prefer one big batch where it fits.
+    Logged: ``train_loss``, ``train_accuracy``, ``mi`` (nats), and ``val_loss`` and ``val_accuracy``.
 
     Examples
     --------
@@ -80,7 +76,7 @@ class DebiasModule(pl.LightningModule):
         mi_weight: float | None = 1.0,
         adjustment: LogitAdjustment | None = None,
         task_loss: Callable[[Tensor, Tensor], Tensor] = nn.functional.cross_entropy,
-        optimizer: OptimizerFactory | None = None,
+        optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] | None = None,
     ) -> None:
         super().__init__()
         if not learning_rate > 0:
@@ -93,18 +89,13 @@ class DebiasModule(pl.LightningModule):
         self._passed: tuple[ForwardPass, Tensor, Tensor] | None = None
         self.last_step: StepResult | None = None
         # The penalty learns by itself, on the pairs of all ranks: DDP leaves it alone.
-        parts = [(n, m) for n, m in (("penalty", penalty), ("adjustment", adjustment)) if m is not None]
-        self._ddp_params_and_buffers_to_ignore = [
-            f"{name}.{key}"
-            for name, module in parts
-            for key, _ in (*module.named_parameters(), *module.named_buffers())
-        ]
+        names = (name for name, _ in (*self.named_parameters(), *self.named_buffers()))
+        self._ddp_params_and_buffers_to_ignore = [n for n in names if n.startswith(("penalty.", "adjustment."))]
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits."""
         z = self.encoder(x)
-        logits: Tensor = self.head(z if isinstance(z, Tensor) else z[-1])
-        return logits
+        return self.head(z if isinstance(z, Tensor) else z[-1])
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Make the optimiser of encoder and head."""

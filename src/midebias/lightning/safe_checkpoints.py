@@ -11,16 +11,12 @@ from ..training.checkpoints import read_checkpoint, write_checkpoint
 
 
 class SafeCheckpoints(CheckpointIO):
-    """Lightning's checkpoints without pickle, each written whole or not at all.
-
-    ``Trainer(plugins=[SafeCheckpoints()])``.
-
-    A full disk is a `DataError` and leaves the checkpoint before it as it was; a truncated file is said to be one.
+    """Lightning's checkpoints without pickle, each written whole or not at all: a plugin of its Trainer.
 
     Raises
     ------
     DataError
-        A checkpoint that cannot be written or read; the message names it.
+        A checkpoint that cannot be written or read. On a full disk the one before it stays as it was.
 
     Examples
     --------
@@ -49,11 +45,11 @@ class SafeCheckpoints(CheckpointIO):
 
 
 def _plain(value: Any) -> Any:
-    """Paths, enumerations and other relatives of plain types as those types."""
+    """Paths, and relatives of list, tuple and dict, as plain types."""
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(_plain(v) for v in value) if type(value) in (list, tuple) else [_plain(v) for v in value]
+        return (tuple if type(value) is tuple else list)(_plain(v) for v in value)
     return value

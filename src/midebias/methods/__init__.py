@@ -17,42 +17,14 @@ from .mi_backpropagation import MIBackpropagation
 from .plain import Plain
 from .reference import Reference
 
-METHODS: dict[str, type[Method]] = {
-    m.name: m
-    for m in (
-        Plain,
-        Gray,
-        BlindEye,
-        LearningNotToLearn,
-        GradientReversal,
-        EnD,
-        HSIC,
-        CLUB,
-        GroupDRO,
-        BalancedSampling,
-        Reference,
-        MIBackpropagation,
-    )
-}
+_COMPARED: tuple[type[Method], ...] = (
+    Plain, Gray, BlindEye, LearningNotToLearn, GradientReversal, EnD, HSIC, CLUB, GroupDRO, BalancedSampling, Reference,
+    MIBackpropagation,
+)  # fmt: skip
+METHODS = {method.name: method for method in _COMPARED}
 
 __all__ = [
-    "CLUB",
-    "HSIC",
-    "METHODS",
-    "BalancedSampling",
-    "Batch",
-    "BlindEye",
-    "Draw",
-    "EnD",
-    "GradientReversal",
-    "Gray",
-    "GroupDRO",
-    "LearningNotToLearn",
-    "MIBackpropagation",
-    "Method",
-    "Plain",
-    "Problem",
-    "Reference",
-    "StepResult",
+    "CLUB", "HSIC", "METHODS", "BalancedSampling", "Batch", "BlindEye", "Draw", "EnD", "GradientReversal", "Gray",
+    "GroupDRO", "LearningNotToLearn", "MIBackpropagation", "Method", "Plain", "Problem", "Reference", "StepResult",
     "TrainStepMethod",
-]
+]  # fmt: skip

@@ -2,35 +2,23 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from ..networks import build_perceptron
 from ..randomness import seeded
+from ..training.method import Method
 
 
 class ColumnClassifiers(nn.Module):
-    """One classifier per column of the attribute's categories.
+    """One classifier per column of the attribute; ``build`` makes one from the column's number of categories."""
 
-    Parameters
-    ----------
-    sizes : sequence of int
-        Categories of each column.
-    build : callable
-        Given a column's number of categories, returns the module that makes its logits.
-    seed : int
-        Of the initial weights.
-    device : torch.device, optional
-    """
-
-    def __init__(
-        self, sizes: Sequence[int], build: Callable[[int], nn.Module], *, seed: int, device: torch.device | None = None
-    ) -> None:
+    def __init__(self, sizes: Sequence[int], build: Callable[[int], nn.Module], *, seed: int) -> None:
         super().__init__()
         with seeded(seed):
             self.columns = nn.ModuleList(build(size) for size in sizes)
-        self.to(device)
 
     def forward(self, h: Tensor) -> list[Tensor]:
         """Logits (n, size) of each column, given representations ``h``."""
@@ -42,42 +30,29 @@ class ColumnClassifiers(nn.Module):
         return torch.stack([nn.functional.cross_entropy(logits, level) for logits, level in columns]).sum()
 
     def learn(self, z: Tensor, levels: Tensor, optimizer: torch.optim.Optimizer) -> None:
-        """Take one step on the cross-entropy of detached z.
-
-        Parameters
-        ----------
-        z : Tensor of shape (n, dim)
-        levels : integer Tensor of shape (n, k)
-        optimizer : Optimizer
-            Of these classifiers.
-        """
+        """Take one step of these classifiers' optimiser on the cross-entropy of detached z (n, dim)."""
         optimizer.zero_grad()
         self.cross_entropy(z.detach(), levels).backward()
         optimizer.step()
 
 
+def build_classifiers(
+    method: Method, hidden: Sequence[int], build: Callable[[int], nn.Module] | None = None, *, lr: float
+) -> tuple[ColumnClassifiers, torch.optim.Adam]:
+    """Build classifiers of a method's attribute, by default perceptrons that read z, and an Adam of their own."""
+    build = build or partial(build_perceptron, method.model.dim, hidden, activation=nn.ReLU)
+    classifiers = ColumnClassifiers(method.problem.level_sizes, build, seed=method.seed).to(method.device)
+    return classifiers, torch.optim.Adam(classifiers.parameters(), lr=lr)
+
+
 @contextmanager
 def freeze(module: nn.Module) -> Iterator[None]:
     """Make a context in which the module's parameters count as constants; its input still gets a gradient."""
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    for parameter in parameters:
-        parameter.requires_grad_(False)
+    module.requires_grad_(False)
     try:
         yield
     finally:
-        for parameter in parameters:
-            parameter.requires_grad_(True)
-
-
-class _ReverseGradient(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, h: Tensor, weight: float) -> Tensor:
-        ctx.weight = weight
-        return h.view_as(h)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return -ctx.weight * gradients[0], None
+        module.requires_grad_(True)
 
 
 def reverse_gradient(h: Tensor, weight: float) -> Tensor:
@@ -91,5 +66,6 @@ def reverse_gradient(h: Tensor, weight: float) -> Tensor:
     >>> h.grad
     tensor([-0.5000, -0.5000])
     """
-    reversed_: Tensor = cast(Any, _ReverseGradient).apply(h, weight)
-    return reversed_
+    same = h.view_as(h)
+    same.register_hook(lambda gradient: -weight * gradient)
+    return same

@@ -30,21 +30,7 @@ def join_categories(levels: Tensor, sizes: Sequence[int]) -> Tensor:
 
 
 class Groups:
-    """Groups of equal label and equal joint category, numbered in the order of those that occur.
-
-    Parameters
-    ----------
-    levels : integer Tensor of shape (n, k)
-    y : integer Tensor of shape (n,)
-        Both of the whole training set.
-    sizes : sequence of int
-        Categories of each column of ``levels``.
-
-    Attributes
-    ----------
-    counts : Tensor of shape (n_groups,)
-        Training samples in each group.
-    """
+    """Groups of equal label and joint category that occur in a training set, with the ``counts`` of their samples."""
 
     def __init__(self, levels: Tensor, y: Tensor, sizes: Sequence[int]) -> None:
         self.sizes = tuple(sizes)

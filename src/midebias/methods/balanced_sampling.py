@@ -16,9 +16,7 @@ class BalancedSampling(Plain):
 
     Parameters
     ----------
-    model : Classifier
-    problem, lr, precision, seed : optional
-        See `Method`.
+    model, problem, lr, precision, seed : see `Method`
 
     References
     ----------
@@ -29,6 +27,6 @@ class BalancedSampling(Plain):
     name: ClassVar[str] = "balanced"
 
     def sampling_weights(self, levels: Tensor, y: Tensor) -> Tensor:
-        """1 / (size of the row's group)."""
+        """1 / (size of the row's group of ``levels`` and ``y``)."""
         groups = Groups(levels, y, self.problem.level_sizes)
         return 1 / groups.counts[groups(levels, y)].double()

@@ -1,29 +1,26 @@
 """Confusion loss: make classifiers of the attribute answer evenly."""
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..networks.classifier import Classifier
-from ..training.data import Batch, Problem
-from ..training.method import Precision
+from ..training.data import Batch
 from ..training.single_loss import SingleLoss
-from .adversaries import ColumnClassifiers, freeze
+from .adversaries import build_classifiers, freeze
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class BlindEye(SingleLoss):
     """A linear softmax classifier of each attribute column on z, and a network that confuses them.
 
     One step: the classifiers learn the attribute from detached z; then the network descends on cross-entropy plus
-    ``alpha`` times the cross-entropy between the uniform distribution and the classifiers' answers, summed
-    over columns, with the classifiers held fixed.
+    ``alpha`` times the cross-entropy between the uniform distribution and the fixed classifiers' answers.
 
     Parameters
     ----------
-    model : Classifier
-    problem, lr, precision, seed : optional
-        See `Method`.
+    model, problem, lr, precision, seed : see `Method`
     alpha : float, default 0.1
         Weight of the confusion loss. Ours: the paper has such a weight, but we have not found its value.
     classifier_lr : float, default 1e-3
@@ -36,24 +33,12 @@ class BlindEye(SingleLoss):
     """
 
     name: ClassVar[str] = "blind_eye"
+    alpha: float = 0.1
+    classifier_lr: float = 1e-3
 
-    def __init__(
-        self,
-        model: Classifier,
-        problem: Problem | None = None,
-        *,
-        lr: float | None = None,
-        precision: Precision = "float32",
-        alpha: float = 0.1,
-        classifier_lr: float = 1e-3,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(model, problem, lr=lr, precision=precision, seed=seed)
-        self.alpha = alpha
-        self.classifiers = ColumnClassifiers(
-            self.problem.level_sizes, lambda size: nn.Linear(model.dim, size), seed=seed, device=self.device
-        )
-        self.classifier_optimizer = torch.optim.Adam(self.classifiers.parameters(), lr=classifier_lr)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.classifiers, self.classifier_optimizer = build_classifiers(self, (), lr=self.classifier_lr)
 
     def objective(self, loss: Tensor, depths: tuple[Tensor, ...], logits: Tensor, batch: Batch) -> Tensor:
         """See `SingleLoss.objective`."""
@@ -64,8 +49,5 @@ class BlindEye(SingleLoss):
 
 
 def confusion_loss(columns: list[Tensor]) -> Tensor:
-    """Cross-entropy between the uniform distribution and each column's softmax, summed over columns.
-
-    At least the sum of log(size), which is reached where every answer is uniform.
-    """
+    """Cross-entropy between the uniform distribution and each column's softmax, summed over columns."""
     return torch.stack([-logits.log_softmax(dim=1).mean() for logits in columns]).sum()

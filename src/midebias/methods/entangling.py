@@ -1,17 +1,17 @@
 """EnD: entangle samples of one class, disentangle samples of one bias."""
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from ..networks.classifier import Classifier
-from ..training.data import Batch, Problem
-from ..training.method import Precision
+from ..training.data import Batch
 from ..training.single_loss import SingleLoss
 from .attribute_groups import join_categories
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class EnD(SingleLoss):
     """Cross-entropy + ``alpha`` * disentangling term + ``beta`` * entangling term, both on z of unit length.
 
@@ -19,9 +19,7 @@ class EnD(SingleLoss):
 
     Parameters
     ----------
-    model : Classifier
-    problem, lr, precision, seed : optional
-        See `Method`.
+    model, problem, lr, precision, seed : see `Method`
     alpha, beta : float, default 0.1
         The released code's for Biased MNIST.
 
@@ -37,20 +35,8 @@ class EnD(SingleLoss):
     """
 
     name: ClassVar[str] = "end"
-
-    def __init__(
-        self,
-        model: Classifier,
-        problem: Problem | None = None,
-        *,
-        lr: float | None = None,
-        precision: Precision = "float32",
-        alpha: float = 0.1,
-        beta: float = 0.1,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(model, problem, lr=lr, precision=precision, seed=seed)
-        self.alpha, self.beta = alpha, beta
+    alpha: float = 0.1
+    beta: float = 0.1
 
     def objective(self, loss: Tensor, depths: tuple[Tensor, ...], logits: Tensor, batch: Batch) -> Tensor:
         """See `SingleLoss.objective`."""
@@ -75,10 +61,8 @@ def entangling(z: Tensor, y: Tensor, bias: Tensor) -> Tensor:
 
 
 def _sums_over_pairs(z: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """For each label the sum of <z_i, z_j> over its unordered pairs, and the number of pairs of all labels.
-
-    From sum_{i<j} <z_i, z_j> = (|sum_i z_i|^2 - sum_i |z_i|^2) / 2, so no matrix of all pairs is made.
-    """
+    """For each label the sum of <z_i, z_j> over its unordered pairs, and the number of pairs of all labels."""
+    # sum_{i<j} <z_i, z_j> = (|sum_i z_i|^2 - sum_i |z_i|^2) / 2: no matrix of all pairs is made.
     members = nn.functional.one_hot(torch.unique(labels, return_inverse=True)[1]).to(z.dtype)
     sums = ((members.T @ z).square().sum(dim=1) - members.T @ z.square().sum(dim=1)) / 2
     n = members.sum(dim=0)

@@ -1,21 +1,18 @@
 """Adversarial training through a gradient reversal layer."""
 
 import math
+from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import InputError
-from ..networks import build_perceptron
-from ..networks.classifier import Classifier
-from ..training.data import Batch, Problem
-from ..training.method import Draw, Precision
+from ..training.data import Batch
 from ..training.single_loss import SingleLoss
-from ..training.step import StepResult
-from .adversaries import ColumnClassifiers, reverse_gradient
+from .adversaries import build_classifiers, reverse_gradient
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class GradientReversal(SingleLoss):
     """An adversary learns the attribute from z; its gradient reaches the encoder with the sign turned.
 
@@ -25,22 +22,15 @@ class GradientReversal(SingleLoss):
 
     Parameters
     ----------
-    model : Classifier
-    problem, lr, precision, seed : optional
-        See `Method`.
+    model, problem, lr, precision, seed : see `Method`
     hidden : int, default 100
         Width of the adversary's hidden layer; the paper's for MNIST.
     weight : float, default 1.0
         Where the reversal weight ends; the paper's.
     ramp_steps : int, default 300
-        Steps until p = 1. Ours: in the paper p is the progress of the whole training, which a step does not know.
+        Steps until p = 1, at least 1. Ours: the paper's p is the progress of training, which a step does not know.
     adversary_lr : float, default 1e-3
         Of the adversary's own Adam; ours.
-
-    Raises
-    ------
-    InputError
-        ``ramp_steps`` below 1.
 
     References
     ----------
@@ -49,31 +39,18 @@ class GradientReversal(SingleLoss):
     """
 
     name: ClassVar[str] = "grl"
+    hidden: int = 100
+    weight: float = 1.0
+    ramp_steps: int = 300
+    adversary_lr: float = 1e-3
 
-    def __init__(
-        self,
-        model: Classifier,
-        problem: Problem | None = None,
-        *,
-        lr: float | None = None,
-        precision: Precision = "float32",
-        hidden: int = 100,
-        weight: float = 1.0,
-        ramp_steps: int = 300,
-        adversary_lr: float = 1e-3,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(model, problem, lr=lr, precision=precision, seed=seed)
-        if ramp_steps < 1:
-            raise InputError(f"ramp_steps must be at least 1, got {ramp_steps}")
-        self.weight, self.ramp_steps, self.done_steps = weight, ramp_steps, 0
-        self.adversary = ColumnClassifiers(
-            self.problem.level_sizes,
-            lambda size: build_perceptron(model.dim, (hidden,), size, activation=nn.ReLU),
-            seed=seed,
-            device=self.device,
-        )
-        self.adversary_optimizer = torch.optim.Adam(self.adversary.parameters(), lr=adversary_lr)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.ramp_steps < 1:
+            raise InputError(f"ramp_steps must be at least 1, got {self.ramp_steps}")
+        self.done_steps = 0
+        self.adversary, self.adversary_optimizer = build_classifiers(self, (self.hidden,), lr=self.adversary_lr)
+        self.optimizers.append(self.adversary_optimizer)
 
     @property
     def reversal(self) -> float:
@@ -84,12 +61,5 @@ class GradientReversal(SingleLoss):
     def objective(self, loss: Tensor, depths: tuple[Tensor, ...], logits: Tensor, batch: Batch) -> Tensor:
         """See `SingleLoss.objective`."""
         z = reverse_gradient(depths[-1].float(), self.reversal)
-        return loss + self.adversary.cross_entropy(z, batch.levels) / len(self.problem.level_sizes)
-
-    def step(self, batch: Batch, draw: Draw, lr: float) -> StepResult:
-        """See `Method.step`. One backward pass serves the network and the adversary."""
-        self.adversary_optimizer.zero_grad()
-        result = super().step(batch, draw, lr)
-        self.adversary_optimizer.step()
         self.done_steps += 1
-        return result
+        return loss + self.adversary.cross_entropy(z, batch.levels) / len(self.problem.level_sizes)

@@ -14,15 +14,12 @@ from ..training.step import StepResult
 class Gray(SingleLoss):
     """Plain training and prediction on the image averaged over its channels, which is repeated in each of them.
 
-    The baseline "Gray" of Kim et al. Colour is not gone entirely: a bright colour stays a bright gray. The
-    unweighted average is ours; they do not say which they took.
+    Colour is not gone entirely: a bright colour stays a bright gray. The unweighted average is ours.
 
     Parameters
     ----------
-    model : Classifier
-        Of images (n, channels, height, width).
-    problem, lr, precision, seed : optional
-        See `Method`.
+    model, problem, lr, precision, seed : see `Method`
+        The model is of images (n, channels, height, width).
 
     References
     ----------

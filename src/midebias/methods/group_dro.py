@@ -1,18 +1,18 @@
 """Group distributionally robust optimisation: the worst groups of label and attribute weigh most."""
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..networks.classifier import Classifier
-from ..training.data import Batch, Problem
-from ..training.method import Precision
+from ..training.data import Batch
 from ..training.single_loss import SingleLoss
 from .attribute_groups import Groups
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class GroupDRO(SingleLoss):
     """Loss sum_g q_g * mean cross-entropy in group g, with q moved by exponentiated gradient ascent.
 
@@ -21,9 +21,7 @@ class GroupDRO(SingleLoss):
 
     Parameters
     ----------
-    model : Classifier
-    problem, lr, precision, seed : optional
-        See `Method`.
+    model, problem, lr, precision, seed : see `Method`
     step_size : float, default 0.01
         Of the ascent on q; the paper's.
 
@@ -34,8 +32,7 @@ class GroupDRO(SingleLoss):
 
     Notes
     -----
-    The paper found that networks which can fit their training set need strong weight decay or early stopping
-    besides. Neither is here.
+    Networks that can fit their training set need strong weight decay or early stopping besides, which are not here.
 
     References
     ----------
@@ -44,19 +41,10 @@ class GroupDRO(SingleLoss):
     """
 
     name: ClassVar[str] = "group_dro"
+    step_size: float = 0.01
 
-    def __init__(
-        self,
-        model: Classifier,
-        problem: Problem | None = None,
-        *,
-        lr: float | None = None,
-        precision: Precision = "float32",
-        step_size: float = 0.01,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(model, problem, lr=lr, precision=precision, seed=seed)
-        self.step_size = step_size
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self.groups: Groups | None = None
         self.q = torch.empty(0)
 

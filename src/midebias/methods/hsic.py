@@ -1,5 +1,6 @@
 """Dependence measured by kernels: the Hilbert-Schmidt independence criterion as a penalty."""
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -7,12 +8,11 @@ from torch import Tensor
 
 from ..attributes import Categorical
 from ..errors import InputError
-from ..networks.classifier import Classifier
-from ..training.data import Batch, Problem
-from ..training.method import Precision
+from ..training.data import Batch
 from ..training.single_loss import SingleLoss
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class HSIC(SingleLoss):
     """Cross-entropy + ``weight`` * HSIC(z, attribute), the biased estimate from the batch.
 
@@ -22,19 +22,12 @@ class HSIC(SingleLoss):
 
     Parameters
     ----------
-    model : Classifier
-    problem, lr, precision, seed : optional
-        See `Method`.
+    model, problem, lr, precision, seed : see `Method`
     weight : float, default 3.0
         Of the estimate.
     ramp_steps : int, default 100
-        Steps over which the weight rises in equal parts; 1 is without. The estimate does not depend on the scale of z,
+        Steps, at least 1, over which the weight rises in equal parts. The estimate does not depend on the scale of z,
         so its gradient is largest while z is still small: at full weight from the first step nothing was learned.
-
-    Raises
-    ------
-    InputError
-        ``ramp_steps`` below 1.
 
     Notes
     -----
@@ -47,22 +40,14 @@ class HSIC(SingleLoss):
     """
 
     name: ClassVar[str] = "hsic"
+    weight: float = 3.0
+    ramp_steps: int = 100
 
-    def __init__(
-        self,
-        model: Classifier,
-        problem: Problem | None = None,
-        *,
-        lr: float | None = None,
-        precision: Precision = "float32",
-        weight: float = 3.0,
-        ramp_steps: int = 100,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(model, problem, lr=lr, precision=precision, seed=seed)
-        if ramp_steps < 1:
-            raise InputError(f"ramp_steps must be at least 1, got {ramp_steps}")
-        self.weight, self.ramp_steps, self.done_steps = weight, ramp_steps, 0
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.ramp_steps < 1:
+            raise InputError(f"ramp_steps must be at least 1, got {self.ramp_steps}")
+        self.done_steps = 0
         self.attribute = Categorical(self.problem.level_sizes)
 
     def objective(self, loss: Tensor, depths: tuple[Tensor, ...], logits: Tensor, batch: Batch) -> Tensor:
@@ -75,15 +60,11 @@ class HSIC(SingleLoss):
 def hsic(z: Tensor, codes: Tensor) -> Tensor:
     """tr(KHLH) / (n - 1)^2 of z (n, dim) with an RBF kernel and codes (n, k) with the linear one."""
     squares = _squared_distances(z)
-    kernel = torch.exp(-squares / (2 * median_squared_distance(squares.detach())))
+    rows, columns = torch.triu_indices(len(z), len(z), 1, device=z.device)
+    median = squares.detach()[rows, columns].median().clamp(min=1e-12)  # positive even where all z are equal
+    kernel = torch.exp(-squares / (2 * median))
     codes = codes - codes.mean(dim=0)  # H L H, since L is linear
     return (codes * (kernel @ codes)).sum() / (len(z) - 1) ** 2
-
-
-def median_squared_distance(squares: Tensor) -> Tensor:
-    """Median over pairs of different samples; positive even where all z are equal."""
-    rows, columns = torch.triu_indices(len(squares), len(squares), 1, device=squares.device)
-    return squares[rows, columns].median().clamp(min=1e-12)
 
 
 def _squared_distances(z: Tensor) -> Tensor:

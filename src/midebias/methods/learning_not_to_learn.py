@@ -1,44 +1,39 @@
 """Learning Not to Learn: a bias predictor on a feature map, its entropy raised and its gradient reversed."""
 
+from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from ..networks import build_perceptron
-from ..networks.classifier import Classifier
 from ..representations import FeatureMap
-from ..training.data import Batch, Problem
-from ..training.method import Draw, Precision
+from ..training.data import Batch
 from ..training.single_loss import SingleLoss
-from ..training.step import StepResult
-from .adversaries import ColumnClassifiers, freeze, reverse_gradient
+from .adversaries import build_classifiers, freeze, reverse_gradient
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class LearningNotToLearn(SingleLoss):
     r"""Cross-entropy - ``entropy_weight`` * H(bias prediction) + the bias's cross-entropy, its gradient reversed.
 
-    The predictor of each attribute column is, as released, conv3x3-BN-ReLU-conv3x3 on a feature map; its logits
-    are averaged over positions, because an image here has one category per column (the released data label each
-    pixel). It learns from the cross-entropy alone: the entropy moves the network only. As released, the entropy is
-    averaged and the cross-entropy summed over columns.
+    The predictor of each attribute column is, as released, conv3x3-BN-ReLU-conv3x3 on a feature map; its logits are
+    averaged over positions, because here a column has one category per image, not per pixel. It learns from the
+    cross-entropy alone. As released, the entropy is averaged and the cross-entropy summed over columns.
 
     Parameters
     ----------
-    model : Classifier
-    problem, lr, precision, seed : optional
-        See `Method`.
+    model, problem, lr, precision, seed : see `Method`
     entropy_weight : float, default 0.01
         :math:`\lambda` of the released code.
     reversal : float, default 0.1
         Factor of the reversed gradient in the released code, which has :math:`\mu = 1`.
     depth : int, optional
         Which of ``model.depths(x)`` the predictor reads. Default is the last feature map, or z where there is none,
-        which an MLP reads (ours). The released code reads the second of its network's maps: `GlobalPoolClassifier`
-        with ``depth=1``.
+        which an MLP reads (ours). The released code reads the second map of `GlobalPoolClassifier`: ``depth=1``.
     predictor_lr : float, default 1e-3
-        Of the predictor's own Adam; ours. The released code takes one step of SGD on the network for the entropy
-        and a second one, after a second forward pass, for the reversed gradient; here both are one step.
+        Of the predictor's own Adam; ours. The released code takes a step of SGD for the entropy and a second one for
+        the reversed gradient; here both are one step.
 
     References
     ----------
@@ -47,52 +42,29 @@ class LearningNotToLearn(SingleLoss):
     """
 
     name: ClassVar[str] = "lnl"
+    entropy_weight: float = 0.01
+    reversal: float = 0.1
+    depth: int | None = None
+    predictor_lr: float = 1e-3
 
-    def __init__(
-        self,
-        model: Classifier,
-        problem: Problem | None = None,
-        *,
-        lr: float | None = None,
-        precision: Precision = "float32",
-        entropy_weight: float = 0.01,
-        reversal: float = 0.1,
-        depth: int | None = None,
-        predictor_lr: float = 1e-3,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(model, problem, lr=lr, precision=precision, seed=seed)
-        self.entropy_weight, self.reversal = entropy_weight, reversal
-        if depth is None:
-            maps = [i for i, shape in enumerate(model.shapes) if isinstance(shape, FeatureMap)]
-            depth = maps[-1] if maps else -1
-        self.depth = depth
-        shape = model.shapes[depth]
-
-        def build(size: int) -> nn.Module:
-            return (
-                _MapPredictor(shape.channels, size)
-                if isinstance(shape, FeatureMap)
-                else build_perceptron(model.dim, (64,), size, activation=nn.ReLU)
-            )
-
-        self.predictor = ColumnClassifiers(self.problem.level_sizes, build, seed=seed, device=self.device)
-        self.predictor_optimizer = torch.optim.Adam(self.predictor.parameters(), lr=predictor_lr)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        shapes = self.model.shapes
+        if self.depth is None:
+            self.depth = max((i for i, shape in enumerate(shapes) if isinstance(shape, FeatureMap)), default=-1)
+        shape = shapes[self.depth]
+        build = partial(_MapPredictor, shape.channels) if isinstance(shape, FeatureMap) else None
+        self.predictor, self.predictor_optimizer = build_classifiers(self, (64,), build, lr=self.predictor_lr)
+        self.optimizers.append(self.predictor_optimizer)
 
     def objective(self, loss: Tensor, depths: tuple[Tensor, ...], logits: Tensor, batch: Batch) -> Tensor:
         """See `SingleLoss.objective`."""
+        assert self.depth is not None
         h = depths[self.depth].float()
         with freeze(self.predictor):
             flatness = negative_entropy(self.predictor(h))
         bias = self.predictor.cross_entropy(reverse_gradient(h, self.reversal), batch.levels)
         return loss + self.entropy_weight * flatness + bias
-
-    def step(self, batch: Batch, draw: Draw, lr: float) -> StepResult:
-        """See `Method.step`. One backward pass serves the network and the predictor."""
-        self.predictor_optimizer.zero_grad()
-        result = super().step(batch, draw, lr)
-        self.predictor_optimizer.step()
-        return result
 
 
 class _MapPredictor(nn.Module):
@@ -106,8 +78,7 @@ class _MapPredictor(nn.Module):
         )
 
     def forward(self, h: Tensor) -> Tensor:
-        logits: Tensor = self.layers(h)
-        return logits.mean(dim=(2, 3))
+        return self.layers(h).mean(dim=(2, 3))
 
 
 def negative_entropy(columns: list[Tensor]) -> Tensor:

@@ -1,34 +1,28 @@
-r"""Mutual information backpropagation, by default with closed-form critics at several depths.
+"""Mutual information backpropagation, by default with closed-form critics at several depths."""
 
-:math:`I(Z;Y) - I(Z;C) = I(Z;Y|C) - I(Z;C|Y)`: the first term on the right is the task, adjusted by what the
-attribute already says about the label (`LogitAdjustment`); the second is the penalty (`MIPenalty`).
-"""
-
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from torch import Tensor
 
 from ..arguments import check_kind
 from ..errors import InputError
-from ..networks.classifier import Classifier
 from ..penalty import Criterion, MIPenalty
-from ..training.data import Problem
 from ..training.logit_adjustment import LogitAdjustment
-from ..training.method import Precision
 from ..training.train_step_method import TrainStepMethod
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class MIBackpropagation(TrainStepMethod):
-    """Task adjusted by what c says of y, and a penalty on I(Z;C|Y) at the depths of the model.
+    r"""Task adjusted by what c says of y, and a penalty on I(Z;C|Y) at the depths of the model.
 
-    The gradients of task and penalty go through the encoder in one backward pass. The paper's own recipe is
-    `Reference`.
+    :math:`I(Z;Y) - I(Z;C) = I(Z;Y|C) - I(Z;C|Y)`: the first term on the right is the task, adjusted by what the
+    attribute already says about the label (`LogitAdjustment`); the second is the penalty (`MIPenalty`). Both gradients
+    go through the encoder in one backward pass. The paper's own recipe is `Reference`.
 
     Parameters
     ----------
-    model : Classifier
-    problem, lr, precision, seed : optional
-        See `Method`.
+    model, problem, lr, precision, seed : see `Method`
     gradient_ratio : float, default 3.0
         Length of the penalty's gradient over the task's, at each depth.
     max_mi : float, optional
@@ -44,14 +38,9 @@ class MIBackpropagation(TrainStepMethod):
     rebalance : float, default 0.5
         Rows are drawn by p(y|c) to the power of minus this; see `LogitAdjustment`. Where the attribute nearly always
         gives the label away, a batch drawn evenly holds hardly a row from which I(Z;C|Y) can be seen.
-    depths : int, optional
-        How many of ``model.depths(x)`` are penalised, from the last. Default is all. Use fewer where the first depths
-        can hardly hide the attribute and penalising them costs the task.
-
-    Raises
-    ------
-    InputError
-        An argument that cannot be used: ``depths``, say, that is not 1 or more, or more than the model has.
+    depths : int, default all
+        How many of ``model.depths(x)`` are penalised, from the last, at least 1. Use fewer where the first ones can
+        hardly hide the attribute and penalising them costs the task.
 
     References
     ----------
@@ -62,46 +51,33 @@ class MIBackpropagation(TrainStepMethod):
     name: ClassVar[str] = "mib"
     mi_weight: ClassVar[float | None] = None  # balanced, by gradient_ratio
     max_grad_norm: ClassVar[float | None] = 10.0
-    penalty: MIPenalty
-    adjustment: LogitAdjustment
+    penalty: MIPenalty = field(init=False)
+    adjustment: LogitAdjustment = field(init=False)
+    gradient_ratio: float = 3.0
+    max_mi: float | None = None
+    criterion: Criterion = "separation"
+    critic_steps: int = 10
+    estimator: str = "gaussian"
+    adjust: float = 1.0
+    rebalance: float = 0.5
+    depths: int | None = None
 
-    def __init__(
-        self,
-        model: Classifier,
-        problem: Problem | None = None,
-        *,
-        lr: float | None = None,
-        precision: Precision = "float32",
-        gradient_ratio: float = 3.0,
-        max_mi: float | None = None,
-        criterion: Criterion = "separation",
-        critic_steps: int = 10,
-        estimator: str = "gaussian",
-        adjust: float = 1.0,
-        rebalance: float = 0.5,
-        depths: int | None = None,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(model, problem, lr=lr, precision=precision, seed=seed)
-        check_kind("depths", depths, int | None)
-        if depths is not None and not 1 <= depths <= len(model.shapes):
-            raise InputError(f"depths must be from 1 to the model's {len(model.shapes)}, got {depths}")
-        shapes = model.shapes if depths is None else model.shapes[-depths:]
-        attribute = self.problem.attribute
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_kind("depths", self.depths, int | None)
+        shapes = self.model.shapes
+        if self.depths is not None and not 1 <= self.depths <= len(shapes):
+            raise InputError(f"depths must be from 1 to the model's {len(shapes)}, got {self.depths}")
+        attribute, n_classes = self.problem.attribute, self.problem.n_classes
         self._weights: Tensor | None = None
         self.adjustment = LogitAdjustment(
-            attribute, self.problem.n_classes, strength=adjust, rebalance=rebalance, seed=seed
+            attribute, n_classes, strength=self.adjust, rebalance=self.rebalance, seed=self.seed
         )
         self.penalty = MIPenalty(
-            shapes,
-            attribute,
-            criterion=criterion,
-            estimator=estimator,  # type: ignore[arg-type]  # checked there
-            gradient_ratio=gradient_ratio,
-            max_mi=max_mi,
-            critic_steps=critic_steps,
-            seed=seed,
-        )
+            shapes if self.depths is None else shapes[-self.depths :], attribute,
+            criterion=self.criterion, estimator=self.estimator,  # type: ignore[arg-type]  # checked there
+            gradient_ratio=self.gradient_ratio, max_mi=self.max_mi, critic_steps=self.critic_steps, seed=self.seed,
+        )  # fmt: skip
 
     def prepare(self, levels: Tensor, c: Tensor, y: Tensor) -> None:
         """Fit p(y|c) on the training set's labels and attributes."""
@@ -110,5 +86,5 @@ class MIBackpropagation(TrainStepMethod):
         self._weights = self.adjustment.sampling_weights(c, y) if self.adjustment.rebalance else None
 
     def sampling_weights(self, levels: Tensor, y: Tensor) -> Tensor | None:
-        """See `Method.sampling_weights`."""
+        """Weights by p(y|c), which `prepare` has made for the rows of ``levels`` and ``y``."""
         return self._weights

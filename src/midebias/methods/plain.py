@@ -10,9 +10,7 @@ class Plain(TrainStepMethod):
 
     Parameters
     ----------
-    model : Classifier
-    problem, lr, precision, seed : optional
-        See `Method`.
+    model, problem, lr, precision, seed : see `Method`
     """
 
     name: ClassVar[str] = "plain"

@@ -1,6 +1,7 @@
 """The recipe of the authors' released code, step for step. Not the default: see `MIBackpropagation`."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -8,12 +9,12 @@ from torch import Tensor, nn
 
 from ..attributes import Categorical
 from ..estimators import DonskerVaradhan
-from ..networks.classifier import Classifier
-from ..training.data import Batch, Problem
-from ..training.method import Draw, Method, Precision
+from ..training.data import Batch
+from ..training.method import Draw, Method
 from ..training.step import StepResult
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class Reference(Method):
     """Two Adam optimisers on one encoder, and K critic steps that each encode a batch of their own.
 
@@ -23,9 +24,8 @@ class Reference(Method):
 
     Parameters
     ----------
-    model : Classifier
-    problem, seed : optional
-        See `Method`. The critic reads ``levels``: Colored MNIST's three channels in 8 levels are 24 columns.
+    model, problem, seed : see `Method`
+        The critic reads ``levels``: Colored MNIST's three channels in 8 levels are 24 columns.
     lr : float, default 1e-4
         Of the task, and of the critic.
     precision : str
@@ -44,28 +44,22 @@ class Reference(Method):
 
     name: ClassVar[str] = "reference"
     batch_size: ClassVar[int] = 128
-    learning_rate: ClassVar[float] = 1e-4
     cosine: ClassVar[bool] = False
+    lr: float = 1e-4
+    mi_weight: float = 1.0
+    critic_steps: int = 40
+    hidden: Sequence[int] = (64, 64, 64)
 
-    def __init__(
-        self,
-        model: Classifier,
-        problem: Problem | None = None,
-        *,
-        lr: float | None = None,
-        precision: Precision = "float32",
-        mi_weight: float = 1.0,
-        critic_steps: int = 40,
-        hidden: Sequence[int] = (64, 64, 64),
-        seed: int = 0,
-    ) -> None:
-        super().__init__(model, problem, lr=lr, precision="float32", seed=seed)
+    def __post_init__(self) -> None:
+        self.precision = "float32"
+        super().__post_init__()
         self.attribute = Categorical(self.problem.level_sizes)
-        self.critic_steps, self.mi_weight = critic_steps, mi_weight
-        self.critic = DonskerVaradhan(model.dim, self.attribute.dim, hidden=hidden, standardize=False, seed=seed)
-        head = {id(p) for p in model.head.parameters()}
-        self.encoder_parameters = [p for p in model.parameters() if id(p) not in head]
-        self.mi_optimizer = torch.optim.Adam(self.encoder_parameters, lr=mi_weight * self.lr)
+        self.critic = DonskerVaradhan(
+            self.model.dim, self.attribute.dim, hidden=self.hidden, standardize=False, seed=self.seed
+        )
+        head = {id(p) for p in self.model.head.parameters()}
+        self.encoder_parameters = [p for p in self.model.parameters() if id(p) not in head]
+        self.mi_optimizer = torch.optim.Adam(self.encoder_parameters, lr=self.mi_weight * self.lr)
         self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=self.lr)
 
     def begin_epoch(self, batches: Iterable[Batch]) -> None:
@@ -90,8 +84,7 @@ class Reference(Method):
             self.mi_optimizer.step()
         for _ in range(self.critic_steps):
             self._update_critic(draw())
-        correct = int((logits.argmax(1) == batch.y).sum())
-        return StepResult(float(loss.detach()), correct, (float(mi.detach()),))
+        return StepResult(float(loss.detach()), int((logits.argmax(1) == batch.y).sum()), (float(mi.detach()),))
 
     def _update_critic(self, batch: Batch) -> None:
         with torch.no_grad():

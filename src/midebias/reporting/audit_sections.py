@@ -33,9 +33,8 @@ def build_leakage(content: Mapping[str, Any]) -> str:
     """Leakage by attribute, and what each probe found."""
     summary = content["leakage"]["summary"]
     overall = [s for s in summary if s["condition"] in ("overall", "within classes")]
-    classes = [s for s in summary if s not in overall]
     tables = [_build_summary(overall, "Leakage by attribute")]
-    if classes:
+    if classes := [s for s in summary if s not in overall]:
         count = f"Within each class: {sum(bool(s['leaks']) for s in classes)} of {len(classes)} leak"
         table = _build_summary(classes, "Leakage within each class")
         tables.append(f"<details><summary>{count}</summary>{table}</details>")
@@ -81,10 +80,8 @@ def build_map(content: Mapping[str, Any]) -> str:
         "Where they mix here, other directions may still separate them; the probes test that. Select a name to show "
         "it alone."
     )
-    return build_section(
-        "Map of the representation",
-        build_figure("map-figure", caption, extra='<ul class="key" aria-label="Colours"></ul>'),
-    )
+    figure = build_figure("map-figure", caption, extra='<ul class="key" aria-label="Colours"></ul>')
+    return build_section("Map of the representation", figure)
 
 
 def build_groups(content: Mapping[str, Any]) -> str:

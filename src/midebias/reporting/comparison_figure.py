@@ -1,17 +1,11 @@
 """The picture of a comparison: test accuracy of each method in each setting."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .figure_style import INK, MUTED, make_figure, method_colour, style_axis
+from .figure_style import INK, MUTED, Figure, make_figure, method_colour, style_axis
 from .method_titles import title_method
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 
 _ROW = 0.3  # inches of a method
 
@@ -24,11 +18,9 @@ def draw_comparison(path: Path, summary: Sequence[Mapping[str, Any]], published:
 
     Parameters
     ----------
-    path : Path
-        Where the PNG goes.
+    path : Path of the PNG
     summary : sequence of mappings
-        One per method and setting, with ``dataset``, ``method``, ``setting``, ``test_accuracy`` and
-        ``test_accuracy_std``.
+        With ``dataset``, ``method``, ``setting``, ``test_accuracy`` and ``test_accuracy_std``.
     published : mapping
         Data set -> ``test_accuracy`` -> method -> setting -> accuracy.
     """

@@ -1,18 +1,12 @@
 """Pictures of estimators of mutual information: their estimates beside the truth, and the cost of an update."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .figure_style import GRID, INK, MUTED, make_figure, style_axis
+from .figure_style import GRID, INK, MUTED, Figure, add_legend, make_figure, style_axis
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-
-_OURS = ("#1f6f8b", "o")
+_WITH_INTERVAL = ("#1f6f8b", "o")
 _MARKS = (("#8a8f98", "v"), ("#b8473d", "^"), ("#6b4c9a", "+"), ("#d08a2e", "x"), ("#4c9a55", "s"))
 
 
@@ -21,11 +15,10 @@ def draw_estimators(path: Path, rows: Sequence[Mapping[str, Any]]) -> Figure:
 
     Parameters
     ----------
-    path : Path
-        Where the PNG goes.
+    path : Path of the PNG
     rows : sequence of mappings
-        One per task, seed and estimator, with ``task``, ``truth``, ``estimator`` and ``value`` in nats. Rows with the
-        ends of a 95% interval, ``low`` and ``high``, are drawn with it and on top.
+        One per task, seed and estimator: ``task``, ``truth``, ``estimator`` and ``value`` in nats. Rows that have a 95%
+        interval, ``low`` to ``high``, are drawn with it and on top.
     """
     tasks = list(dict.fromkeys(r["task"] for r in rows))
     others = sorted({r["estimator"] for r in rows if "low" not in r})
@@ -36,7 +29,7 @@ def draw_estimators(path: Path, rows: Sequence[Mapping[str, Any]]) -> Figure:
         mine = [r for r in rows if r["task"] == task]
         axis.plot([mine[0]["truth"]] * 2, [i - 0.38, i + 0.38], color=INK, lw=2, label="truth")
         for r in sorted(mine, key=lambda r: "low" in r):
-            colour, marker = marks.get(r["estimator"], _OURS)
+            colour, marker = marks.get(r["estimator"], _WITH_INTERVAL)
             if "low" in r:
                 axis.plot([r["low"], r["high"]], [i, i], color=colour, lw=1.4)
             name = f"{r['estimator']} with 95% interval" if "low" in r else r["estimator"]
@@ -45,9 +38,7 @@ def draw_estimators(path: Path, rows: Sequence[Mapping[str, Any]]) -> Figure:
     axis.set_ylim(len(tasks) - 0.4, -0.6)
     axis.set_xlabel("mutual information, nats", color=INK, fontsize=9)
     axis.grid(axis="x", color=GRID, lw=0.8)
-    handles, labels = axis.get_legend_handles_labels()
-    once = dict(zip(labels, handles, strict=True))
-    figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    add_legend(figure, [axis], columns=3, size=8)
     style_axis(axis, "Estimated and true mutual information, default settings")
     axis.tick_params(axis="y", labelsize=8)
     figure.savefig(path)
@@ -59,20 +50,18 @@ def draw_cost_by_batch(path: Path, rows: Sequence[Mapping[str, Any]]) -> Figure:
 
     Parameters
     ----------
-    path : Path
-        Where the PNG goes.
+    path : Path of the PNG
     rows : sequence of mappings
         Those with ``kind`` "batch" are drawn: ``estimator``, ``batch`` and ``seconds``.
     """
     mine = [r for r in rows if r["kind"] == "batch"]
-    sizes = [r["batch"] for r in mine]
     figure = make_figure(6.5, 4.2)
     axis: Any = figure.subplots()
     for name in dict.fromkeys(r["estimator"] for r in mine):
         points = [(r["batch"], 1e3 * r["seconds"]) for r in mine if r["estimator"] == name]
         axis.plot(*zip(*points, strict=True), "o-", lw=1.4, ms=3.5, label=name)
-    ends = (min(sizes), max(sizes))
-    above = 2e3 * max(r["seconds"] for r in mine) / max(sizes)
+    ends = min(r["batch"] for r in mine), max(r["batch"] for r in mine)
+    above = 2e3 * max(r["seconds"] for r in mine) / ends[1]
     axis.plot(ends, [above * size for size in ends], color=MUTED, lw=1, ls="--", label="proportional to the batch")
     axis.set_xscale("log", base=2)
     axis.set_yscale("log")

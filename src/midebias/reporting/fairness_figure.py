@@ -1,16 +1,10 @@
 """The picture of accuracy against disparity."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .figure_style import GRID, INK, make_figure, style_axis
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
+from .figure_style import GRID, INK, Figure, add_legend, make_figure, style_axis
 
 _OURS = "mib"
 _DEPTH = 0.06  # accuracy below the best that is drawn; what lies lower is named
@@ -35,8 +29,7 @@ def draw_front(path: Path, summary: Sequence[Mapping[str, Any]]) -> Figure:
 
     Parameters
     ----------
-    path : Path
-        Where the PNG goes.
+    path : Path of the PNG
     summary : sequence of mappings
         With ``dataset``, ``attribute``, ``method``, ``setting``, the measures and their ``_std`` (None of one run).
     """
@@ -54,8 +47,7 @@ def draw_front(path: Path, summary: Sequence[Mapping[str, Any]]) -> Figure:
             style_axis(axis, f"{problem[0].capitalize()}, {problem[1]}")
             axis.set_xlabel(f"{measure.replace('_', ' ')} (smaller is better)", fontsize=9, color=INK)
         axes[0].set_ylabel("accuracy on the test rows", fontsize=9, color=INK)
-    handles, labels = grid[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=8.5)
+    add_legend(figure, grid[0, :1], columns=3, size=8.5)
     figure.savefig(path)
     return figure
 
@@ -68,12 +60,11 @@ def _draw_panel(axis: Any, entries: Sequence[Mapping[str, Any]], measure: str) -
             points = sorted(mine, key=lambda e: float(e[measure]))
             if not points:
                 continue
+            x, y, x_spread, y_spread = (
+                [e[key] or 0.0 for e in points] for key in (measure, "accuracy", f"{measure}_std", "accuracy_std")
+            )
             _, _, bars = axis.errorbar(
-                [e[measure] for e in points],
-                [e["accuracy"] for e in points],
-                xerr=[e[f"{measure}_std"] or 0.0 for e in points],
-                yerr=[e["accuracy_std"] or 0.0 for e in points],
-                label=f"{label}, usual columns" if usual else label,
+                x, y, xerr=x_spread, yerr=y_spread, label=f"{label}, usual columns" if usual else label,
                 color=colour, marker=marker, markerfacecolor="white" if usual else colour, ms=7 if ours else 5,
                 lw=1.6 if ours else 0.0, elinewidth=0.8, zorder=3 if ours else 2,
             )  # fmt: skip

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from html import escape
-from typing import Any
 
 
 def build_section(heading: str, *parts: str) -> str:
@@ -22,10 +21,7 @@ def build_figure(name: str, caption: str, table: str = "", *, extra: str = "") -
 def build_table(
     header: Sequence[str], lines: Sequence[Sequence[str]], *, left: int, label: str, marked: Sequence[bool] = ()
 ) -> str:
-    """Build a table whose first ``left`` columns are words and all others figures; ``marked`` lines are red.
-
-    Wide tables scroll, also by keyboard.
-    """
+    """Build a table that scrolls: ``left`` columns of words, then figures; ``marked`` lines are red."""
     kinds = ["" if i < left else ' class="num"' for i in range(len(header))]
     head = "".join(f'<th scope="col"{k}>{escape(h)}</th>' for h, k in zip(header, kinds, strict=True))
     body = ""
@@ -46,10 +42,3 @@ def format_figure(value: float | None) -> str:
 def format_spread(value: float | None, spread: float | None) -> str:
     """Three decimals with the standard deviation, where there is one."""
     return format_figure(value) + (f" ± {spread:.3f}" if spread else "")
-
-
-def format_value(value: Any) -> str:
-    """A setting of any kind; items of a list with commas, a dash for None."""
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(str, value))
-    return "–" if value is None else str(value)

@@ -1,19 +1,14 @@
 """The picture of the demo."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .figure_style import INK, MUTED, make_figure, method_colour, style_axis
+from .figure_style import INK, MUTED, Figure, make_figure, method_colour, style_axis
 from .method_titles import title_method
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def draw_poster(
@@ -30,16 +25,12 @@ def draw_poster(
 
     Parameters
     ----------
-    path : Path
-        Where the PNG goes.
-    digits : array of shape (k, height, width, 3)
-        Test images in [0, 1].
+    path : Path of the PNG
+    digits : array of shape (k, height, width, 3), in [0, 1]
     truth : sequence of k labels
     answers : mapping of method to k labels
-    history : mapping of method to evaluations
-        With ``step``, ``seconds`` and ``test_accuracy``.
-    rows : sequence of mappings
-        One per method, with ``method``, ``probe_accuracy``, ``chance`` and ``mi``.
+    history : mapping of method to evaluations, with ``step``, ``seconds`` and ``test_accuracy``
+    rows : sequence of mappings, one per method, with ``method``, ``probe_accuracy``, ``chance`` and ``mi``
     title : str
     """
     figure = make_figure(13, 8.2, layout=None)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from .html_elements import build_figure, build_section, build_table, format_spread, format_value
+from .html_elements import build_figure, build_section, build_table, format_spread
 
 
 def build_training(content: Mapping[str, Any]) -> str:
@@ -61,11 +61,15 @@ def build_comparison(content: Mapping[str, Any]) -> str:
 
 def build_reproduction(content: Mapping[str, Any]) -> str:
     """The command, with a button that copies it, and the settings."""
-    command, parts = content.get("command"), []
-    if command:
+    parts = []
+    if command := content.get("command"):
         parts.append(f'<pre id="command">{escape(command)}</pre>')
         parts.append('<button type="button" id="copy">Copy the command</button>')
-    lines = [[str(k).replace("_", " "), format_value(v)] for k, v in content.get("settings", {}).items()]
-    if lines:
+    if settings := content.get("settings", {}):
+        lines = [[str(k).replace("_", " "), _format_setting(v)] for k, v in settings.items()]
         parts.append(build_table(["setting", "value"], lines, left=2, label="Settings"))
     return build_section("Command and settings", *parts)
+
+
+def _format_setting(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else "–" if value is None else str(value)

@@ -1,16 +1,10 @@
 """The picture of training: task loss, mutual information and penalty weight over the steps."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .figure_style import INK, MUTED, make_figure, style_axis
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
+from .figure_style import INK, MUTED, Figure, add_legend, make_figure, style_axis
 
 _LABELS = {"loss": "task loss", "mi": "estimated MI, nats", "weights": "weight of the penalty"}
 _SHADES = ("#9ecae1", "#4292c6", "#08306b")
@@ -21,8 +15,7 @@ def draw_training(path: Path, traces: Mapping[str, Sequence[Mapping[str, Any]]])
 
     Parameters
     ----------
-    path : Path
-        Where the PNG goes.
+    path : Path of the PNG
     traces : mapping of title to points
         With ``step``, ``loss``, ``mi`` and ``weights``. The last two hold a value per representation and are empty
         where a method has no penalty; a weight of 0, where no estimate was descended on, is a gap in the line.
@@ -37,9 +30,7 @@ def draw_training(path: Path, traces: Mapping[str, Sequence[Mapping[str, Any]]])
             style_axis(axis, title if kind == "loss" else "", size=10)
             _draw_lines(axis, trace, kind)
         column[-1].set_xlabel("step", color=INK, fontsize=9)
-    lines = {line.get_label(): line for axis in axes[1:].flat for line in axis.get_lines()}
-    if lines:
-        figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=6, frameon=False, fontsize=9)
+    add_legend(figure, axes[1:].flat, columns=6, size=9)
     figure.savefig(path)
     return figure
 

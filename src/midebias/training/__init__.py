@@ -8,15 +8,6 @@ from .records import EpochRecord, TracePoint
 from .step import StepResult, train_step
 
 __all__ = [
-    "Batch",
-    "EpochRecord",
-    "LogitAdjustment",
-    "Problem",
-    "StepResult",
-    "TensorData",
-    "TracePoint",
-    "TrainingData",
-    "TrainingRun",
-    "evaluate",
-    "train_step",
-]
+    "Batch", "EpochRecord", "LogitAdjustment", "Problem", "StepResult", "TensorData", "TracePoint", "TrainingData",
+    "TrainingRun", "evaluate", "train_step",
+]  # fmt: skip

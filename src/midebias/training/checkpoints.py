@@ -19,19 +19,9 @@ _FORMAT = "midebias-checkpoint-1"
 
 
 def write_checkpoint(path: str | Path, state: Any) -> None:
-    """Write ``state`` so that ``path`` holds either what it held before or all of it.
+    """Write ``state``, nested dict, list and tuple of Tensor, str, int, float, bool and None, or raise `InputError`.
 
-    Parameters
-    ----------
-    path : path
-    state : nested dict, list, tuple of Tensor, str, int, float, bool and None
-
-    Raises
-    ------
-    InputError
-        When the state holds anything else.
-    DataError
-        When it cannot be written (a full disk, say); what was there before is intact.
+    Raises `DataError` when it cannot be written (a full disk, say); what was there before is then intact.
     """
     from safetensors.torch import save
 
@@ -42,13 +32,7 @@ def write_checkpoint(path: str | Path, state: Any) -> None:
 
 
 def read_checkpoint(path: str | Path) -> Any:
-    """What `write_checkpoint` wrote, on CPU.
-
-    Raises
-    ------
-    DataError
-        When the file is missing, truncated, damaged, or something else; the message names it.
-    """
+    """Read what `write_checkpoint` wrote, on CPU; `DataError` for a file that is missing, damaged or something else."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -84,9 +68,8 @@ def _describe(value: Any, tensors: dict[str, Tensor], where: str) -> Any:
     if isinstance(value, (list, tuple)):
         return {type(value).__name__: [_describe(v, tensors, f"{where}[{i}]") for i, v in enumerate(value)]}
     if isinstance(value, Mapping):
-        return {
-            "dict": [[_describe(k, tensors, where), _describe(v, tensors, f"{where}.{k}")] for k, v in value.items()]
-        }
+        pairs = value.items()
+        return {"dict": [[_describe(k, tensors, where), _describe(v, tensors, f"{where}.{k}")] for k, v in pairs]}
     raise InputError(f"{where} holds a {type(value).__name__}, which a checkpoint cannot hold")
 
 

@@ -57,43 +57,31 @@ class TrainingData(Protocol):
     """A training set: labels y (n,), the attribute both ways (see `Batch`), and batches by their rows."""
 
     @property
-    def y(self) -> Tensor:
-        """Labels (n,)."""
-        ...
+    def y(self) -> Tensor: ...  # noqa: D102
 
     @property
-    def levels(self) -> Tensor:
-        """The attribute as categories (n, k)."""
-        ...
+    def levels(self) -> Tensor: ...  # noqa: D102
 
     @property
-    def c(self) -> Tensor:
-        """The attribute as it is, (n,) or (n, width)."""
-        ...
+    def c(self) -> Tensor: ...  # noqa: D102
 
     def __len__(self) -> int: ...
 
     def batch(self, rows: Tensor) -> Batch:
         """Return ``rows`` as a batch."""
-        ...
 
     def prefetch(self, rows: Tensor) -> None:
         """Begin to read ``rows``, which are asked for next; nothing where they are in memory."""
-        ...
 
 
 @dataclass(frozen=True)
-class TensorData:
+class TensorData(Batch):
     """A training set as whole tensors.
 
     Attributes
     ----------
     x : Tensor of shape (n, channels, height, width)
-        Kept channels last in memory, as convolutions on CPU prefer.
-    y : integer Tensor of shape (n,)
-    levels : integer Tensor of shape (n, k)
-    c : Tensor of shape (n,) or (n, width)
-        As the problem's attribute reads it.
+    y, levels, c : Tensor, as in `Batch`
 
     Raises
     ------
@@ -101,17 +89,9 @@ class TensorData:
         Tensors of different lengths.
     """
 
-    x: Tensor
-    y: Tensor
-    levels: Tensor
-    c: Tensor
-
     def __post_init__(self) -> None:
         if not len(self.x) == len(self.y) == len(self.levels) == len(self.c):
             raise InputError("x, y, levels and c must have equally many rows")
-
-    def __len__(self) -> int:
-        return len(self.y)
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -120,8 +100,7 @@ class TensorData:
 
     def part(self, rows: Tensor) -> TensorData:
         """Return these ``rows`` alone."""
-        batch = self.batch(rows)
-        return TensorData(batch.x, batch.y, batch.levels, batch.c)
+        return TensorData(**vars(self.batch(rows)))
 
     def prefetch(self, rows: Tensor) -> None:
         """Do nothing: all ``rows`` are in memory."""

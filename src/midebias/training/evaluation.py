@@ -17,8 +17,8 @@ def evaluate(
     ----------
     method : Method
     data : TrainingData
-    first : int, optional
-        Rows that are used, from the first; default is all.
+    first : int, default all
+        Rows that are used, from the first.
     batch_size : int, default 1000
 
     Returns

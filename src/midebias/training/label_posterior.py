@@ -13,12 +13,13 @@ from ..randomness import seeded
 class LabelPosterior(nn.Module):
     """A perceptron from the encoded attribute, ``dim`` columns, to scores, whose softmax is p(y|c)."""
 
+    center: Tensor
+    scale: Tensor
+
     def __init__(self, dim: int, n_classes: int, *, seed: int) -> None:
         super().__init__()
         with seeded(seed):
             self.network = build_perceptron(dim, (64, 64), n_classes, activation=nn.ReLU)
-        self.center: Tensor
-        self.scale: Tensor
         self.register_buffer("center", torch.zeros(dim))
         self.register_buffer("scale", torch.zeros(dim))
         self._generator = torch.Generator().manual_seed(seed)
@@ -40,22 +41,20 @@ class LabelPosterior(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """Scores of shape (n, n_classes)."""
-        scores: Tensor = self.network((values - self.center) / self.scale.clamp(min=1e-6))
-        return scores
+        return self.network((values - self.center) / self.scale.clamp(min=1e-6))
 
     def fit(self, values: Tensor, y: Tensor, *, epochs: int, batch_size: int) -> None:
         """Learn from all rows of encoded ``values`` (n, dim) and y (n,), in at least 200 updates."""
-        n = len(y)
         self._set_scale(values)
-        per_epoch = max(1, n // batch_size)
+        per_epoch = max(1, len(y) // batch_size)
         total = max(200, epochs * per_epoch)
         optimizer = torch.optim.Adam(self.network.parameters(), lr=5e-3)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 5e-3, total_steps=total)
-        order = torch.randperm(n, generator=self._generator)
+        order = torch.randperm(len(y), generator=self._generator)
         for step in range(total):
             at = (step % per_epoch) * batch_size
             if at == 0:
-                order = torch.randperm(n, generator=self._generator)
+                order = torch.randperm(len(y), generator=self._generator)
             rows = order[at : at + batch_size].to(y.device)
             self._update(optimizer, values[rows], y[rows])
             schedule.step()

@@ -1,14 +1,7 @@
-r"""Take what the attribute alone says about the label out of the task: the loss of BiasBal.
-
-:math:`I(Z;Y) - I(Z;C) = I(Z;Y|C) - I(Z;C|Y)`. The penalty minimises the second term; this module turns the task loss
-into the first. Training :math:`\log p(y|z) + \log \hat p(y|c)` under cross-entropy leaves z to explain only what c
-does not already say about y: a product of experts in which the attribute is one. Prediction uses the logits alone.
-"""
-
-from __future__ import annotations
+"""Take what the attribute alone says about the label out of the task: the loss of BiasBal."""
 
 import math
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -25,9 +18,10 @@ class LogitAdjustment(nn.Module):
     r"""Add :math:`\log \hat p(y|c)` to the logits while training.
 
     This is the bias-balanced loss (BiasBal) of Hong and Yang: cross-entropy of logits :math:`+ \log p(y|b)`, b the
-    bias attribute. They count p(y|b) in the training set; here :math:`\hat p(y|c)` is a small classifier of y from c
-    alone, so that c may be continuous. It sees neither x nor z, and learns beside the task from the batches that pass
-    (``steps`` updates each), or from the whole training set by `fit`.
+    bias attribute. It leaves z to explain only what c does not already say about y, I(Z;Y|C). Prediction uses the
+    logits alone. They count p(y|b) in the training set; here :math:`\hat p(y|c)` is a small classifier of y from c
+    alone, so that c may be continuous. It learns beside the task from the batches that pass (``steps`` updates each),
+    or from the whole training set by `fit`.
 
     Sampling rows by :math:`\hat p(y|c)^{-r}`, with r = 1/2 in `MIBackpropagation`, is an addition of this library and
     no part of BiasBal. Its relatives are square-root sampling of rare classes (Mahajan et al.; Kang et al.).
@@ -39,14 +33,11 @@ class LogitAdjustment(nn.Module):
     strength : float, default 1.0
         Factor of the added term; 0 is plain training.
     floor : float, default 0.1
-        The probability the attribute's prediction leaves to a uniform guess, in [0, 1]: the added term is
-        :math:`\log((1 - f)\hat p + f / n)`. Without a floor, classes whose attributes never overlap are never
-        compared in training, and the encoder does not learn to tell them apart.
+        Probability f, in [0, 1], left to a uniform guess: the added term is :math:`\log((1 - f)\hat p + f / n)`.
+        Without a floor, the encoder does not learn to separate classes whose attributes never overlap.
     rebalance : float, default 0.0
         The exponent r, in [0, 1], for rows drawn with `sampling_weights`. Among them the attribute still says
         :math:`\hat p(y|c)^{1-r}`, normalised, about the label, and that is what is added. At 1 nothing is left to add.
-        In between, rows whose label the attribute does not give away are drawn often enough, and yet do not make up
-        the whole batch.
     steps : int, default 1
         Updates of the classifier per call in training mode.
     seed : int, default 0
@@ -90,15 +81,14 @@ class LogitAdjustment(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if n_classes < 2:
-            raise InputError(f"n_classes must be at least 2, got {n_classes}")
+        for name, value, least in (("n_classes", n_classes, 2), ("steps", steps, 0)):
+            if value < least:
+                raise InputError(f"{name} must be at least {least}, got {value}")
         if not 0 <= strength < math.inf:
             raise InputError(f"strength must be at least 0 and finite, got {strength}")
-        for name, value in (("floor", floor), ("rebalance", rebalance)):
-            if not 0 <= value <= 1:
-                raise InputError(f"{name} must lie in [0, 1], got {value}")
-        if steps < 0:
-            raise InputError(f"steps must be at least 0, got {steps}")
+        for name, share in (("floor", floor), ("rebalance", rebalance)):
+            if not 0 <= share <= 1:
+                raise InputError(f"{name} must lie in [0, 1], got {share}")
         self.attribute, self.n_classes, self.strength, self.steps = attribute, n_classes, strength, steps
         self.floor, self.rebalance = floor, rebalance
         self.posterior = LabelPosterior(attribute.dim, n_classes, seed=seed)
@@ -111,7 +101,7 @@ class LogitAdjustment(nn.Module):
         """Restore the ``state`` that `get_extra_state` saved."""
         self.steps = int(state["steps"])
 
-    def fit(self, c: Tensor, y: Tensor, *, epochs: int = 10, batch_size: int = 1024) -> LogitAdjustment:
+    def fit(self, c: Tensor, y: Tensor, *, epochs: int = 10, batch_size: int = 1024) -> Self:
         """Fit the classifier on all (c, y) before training; it is then left as it is.
 
         Parameters
@@ -120,11 +110,6 @@ class LogitAdjustment(nn.Module):
         y : integer Tensor of shape (n,)
         epochs, batch_size : int
             At least 200 updates are made, so that small tables are fitted too.
-
-        Raises
-        ------
-        InputError
-            c or y that cannot be used; the message names it.
         """
         self.posterior.follow(c)
         values, present = self._encode(c, y)
@@ -180,14 +165,11 @@ class LogitAdjustment(nn.Module):
     def probabilities(self, c: Tensor) -> Tensor:
         """The classifier's p(y|c), without the floor, of shape (n, n_classes)."""
         self.posterior.follow(c)
-        probabilities: Tensor = self.posterior(self.attribute.encode(c)[0]).softmax(dim=1)
-        return probabilities
+        return self.posterior(self.attribute.encode(c)[0]).softmax(dim=1)
 
     @torch.no_grad()
     def sampling_weights(self, c: Tensor, y: Tensor) -> Tensor:
-        r"""Weights :math:`\hat p(y|c)^{-r}` to draw rows by, after `fit`.
-
-        They go into `torch.utils.data.WeightedRandomSampler`, with replacement.
+        r"""Weights :math:`\hat p(y|c)^{-r}` to draw rows by, with replacement, after `fit`.
 
         Parameters
         ----------

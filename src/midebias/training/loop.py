@@ -22,12 +22,10 @@ class TrainingRun:
     ----------
     method : Method
     data : TrainingData
-        `TensorData`, or anything that gives batches by their rows.
     epochs : int
-    batch_size : int, optional
-        Default is the method's own.
+    batch_size : int, default the method's own
     seed : int, default 0
-        Seeds the order of the data; no global generator is used.
+        Of the order of the data; no global generator is used.
     max_steps : int, optional
         Stop after so many steps.
     warmup : int, default 30
@@ -43,7 +41,7 @@ class TrainingRun:
     Raises
     ------
     InputError
-        An argument that cannot be used; the message names it.
+        An argument that cannot be used; a state that is that of another method, network, data set or length.
     """
 
     def __init__(
@@ -66,13 +64,12 @@ class TrainingRun:
         self.steps_per_epoch = len(data) // self.batch_size
         self.total_steps = epochs * self.steps_per_epoch
         self.last_step = min(self.total_steps, max_steps or self.total_steps)
-        self.done_steps = 0
-        self.seconds = 0.0
+        self.done_steps, self.seconds = 0, 0.0
+        self._lengths = self.batch_size, self.steps_per_epoch, self.total_steps
         self._recorder = TrainingRecorder(self.batch_size)
         self._order = EpochOrder(len(data), self.batch_size, seed)
         self._further = EndlessBatches(data, self.steps_per_epoch * self.batch_size, self.batch_size, seed + 7919)
-        self._epoch_started, self._started = 0.0, 0.0
-        self._prepared = False
+        self._prepared, self._epoch_started, self._started = False, 0.0, 0.0
         self._weights: Tensor | None = None
 
     @property
@@ -99,15 +96,7 @@ class TrainingRun:
         return self.method.lr * rise * 0.5 * (1 + math.cos(math.pi * self.done_steps / self.total_steps))
 
     def advance(self, steps: int, *, on_step: Callable[[], None] | None = None) -> None:
-        """Do some steps. Time spent in them adds to ``seconds``; an ended epoch adds to ``records``.
-
-        Parameters
-        ----------
-        steps : int
-            At most; fewer where the run ends.
-        on_step : callable, optional
-            Called after each step.
-        """
+        """Do ``steps`` steps, fewer where the run ends, and call ``on_step`` after each."""
         self.method.model.train()
         for _ in range(min(steps, self.last_step - self.done_steps)):
             batch = self.begin_step()
@@ -116,22 +105,15 @@ class TrainingRun:
                 on_step()
 
     def begin_step(self, rank: int = 0, world_size: int = 1) -> Batch:
-        """Give the next step's batch, or this rank's piece of it, to those who take the step themselves.
-
-        Parameters
-        ----------
-        rank, world_size : int
-            Pieces are contiguous, rank after rank. All ranks draw the same order.
-
-        Returns
-        -------
-        Batch
-        """
+        """Draw the next batch, or the piece of ``rank`` among ``world_size``, for a caller that takes the step."""
         self.prepare()
         self._started = time.perf_counter()
         at = self.done_steps % self.steps_per_epoch
         if at == 0:
-            self._begin_epoch()
+            self._epoch_started = self.seconds + time.perf_counter() - self._started
+            self._order.draw(self._weights)
+            rows = self._order.permute()[: self.steps_per_epoch * self.batch_size]
+            self.method.begin_epoch(map(self.data.batch, rows.split(self.batch_size)))
         batch = self.data.batch(self._order[at].tensor_split(world_size)[rank])
         if at + 1 < self.steps_per_epoch:
             self.data.prefetch(self._order[at + 1].tensor_split(world_size)[rank])
@@ -149,43 +131,18 @@ class TrainingRun:
             self._recorder.end_epoch(self.done_steps, self.seconds - self._epoch_started)
 
     def state_dict(self, *, with_method: bool = True) -> dict[str, Any]:
-        """Collect all that a run needs to go on, between two calls of `advance` or in its ``on_step``.
-
-        Parameters
-        ----------
-        with_method : bool, default True
-            Whether the method's own state is included.
-
-        Returns
-        -------
-        dict
-        """
+        """Collect all that a run needs to go on, by default ``with_method``, its method's state."""
         state = {
-            "steps": (self.batch_size, self.steps_per_epoch, self.total_steps),
-            "done_steps": self.done_steps,
-            "seconds": self.seconds,
-            "epoch_started": self._epoch_started,
-            "recorder": self._recorder.state_dict(),
-            "order": self._order.state_dict(),
-            "further": self._further.state_dict(),
-        }
+            "steps": self._lengths, "done_steps": self.done_steps, "seconds": self.seconds,
+            "epoch_started": self._epoch_started, "recorder": self._recorder.state_dict(),
+            "order": self._order.state_dict(), "further": self._further.state_dict(),
+        }  # fmt: skip
         return state | {"method": self.method.state_dict()} if with_method else state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` saved, in a run made with the same arguments on the same data.
-
-        Parameters
-        ----------
-        state : mapping
-
-        Raises
-        ------
-        InputError
-            When the state is that of another method, network, data set or length.
-        """
-        mine = (self.batch_size, self.steps_per_epoch, self.total_steps)
-        if tuple(state["steps"]) != mine:
-            raise InputError(f"the state is that of another run: batch size and steps {state['steps']}, not {mine}")
+        """Go on from the ``state`` that `state_dict` saved, in a run made with the same arguments on the same data."""
+        if (lengths := tuple(state["steps"])) != self._lengths:
+            raise InputError(f"the state is that of another run: batch size and steps {lengths}, not {self._lengths}")
         self.prepare()
         if "method" in state:
             self.method.load_state_dict(state["method"])
@@ -196,18 +153,9 @@ class TrainingRun:
         self._further.load_state_dict(state["further"])
 
     def prepare(self) -> None:
-        """Show the method the training set, once: done by the first step, and before a state is loaded.
-
-        To be called by those who load a method's state themselves, before they do.
-        """
+        """Show the method the training set, once: before the first step, and before a state of the method is loaded."""
         if not self._prepared:
             self._prepared, started = True, time.perf_counter()
             self.method.prepare(self.data.levels, self.data.c, self.data.y)
             self._weights = self.method.sampling_weights(self.data.levels, self.data.y)
             self.seconds += time.perf_counter() - started
-
-    def _begin_epoch(self) -> None:
-        self._epoch_started = self.seconds + time.perf_counter() - self._started
-        self._order.draw(self._weights)
-        rows = self._order.permute()[: self.steps_per_epoch * self.batch_size]
-        self.method.begin_epoch(map(self.data.batch, rows.split(self.batch_size)))

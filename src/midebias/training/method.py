@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -16,10 +17,12 @@ from .step import StepResult
 Draw = Callable[[], Batch]
 Precision = Literal["float32", "bfloat16"]
 _PLAIN = (Tensor, bool, int, float)
+_STATEFUL = (nn.Module, torch.optim.Optimizer)
 
 
+@dataclass(eq=False, repr=False)
 class Method(ABC):
-    """One way of training a classifier.
+    """One way of training a classifier. A subclass with settings of its own is a dataclass too.
 
     Parameters
     ----------
@@ -27,8 +30,7 @@ class Method(ABC):
         Has ``depths(x)``, the representations with z last, and ``head(z)``, the logits.
     problem : Problem, optional
         Default is Colored MNIST's.
-    lr : float, optional
-        Default is the method's own.
+    lr : float, default 3e-3
     precision : {"float32", "bfloat16"}
         Of the network's forward pass; losses and all information are computed in float32.
     seed : int, default 0
@@ -37,32 +39,26 @@ class Method(ABC):
     Raises
     ------
     InputError
-        An argument that cannot be used; the message names it.
+        An argument that cannot be used; a state that is that of another method or network.
     """
 
     name: ClassVar[str]
     batch_size: ClassVar[int] = 256
-    learning_rate: ClassVar[float] = 3e-3
     cosine: ClassVar[bool] = True
 
-    def __init__(
-        self,
-        model: Classifier,
-        problem: Problem | None = None,
-        *,
-        lr: float | None = None,
-        precision: Precision = "float32",
-        seed: int = 0,
-    ) -> None:
-        if precision not in ("float32", "bfloat16"):
-            raise InputError(f"precision must be 'float32' or 'bfloat16', got {precision!r}")
-        self.model, self.seed = model, seed
-        self.problem = Problem() if problem is None else problem
-        self.lr = self.learning_rate if lr is None else lr
+    model: Classifier
+    problem: Problem = field(default_factory=Problem)
+    _: KW_ONLY
+    lr: float = 3e-3
+    precision: Precision = "float32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("float32", "bfloat16"):
+            raise InputError(f"precision must be 'float32' or 'bfloat16', got {self.precision!r}")
         if not self.lr > 0:
             raise InputError(f"lr must be positive, got {self.lr}")
-        self.precision: Precision = precision
-        self.optimizer = torch.optim.Adam(model.parameters(), lr=self.lr)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=self.lr)
 
     @property
     def device(self) -> torch.device:
@@ -78,25 +74,11 @@ class Method(ABC):
 
         Parameters
         ----------
-        levels : integer Tensor of shape (n, k)
-        c : Tensor of shape (n,) or (n, width)
-        y : integer Tensor of shape (n,)
-            See `Batch`.
+        levels, c, y : Tensor, as in `Batch`
         """
 
     def sampling_weights(self, levels: Tensor, y: Tensor) -> Tensor | None:
-        """Weights by which rows are drawn, with replacement; None for every row once an epoch.
-
-        Parameters
-        ----------
-        levels : integer Tensor of shape (n, k)
-        y : integer Tensor of shape (n,)
-            See `Batch`.
-
-        Returns
-        -------
-        Tensor of shape (n,) or None
-        """
+        """Weights (n,) to draw rows by, given all ``levels`` and ``y``; None for each row once an epoch."""
         return None
 
     def begin_epoch(self, batches: Iterable[Batch]) -> None:  # noqa: B027 - optional
@@ -109,10 +91,8 @@ class Method(ABC):
         Parameters
         ----------
         batch : Batch
-        draw : callable
-            Gives further training batches.
+        draw : callable that gives further training batches
         lr : float
-            Learning rate of this step.
 
         Returns
         -------
@@ -131,32 +111,22 @@ class Method(ABC):
         """Collect what a resumed run needs: modules, optimisers, generators, and whatever numbers a step changes."""
         state: dict[str, Any] = {}
         for name, value in vars(self).items():
-            if isinstance(value, (nn.Module, torch.optim.Optimizer)):
+            if isinstance(value, _STATEFUL):
                 state[name] = value.state_dict()
             elif isinstance(value, torch.Generator):
                 state[name] = value.get_state()
-            elif isinstance(value, _PLAIN) or (isinstance(value, tuple) and all(isinstance(v, _PLAIN) for v in value)):
+            elif all(isinstance(v, _PLAIN) for v in (value if isinstance(value, tuple) else (value,))):
                 state[name] = value
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` saved, in a method made with the same arguments and prepared with the same data.
-
-        Parameters
-        ----------
-        state : mapping
-
-        Raises
-        ------
-        InputError
-            When the state is that of another method or network.
-        """
+        """Go on from the ``state`` that `state_dict` saved, in an equal method prepared with the same data."""
         if not set(self.state_dict()) <= set(state) or not all(hasattr(self, name) for name in state):
             raise InputError(f"the state is that of another method than {self.name}")
         for name, value in state.items():
             mine = getattr(self, name)
             try:
-                if isinstance(mine, (nn.Module, torch.optim.Optimizer)):
+                if isinstance(mine, _STATEFUL):
                     mine.load_state_dict(value)
                 elif isinstance(mine, torch.Generator):
                     mine.set_state(value)

@@ -37,9 +37,8 @@ class TracePoint:
 
     Attributes
     ----------
-    step : int
-    seconds : float
-        Steps and seconds of the run so far.
+    step, seconds : int and float
+        Of the run so far.
     loss, train_accuracy : float
         Of the task; accuracy in [0, 1].
     mi, weights : tuple of float
@@ -72,8 +71,7 @@ class TrainingRecorder:
         """Add a point to the trace: steps and seconds of the run so far."""
         results = self._epoch[self._traced :]
         self._traced = len(self._epoch)
-        weights = _average([r.weights for r in results])
-        self.trace.append(TracePoint(step, seconds, *self._summarize(results), weights))
+        self.trace.append(TracePoint(step, seconds, *self._summarize(results), _average([r.weights for r in results])))
 
     def end_epoch(self, step: int, seconds: float) -> None:
         """Add a record of the epoch: steps of the run so far, seconds of the epoch."""

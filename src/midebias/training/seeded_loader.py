@@ -1,16 +1,63 @@
 """A loader whose order of samples is a function of seed and epoch, and which resumes in the middle of an epoch."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Self
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
-from .seeded_batches import SeededBatches
+from ..errors import InputError
+
+
+class SeededBatches(Sampler[list[int]]):
+    """Rows of each batch; ``piece`` is rank and number of ranks, by default the process group's."""
+
+    def __init__(
+        self, n: int, batch_size: int, *, seed: int, shuffle: bool = True, drop_last: bool = False,
+        piece: tuple[int, int] | None = None,
+    ) -> None:  # fmt: skip
+        if batch_size < 1:
+            raise InputError(f"batch_size must be at least 1, got {batch_size}")
+        self.n, self.batch_size, self.seed, self.shuffle, self.drop_last = n, batch_size, seed, shuffle, drop_last
+        self._piece, self.epoch, self.start = piece, 0, 0
+        self._offset, self._resumed = 0, False
+
+    @property
+    def sampler(self) -> Self:
+        """This sampler: Lightning looks here for something that has `set_epoch`."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the ``epoch``; Lightning does so before each, and counts an interrupted epoch as a finished one."""
+        if self._resumed:
+            self._offset, self._resumed = self.epoch - epoch, False
+        self.epoch = epoch + self._offset
+
+    def resume(self, epoch: int, given: int) -> None:
+        """Begin with ``epoch`` and leave out the ``given`` batches of it that were given out before."""
+        if 0 < given < len(self):
+            self.epoch, self.start, self._resumed = epoch, given, True
+
+    def __len__(self) -> int:
+        return self.n // self.batch_size if self.drop_last else -(-self.n // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        group = torch.distributed.is_available() and torch.distributed.is_initialized()
+        rank, world_size = self._piece or (
+            (torch.distributed.get_rank(), torch.distributed.get_world_size()) if group else (0, 1)
+        )
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        order = torch.randperm(self.n, generator=generator) if self.shuffle else torch.arange(self.n)
+        start, self.start = self.start, 0
+        for i in range(start, len(self)):
+            batch = order[i * self.batch_size : (i + 1) * self.batch_size]
+            yield batch.tensor_split(world_size)[rank].tolist()
 
 
 class SeededLoader(DataLoader[Any]):
-    """A DataLoader over `SeededBatches`. A trainer that saves its state (Lightning does) resumes in mid-epoch.
+    """A DataLoader whose order is a function of seed and epoch; every rank gets its piece of the same global batches.
+
+    A trainer that saves the loader's state, as Lightning does, resumes in the middle of an epoch.
 
     Parameters
     ----------
@@ -21,14 +68,15 @@ class SeededLoader(DataLoader[Any]):
     seed : int, default 0
     shuffle : bool, default True
     drop_last : bool, default False
-        See `SeededBatches`.
+        Whether a smaller last batch is left out. It is else cut as evenly as it goes, so that all ranks take equally
+        many steps and no sample is seen twice.
     **options : Any
         Of `torch.utils.data.DataLoader`: ``num_workers``, ``pin_memory`` and so on.
 
     Raises
     ------
     InputError
-        As `SeededBatches`.
+        ``batch_size`` below 1.
 
     Examples
     --------
@@ -49,13 +97,8 @@ class SeededLoader(DataLoader[Any]):
         drop_last: bool = False,
         **options: Any,
     ) -> None:
-        self.batches = SeededBatches(
-            len(dataset),  # type: ignore[arg-type]  # a Dataset need not say that it has a length
-            batch_size,
-            seed=seed,
-            shuffle=shuffle,
-            drop_last=drop_last,
-        )
+        n = len(dataset)  # type: ignore[arg-type]  # a Dataset need not say that it has a length
+        self.batches = SeededBatches(n, batch_size, seed=seed, shuffle=shuffle, drop_last=drop_last)
         super().__init__(dataset, batch_sampler=self.batches, generator=torch.Generator().manual_seed(seed), **options)
         self._given = 0
 

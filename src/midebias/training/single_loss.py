@@ -1,5 +1,6 @@
 """Methods that take one optimiser step on one loss."""
 
+import torch
 from torch import Tensor, nn
 
 from .data import Batch
@@ -10,22 +11,21 @@ from .step import StepResult
 class SingleLoss(Method):
     """A method whose step is one step of Adam on one loss: cross-entropy, unless `objective` says otherwise.
 
-    Optimiser, batch size and learning rate are this library's and the same for all such methods, whatever
-    their papers used; what the papers say about the loss itself is followed.
-
-    Parameters
-    ----------
-    model : Classifier
-    problem, lr, precision, seed : optional
-        See `Method`.
+    The loss is that of a method's paper. Optimiser, batch size and learning rate are the same for all such methods.
 
     Attributes
     ----------
     estimates : tuple of float
         MI estimates in nats of the last step, of methods that have some.
+    optimizers : list of Optimizer
+        Those that step on the gradient of `objective`: the model's, and what a method adds.
     """
 
     estimates: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.optimizers: list[torch.optim.Optimizer] = [self.optimizer]
 
     def objective(self, loss: Tensor, depths: tuple[Tensor, ...], logits: Tensor, batch: Batch) -> Tensor:
         """The scalar to descend on.
@@ -54,7 +54,9 @@ class SingleLoss(Method):
         logits = logits.float()
         loss = nn.functional.cross_entropy(logits, batch.y)
         objective = self.objective(loss, depths, logits, batch)
-        self.optimizer.zero_grad()
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
         objective.backward()
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         return StepResult(float(loss.detach()), int((logits.argmax(1) == batch.y).sum()), self.estimates)

@@ -45,6 +45,11 @@ class ForwardPass:
     logits: Tensor
     task_loss: Tensor
 
+    def select(self, penalty: MIPenalty) -> Tensor | tuple[Tensor, ...]:
+        """Select as many representations as the ``penalty`` was built for, from the last: z, or several."""
+        chosen = self.representations[-len(penalty.shapes) :]
+        return chosen[0] if len(chosen) == 1 else chosen
+
 
 def run_forward(
     encoder: Encoder,
@@ -82,17 +87,14 @@ def run_backward(
     mi_weight: float | None = 1.0,
     accumulated: int = 1,
 ) -> None:
-    """Backpropagate task and penalty in one pass; gradients add to those that are there.
-
-    Both are divided by ``accumulated``, the number of batches that make one step of the optimiser.
-    """
+    """Backpropagate task and penalty in one pass, both divided by the batches that make one step of the optimiser."""
     loss = passed.task_loss if accumulated == 1 else passed.task_loss / accumulated
     if penalty is None:
         loss.backward()
     elif mi_weight is None:
-        penalty.backward(loss, select_penalised(penalty, passed), c, y)  # follows the task's gradient, however divided
+        penalty.backward(loss, passed.select(penalty), c, y)  # follows the task's gradient, however divided
     else:
-        (loss + mi_weight / accumulated * penalty(select_penalised(penalty, passed), c, y)).backward()
+        (loss + mi_weight / accumulated * penalty(passed.select(penalty), c, y)).backward()
 
 
 def train_step(
@@ -115,8 +117,7 @@ def train_step(
     Parameters
     ----------
     encoder : callable
-        x -> z, or x -> several representations with z last, as the penalty was built for. A penalty built for fewer is
-        given the last ones.
+        x -> z, or x -> several representations with z last. A penalty built for fewer is given the last ones.
     head : callable
         z -> logits (n, n_classes), or predictions.
     penalty : MIPenalty or None
@@ -169,9 +170,3 @@ def summarize_step(passed: ForwardPass, penalty: MIPenalty | None, y: Tensor, *,
         return StepResult(loss, correct)
     weights = penalty.weights if mi_weight is None else tuple(mi_weight * m for m in penalty.multipliers)
     return StepResult(loss, correct, tuple(penalty.estimates), weights)
-
-
-def select_penalised(penalty: MIPenalty, passed: ForwardPass) -> Tensor | tuple[Tensor, ...]:
-    """Select as many representations as the penalty was built for, from the last: z, or several."""
-    chosen = passed.representations[-len(penalty.shapes) :]
-    return chosen[0] if len(chosen) == 1 else chosen

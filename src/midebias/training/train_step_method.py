@@ -14,18 +14,11 @@ class TrainStepMethod(Method):
 
     Parameters
     ----------
-    model : Classifier
-    problem, lr, precision, seed : optional
-        See `Method`.
+    model, problem, lr, precision, seed : see `Method`
 
     Attributes
     ----------
-    penalty : MIPenalty or None
-    adjustment : LogitAdjustment or None
-    mi_weight : float or None
-        None balances the gradients by the penalty's ``gradient_ratio``.
-    max_grad_norm : float or None
-        See `train_step`.
+    penalty, adjustment, mi_weight, max_grad_norm : see `train_step`
     """
 
     penalty: MIPenalty | None = None
@@ -37,15 +30,7 @@ class TrainStepMethod(Method):
         """See `Method.step`."""
         self.set_lr(lr)
         return train_step(
-            self.model.depths,
-            self.model.head,
-            self.penalty,
-            self.optimizer,
-            batch.x,
-            batch.y,
-            batch.c,
-            mi_weight=self.mi_weight,
-            adjustment=self.adjustment,
-            autocast=self.autocast(),
+            self.model.depths, self.model.head, self.penalty, self.optimizer, batch.x, batch.y, batch.c,
+            mi_weight=self.mi_weight, adjustment=self.adjustment, autocast=self.autocast(),
             max_grad_norm=self.max_grad_norm,
-        )
+        )  # fmt: skip
