@@ -161,8 +161,8 @@ def check_encoded(c: Tensor, n: int, dim: int | None = None, *, name: str = "c")
         raise InputError(f"{name} must be encoded to shape ({n}, {'k' if dim is None else dim}), got {tuple(c.shape)}")
 
 
-def check_groups(groups: Tensor | None, n: int, *, name: str = "y") -> None:
-    """Raise `InputError` unless groups is None or n non-negative integers."""
+def check_groups(groups: Tensor | None, n: int, *, n_groups: int | None = None, name: str = "y") -> None:
+    """Raise `InputError` unless groups is None or n non-negative integers, below ``n_groups`` where that is given."""
     if groups is None:
         return
     if not isinstance(groups, Tensor):
@@ -175,3 +175,5 @@ def check_groups(groups: Tensor | None, n: int, *, name: str = "y") -> None:
         raise InputError(f"{name} must have shape ({n},) like z, got {tuple(groups.shape)}")
     if n and int(groups.min()) < 0:
         raise InputError(f"{name} must hold labels >= 0, got {int(groups.min())}")
+    if n and n_groups is not None and int(groups.max()) >= n_groups:
+        raise InputError(f"{name} holds label {int(groups.max())} but n_groups is {n_groups}")
