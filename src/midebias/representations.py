@@ -2,11 +2,9 @@
 
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from .arguments import check_representation
 from .errors import InputError
@@ -173,19 +171,6 @@ class Summary:
         return combined.reshape(g_task.shape)
 
 
-class _Widened(torch.autograd.Function):
-    """float16 as float32; a gradient too large for float16 becomes its largest number instead of infinity."""
-
-    @staticmethod
-    def forward(ctx: Any, values: Tensor) -> Tensor:
-        return values.float()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return _as_precise_as(gradient, torch.float16)
-
-
 def _as_precise_as(gradient: Tensor, dtype: torch.dtype) -> Tensor:
     if dtype == torch.float16:
         most = torch.finfo(dtype).max
@@ -194,10 +179,12 @@ def _as_precise_as(gradient: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _at_least_float32(values: Tensor) -> Tensor:
-    if values.dtype == torch.float16:
-        widened: Tensor = cast(Any, _Widened).apply(values)
-        return widened
-    return values.float() if values.dtype == torch.bfloat16 else values
+    if values.dtype not in (torch.float16, torch.bfloat16):
+        return values
+    wide = values.float()
+    if wide.requires_grad:  # a gradient too large for float16 becomes its largest number instead of infinity
+        wide.register_hook(lambda gradient: _as_precise_as(gradient, values.dtype).float())
+    return wide
 
 
 def _as_grid(h: Tensor, shape: Shape) -> Tensor:

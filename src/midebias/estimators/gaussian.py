@@ -125,7 +125,7 @@ class GaussianMI(DrawingEstimator):
         return gaussian_information(features[0], c, groups, ridge=self.ridge, pool=pool)
 
     def can_join(self, other: Estimator) -> bool:
-        """Whether both are on random features, of which every representation has equally many, and of one setting."""
+        """Whether ``other`` is on as many random features, and of the same settings."""
         return isinstance(other, GaussianMI) and self.features == "random" and self._settings == other._settings
 
     def estimate_several(
