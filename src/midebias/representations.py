@@ -6,7 +6,7 @@ from numbers import Integral
 import torch
 from torch import Tensor
 
-from .arguments import check_representation
+from .arguments import check_kind, check_representation
 from .errors import InputError
 
 
@@ -88,8 +88,7 @@ def width_of(shape: Shape) -> int:
 
 def check_shape(h: Tensor, shape: Shape, name: str) -> None:
     """Raise `InputError` unless h is a floating tensor shaped as declared."""
-    if not isinstance(h, Tensor):
-        raise InputError(f"{name} must be a torch.Tensor, got {type(h).__name__}")
+    check_kind(name, h, Tensor)
     if isinstance(shape, FeatureMap):
         right = h.ndim >= 3 and h.shape[1] == shape.channels
         expected = f"(n, {shape.channels}, ...)"
@@ -110,23 +109,8 @@ class Summary:
     A feature map is large and its summary small. A gradient found at the summary is measured and added at
     the representation without a second array of that size being made.
 
-    Parameters
-    ----------
-    h : Tensor
-        Shaped as ``shape`` says.
-    shape : int, FeatureMap or Tokens
-    name : str
-        How errors call it.
-
-    Attributes
-    ----------
-    values : Tensor of shape (n, width)
-        Vectors as they are; positions or tokens as mean and maximum. float32 at least; differentiable in h.
-
-    Raises
-    ------
-    InputError
-        When h holds NaN or infinity: either makes the mean over positions not finite.
+    ``values`` (n, width) are vectors as they are, positions or tokens as mean and maximum: float32 at least, and
+    differentiable in h. NaN and infinity, which make a mean not finite, are refused.
     """
 
     def __init__(self, h: Tensor, shape: Shape, *, name: str = "z") -> None:
@@ -138,8 +122,7 @@ class Summary:
             # A sum keeps a bfloat16 accumulator in float32; one in float16 would overflow.
             total = grid.sum(dim=(2, 3), dtype=torch.float32 if h.dtype == torch.float16 else None)
             self._positions = grid.shape[2] * grid.shape[3]
-            window = (grid.shape[2], grid.shape[3])
-            top, at = torch.nn.functional.max_pool2d(grid, window, return_indices=True)
+            top, at = torch.nn.functional.max_pool2d(grid, grid.shape[2:], return_indices=True)
             self._at = at.flatten(1)
             means = _at_least_float32(total) / self._positions
             self.values = torch.cat([means, top.flatten(1).to(means.dtype)], dim=1)

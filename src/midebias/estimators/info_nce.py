@@ -45,13 +45,9 @@ class InfoNCE(CriticEstimator):
     Examples
     --------
     >>> import torch
-    >>> c = torch.arange(512.0)[:, None] % 2
-    >>> z = c + 0.1 * torch.randn(512, 1, generator=torch.Generator().manual_seed(0))
-    >>> estimator = InfoNCE(1, 1)
-    >>> optimizer = torch.optim.Adam(estimator.parameters(), lr=0.01)
-    >>> _ = estimator.update(z, c, None, optimizer, steps=100)
-    >>> 0.3 < float(estimator(z, c).detach()) < 0.8    # the truth is log 2, 0.69 nats
-    True
+    >>> z, c = torch.randn(64, 8, generator=torch.Generator().manual_seed(0)), torch.arange(64.0)[:, None] % 2
+    >>> InfoNCE(8, 1)(z, c).shape    # to be trained first, as `NWJ` is
+    torch.Size([])
     """
 
     bound: Bound = "lower"

@@ -109,7 +109,7 @@ class LearnedGaussianMI(DrawingEstimator):
         z = z.float() if z.dtype in (torch.float16, torch.bfloat16) else z
         standardized = self.moments.standardize(z)
         # The critic's, in the precision of z: a closed form gains by it, a critic does not.
-        learned = self.critic(standardized.to(self.moments.dtype)).to(z.dtype)
+        learned = self.critic(standardized.to(self.moments.mean.dtype)).to(z.dtype)
         linear, learned = (project_columns(v, self._generator, most=self.n_linear) for v in (standardized, learned))
         target = center_within(self._expand(c.to(z.dtype)), groups)[0]
         target = sign_groups(target, groups, self._generator)
@@ -120,7 +120,7 @@ class LearnedGaussianMI(DrawingEstimator):
     def learning_loss(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
         """Mean squared error of predicting c within groups. Updates the running moments of z."""
         self._check(z, c, groups)
-        z = z.detach().to(self.moments.dtype)
+        z = z.detach().to(self.moments.mean.dtype)
         products = self._expand(c.to(z))
         within, target = center_within(torch.cat([z, products], dim=1), groups)[0].split(
             [self.dim, products.shape[1]], 1

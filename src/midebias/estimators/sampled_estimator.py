@@ -95,8 +95,8 @@ class SampledEstimator(DrawingEstimator):
         check_encoded(c, len(z), self.attribute_dim)
         if groups is not None and not self.n_groups:
             raise InputError(f"groups given, but this {type(self).__name__} was built with n_groups=0")
-        if z.dtype != self.moments.dtype:
-            z = z.to(self.moments.dtype)
+        if z.dtype != self.moments.mean.dtype:
+            z = z.to(self.moments.mean.dtype)
             check_representation(z, finite=finite)
         return z, c.to(z.dtype)
 
