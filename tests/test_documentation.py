@@ -23,19 +23,6 @@ _WITH_EXAMPLES = (
 )  # fmt: skip
 _RECORDS = {"Exported", "ServedModel"}  # what functions return; their examples are those of the functions
 
-# Public names whose docstrings are not complete yet. Each fails here as soon as it is complete, and then goes.
-_NOT_YET = frozenset({
-    "midebias.estimators.BarberAgakov",
-    "midebias.estimators.CLUB",
-    "midebias.estimators.DonskerVaradhan",
-    "midebias.estimators.GaussianMI",
-    "midebias.estimators.InfoNCE",
-    "midebias.estimators.JensenShannon",
-    "midebias.estimators.NWJ",
-    "midebias.estimators.SMILE",
-    "midebias.penalty.GradientBalance",
-})  # fmt: skip
-
 
 def _list_public(*modules: str) -> dict[str, Any]:
     """Return public classes and functions by name, each once, by the first module that has it."""
@@ -51,19 +38,9 @@ def _list_public(*modules: str) -> dict[str, Any]:
 PUBLIC = _list_public(*_MODULES)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(n, marks=pytest.mark.xfail(strict=True, reason="see _NOT_YET")) if n in _NOT_YET else n
-        for n in PUBLIC
-    ],
-)
+@pytest.mark.parametrize("name", PUBLIC)
 def test_each_parameter_and_error_has_its_entry(name: str) -> None:
     assert check(PUBLIC[name], "midebias") == []
-
-
-def test_what_is_not_documented_yet_exists() -> None:
-    assert set(PUBLIC) >= _NOT_YET
 
 
 @pytest.mark.parametrize("name", [n for n in _list_public(*_WITH_EXAMPLES) if n.split(".")[-1] not in _RECORDS])

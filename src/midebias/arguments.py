@@ -69,64 +69,61 @@ def check_kind(name: str, value: Any, hint: Any) -> None:
         raise InputError(f"{name} must be {_describe_kind(hint)}, got {shown}")
 
 
+def _is_whole(value: Any) -> bool:
+    return not isinstance(value, bool) and isinstance(value, Integral) and abs(int(value)) < 2**63
+
+
+_KINDS: dict[Any, tuple[str, Callable[[Any], bool]]] = {
+    bool: ("True or False", lambda value: isinstance(value, bool) or type(value).__name__ in ("bool_", "bool")),
+    int: ("a whole number", _is_whole),
+    float: (
+        "a number",
+        lambda value: _is_whole(value) or (isinstance(value, Real) and not isinstance(value, Integral)),
+    ),
+    str: ("a word", lambda value: isinstance(value, str)),
+    bytes: ("a bytes", lambda value: isinstance(value, bytes)),
+    Path: ("a path", lambda value: isinstance(value, (str, os.PathLike))),
+    Tensor: ("a torch.Tensor", lambda value: isinstance(value, Tensor)),
+    type(None): ("None", lambda value: value is None),
+}
+
+
 def _is(value: Any, hint: Any) -> bool:
-    origin = get_origin(hint)
+    origin, of = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        return any(_is(value, part) for part in get_args(hint))
+        return any(_is(value, part) for part in of)
     if origin is Literal:
-        return isinstance(value, tuple({type(choice) for choice in get_args(hint)}))  # which of them, it says itself
+        return isinstance(value, tuple({type(choice) for choice in of}))  # which of them, it says itself
     if origin in (Sequence, list, tuple):
-        if isinstance(value, (str, bytes, Mapping, torch.Tensor)) or not hasattr(value, "__getitem__"):
+        if isinstance(value, (str, bytes, Mapping, Tensor)) or not hasattr(value, "__getitem__"):
             return False
-        of = get_args(hint)
         try:
             return not of or all(_is(v, of[0]) for v in value)
         except TypeError:  # an array without dimensions
             return False
     if origin is Mapping:
         return isinstance(value, Mapping)
-    if origin in (Callable, Callable[..., Any]) or hint is Callable:
+    if Callable in (origin, hint):
         return callable(value)
-    if hint is bool:
-        return isinstance(value, bool) or type(value).__name__ in ("bool_", "bool")
-    if hint is int:
-        return not isinstance(value, bool) and isinstance(value, Integral) and abs(int(value)) < 2**63
-    if hint is float:
-        return _is(value, int) or (isinstance(value, Real) and not isinstance(value, Integral))
-    if hint in (Path, os.PathLike):
-        return isinstance(value, (str, os.PathLike))
-    if hint is None or hint is type(None):
-        return value is None
-    if isinstance(hint, type) and (hint in (str, bytes) or hint.__module__.split(".")[0] in ("torch", "midebias")):
+    if hint in _KINDS:
+        return _KINDS[hint][1](value)
+    if isinstance(hint, type) and hint.__module__.split(".")[0] in ("torch", "midebias"):
         return isinstance(value, hint)
     return True
 
 
 def _describe_kind(hint: Any) -> str:
-    origin = get_origin(hint)
+    origin, of = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        parts = list(dict.fromkeys(_describe_kind(part) for part in get_args(hint)))
+        parts = list(dict.fromkeys(_describe_kind(part) for part in of))
         return ", ".join(parts[:-1]) + (" or " if len(parts) > 1 else "") + parts[-1]
     if origin is Literal:
-        return " or ".join(repr(choice) for choice in get_args(hint))
+        return " or ".join(repr(choice) for choice in of)
     if origin in (Sequence, list, tuple):
-        of = get_args(hint)
         return f"a sequence, each {_describe_kind(of[0])}" if of else "a sequence"
-    if hint is torch.Tensor:
-        return "a torch.Tensor"
-    names: dict[Any, str] = {
-        int: "a whole number",
-        float: "a number",
-        str: "a word",
-        bool: "True or False",
-        Path: "a path",
-    }
-    names |= {type(None): "None", None: "None"}
-    if hint in names:
-        return names[hint]
-    if hint is Callable or origin is not None:
-        return "callable"
-    return f"a {getattr(hint, '__name__', hint)}"
+    if hint in _KINDS:
+        return _KINDS[hint][0]
+    return "callable" if hint is Callable or origin is not None else f"a {getattr(hint, '__name__', hint)}"
 
 
 def check_representation(
@@ -137,8 +134,7 @@ def check_representation(
     Finiteness is checked with one reduction: a NaN or infinity anywhere makes the sum not finite. ``finite=False``
     leaves that to the caller.
     """
-    if not isinstance(z, Tensor):
-        raise InputError(f"{name} must be a torch.Tensor, got {type(z).__name__}")
+    check_kind(name, z, Tensor)
     if not z.is_floating_point():
         raise InputError(f"{name} must have a floating dtype, got {z.dtype}")
     if z.ndim != 2 or z.shape[1] < 1:
@@ -153,20 +149,18 @@ def check_representation(
 
 def check_encoded(c: Tensor, n: int, dim: int | None = None, *, name: str = "c") -> None:
     """Raise `InputError` unless c is an encoded attribute: a real tensor of shape (n, dim)."""
-    if not isinstance(c, Tensor):
-        raise InputError(f"{name} must be a torch.Tensor, got {type(c).__name__}")
+    check_kind(name, c, Tensor)
     if c.is_complex():
         raise InputError(f"{name} must be real, got {c.dtype}")
     if c.ndim != 2 or len(c) != n or not c.shape[1] or (dim is not None and c.shape[1] != dim):
         raise InputError(f"{name} must be encoded to shape ({n}, {'k' if dim is None else dim}), got {tuple(c.shape)}")
 
 
-def check_groups(groups: Tensor | None, n: int, *, name: str = "y") -> None:
-    """Raise `InputError` unless groups is None or n non-negative integers."""
+def check_groups(groups: Tensor | None, n: int, *, n_groups: int | None = None, name: str = "y") -> None:
+    """Raise `InputError` unless groups is None or n non-negative integers, below ``n_groups`` where that is given."""
     if groups is None:
         return
-    if not isinstance(groups, Tensor):
-        raise InputError(f"{name} must be a torch.Tensor, got {type(groups).__name__}")
+    check_kind(name, groups, Tensor)
     if groups.dtype.is_floating_point or groups.dtype.is_complex:
         raise InputError(
             f"{name} must hold integer labels, got {groups.dtype}: continuous values are not binned silently"
@@ -175,3 +169,5 @@ def check_groups(groups: Tensor | None, n: int, *, name: str = "y") -> None:
         raise InputError(f"{name} must have shape ({n},) like z, got {tuple(groups.shape)}")
     if n and int(groups.min()) < 0:
         raise InputError(f"{name} must hold labels >= 0, got {int(groups.min())}")
+    if n and n_groups is not None and int(groups.max()) >= n_groups:
+        raise InputError(f"{name} holds label {int(groups.max())} but n_groups is {n_groups}")

@@ -12,7 +12,7 @@ import time
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -54,16 +54,16 @@ class Ranks:
     def sum(self, *tensors: Tensor) -> list[Tensor]:
         """Each tensor summed over ranks, in one communication; differentiable. All must have one dtype."""
         flat = torch.cat([t.reshape(-1) for t in tensors])
-        total: Tensor = cast(Any, _Sum).apply(flat, self)
+        total = self.reduce(flat) + self._pass_gradient(flat)
         parts = total.split([t.numel() for t in tensors])
         return [part.reshape(t.shape) for part, t in zip(parts, tensors, strict=True)]
 
     def gather_differentiably(self, values: Tensor, counts: Sequence[int]) -> Tensor:
         """Rows of all ranks, rank after rank; ``counts`` says how many each has. Differentiable where floating."""
+        parts = list(self.gather(values.detach(), counts).split(list(counts)))
         if values.is_floating_point():
-            out: Tensor = cast(Any, _Rows).apply(values, self, tuple(counts))
-            return out
-        return self.gather(values, counts)
+            parts[self.rank] = values.detach() + self._pass_gradient(values)
+        return torch.cat(parts)
 
     def gather(self, values: Tensor, counts: Sequence[int]) -> Tensor:
         """Rows of all ranks, without a gradient."""
@@ -71,7 +71,7 @@ class Ranks:
         padded = values.new_zeros((most, *values.shape[1:]))
         padded[: len(values)] = values
         parts = [torch.empty_like(padded) for _ in counts]
-        with _Timed(self.traffic, padded):
+        with self._measure(padded):
             dist.all_gather(parts, padded, group=self.group)
         return torch.cat([part[:n] for part, n in zip(parts, counts, strict=True)])
 
@@ -92,14 +92,14 @@ class Ranks:
     def _exchange(self, *numbers: int) -> list[list[int]]:
         mine = torch.tensor(numbers, device=self._device())
         parts = [torch.empty_like(mine) for _ in range(self.size)]
-        with _Timed(self.traffic, mine):
+        with self._measure(mine):
             dist.all_gather(parts, mine, group=self.group)
         return [part.tolist() for part in parts]
 
     def reduce(self, values: Tensor) -> Tensor:
         """Sum over ranks, without a gradient."""
         values = values.detach().clone(memory_format=torch.contiguous_format)
-        with _Timed(self.traffic, values):
+        with self._measure(values):
             dist.all_reduce(values, group=self.group)
         return values
 
@@ -107,6 +107,20 @@ class Ranks:
         """Norms of gradients over the rows of all ranks, on the scale of the global batch."""
         squares = self.reduce(torch.stack([n.square() for n in norms]))
         return list((squares.sqrt() / self.size).unbind())
+
+    def _pass_gradient(self, values: Tensor) -> Tensor:
+        """Zeros, through which a gradient reaches ``values`` multiplied by the number of ranks."""
+        return self.size * (values - values.detach())
+
+    @contextlib.contextmanager
+    def _measure(self, values: Tensor) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.traffic.bytes += values.numel() * values.element_size()
+            self.traffic.calls += 1
+            self.traffic.seconds += time.perf_counter() - started
 
     def _device(self) -> torch.device:
         if dist.get_backend(self.group) == "nccl":
@@ -177,38 +191,3 @@ def announce_refusal(ranks: Ranks | None, numbers: int) -> Iterator[None]:
         if ranks is not None:
             ranks.exchange(*([-1] * numbers))
         raise
-
-
-class _Timed:
-    def __init__(self, traffic: Traffic, values: Tensor) -> None:
-        self._traffic, self._bytes = traffic, values.numel() * values.element_size()
-
-    def __enter__(self) -> None:
-        self._started = time.perf_counter()
-
-    def __exit__(self, *exc: object) -> None:
-        self._traffic.bytes += self._bytes
-        self._traffic.calls += 1
-        self._traffic.seconds += time.perf_counter() - self._started
-
-
-class _Sum(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, ranks: Ranks) -> Tensor:
-        ctx.size = ranks.size
-        return ranks.reduce(values)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return gradients[0] * ctx.size, None
-
-
-class _Rows(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, ranks: Ranks, counts: tuple[int, ...]) -> Tensor:
-        ctx.size, ctx.counts, ctx.rank = ranks.size, counts, ranks.rank
-        return ranks.gather(values.detach(), counts)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        return gradients[0].split(ctx.counts)[ctx.rank] * ctx.size, None, None

@@ -2,13 +2,11 @@
 
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from .arguments import check_representation
+from .arguments import check_kind, check_representation
 from .errors import InputError
 
 
@@ -90,8 +88,7 @@ def width_of(shape: Shape) -> int:
 
 def check_shape(h: Tensor, shape: Shape, name: str) -> None:
     """Raise `InputError` unless h is a floating tensor shaped as declared."""
-    if not isinstance(h, Tensor):
-        raise InputError(f"{name} must be a torch.Tensor, got {type(h).__name__}")
+    check_kind(name, h, Tensor)
     if isinstance(shape, FeatureMap):
         right = h.ndim >= 3 and h.shape[1] == shape.channels
         expected = f"(n, {shape.channels}, ...)"
@@ -112,23 +109,8 @@ class Summary:
     A feature map is large and its summary small. A gradient found at the summary is measured and added at
     the representation without a second array of that size being made.
 
-    Parameters
-    ----------
-    h : Tensor
-        Shaped as ``shape`` says.
-    shape : int, FeatureMap or Tokens
-    name : str
-        How errors call it.
-
-    Attributes
-    ----------
-    values : Tensor of shape (n, width)
-        Vectors as they are; positions or tokens as mean and maximum. float32 at least; differentiable in h.
-
-    Raises
-    ------
-    InputError
-        When h holds NaN or infinity: either makes the mean over positions not finite.
+    ``values`` (n, width) are vectors as they are, positions or tokens as mean and maximum: float32 at least, and
+    differentiable in h. NaN and infinity, which make a mean not finite, are refused.
     """
 
     def __init__(self, h: Tensor, shape: Shape, *, name: str = "z") -> None:
@@ -140,8 +122,7 @@ class Summary:
             # A sum keeps a bfloat16 accumulator in float32; one in float16 would overflow.
             total = grid.sum(dim=(2, 3), dtype=torch.float32 if h.dtype == torch.float16 else None)
             self._positions = grid.shape[2] * grid.shape[3]
-            window = (grid.shape[2], grid.shape[3])
-            top, at = torch.nn.functional.max_pool2d(grid, window, return_indices=True)
+            top, at = torch.nn.functional.max_pool2d(grid, grid.shape[2:], return_indices=True)
             self._at = at.flatten(1)
             means = _at_least_float32(total) / self._positions
             self.values = torch.cat([means, top.flatten(1).to(means.dtype)], dim=1)
@@ -173,19 +154,6 @@ class Summary:
         return combined.reshape(g_task.shape)
 
 
-class _Widened(torch.autograd.Function):
-    """float16 as float32; a gradient too large for float16 becomes its largest number instead of infinity."""
-
-    @staticmethod
-    def forward(ctx: Any, values: Tensor) -> Tensor:
-        return values.float()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return _as_precise_as(gradient, torch.float16)
-
-
 def _as_precise_as(gradient: Tensor, dtype: torch.dtype) -> Tensor:
     if dtype == torch.float16:
         most = torch.finfo(dtype).max
@@ -194,10 +162,12 @@ def _as_precise_as(gradient: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _at_least_float32(values: Tensor) -> Tensor:
-    if values.dtype == torch.float16:
-        widened: Tensor = cast(Any, _Widened).apply(values)
-        return widened
-    return values.float() if values.dtype == torch.bfloat16 else values
+    if values.dtype not in (torch.float16, torch.bfloat16):
+        return values
+    wide = values.float()
+    if wide.requires_grad:  # a gradient too large for float16 becomes its largest number instead of infinity
+        wide.register_hook(lambda gradient: _as_precise_as(gradient, values.dtype).float())
+    return wide
 
 
 def _as_grid(h: Tensor, shape: Shape) -> Tensor:

@@ -25,7 +25,6 @@ class BarberAgakov(DecoderEstimator):
         What c is: a categorical distribution for each categorical column, a normal one, whose mean and variance
         depend on z, for each continuous column. A number means so many continuous columns.
     hidden : sequence of int, default (64, 64)
-        Widths of the decoder.
     n_groups : int, default 0
         Number of groups for the conditional form, whose decoder sees the group; 0 for the unconditional one.
     standardize : bool, default True
@@ -45,10 +44,8 @@ class BarberAgakov(DecoderEstimator):
     Examples
     --------
     >>> import torch
-    >>> from midebias.estimators import BarberAgakov
-    >>> generator = torch.Generator().manual_seed(0)
-    >>> c = torch.randint(2, (512, 1), generator=generator).float()
-    >>> z = c + 0.1 * torch.randn(512, 1, generator=generator)
+    >>> c = torch.arange(512.0)[:, None] % 2
+    >>> z = c + 0.1 * torch.randn(512, 1, generator=torch.Generator().manual_seed(0))
     >>> estimator = BarberAgakov(1, 1)
     >>> optimizer = torch.optim.Adam(estimator.parameters(), lr=0.01)
     >>> _ = estimator.update(z, c, None, optimizer, steps=100)

@@ -1,6 +1,7 @@
 """CLUB: mutual information from above, by a variational decoder."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,25 +25,11 @@ class CLUB(DecoderEstimator):
     Parameters
     ----------
     dim : int
-        Columns of z.
     attribute : Attribute or int
-        What c is: a categorical distribution for each categorical column, a normal one, whose mean and variance
-        depend on z, for each continuous column. A number means so many continuous columns.
     sampled : bool, default False
         Pair each z with one permuted c.
-    hidden : sequence of int, default (64, 64)
-        Widths of the decoder.
-    n_groups : int, default 0
-        Number of groups for the conditional form, whose decoder sees the group; 0 for the unconditional one.
-    standardize : bool, default True
-        Divide z by running moments before the decoder, so that an encoder cannot outrun it by scale.
-    seed : int, default 0
-        Seeds the decoder's weights and the permutations; both from local generators.
-
-    Raises
-    ------
-    InputError
-        An argument that cannot be used; the message names it.
+    **options : Any
+        ``hidden``, ``n_groups``, ``standardize`` and ``seed``, as of `BarberAgakov`.
 
     References
     ----------
@@ -53,10 +40,8 @@ class CLUB(DecoderEstimator):
     --------
     >>> import torch
     >>> from midebias.attributes import Categorical
-    >>> from midebias.estimators import CLUB
-    >>> generator = torch.Generator().manual_seed(0)
-    >>> labels = torch.randint(2, (512, 1), generator=generator)
-    >>> z = labels + 0.5 * torch.randn(512, 1, generator=generator)
+    >>> labels = torch.arange(512)[:, None] % 2
+    >>> z = labels + 0.5 * torch.randn(512, 1, generator=torch.Generator().manual_seed(0))
     >>> c, _ = Categorical(2).encode(labels)
     >>> estimator = CLUB(1, Categorical(2))
     >>> optimizer = torch.optim.Adam(estimator.parameters(), lr=0.01)
@@ -69,18 +54,8 @@ class CLUB(DecoderEstimator):
     assumption = "the decoder q(c|z) is close to p(c|z)"
 
     @checked
-    def __init__(
-        self,
-        dim: int,
-        attribute: Attribute | int,
-        *,
-        sampled: bool = False,
-        hidden: Sequence[int] = (64, 64),
-        n_groups: int = 0,
-        standardize: bool = True,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(dim, attribute, hidden=hidden, n_groups=n_groups, standardize=standardize, seed=seed)
+    def __init__(self, dim: int, attribute: Attribute | int, *, sampled: bool = False, **options: Any) -> None:
+        super().__init__(dim, attribute, **options)
         self.sampled = sampled
 
     def _value(self, z: Tensor, c: Tensor, groups: Tensor | None) -> Tensor:

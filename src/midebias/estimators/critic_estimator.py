@@ -13,30 +13,8 @@ from .sampled_estimator import SampledEstimator
 class CriticEstimator(SampledEstimator):
     """Base of estimators with a critic T(z, c), whose marginal pairs are made by permuting c inside the batch.
 
-    With groups, c is permuted within each group and T sees the group: the estimate is of I(Z;C|G).
-
-    Parameters
-    ----------
-    dim : int
-        Columns of z.
-    attribute_dim : int
-        Columns of the encoded attribute.
-    critic : {"joined", "separable", "bilinear"}, default "joined"
-        One network of (z, c); the inner product of a network of z and one of c; or a bilinear form.
-    hidden : sequence of int, default (64, 64, 64)
-        Critic widths.
-    n_groups : int, default 0
-        Number of groups for the conditional form; 0 for the unconditional one.
-    standardize : bool, default True
-        Divide z by running moments before the critic, so that an encoder cannot outrun it by scale. The
-        reference recipe has False.
-    seed : int, default 0
-        Seeds the critic's weights and the permutations; both from local generators.
-
-    Raises
-    ------
-    InputError
-        An argument that cannot be used; the message names it.
+    With groups, c is permuted within each group and T sees the group: the estimate is of I(Z;C|G). Parameters are those
+    of `NWJ`.
     """
 
     @checked
@@ -56,7 +34,13 @@ class CriticEstimator(SampledEstimator):
             self.critic = build_critic(critic, dim, attribute_dim, hidden=hidden, n_groups=n_groups)
 
     def scores(self, z: Tensor, c: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor]:
-        """T on joint pairs and on marginal pairs, each of shape (n,)."""
+        """T on joint pairs and on marginal pairs, each of shape (n,).
+
+        Parameters
+        ----------
+        z, c, groups : Tensor
+            As in `forward`.
+        """
         return self._score(*self._check(z, c, groups), groups)
 
     def _score(self, z: Tensor, c: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor]:

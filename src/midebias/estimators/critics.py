@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..networks.perceptron import build_perceptron
-from .group_codes import append_groups, check_labels
 
 CriticName = Literal["joined", "separable", "bilinear"]
 
@@ -17,7 +16,9 @@ CriticName = Literal["joined", "separable", "bilinear"]
 class Critic(nn.Module, ABC):
     """A statistics network T(z, c), or T(z, c, g) with ``n_groups``."""
 
-    n_groups: int
+    def __init__(self, attribute_dim: int, n_groups: int) -> None:
+        super().__init__()
+        self.attribute_dim, self.n_groups = attribute_dim, n_groups
 
     @abstractmethod
     def forward(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
@@ -40,23 +41,11 @@ class Critic(nn.Module, ABC):
 class JoinedCritic(Critic):
     """Statistics network of the paper: c (and the group) joined to z, then a LeakyReLU perceptron.
 
-    Parameters
-    ----------
-    dim : int
-        Columns of z.
-    attribute_dim : int
-        Columns of the encoded attribute.
-    hidden : sequence of int, default (64, 64, 64)
-        Widths of the layers. The released recipe has three layers, 64 wide for digits and 512 for faces.
-    n_groups : int, default 0
-        Conditional critics see the group as a one-hot of this width.
+    The released recipe has three layers, 64 wide for digits and 512 for faces.
     """
 
-    def __init__(
-        self, dim: int, attribute_dim: int, *, hidden: Sequence[int] = (64, 64, 64), n_groups: int = 0
-    ) -> None:
-        super().__init__()
-        self.n_groups, self.attribute_dim = n_groups, attribute_dim
+    def __init__(self, dim: int, attribute_dim: int, *, hidden: Sequence[int], n_groups: int) -> None:
+        super().__init__(attribute_dim, n_groups)
         self.layers = build_perceptron(attribute_dim + dim + n_groups, hidden, 1)
 
     def forward(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
@@ -65,14 +54,15 @@ class JoinedCritic(Critic):
         return out.squeeze(1)
 
     def pairwise(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
-        """See `Critic.pairwise`. The first layer is linear: z and c pass it once each, not once a pair."""
+        """See `Critic.pairwise`."""
+        # The first layer is linear: z and c pass it once each, not once a pair.
         of_z, of_c = self._first(z, c, groups)
         return self._rest((of_z[:, None] + of_c).flatten(0, 1)).reshape(len(z), len(c))
 
     def joint_and_marginal(
         self, z: Tensor, c: Tensor, permutation: Tensor, groups: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """See `Critic.joint_and_marginal`. The first layer is linear, as in `pairwise`."""
+        """See `Critic.joint_and_marginal`."""
         of_z, of_c = self._first(z, c, groups)
         out = self._rest(torch.cat([of_z + of_c, of_z + of_c[permutation]]))
         return out[: len(z)], out[len(z) :]
@@ -94,25 +84,10 @@ class JoinedCritic(Critic):
 
 
 class SeparableCritic(Critic):
-    """T(z, c) = f(z)·g(c), f and g LeakyReLU perceptrons of 32 outputs; f sees the group.
+    """T(z, c) = f(z)·g(c), f and g LeakyReLU perceptrons of 32 outputs; f sees the group."""
 
-    Parameters
-    ----------
-    dim : int
-        Columns of z.
-    attribute_dim : int
-        Columns of the encoded attribute.
-    hidden : sequence of int, default (64, 64, 64)
-        Widths of the layers of either network.
-    n_groups : int, default 0
-        Number of groups that the critic is conditioned on.
-    """
-
-    def __init__(
-        self, dim: int, attribute_dim: int, *, hidden: Sequence[int] = (64, 64, 64), n_groups: int = 0
-    ) -> None:
-        super().__init__()
-        self.n_groups = n_groups
+    def __init__(self, dim: int, attribute_dim: int, *, hidden: Sequence[int], n_groups: int) -> None:
+        super().__init__(attribute_dim, n_groups)
         self.of_z, self.of_c = build_perceptron(dim + n_groups, hidden, 33), build_perceptron(attribute_dim, hidden, 32)
 
     def forward(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
@@ -128,7 +103,7 @@ class SeparableCritic(Critic):
     def joint_and_marginal(
         self, z: Tensor, c: Tensor, permutation: Tensor, groups: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """See `Critic.joint_and_marginal`: each side passes its network once."""
+        """See `Critic.joint_and_marginal`."""
         left, right = self._sides(z, c, groups)
         inner, of_z = left[:, :-1], left[:, -1]
         return (inner * right).sum(dim=1) + of_z, (inner * right[permutation]).sum(dim=1) + of_z
@@ -138,23 +113,10 @@ class SeparableCritic(Critic):
 
 
 class BilinearCritic(Critic):
-    """T(z, c) = a(z) + b(c) + z' W c with linear a and b; W is one for each group.
+    """T(z, c) = a(z) + b(c) + z' W c with linear a and b; W is one for each group. There are no ``hidden`` layers."""
 
-    Parameters
-    ----------
-    dim : int
-        Columns of z.
-    attribute_dim : int
-        Columns of the encoded attribute.
-    hidden : sequence of int, default ()
-        Not used: there are no layers.
-    n_groups : int, default 0
-        Number of groups that the critic is conditioned on.
-    """
-
-    def __init__(self, dim: int, attribute_dim: int, *, hidden: Sequence[int] = (), n_groups: int = 0) -> None:
-        super().__init__()
-        self.n_groups, self.attribute_dim = n_groups, attribute_dim
+    def __init__(self, dim: int, attribute_dim: int, *, hidden: Sequence[int] = (), n_groups: int) -> None:
+        super().__init__(attribute_dim, n_groups)
         self.of_z = nn.Linear(dim, max(1, n_groups) * (attribute_dim + 1))
         self.of_c = nn.Linear(attribute_dim, 1, bias=False)
 
@@ -172,17 +134,27 @@ class BilinearCritic(Critic):
         forms: Tensor = self.of_z(z).reshape(len(z), max(1, self.n_groups), self.attribute_dim + 1)
         if groups is None:
             return forms[:, 0]
-        check_labels(groups, self.n_groups)
         return forms[torch.arange(len(z), device=z.device), groups.long()]
 
 
+def append_groups(z: Tensor, groups: Tensor | None, n_groups: int) -> Tensor:
+    """z (n, dim) and, with ``n_groups``, the group as a one-hot of that width; without groups all are in the first."""
+    if not n_groups:
+        return z
+    if groups is None:
+        groups = torch.zeros(len(z), dtype=torch.long, device=z.device)
+    return torch.cat([z, nn.functional.one_hot(groups.long(), n_groups).to(z.dtype)], dim=1)
+
+
+_CRITICS: dict[str, type[JoinedCritic] | type[SeparableCritic] | type[BilinearCritic]] = {
+    "joined": JoinedCritic,
+    "separable": SeparableCritic,
+    "bilinear": BilinearCritic,
+}
+
+
 def build_critic(name: str, dim: int, attribute_dim: int, *, hidden: Sequence[int], n_groups: int) -> Critic:
-    """The critic of that name. Raises `InputError` for another name."""
-    kinds: dict[str, type[JoinedCritic] | type[SeparableCritic] | type[BilinearCritic]] = {
-        "joined": JoinedCritic,
-        "separable": SeparableCritic,
-        "bilinear": BilinearCritic,
-    }
-    if name not in kinds:
+    """Build the critic of that name. Raises `InputError` for another name."""
+    if name not in _CRITICS:
         raise InputError(f"critic must be 'joined', 'separable' or 'bilinear', got {name!r}")
-    return kinds[name](dim, attribute_dim, hidden=hidden, n_groups=n_groups)
+    return _CRITICS[name](dim, attribute_dim, hidden=hidden, n_groups=n_groups)

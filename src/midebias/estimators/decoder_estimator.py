@@ -10,34 +10,12 @@ from ..arguments import checked
 from ..attributes import Attribute, Attributes, Categorical
 from ..networks.perceptron import build_perceptron
 from ..randomness import seeded
-from .group_codes import append_groups
+from .critics import append_groups
 from .sampled_estimator import SampledEstimator
 
 
 class DecoderEstimator(SampledEstimator):
-    """Base of estimators whose critic is a decoder q(c|z), one factor per column of c.
-
-    Parameters
-    ----------
-    dim : int
-        Columns of z.
-    attribute : Attribute or int
-        What c is: a categorical distribution for each categorical column, a normal one, whose mean and variance
-        depend on z, for each continuous column. A number means so many continuous columns.
-    hidden : sequence of int, default (64, 64)
-        Widths of the decoder.
-    n_groups : int, default 0
-        Number of groups for the conditional form, whose decoder sees the group; 0 for the unconditional one.
-    standardize : bool, default True
-        Divide z by running moments before the decoder, so that an encoder cannot outrun it by scale.
-    seed : int, default 0
-        Seeds the decoder's weights and the permutations; both from local generators.
-
-    Raises
-    ------
-    InputError
-        An argument that cannot be used; the message names it.
-    """
+    """Base of estimators with a decoder q(c|z), one factor per column of c, with the parameters of `BarberAgakov`."""
 
     _one_hot: Tensor
     _values: Tensor
@@ -91,7 +69,13 @@ class DecoderEstimator(SampledEstimator):
         return c[:, self._one_hot], c[:, self._values]
 
     def log_q(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
-        """log q(c|z) of each pair, in nats: (n,)."""
+        """log q(c|z) of each pair, in nats: (n,).
+
+        Parameters
+        ----------
+        z, c, groups : Tensor
+            As in `forward`.
+        """
         z, c = self._check(z, c, groups)
         return self._log_q(self._decode(z, groups), c)
 

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from ..arguments import check_encoded, check_groups, check_representation, checked
 from ..errors import InputError
-from .group_codes import check_labels
 from .interface import Bound, Estimator
 
 
@@ -67,14 +66,13 @@ class DiscreteMI(Estimator):
         self, n_outcomes: int, sizes: Sequence[int], *, n_groups: int = 1, balanced: bool = True, memory: float = 0.95
     ) -> None:
         super().__init__()
-        sizes = tuple(sizes)
-        if n_outcomes < 2 or not sizes or min(sizes) < 2 or n_groups < 1:
+        self.n_outcomes, self.sizes, self.n_groups = n_outcomes, tuple(sizes), n_groups
+        if n_outcomes < 2 or min(self.sizes, default=0) < 2 or n_groups < 1:
             raise InputError(
-                f"n_outcomes and sizes must be >= 2 and n_groups >= 1, got {n_outcomes}, {list(sizes)} and {n_groups}"
+                f"n_outcomes and sizes must be >= 2 and n_groups >= 1, got {n_outcomes}, {[*sizes]} and {n_groups}"
             )
         if not 0 <= memory < 1:
             raise InputError(f"memory must lie in [0, 1), got {memory}")
-        self.n_outcomes, self.sizes, self.n_groups = n_outcomes, tuple(sizes), n_groups
         self.balanced, self.memory = balanced, memory
         cells = n_groups * math.prod(self.sizes)
         self.register_buffer("sums", torch.zeros(cells, n_outcomes, dtype=torch.float64))
@@ -89,12 +87,10 @@ class DiscreteMI(Estimator):
             Wrong shapes, labels out of range, or rows of z that are not probabilities.
         """
         check_representation(z, dim=self.n_outcomes, least=1)
-        check_groups(groups, len(z))
+        check_groups(groups, len(z), n_groups=self.n_groups)
         check_encoded(c, len(z), sum(self.sizes))
         if float(z.detach().min()) < 0 or float((z.detach().sum(1) - 1).abs().max()) > 1e-3:
             raise InputError("z must hold probabilities: rows of numbers >= 0 that sum to 1")
-        if groups is not None:
-            check_labels(groups, self.n_groups)
         cell = torch.zeros(len(z), dtype=torch.long, device=z.device) if groups is None else groups.long()
         for size, block in zip(self.sizes, c.split(self.sizes, dim=1), strict=True):
             cell = cell * size + block.argmax(dim=1)

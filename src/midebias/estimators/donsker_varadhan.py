@@ -1,7 +1,7 @@
 """The Donsker-Varadhan estimator (MINE), the one mutual information backpropagation is built on."""
 
 import math
-from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,7 +9,6 @@ from torch import Tensor
 from ..arguments import checked
 from ..errors import InputError
 from .critic_estimator import CriticEstimator
-from .critics import CriticName
 from .interface import Bound
 
 
@@ -24,23 +23,12 @@ class DonskerVaradhan(CriticEstimator):
 
     Parameters
     ----------
-    dim : int
-        Columns of z.
-    attribute_dim : int
-        Columns of the encoded attribute.
-    critic : {"joined", "separable", "bilinear"}, default "joined"
-        One network of (z, c); the inner product of a network of z and one of c; or a bilinear form.
-    hidden : sequence of int, default (64, 64, 64)
-        Critic widths.
-    n_groups : int, default 0
-        Number of groups for the conditional form; 0 for the unconditional one.
-    standardize : bool, default True
-        Divide z by running moments before the critic, so that an encoder cannot outrun it by scale.
+    dim, attribute_dim : int
     moving_average : float, optional
         Weight, in (0, 1], of a new batch in the running mean of e^T that the gradient of the learning loss divides
         by: the correction of the batch's gradient of Belghazi et al., section 3.2. Default: none, the plain gradient.
-    seed : int, default 0
-        Seeds the critic's weights and the permutations; both from local generators.
+    **options : Any
+        ``critic``, ``hidden``, ``n_groups``, ``standardize`` and ``seed``, as of `NWJ`.
 
     Raises
     ------
@@ -55,10 +43,8 @@ class DonskerVaradhan(CriticEstimator):
     Examples
     --------
     >>> import torch
-    >>> from midebias.estimators import DonskerVaradhan
-    >>> generator = torch.Generator().manual_seed(0)
-    >>> c = torch.randint(2, (512, 1), generator=generator).float()
-    >>> z = c + 0.1 * torch.randn(512, 1, generator=generator)
+    >>> c = torch.arange(512.0)[:, None] % 2
+    >>> z = c + 0.1 * torch.randn(512, 1, generator=torch.Generator().manual_seed(0))
     >>> estimator = DonskerVaradhan(1, 1)
     >>> optimizer = torch.optim.Adam(estimator.parameters(), lr=0.01)
     >>> _ = estimator.update(z, c, None, optimizer, steps=100)
@@ -71,23 +57,10 @@ class DonskerVaradhan(CriticEstimator):
     log_average: Tensor
 
     @checked
-    def __init__(
-        self,
-        dim: int,
-        attribute_dim: int,
-        *,
-        critic: CriticName = "joined",
-        hidden: Sequence[int] = (64, 64, 64),
-        n_groups: int = 0,
-        standardize: bool = True,
-        moving_average: float | None = None,
-        seed: int = 0,
-    ) -> None:
+    def __init__(self, dim: int, attribute_dim: int, *, moving_average: float | None = None, **options: Any) -> None:
         if moving_average is not None and not 0 < moving_average <= 1:
             raise InputError(f"moving_average must lie in (0, 1], got {moving_average}")
-        super().__init__(
-            dim, attribute_dim, critic=critic, hidden=hidden, n_groups=n_groups, standardize=standardize, seed=seed
-        )
+        super().__init__(dim, attribute_dim, **options)
         self.moving_average = moving_average
         if moving_average is not None:
             self.register_buffer("log_average", torch.tensor(math.nan))

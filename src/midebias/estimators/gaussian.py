@@ -12,11 +12,11 @@ from ..distributed import Pool
 from ..errors import InputError
 from ..marginals import center_within
 from .gaussian_features import project_columns, sign_groups, with_products
-from .interface import Bound, Estimator
+from .interface import Bound, DrawingEstimator, Estimator
 from .log_determinant import gaussian_information
 
 
-class GaussianMI(Estimator):
+class GaussianMI(DrawingEstimator):
     r"""Mutual information of jointly Gaussian features, :math:`-\tfrac12\log\det(I - R R^\top)`.
 
     R holds the cross-correlations of the whitened features of z and of c. Nothing is trained, so the
@@ -67,7 +67,6 @@ class GaussianMI(Estimator):
     Examples
     --------
     >>> import torch
-    >>> from midebias.estimators import GaussianMI
     >>> generator = torch.Generator().manual_seed(0)
     >>> c = torch.randn(4000, 1, generator=generator)
     >>> z = 0.8 * c + 0.6 * torch.randn(4000, 1, generator=generator)
@@ -93,7 +92,7 @@ class GaussianMI(Estimator):
         ridge: float = 1e-4,
         seed: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(seed=seed)
         if features not in ("linear", "random"):
             raise InputError(f"features must be 'linear' or 'random', got {features!r}")
         if attribute_degree not in (1, 2):
@@ -108,32 +107,25 @@ class GaussianMI(Estimator):
         self.attribute_degree, self.group_signs, self.ridge = attribute_degree, group_signs, ridge
         self._settings = (features, n_features, bandwidth, attribute_degree, group_signs, ridge)
         self.register_buffer("projection", projection)
-        self._generator = torch.Generator().manual_seed(seed)
-
-    def get_extra_state(self) -> Tensor:
-        """State of the generator, so that a resumed run draws the same features and signs."""
-        return self._generator.get_state()
-
-    def set_extra_state(self, state: Tensor) -> None:
-        """Restore the generator."""
-        self._generator.set_state(state.cpu())
 
     def forward(self, z: Tensor, c: Tensor, groups: Tensor | None = None, *, pool: Pool | None = None) -> Tensor:
         """Estimate in nats, differentiable once in z; a zero with a zero gradient when c varies within no group.
 
-        With a ``pool`` the pairs are this rank's and the estimate is that of all ranks' pairs, from sums over rows.
+        Parameters
+        ----------
+        pool : Pool, optional
+            Then the pairs are this rank's, and the estimate is that of all ranks' pairs, from sums over rows.
 
         Raises
         ------
         InputError
             Wrong shapes or dtypes, NaN in z, or too few samples for the number of features.
         """
-        self._check(z, c, groups, pool)
         features, c = self._prepare([z], c, groups, pool)
         return gaussian_information(features[0], c, groups, ridge=self.ridge, pool=pool)
 
     def can_join(self, other: Estimator) -> bool:
-        """Whether both are on random features, of which every representation has equally many, and of one setting."""
+        """Whether ``other`` is on as many random features, and of the same settings."""
         return isinstance(other, GaussianMI) and self.features == "random" and self._settings == other._settings
 
     def estimate_several(
@@ -148,45 +140,33 @@ class GaussianMI(Estimator):
         """
         if self.features != "random":
             raise InputError("several representations can be estimated together with features='random' only")
-        for z in representations:
-            self._check(z, c, groups, pool)
         features, c = self._prepare(representations, c, groups, pool)
         return gaussian_information(torch.stack(features), c, groups, ridge=self.ridge, pool=pool)
-
-    def _check(self, z: Tensor, c: Tensor, groups: Tensor | None, pool: Pool | None) -> None:
-        check_representation(z, least=2 if pool is None else 0)
-        check_groups(groups, len(z))
-        check_encoded(c, len(z))
 
     def _prepare(
         self, representations: Sequence[Tensor], c: Tensor, groups: Tensor | None, pool: Pool | None
     ) -> tuple[list[Tensor], Tensor]:
         """Features of each representation and of c; what all ranks must know for them is communicated at once."""
+        for z in representations:
+            check_representation(z, least=2 if pool is None else 0)
+            check_groups(groups, len(z))
+            check_encoded(c, len(z))
         zs = [z.float() if z.dtype in (torch.float16, torch.bfloat16) else z for z in representations]
-        if self.features == "linear":
-            zs = [self._project(z) for z in zs]
         c = c.to(zs[0].dtype)
-        lifted, squared = self.features == "random", self.attribute_degree == 2
-        of_zs: list[tuple[Tensor, Tensor] | None] = [None] * len(zs)
-        of_c: tuple[Tensor, Tensor] | None = None
-        if pool is not None and (lifted or squared):
-            found = pool.compute_moments(*(zs if lifted else []), *([c] if squared else []))
-            of_c = found.pop() if squared else None
-            of_zs = [*found] if lifted else of_zs
-        if lifted:
-            zs = [self._lift(z, known) for z, known in zip(zs, of_zs, strict=True)]
-        return zs, self._expand(c, of_c, groups, pool)
-
-    def _expand(
-        self, c: Tensor, moments: tuple[Tensor, Tensor] | None, groups: Tensor | None, pool: Pool | None
-    ) -> Tensor:
-        c = with_products(c, moments) if self.attribute_degree == 2 else c
+        columns = [*(zs if self.features == "random" else []), *([c] if self.attribute_degree == 2 else [])]
+        moments = [None] * len(columns) if pool is None or not columns else pool.compute_moments(*columns)
+        if self.attribute_degree == 2:
+            c = with_products(c, moments[-1])
         if pool is None:
             c, _ = center_within(c, groups)
-        rows = len(c) if pool is None else pool.n
-        if self.features == "random" and c.shape[1] > rows // 2:
-            c = project_columns(c, self._generator, most=c.shape[1], rows=rows)
-        return sign_groups(c, groups, self._generator, pool) if self.group_signs else c
+        if self.features == "linear":
+            zs = [self._project(z) for z in zs]
+        else:
+            zs = [self._lift(z, known) for z, known in zip(zs, moments, strict=False)]
+            rows = len(c) if pool is None else pool.n
+            if c.shape[1] > rows // 2:
+                c = project_columns(c, self._generator, most=c.shape[1], rows=rows)
+        return zs, sign_groups(c, groups, self._generator, pool) if self.group_signs else c
 
     def _project(self, z: Tensor) -> Tensor:
         if self.projection is None:
@@ -198,11 +178,9 @@ class GaussianMI(Estimator):
     def _lift(self, z: Tensor, moments: tuple[Tensor, Tensor] | None) -> Tensor:
         dim = z.shape[1]
         if moments is None:
-            detached = z.detach()
-            mean = detached.mean(0)
-            spread = (detached - mean).square().mean(0)
-        else:
-            mean, spread = moments
+            mean = z.detach().mean(0)
+            moments = mean, (z.detach() - mean).square().mean(0)
+        mean, spread = moments
         # A column that hardly varies is not blown up to unit size: that is where gradients explode.
         spread = (spread + 0.1 * spread.mean()).sqrt().clamp(min=1e-12)
         scaled = (z - mean) / spread

@@ -1,7 +1,5 @@
 """The protocol of an estimator of mutual information, with its defaults. All information is in nats."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Literal
@@ -81,11 +79,8 @@ class Estimator(nn.Module, ABC):
 
         Parameters
         ----------
-        z : Tensor of shape (n, dim)
-        c : Tensor of shape (n, attribute_dim)
-            The encoded attribute.
-        groups : integer Tensor of shape (n,), optional
-            Labels to condition on.
+        z, c, groups : Tensor
+            As in `forward`.
         """
         return z.new_zeros(())
 
@@ -96,13 +91,10 @@ class Estimator(nn.Module, ABC):
 
         Parameters
         ----------
-        z : Tensor of shape (n, dim)
-        c : Tensor of shape (n, attribute_dim)
-            The encoded attribute.
-        groups : integer Tensor of shape (n,), optional
-            Labels to condition on.
+        z, c, groups : Tensor
+            As in `forward`.
         optimizer : Optimizer
-            Of the critic.
+            Of the critic, among others perhaps, which have no gradient then.
         steps : int, default 1
         """
         loss = z.new_zeros(())
@@ -114,13 +106,8 @@ class Estimator(nn.Module, ABC):
             optimizer.step()
         return float(loss.detach())
 
-    def can_join(self, other: Estimator) -> bool:
-        """Whether `estimate_several` of this one may also estimate the representation of ``other``. By default not.
-
-        Parameters
-        ----------
-        other : Estimator
-        """
+    def can_join(self, other: "Estimator") -> bool:
+        """Whether `estimate_several` of this one may also estimate the representation of ``other``. By default not."""
         return False
 
     def estimate_several(
@@ -131,14 +118,28 @@ class Estimator(nn.Module, ABC):
         Parameters
         ----------
         representations : sequence of Tensor of shape (n, dim)
-        c : Tensor of shape (n, attribute_dim)
-            The encoded attribute.
-        groups : integer Tensor of shape (n,), optional
-            Labels to condition on.
+        c, groups : Tensor
+            As in `forward`.
         pool : Pool, optional
             Then the rows are this rank's, and the estimates those of all ranks' rows.
         """
         raise NotImplementedError(f"{type(self).__name__} estimates one representation at a time")
+
+
+class DrawingEstimator(Estimator):
+    """Base of estimators that draw from a local generator, which `state_dict` holds."""
+
+    def __init__(self, *, seed: int) -> None:
+        super().__init__()
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def get_extra_state(self) -> Tensor:
+        """State of the generator, so that a resumed run draws the same."""
+        return self._generator.get_state()
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Restore the generator."""
+        self._generator.set_state(state.cpu())
 
 
 _MEMBERS = (
@@ -148,13 +149,7 @@ _MEMBERS = (
 
 
 def check_estimator(module: object) -> Estimator:
-    """Return ``module``, an estimator.
-
-    Raises
-    ------
-    InputError
-        When it lacks something of the protocol; the message says what.
-    """
+    """Return ``module``; raise `InputError` for what it lacks to be an estimator."""
     if not isinstance(module, nn.Module):
         raise InputError(f"estimator must build estimator modules, got {type(module).__name__}")
     missing = [name for name in _MEMBERS if not hasattr(module, name)]

@@ -12,12 +12,12 @@ from ..marginals import center_within
 from ..networks import build_perceptron
 from ..randomness import seeded
 from .gaussian_features import project_columns, sign_groups, with_products
-from .interface import Bound, Estimator
+from .interface import Bound, DrawingEstimator
 from .log_determinant import gaussian_information
 from .running_moments import RunningMoments
 
 
-class LearnedGaussianMI(Estimator):
+class LearnedGaussianMI(DrawingEstimator):
     r"""The log-determinant formula on z beside features of z that learn to predict c.
 
     A small network learns, on detached pairs, to predict c (less its mean within each group) from z. Its
@@ -31,10 +31,7 @@ class LearnedGaussianMI(Estimator):
 
     Parameters
     ----------
-    dim : int
-        Columns of z.
-    attribute_dim : int
-        Columns of the encoded attribute.
+    dim, attribute_dim : int
     hidden : int, default 128
         Width of the network's two layers.
     n_linear : int, default 64
@@ -59,7 +56,6 @@ class LearnedGaussianMI(Estimator):
     Examples
     --------
     >>> import torch
-    >>> from midebias.estimators import LearnedGaussianMI
     >>> generator = torch.Generator().manual_seed(0)
     >>> z, c = torch.randn(256, 4, generator=generator), torch.randn(256, 1, generator=generator)
     >>> nats = LearnedGaussianMI(4, 1)(z, c)
@@ -84,7 +80,7 @@ class LearnedGaussianMI(Estimator):
         ridge: float = 1e-3,
         seed: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(seed=seed)
         if min(dim, attribute_dim, hidden, n_linear) < 1:
             raise InputError(
                 f"dim, attribute_dim, hidden and n_linear must be at least 1, got {dim}, {attribute_dim}, "
@@ -99,16 +95,7 @@ class LearnedGaussianMI(Estimator):
             self.critic = build_perceptron(dim, (hidden, hidden), columns)
         self.dim, self.attribute_dim, self.n_linear = dim, attribute_dim, n_linear
         self.attribute_degree, self.ridge = attribute_degree, ridge
-        self._generator = torch.Generator().manual_seed(seed)
         self.moments = RunningMoments(dim, floor=1e-4)
-
-    def get_extra_state(self) -> Tensor:
-        """State of the generator of signs and projections."""
-        return self._generator.get_state()
-
-    def set_extra_state(self, state: Tensor) -> None:
-        """Restore the generator."""
-        self._generator.set_state(state.cpu())
 
     def forward(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
         """Estimate in nats on these pairs, with the features as they stand; differentiable in z.
@@ -122,7 +109,7 @@ class LearnedGaussianMI(Estimator):
         z = z.float() if z.dtype in (torch.float16, torch.bfloat16) else z
         standardized = self.moments.standardize(z)
         # The critic's, in the precision of z: a closed form gains by it, a critic does not.
-        learned = self.critic(standardized.to(self.moments.dtype)).to(z.dtype)
+        learned = self.critic(standardized.to(self.moments.mean.dtype)).to(z.dtype)
         linear, learned = (project_columns(v, self._generator, most=self.n_linear) for v in (standardized, learned))
         target = center_within(self._expand(c.to(z.dtype)), groups)[0]
         target = sign_groups(target, groups, self._generator)
@@ -133,7 +120,7 @@ class LearnedGaussianMI(Estimator):
     def learning_loss(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
         """Mean squared error of predicting c within groups. Updates the running moments of z."""
         self._check(z, c, groups)
-        z = z.detach().to(self.moments.dtype)
+        z = z.detach().to(self.moments.mean.dtype)
         products = self._expand(c.to(z))
         within, target = center_within(torch.cat([z, products], dim=1), groups)[0].split(
             [self.dim, products.shape[1]], 1

@@ -1,6 +1,7 @@
 """The names of the estimators: the one set of them that every door of the library takes."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, get_args
 
 from torch import nn
@@ -22,42 +23,34 @@ EstimatorName = Literal[
     "club", "barber_agakov",
 ]  # fmt: skip
 
-_Build = Callable[..., Estimator]
 
-
-def _build_linear(dim: int, attribute: Attribute, *, n_groups: int, seed: int, **options: Any) -> Estimator:
-    given = {"attribute_degree": _degree(attribute), "group_signs": True, "ridge": 1e-2, "seed": seed}
+def _build_gaussian(dim: int, attribute: Attribute, *, n_groups: int, **options: Any) -> Estimator:
+    given = {"attribute_degree": _choose_degree(attribute), "group_signs": True, "ridge": 1e-2}
     return GaussianMI(**given | options)
 
 
-def _build_random(dim: int, attribute: Attribute, *, n_groups: int, seed: int, **options: Any) -> Estimator:
-    given = {"features": "random", "n_features": 32}
-    return _build_linear(dim, attribute, n_groups=n_groups, seed=seed, **given | options)
+def _build_learned(dim: int, attribute: Attribute, *, n_groups: int, **options: Any) -> Estimator:
+    return LearnedGaussianMI(dim, attribute.dim, **{"attribute_degree": _choose_degree(attribute)} | options)
 
 
-def _build_learned(dim: int, attribute: Attribute, *, n_groups: int, seed: int, **options: Any) -> Estimator:
-    given = {"attribute_degree": _degree(attribute), "seed": seed}
-    return LearnedGaussianMI(dim, attribute.dim, **given | options)
+def _build_critic(kind: type[CriticEstimator], dim: int, attribute: Attribute, **options: Any) -> Estimator:
+    return kind(dim, attribute.dim, **options)
 
 
-def _critic(kind: type[CriticEstimator]) -> _Build:
-    return lambda dim, attribute, **options: kind(dim, attribute.dim, **options)
-
-
-def _degree(attribute: Attribute) -> Literal[1, 2]:
+def _choose_degree(attribute: Attribute) -> Literal[1, 2]:
     """Products of many columns would be too many, and those of one-hot columns say nothing new."""
     return 2 if isinstance(attribute, Continuous) and attribute.dim <= 8 else 1
 
 
-_BUILDERS: dict[str, _Build] = {
-    "gaussian_linear": _build_linear,
-    "gaussian": _build_random,
+_BUILDERS: dict[str, Callable[..., Estimator]] = {
+    "gaussian_linear": _build_gaussian,
+    "gaussian": partial(_build_gaussian, features="random", n_features=32),
     "gaussian_learned": _build_learned,
-    "donsker_varadhan": _critic(DonskerVaradhan),
-    "nwj": _critic(NWJ),
-    "jensen_shannon": _critic(JensenShannon),
-    "smile": _critic(SMILE),
-    "info_nce": _critic(InfoNCE),
+    "donsker_varadhan": partial(_build_critic, DonskerVaradhan),
+    "nwj": partial(_build_critic, NWJ),
+    "jensen_shannon": partial(_build_critic, JensenShannon),
+    "smile": partial(_build_critic, SMILE),
+    "info_nce": partial(_build_critic, InfoNCE),
     "club": CLUB,
     "barber_agakov": BarberAgakov,
 }
@@ -74,20 +67,9 @@ def build_estimator(
 ) -> Estimator:
     """Build the estimator of that name, or by a function of your own.
 
-    Parameters
-    ----------
-    name : str or callable
-        A callable is given (dim, attribute_dim) and returns an `Estimator`. "gaussian_linear" is `GaussianMI` on z
-        itself, "gaussian" on random Fourier features, "gaussian_learned" is `LearnedGaussianMI`; the others are named
-        as their class.
-    dim : int
-        Columns of z.
-    attribute : Attribute
-    n_groups : int, default 0
-        Labels that a critic is conditioned on, 0 for none. Closed forms have no limit.
-    seed : int, default 0
-    **options
-        Further arguments of the estimator's class.
+    "gaussian_linear" is `GaussianMI` on z itself, "gaussian" on random Fourier features, "gaussian_learned" is
+    `LearnedGaussianMI`; the others are named as their class, whose further arguments ``options`` are. A callable is
+    given (dim, attribute_dim). Critics are conditioned on ``n_groups`` labels, 0 for none; closed forms have no limit.
 
     Raises
     ------

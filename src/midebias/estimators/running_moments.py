@@ -12,12 +12,7 @@ from ..errors import InputError
 class RunningMoments(nn.Module):
     """Mean and variance of z's columns over about ten calls; an encoder cannot outrun a critic by its scale.
 
-    Parameters
-    ----------
-    dim : int
-        Columns of z.
-    floor : float
-        Added to each variance, in units of their mean: a column that hardly varies is not blown up to unit size.
+    ``floor`` is added to each variance, in units of their mean: a column that hardly varies is not blown up.
     """
 
     mean: Tensor
@@ -30,11 +25,6 @@ class RunningMoments(nn.Module):
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("variance", torch.ones(dim))
         self.register_buffer("calls", torch.zeros((), dtype=torch.long))
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """In which a critic computes."""
-        return self.mean.dtype
 
     @torch.no_grad()
     def follow(self, mean: Tensor, variance: Tensor) -> None:
@@ -51,13 +41,7 @@ class RunningMoments(nn.Module):
 
 
 def column_moments(z: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance of z's columns.
-
-    Raises
-    ------
-    InputError
-        When they are not finite.
-    """
+    """Mean and variance of z's columns. Raises `InputError` when they are not finite."""
     mean = z.mean(dim=0)
     variance = (z - mean).square_().mean(dim=0)  # many times faster than var along the rows
     if not math.isfinite(float(variance.sum())):

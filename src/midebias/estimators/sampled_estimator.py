@@ -1,4 +1,4 @@
-"""Base of estimators with a network of their own: checks, standardisation of z, and several updates as one call."""
+"""Base of estimators with a network: checks, standardisation of z, and several updates as one call."""
 
 from abc import abstractmethod
 
@@ -8,36 +8,17 @@ from torch import Tensor
 from ..arguments import check_encoded, check_groups, check_representation
 from ..errors import InputError
 from ..marginals import permutation, permutation_within
-from .interface import Estimator
+from .interface import DrawingEstimator
 from .running_moments import RunningMoments, column_moments
 
 
-class SampledEstimator(Estimator):
-    """Base of estimators that draw from a generator and see z in units of its running moments.
-
-    Parameters
-    ----------
-    dim : int
-        Columns of z.
-    attribute_dim : int
-        Columns of the encoded attribute.
-    n_groups : int
-        Number of groups for the conditional form; 0 for the unconditional one.
-    standardize : bool
-        Divide z by running moments before the network.
-    seed : int
-        Of the generator.
-
-    Raises
-    ------
-    InputError
-        A number out of range.
-    """
+class SampledEstimator(DrawingEstimator):
+    """Base of estimators with a network, which see z in units of its running moments unless ``standardize`` is off."""
 
     trainable = True
 
     def __init__(self, dim: int, attribute_dim: int, *, n_groups: int, standardize: bool, seed: int) -> None:
-        super().__init__()
+        super().__init__(seed=seed)
         if dim < 1 or attribute_dim < 1:
             raise InputError(f"dim and attribute_dim must be at least 1, got {dim} and {attribute_dim}")
         if n_groups < 0:
@@ -45,15 +26,6 @@ class SampledEstimator(Estimator):
         self.dim, self.attribute_dim, self.n_groups = dim, attribute_dim, n_groups
         self.standardize = standardize
         self.moments = RunningMoments(dim, floor=1e-5)
-        self._generator = torch.Generator().manual_seed(seed)
-
-    def get_extra_state(self) -> Tensor:
-        """State of the permutation generator, so that a resumed run draws the same marginals."""
-        return self._generator.get_state()
-
-    def set_extra_state(self, state: Tensor) -> None:
-        """Restore the permutation generator."""
-        self._generator.set_state(state.cpu())
 
     def forward(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
         """Estimate in nats on these pairs, with the critic as it stands; differentiable in z.
@@ -87,19 +59,8 @@ class SampledEstimator(Estimator):
 
         Parameters
         ----------
-        z : Tensor of shape (n, dim)
-        c : Tensor of shape (n, attribute_dim)
-        groups : integer Tensor of shape (n,) or None
-        optimizer : Optimizer
-            Of the critic, among others perhaps, which have no gradient then.
-        steps : int, default 1
         batch_size : int, optional
             Pairs drawn, with replacement, for each step; default is all.
-
-        Returns
-        -------
-        float
-            The last learning loss.
         """
         z, c = self._check(z.detach(), c.detach(), groups, finite=not self.standardize)
         moments = column_moments(z) if self.standardize else None  # which says what is not finite, too
@@ -130,12 +91,12 @@ class SampledEstimator(Estimator):
     def _check(self, z: Tensor, c: Tensor, groups: Tensor | None, *, finite: bool = True) -> tuple[Tensor, Tensor]:
         """Raise `InputError` for what cannot be used; z and c become as precise as the critic."""
         check_representation(z, dim=self.dim, finite=finite)
-        check_groups(groups, len(z))
+        check_groups(groups, len(z), n_groups=self.n_groups or None)
         check_encoded(c, len(z), self.attribute_dim)
         if groups is not None and not self.n_groups:
             raise InputError(f"groups given, but this {type(self).__name__} was built with n_groups=0")
-        if z.dtype != self.moments.dtype:
-            z = z.to(self.moments.dtype)
+        if z.dtype != self.moments.mean.dtype:
+            z = z.to(self.moments.mean.dtype)
             check_representation(z, finite=finite)
         return z, c.to(z.dtype)
 

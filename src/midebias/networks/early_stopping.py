@@ -31,20 +31,7 @@ class EarlyStopping:
         self.loss, self.step = math.inf, 0
 
     def observe(self, loss: float, step: int) -> bool:
-        """Keep the weights if this is the least loss.
-
-        Parameters
-        ----------
-        loss : float
-            On data set aside.
-        step : int
-            Of training, so far.
-
-        Returns
-        -------
-        bool
-            Whether patience is at an end.
-        """
+        """Keep the weights if ``loss`` is the least; say whether patience is at an end at ``step`` of training."""
         if loss < self.loss - self._least_gain:
             self.loss, self.step = loss, step
             # A generator's state, which some networks carry along, goes on.
@@ -53,12 +40,6 @@ class EarlyStopping:
         return step - self.step >= self._patience
 
     def restore(self, network: nn.Module | None = None) -> None:
-        """Put the kept weights back.
-
-        Parameters
-        ----------
-        network : nn.Module, optional
-            Another one of the same shape, which they go to instead.
-        """
+        """Put the kept weights back, or into another ``network`` of the same shape."""
         if self._state:
             (self._network if network is None else network).load_state_dict(self._state, strict=False)

@@ -1,7 +1,7 @@
 """Mutual information backpropagation: an estimator as a penalty on representations."""
 
 from ..representations import FeatureMap, Tokens
-from .batch_inputs import Criterion
+from .batch import Criterion
 from .budget import DualAscent
 from .gradient_balance import GradientBalance
 from .health import Health

@@ -17,19 +17,9 @@ _BATCH = 256  # pairs of a step
 class CriticTrainer(nn.Module):
     """Keeps critics up to date on pairs (z, c), by Adam; estimators without a critic are left alone.
 
-    Parameters
-    ----------
-    estimators : sequence of Estimator
-        One for each representation. Their parameters and states are not repeated here.
-    attribute : Attribute
-        Encodes c, which is kept as it was given.
-    steps : int
-        Updates of a critic each time; at least ``warmup`` of them while it has had fewer.
-    warmup : int
-        Updates after which a critic's estimate is first of use.
-    learning_rate : float
-    seed : int
-        Of the generator that draws the pairs.
+    c is kept as it was given, and encoded by ``attribute``. A critic takes ``steps`` updates each time, and at least
+    ``warmup`` while it has had fewer, after which its estimate is first of use. Parameters and states of estimators are
+    not repeated here.
     """
 
     updates: Tensor

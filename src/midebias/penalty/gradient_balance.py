@@ -1,7 +1,8 @@
 """The gradient of the penalty meets the task's at a representation, with a length of its own."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import cast
 
 import torch
@@ -47,16 +48,23 @@ class GradientBalance(nn.Module):
 
     @torch.no_grad()
     def forward(self, task_length: Tensor, mi_length: Tensor, multiplier: float) -> Tensor:
-        """Factor for g_mi, from the lengths (scalar tensors) of both gradients; the task's counts at first only."""
-        first = torch.where(torch.isfinite(task_length), task_length, torch.zeros_like(task_length))
-        factor = (
-            self.ratio * multiplier * torch.where(self.steps == 0, first, self.task_norm) / mi_length.clamp(min=1e-20)
-        )
-        return torch.where(mi_length > 0, factor, torch.zeros_like(factor))
+        """Factor for g_mi.
+
+        Parameters
+        ----------
+        task_length, mi_length : scalar Tensor
+            Lengths of both gradients; the task's counts at first only.
+        multiplier : float
+            Of the ratio.
+        """
+        first = torch.where(torch.isfinite(task_length), task_length, 0.0)
+        lately = torch.where(self.steps == 0, first, self.task_norm)
+        factor = self.ratio * multiplier * lately / mi_length.clamp(min=1e-20)
+        return torch.where(mi_length > 0, factor, 0.0)
 
     @torch.no_grad()
     def observe(self, task_length: Tensor) -> None:
-        """Take note of the length of a batch's task gradient; one that is not finite changes nothing."""
+        """Take note of a batch's ``task_length``; one that is not finite changes nothing."""
         step = torch.where(self.steps == 0, 1.0, 1 - self.memory)
         usable = torch.isfinite(task_length)
         self.task_norm.lerp_(torch.where(usable, task_length, self.task_norm), step)
@@ -82,29 +90,8 @@ def join_gradients(
 ) -> list[Tensor]:
     """Backpropagate ``task_loss``; where its gradient arrives at a representation, the penalty's joins it.
 
-    Parameters
-    ----------
-    task_loss : scalar Tensor
-    representations : sequence of Tensor
-    summaries : sequence of Summary
-        Of the representations.
-    gradients : sequence of Tensor
-        Of the estimates, at the summaries.
-    balances : iterable of GradientBalance
-    multipliers : sequence of float
-        Of the balances' ratios, as budgets have moved them.
-    ranks : Ranks or None
-        The processes whose rows an estimate is made of: lengths are then those over all of them.
-
-    Returns
-    -------
-    list of Tensor
-        What each gradient was multiplied by.
-
-    Raises
-    ------
-    InputError
-        When ``task_loss`` does not depend on one of the representations.
+    ``gradients`` are those of the estimates at the summaries; ``multipliers`` are of the balances' ratios. With
+    ``ranks`` lengths are those over the rows of all of them. Returns what each gradient was multiplied by.
     """
     mi_lengths = [summary.gradient_norm(g).float() for summary, g in zip(summaries, gradients, strict=True)]
     if ranks is not None:
@@ -113,17 +100,14 @@ def join_gradients(
     task_lengths: dict[int, Tensor] = {}
     factors: dict[int, Tensor] = {}
 
-    def hook_of(k: int) -> Callable[[Tensor], Tensor]:
-        def join(g_task: Tensor) -> Tensor:
-            length = task_lengths[k] = _length(g_task)
-            if ranks is not None and int(every[k].steps) == 0:
-                (length,) = ranks.combine_lengths(length)
-            factors[k] = every[k](length, mi_lengths[k], multipliers[k])
-            return summaries[k].add_gradient(g_task, gradients[k] * factors[k])
+    def join(k: int, g_task: Tensor) -> Tensor:
+        length = task_lengths[k] = _measure_length(g_task)
+        if ranks is not None and int(every[k].steps) == 0:
+            (length,) = ranks.combine_lengths(length)
+        factors[k] = every[k](length, mi_lengths[k], multipliers[k])
+        return summaries[k].add_gradient(g_task, gradients[k] * factors[k])
 
-        return join
-
-    handles = [h.register_hook(hook_of(k)) for k, h in enumerate(representations)]
+    handles = [h.register_hook(partial(join, k)) for k, h in enumerate(representations)]
     try:
         task_loss.backward()
     finally:
@@ -139,8 +123,7 @@ def join_gradients(
     return [factors[k] for k in range(len(representations))]
 
 
-def _length(gradient: Tensor) -> Tensor:
-    """Euclidean length in float32, a scalar tensor."""
+def _measure_length(gradient: Tensor) -> Tensor:
     # bfloat16 has the range of float32 and is summed in it; float16 is not safe to square.
     wide = gradient.float() if gradient.dtype == torch.float16 else gradient
     return torch.linalg.vector_norm(wide).float()

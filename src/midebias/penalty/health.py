@@ -39,12 +39,7 @@ class Health:
         self.streak = 0
 
     def count_skip(self, reason: Reason) -> None:
-        """Count an estimate that is not.
-
-        Parameters
-        ----------
-        reason : {"negative", "untrained", "not_finite", "too_few"}
-        """
+        """Count an estimate that is not, for a ``reason``."""
         setattr(self, reason, getattr(self, reason) + 1)
         self.streak += 1
 

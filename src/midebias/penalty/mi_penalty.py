@@ -3,6 +3,7 @@
 import contextlib
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -13,13 +14,12 @@ from ..attributes import Attribute
 from ..devices import follow
 from ..distributed import Ranks, Traffic, announce_refusal, check_process_group, find_ranks
 from ..errors import InputError, TooFewSamples
-from ..estimators.interface import check_estimator
+from ..estimators.interface import Estimator
 from ..estimators.registry import EstimatorName, build_estimator
 from ..representations import Shape, Summary
-from .batch_inputs import AttributeRows, Criterion, InputReader
+from .batch import Batch, Criterion, InputReader, drop_missing, gather_batch
 from .budget import DualAscent
 from .critic_training import CriticTrainer
-from .global_batch import GlobalBatch, gather_batch
 from .gradient_balance import GradientBalance, check_task_loss, join_gradients
 from .health import Health, Reason, warn_of_no_effect
 from .pair_bank import LEAST_PAIRS, PairBank
@@ -170,9 +170,9 @@ class MIPenalty(nn.Module):
             Wrong shapes, dtypes or labels, or NaN in z; on every rank, when one of them refuses what it was given.
         """
         with announce_refusal(self._ranks(), 3):
-            representations, rows = self._reader.read(z, c, y)
-            values = [summary.values for summary in self._summarize(representations)]
-        terms = self._estimate_all(values, rows)
+            batch = self._reader.read(z, c, y)
+            values = [summary.values for summary in self._summarize(batch.representations)]
+        terms = self._estimate_all(replace(batch, representations=values))
         if self.budgets:
             terms = [m * term for m, term in zip(self.multipliers, terms, strict=True)]
         return terms[0] if len(terms) == 1 else torch.stack(terms).sum()
@@ -190,7 +190,6 @@ class MIPenalty(nn.Module):
         z : Tensor, or a sequence of Tensors as in ``dim``
         c : Tensor of shape (n,) or (n, attribute.width)
         y : integer Tensor of shape (n,)
-            Needed for ``criterion="separation"``.
 
         Returns
         -------
@@ -204,14 +203,14 @@ class MIPenalty(nn.Module):
         """
         ranks = self._ranks()
         with announce_refusal(ranks, 3):
-            representations, rows = self._reader.read(z, c, y)
-            check_task_loss(task_loss, representations)
-            summaries = self._summarize([h.detach() for h in representations])
+            batch = self._reader.read(z, c, y)
+            check_task_loss(task_loss, batch.representations)
+            summaries = self._summarize([h.detach() for h in batch.representations])
         leaves = [summary.values.detach().requires_grad_() for summary in summaries]
         with torch.enable_grad():
-            total = torch.stack(self._estimate_all(leaves, rows)).sum()
+            total = torch.stack(self._estimate_all(replace(batch, representations=leaves))).sum()
             gradients = torch.autograd.grad(total, leaves)
-        joined = representations, summaries, gradients, self.balances, self.multipliers
+        joined = batch.representations, summaries, gradients, self.balances, self.multipliers
         self._factors = [*join_gradients(task_loss, *joined, ranks)]
         return total.detach()
 
@@ -239,22 +238,22 @@ class MIPenalty(nn.Module):
         follow(self, self.critics.optimizer, representations[0].device)
         return [Summary(h, s, name=n) for h, s, n in zip(representations, self.shapes, self._reader.names, strict=True)]
 
-    def _estimate_all(self, representations: Sequence[Tensor], rows: AttributeRows) -> list[Tensor]:
+    def _estimate_all(self, batch: Batch) -> list[Tensor]:
         """One for each representation; together, where their estimator does that and nothing keeps them apart."""
-        batch = gather_batch(
-            self._ranks(), representations, rows, attribute=self.attribute, banks=self.banks, summable=self._summable
-        )
-        joint: Sequence[Tensor | None] = [None] * len(representations)
-        if self._joined and batch.n >= LEAST_PAIRS and len({h.dtype for h in representations}) == 1:
-            first, c, groups = check_estimator(self.estimators[0]), batch.rows.values, batch.rows.groups
+        batch, ranks = drop_missing(batch), self._ranks()
+        if ranks is not None:
+            batch = gather_batch(ranks, batch, attribute=self.attribute, banks=self.banks, summable=self._summable)
+        joint: Sequence[Tensor | None] = [None] * len(self.shapes)
+        if self._joined and batch.n >= LEAST_PAIRS and len({h.dtype for h in batch.representations}) == 1:
+            inputs, first = (batch.representations, batch.values, batch.groups), cast(Estimator, self.estimators[0])
             with contextlib.suppress(TooFewSamples):  # then each is asked, and says so itself
-                joint = first.estimate_several(batch.representations, c, groups, pool=batch.pool).unbind()
+                joint = first.estimate_several(*inputs, pool=batch.pool).unbind()
         return [self._estimate(k, batch, term) for k, term in enumerate(joint)]
 
-    def _estimate(self, k: int, batch: GlobalBatch, joint: Tensor | None) -> Tensor:
+    def _estimate(self, k: int, batch: Batch, joint: Tensor | None) -> Tensor:
         """The estimate of representation ``k``; a zero with a zero gradient where it is not one to descend on."""
         estimator, bank, health = cast(Any, self.estimators[k]), cast(PairBank, self.banks[k]), self.health[k]
-        h, c, groups, pool = batch.representations[k], batch.rows.c, batch.rows.groups, batch.pool
+        h, c, groups, pool = batch.representations[k], batch.c, batch.groups, batch.pool
         health.missing += batch.missing
         if batch.n < (1 if estimator.closed_form else 2):
             return self._skip(k, "too_few", h)
@@ -264,7 +263,7 @@ class MIPenalty(nn.Module):
             if not self.critics.is_ready(k):
                 return self._skip(k, "untrained", h)
             if joint is None:
-                pairs = precondition(h, groups, self.preconditioning[k]), batch.rows.values.to(h.dtype), groups
+                pairs = precondition(h, groups, self.preconditioning[k]), batch.values.to(h.dtype), groups
                 filled = bank.fill_up(*pairs) if estimator.closed_form and pool is None else pairs
                 joint = estimator(*filled) if pool is None else estimator(*pairs, pool=pool)
         except TooFewSamples:
@@ -282,7 +281,7 @@ class MIPenalty(nn.Module):
 
     def _skip(self, k: int, reason: Reason, h: Tensor) -> Tensor:
         self.health[k].count_skip(reason)
-        closed_form = check_estimator(self.estimators[k]).closed_form
+        closed_form = cast(Estimator, self.estimators[k]).closed_form
         self._warned = self._warned or warn_of_no_effect(self.health[k], k, reason, closed_form=closed_form)
         return h.sum() * 0.0
 

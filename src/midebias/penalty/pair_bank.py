@@ -11,17 +11,7 @@ LEAST_PAIRS = 64  # that a closed form is computed from, where the bank holds th
 
 
 class PairBank(nn.Module):
-    """Ring of the most recent detached (z, c, group) rows, saved with ``state_dict``; c as it was given, not encoded.
-
-    Parameters
-    ----------
-    size : int
-        Rows kept; 0 keeps none.
-    dim : int
-        Columns of z.
-    attribute : Attribute
-        What c is.
-    """
+    """Ring of the most recent detached (z, c, group) rows, in ``state_dict``; c as it was given, not encoded."""
 
     z: Tensor
     c: Tensor
@@ -37,9 +27,8 @@ class PairBank(nn.Module):
         self._scattered = -1  # rows of the latest batch, where every rank holds those of its own
         self.register_buffer("z", torch.zeros(size, dim))
         self.register_buffer("c", torch.zeros(size, attribute.width))
-        self.register_buffer("groups", torch.zeros(size, dtype=torch.long))
-        self.register_buffer("filled", torch.zeros((), dtype=torch.long))
-        self.register_buffer("cursor", torch.zeros((), dtype=torch.long))
+        for name, shape in (("groups", (size,)), ("filled", ()), ("cursor", ())):
+            self.register_buffer(name, torch.zeros(shape, dtype=torch.long))
 
     @torch.no_grad()
     def push(self, z: Tensor, c: Tensor, groups: Tensor | None, *, scattered: bool = False) -> None:

@@ -1,7 +1,5 @@
 """How the gradient of the mutual information is shaped before it leaves the penalty."""
 
-from typing import Any, cast
-
 import torch
 from torch import Tensor
 
@@ -15,33 +13,28 @@ def precondition(z: Tensor, groups: Tensor | None, power: float) -> Tensor:
     direction of z is stretched, so its gradient is largest, and noisiest, where z hardly varies; optimisers that
     normalise a gradient by its size then hardly move where z does vary. Descent stays descent: the matrix is
     positive definite. What it costs grows with n²·dim or n·dim², whichever is less.
-
-    Parameters
-    ----------
-    z : Tensor of shape (n, dim)
-    groups : integer Tensor of shape (n,) or None
-    power : float
-        In [0, 1]; 0 leaves the gradient as it is, 1/2 makes its noise alike in all directions.
+    A power of 0 leaves the gradient as it is, 1/2 makes its noise alike in all directions.
 
     References
     ----------
     Amari, "Natural gradient works efficiently in learning", Neural Computation 1998, for the idea.
     """
-    if power == 0 or not z.requires_grad:
+    if power == 0 or not (z.requires_grad and torch.is_grad_enabled()):
         return z
     with torch.no_grad():
         centred = center_within(z.detach(), groups)[0].double()
         scale = centred.square().sum() / z.shape[1]
         if not (bool(torch.isfinite(scale)) and float(scale) > 0):
             return z
-        vectors, values = _principal(centred / scale.sqrt())
+        vectors, values = _find_directions(centred / scale.sqrt())
         rest = 0.01**power
-        gains = (values + 0.01) ** power - rest
-    out: Tensor = cast(Any, _Precondition).apply(z, vectors.to(z.dtype), gains.to(z.dtype), rest)
+        gains, vectors = ((values + 0.01) ** power - rest).to(z.dtype), vectors.to(z.dtype)
+    out = z.view_as(z)
+    out.register_hook(lambda gradient: rest * gradient + ((gradient @ vectors) * gains) @ vectors.T)
     return out
 
 
-def _principal(centred: Tensor) -> tuple[Tensor, Tensor]:
+def _find_directions(centred: Tensor) -> tuple[Tensor, Tensor]:
     """Eigenvectors (dim, k) of the covariance that have a variance, and those variances, by the smaller gram."""
     n, dim = centred.shape
     if dim <= n:
@@ -50,16 +43,3 @@ def _principal(centred: Tensor) -> tuple[Tensor, Tensor]:
     values, sides = torch.linalg.eigh(centred @ centred.T)
     kept = values > 1e-10 * values[-1]
     return centred.T @ (sides[:, kept] / values[kept].sqrt()), values[kept]
-
-
-class _Precondition(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, z: Tensor, vectors: Tensor, gains: Tensor, rest: float) -> Tensor:
-        ctx.save_for_backward(vectors, gains)
-        ctx.rest = rest
-        return z.view_as(z)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        vectors, gains = ctx.saved_tensors
-        return ctx.rest * gradients[0] + ((gradients[0] @ vectors) * gains) @ vectors.T, None, None, None

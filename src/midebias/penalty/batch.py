@@ -1,0 +1,119 @@
+"""One batch as a penalty reads it: checked, with the attribute encoded, and of the rows of all ranks."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, cast
+
+from torch import Tensor, nn
+
+from ..arguments import check_groups
+from ..attributes import Attribute
+from ..devices import move_to
+from ..distributed import Pool, Ranks
+from ..errors import InputError
+from ..representations import FeatureMap, Shape, Tokens, check_shape, width_of
+from .pair_bank import LEAST_PAIRS, PairBank
+
+Criterion = Literal["separation", "independence"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Representations and their rows: c as it was given and encoded, the groups, and whether c is there.
+
+    With a ``pool`` the rows are this rank's, where sums over rows are enough.
+    """
+
+    representations: Sequence[Tensor]
+    c: Tensor
+    values: Tensor
+    groups: Tensor | None
+    present: Tensor
+    pool: Pool | None = None
+    n: int = 0  # rows of all ranks
+    missing: int = 0  # rows of all ranks that were left out because they have no attribute
+
+
+class InputReader:
+    """Reads (z, c, y) as a penalty was built for; its arguments are those of `MIPenalty`."""
+
+    def __init__(
+        self,
+        dim: Shape | Sequence[Shape],
+        attribute: Attribute,
+        criterion: Criterion,
+        condition_on: Callable[[Tensor], Tensor] | None,
+    ) -> None:
+        if criterion not in ("separation", "independence"):
+            raise InputError(f"criterion must be 'separation' or 'independence', got {criterion!r}")
+        if condition_on is not None and criterion == "independence":
+            raise InputError("condition_on goes with criterion='separation': 'independence' conditions on nothing")
+        if not isinstance(attribute, Attribute):
+            raise InputError(f"attribute must be Categorical, Continuous or Attributes, got {attribute!r}")
+        self.shapes: tuple[Shape, ...] = (dim,) if isinstance(dim, (int, FeatureMap, Tokens)) else tuple(dim)
+        self.widths = [width_of(shape) for shape in self.shapes]
+        if not self.widths or min(self.widths) < 1:
+            raise InputError(f"dim must name at least one representation of size >= 1, got {dim!r}")
+        self.names = ["z"] if len(self.shapes) == 1 else [f"z[{k}]" for k in range(len(self.shapes))]
+        self._attribute, self._criterion, self._condition_on = attribute, criterion, condition_on
+
+    def read(self, z: Tensor | Sequence[Tensor], c: Tensor, y: Tensor | None) -> Batch:
+        """This rank's rows, on the device of the first representation."""
+        if not isinstance(z, (Tensor, list, tuple)):
+            raise InputError(f"z must be a torch.Tensor, or a list of them, got {type(z).__name__}")
+        representations = [z] if isinstance(z, Tensor) else list(z)
+        if len(representations) != len(self.shapes):
+            raise InputError(f"z must hold {len(self.shapes)} representations as in dim, got {len(representations)}")
+        for h, shape, name in zip(representations, self.shapes, self.names, strict=True):
+            check_shape(h, shape, name)
+        n = len(representations[0])
+        if any(len(h) != n for h in representations):
+            raise InputError(f"z must hold equally many samples, got {[len(h) for h in representations]}")
+        c, y = move_to(representations[0].device, c, y)
+        values, present = self._attribute.encode(c)
+        if len(values) != n:
+            raise InputError(f"c must have {n} rows like z, got {len(values)}")
+        c = c[:, None] if c.ndim == 1 else c
+        if self._criterion == "independence":
+            return Batch(representations, c, values, None, present)
+        if y is None:
+            raise InputError("y is needed for criterion='separation'; use 'independence' to go without")
+        groups = self._condition_on(y) if self._condition_on is not None else y
+        check_groups(groups, n)
+        return Batch(representations, c, values, groups.long(), present)
+
+
+def drop_missing(batch: Batch) -> Batch:
+    """The rows that have the attribute."""
+    present = batch.present
+    missing = len(present) - int(present.sum())
+    if not missing:
+        return replace(batch, n=len(present))
+    representations = [h[present] for h in batch.representations]
+    groups = None if batch.groups is None else batch.groups[present]
+    rows = batch.c[present], batch.values[present], groups, present[present]
+    return Batch(representations, *rows, n=len(present) - missing, missing=missing)
+
+
+def gather_batch(
+    ranks: Ranks, batch: Batch, *, attribute: Attribute, banks: Iterable[nn.Module], summable: bool
+) -> Batch:
+    """The rows of all ranks.
+
+    Where all estimators are ``summable``, and the rows enough, they stay where they are. Else banks, of which each
+    rank may hold rows of its own by then, are made the same everywhere, too.
+    """
+    groups = batch.groups
+    n_groups = int(groups.max()) + 1 if groups is not None and len(groups) else 0
+    of_ranks = ranks.exchange(batch.n, n_groups, batch.missing)
+    counts, missing = [numbers[0] for numbers in of_ranks], sum(numbers[2] for numbers in of_ranks)
+    n = sum(counts)
+    if summable and n >= LEAST_PAIRS:
+        return replace(batch, pool=Pool(ranks, n, max(numbers[1] for numbers in of_ranks)), n=n, missing=missing)
+    for bank in banks:
+        cast(PairBank, bank).collect(ranks)
+    representations = [ranks.gather_differentiably(h, counts) for h in batch.representations]
+    c = ranks.gather(batch.c, counts)
+    groups = None if groups is None else ranks.gather(groups, counts)
+    values, present = attribute.encode(c)
+    return Batch(representations, c, values, groups, present, n=n, missing=missing)
