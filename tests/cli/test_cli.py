@@ -35,7 +35,7 @@ def folder_in(path: Path) -> Path:
 @pytest.mark.parametrize("method", ["plain", "mib", "reference"])
 def test_train_leaves_a_run_folder(tmp_path: Path, method: str) -> None:
     options = ["--method", method, "--seed", "3", "--max-steps", "1", "--output-dir", str(tmp_path)]
-    extra = ["--critic-steps", "1", "--mi-weight", "0.5"] if method == "reference" else []
+    extra = ["--critic-steps", "1", "--mi-lr-ratio", "0.5"] if method == "reference" else []
     assert run([*QUICK, *options, *extra]) == 0
     folder = folder_in(tmp_path)
     document = json.loads((folder / "results.json").read_text())

@@ -94,7 +94,7 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
     "demo": ("--seed", "1", "--variance", "0.02", "--config", "seed.yaml"),
     "train": (
         "own.npz", "--network", "lnl", "--method", "mib", "--epochs", "1", "--max-steps", "1", "--seed", "0",
-        "--mi-weight", "1", "--criterion", "separation", "--config", "run.yaml",
+        "--gradient-ratio", "1", "--criterion", "separation", "--config", "run.yaml",
     ),
     "train table": ("people.csv", "--label", "y", "--attribute", "sex", "--epochs", "1", "--mi-weight", "2"),
     "train images": ("colored-mnist", "--variance", "0.02", "--limit", "600", "--palette", "colours.txt"),

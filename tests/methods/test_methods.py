@@ -45,7 +45,7 @@ def test_the_reference_recipe_step_for_step() -> None:
     first, *others = (
         replace(b, x=b.x.double()) for b in (batch(slice(0, 32)), batch(slice(32, 64)), batch(slice(64, 96)))
     )
-    method = Reference(model().double(), mi_weight=0.7, critic_steps=2)
+    method = Reference(model().double(), mi_lr_ratio=0.7, critic_steps=2)
     method.critic.double()
     slow = copy.deepcopy(method)
     draws = iter(others)
@@ -80,7 +80,7 @@ def test_the_reference_recipe_step_for_step() -> None:
 
 
 def test_the_reference_clips_each_tensor_to_the_task_gradient() -> None:
-    method = Reference(model(), mi_weight=1.0, critic_steps=0)
+    method = Reference(model(), mi_lr_ratio=1.0, critic_steps=0)
     seen: list[Tensor] = []
     method.mi_optimizer.register_step_pre_hook(
         lambda optimizer, *_: seen.extend(p.grad.norm() for p in method.encoder_parameters)  # type: ignore[union-attr, misc]

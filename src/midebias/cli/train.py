@@ -19,7 +19,7 @@ from .trainer_options import Accelerator, Devices, NumNodes, Precision
 _Method = StrEnum("_Method", {name: name for name in METHODS})  # type: ignore[misc]  # its members are METHODS'
 _OURS = _Method("mib")
 _OF_IMAGES = {
-    "variance": None, "rho": None, "gradient_ratio": None, "estimator": None, "critic_steps": None, "rebalance": None,
+    "variance": None, "rho": None, "gradient_ratio": None, "mi_lr_ratio": None, "estimator": None, "critic_steps": None, "rebalance": None,
     "palette": None, "image_size": None, "limit": None, "max_steps": None, "method": "mib", "network": "paper",
     "accelerator": None, "devices": None, "num_nodes": None, "precision": None,
 }  # fmt: skip
@@ -40,11 +40,14 @@ def train(
     method: Annotated[_Method, Option(help="mib is our default.")] = _OURS,
     network: Annotated[Network, Option(help="The paper's, or that of Learning Not to Learn.")] = Network.paper,
     mi_weight: Annotated[
-        float | None, Option(min=0.0, help="Weight of the penalty in the loss, in nats. Tables, or --method reference.")
+        float | None, Option(min=0.0, help="Weight of a nat of the penalty in the loss. Tables only.")
     ] = None,
     gradient_ratio: Annotated[
         float | None,
         Option(min=0.0, help="Length of the penalty's gradient over the task's; default 3. mib on images only."),
+    ] = None,
+    mi_lr_ratio: Annotated[
+        float | None, Option(min=0.0, help="Learning rate of the step on the estimate over the task's. reference only.")
     ] = None,
     criterion: Annotated[Criterion | None, Option(help="separation: I(Z;C|Y), independence: I(Z;C). mib only.")] = None,
     estimator: Annotated[_Estimator | None, Option(help="How mib estimates. mib only.")] = None,
@@ -72,7 +75,7 @@ def train(
     attribute: AttributeColumn = None,
     max_mi: Annotated[
         float | None,
-        Option(help="Budget in nats: how much may leak; the weight finds itself. Tables, or mib on images."),
+        Option(help="Budget in nats: how much may leak; the weight is adjusted to it. Tables, or mib on images."),
     ] = None,
     output_dir: OutputDir = Path("runs"),
     accelerator: Accelerator = None,

@@ -29,7 +29,16 @@ from .console import bars, console, show_line, show_table
 from .trainer_options import TRAINER_OPTIONS
 
 _CHECKPOINT = "checkpoint.safetensors"
-_METHOD_OPTIONS = ("gradient_ratio", "mi_weight", "max_mi", "criterion", "estimator", "critic_steps", "rebalance")
+_METHOD_OPTIONS = (
+    "gradient_ratio",
+    "mi_lr_ratio",
+    "mi_weight",
+    "max_mi",
+    "criterion",
+    "estimator",
+    "critic_steps",
+    "rebalance",
+)
 _RUN_OPTIONS = (
     "palette", "image_size", "label", "attribute", "epochs", "seed", "limit", "max_steps", "checkpoint_every",
 )  # fmt: skip
@@ -42,7 +51,7 @@ def resolve_options(given: Mapping[str, Any]) -> dict[str, Any]:
         if given[option] is not None and not Path(dataset).is_dir():
             raise InputError(f"--{option} applies to tables (.csv, .parquet) and folders of images only")
     # NaN passes the ranges of some typers.
-    for option in ("mi_weight", "gradient_ratio"):
+    for option in ("mi_weight", "gradient_ratio", "mi_lr_ratio"):
         if given[option] is not None and not 0 <= given[option] < math.inf:
             raise InputError(f"--{option.replace('_', '-')} must be at least 0 and finite, got {given[option]}")
     if given["max_mi"] is not None and not 0 < given["max_mi"] < math.inf:

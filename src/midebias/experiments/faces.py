@@ -75,7 +75,7 @@ class FaceCell(Cell):
         model = cast(Any, model).to(memory_format=torch.channels_last)
         problem = Problem(2, Categorical(12), (12,))
         # The authors' settings of faces for their recipe; ours for the others.
-        own: dict[str, Any] = {"critic_steps": 20, "mi_weight": 0.9, "hidden": (512, 512, 512), "lr": 1e-5}
+        own: dict[str, Any] = {"critic_steps": 20, "mi_lr_ratio": 0.9, "hidden": (512, 512, 512), "lr": 1e-5}
         usual = {} if self.encoder == "small" else {"lr": 1e-4}
         chosen = own if self.method == "reference" else usual
         method = METHODS[self.method](model, problem, seed=self.seed, **chosen)

@@ -18,7 +18,7 @@ from ..training.step import StepResult
 class Reference(Method):
     """Two Adam optimisers on one encoder, and K critic steps that each encode a batch of their own.
 
-    One step: Adam on g_task; then a second Adam, learning rate ``mi_weight * lr``, on g_mi after each tensor's g_mi is
+    One step: Adam on g_task; then a second Adam, learning rate ``mi_lr_ratio * lr``, on g_mi after each tensor's g_mi is
     rescaled to ``min(|g_task|, |g_mi|)`` of that tensor. Then ``critic_steps`` critic updates on as many fresh
     batches. Before each epoch the critic has one epoch to itself. Everything in float32, constant rates.
 
@@ -30,8 +30,8 @@ class Reference(Method):
         Of the task, and of the critic.
     precision : str
         Ignored: everything is in float32.
-    mi_weight : float, default 1.0
-        Factor of ``lr`` for the step on g_mi.
+    mi_lr_ratio : float, default 1.0
+        The learning rate of the step on g_mi over that of the task: the released code's λ.
     critic_steps : int, default 40
         Critic updates per step.
     hidden : sequence of int, default (64, 64, 64)
@@ -46,7 +46,7 @@ class Reference(Method):
     batch_size: ClassVar[int] = 128
     cosine: ClassVar[bool] = False
     lr: float = 1e-4
-    mi_weight: float = 1.0
+    mi_lr_ratio: float = 1.0
     critic_steps: int = 40
     hidden: Sequence[int] = (64, 64, 64)
 
@@ -59,7 +59,7 @@ class Reference(Method):
         )
         head = {id(p) for p in self.model.head.parameters()}
         self.encoder_parameters = [p for p in self.model.parameters() if id(p) not in head]
-        self.mi_optimizer = torch.optim.Adam(self.encoder_parameters, lr=self.mi_weight * self.lr)
+        self.mi_optimizer = torch.optim.Adam(self.encoder_parameters, lr=self.mi_lr_ratio * self.lr)
         self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=self.lr)
 
     def begin_epoch(self, batches: Iterable[Batch]) -> None:
@@ -78,7 +78,7 @@ class Reference(Method):
         loss.backward()
         clipped = [_clip(g, p.grad) for g, p in zip(g_mi, self.encoder_parameters, strict=True)]
         self.optimizer.step()
-        if self.mi_weight:
+        if self.mi_lr_ratio:
             for parameter, gradient in zip(self.encoder_parameters, clipped, strict=True):
                 parameter.grad = gradient
             self.mi_optimizer.step()
