@@ -19,7 +19,8 @@ from .trainer_options import Accelerator, Devices, NumNodes, Precision
 _Method = StrEnum("_Method", {name: name for name in METHODS})  # type: ignore[misc]  # its members are METHODS'
 _OURS = _Method("mib")
 _OF_IMAGES = {
-    "variance": None, "rho": None, "gradient_ratio": None, "mi_lr_ratio": None, "estimator": None, "critic_steps": None, "rebalance": None,
+    "variance": None, "rho": None, "gradient_ratio": None, "mi_lr_ratio": None, "estimator": None,
+    "critic_steps": None, "rebalance": None,
     "palette": None, "image_size": None, "limit": None, "max_steps": None, "method": "mib", "network": "paper",
     "accelerator": None, "devices": None, "num_nodes": None, "precision": None,
 }  # fmt: skip
