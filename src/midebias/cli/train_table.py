@@ -62,12 +62,12 @@ def train_table(
     condition = "overall" if criterion == "independence" else "within classes"
     verdict = why_not if audited is None else audited.describe(condition)
     trace = [{"step": r.steps, "loss": r.loss, "mi": r.mi} for r in model.history_]
-    report = {} if audited is None else audited.collect_report_content(condition=condition)
+    report: dict[str, Any] = {"verdict": verdict}
+    report |= {} if audited is None else audited.collect_report_content(condition=condition)
     settings = config | ({} if audited is None else {f"audit: {k}": v for k, v in audited.settings.items()})
-    write_report(
-        folder, title=f"{label} of {path.name} without {attribute}", verdict=verdict, **report,
-        training=describe_training({path.name: trace}, names=("decision", "z")), settings=settings, command=command,
-    )  # fmt: skip
+    report |= {"settings": settings, "command": command}
+    report["training"] = describe_training({path.name: trace}, names=("decision", "z"))
+    write_report(folder, title=f"{label} of {path.name} without {attribute}", **report)
     card = write_model_card(
         data=f"three quarters of {path.name}", label=label, attributes=attributes,
         method="mib" if model.mi_weight_ > 0 else "plain", criterion=criterion if model.mi_weight_ > 0 else None,

@@ -57,7 +57,7 @@ def describe_comparison(summary: Sequence[Mapping[str, Any]]) -> list[dict[str, 
     ]  # fmt: skip
 
 
-def write_report(folder: Path, *, title: str, verdict: str, **content: Any) -> None:
-    """Write ``report.html`` of a run folder."""
-    note = {"verdict": {"text": verdict, "status": "note"}}
+def write_report(folder: Path, *, title: str, verdict: str | Mapping[str, Any], **content: Any) -> None:
+    """Write ``report.html`` of a run folder; a verdict in words is a note."""
+    note = {"verdict": {"text": verdict, "status": "note"} if isinstance(verdict, str) else verdict}
     write_html_report(folder / "report.html", title=title, content=note | content)
