@@ -19,26 +19,12 @@ _LEAST_OF_MANY = 20  # rows of one of more than two classes, below which its rat
 def measure_groups(
     y: CodedColumn, predictions: NDArray[np.int64], attributes: Sequence[CodedColumn]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Metrics by group, and the largest differences between groups.
+    """Metrics by group, and the largest differences between groups; predictions are codes of y.
 
-    Parameters
-    ----------
-    y : CodedColumn
-    predictions : integer array of shape (n,)
-        Codes of ``y``.
-    attributes : sequence of CodedColumn
-        Each alone, and all of them crossed where there are several.
-
-    Returns
-    -------
-    groups : list of dict
-        ``attribute``, ``group``, ``n``, ``small``, ``accuracy`` with ``low`` and ``high`` (95%, Wilson), and for two
-        classes ``selection_rate``, ``true_positive_rate``, ``false_positive_rate`` of the second class.
-    differences : list of dict
-        For each attribute ``demographic_parity_difference``, ``equalized_odds_difference``, ``accuracy_difference`` and
-        ``worst_group_accuracy``; for more than two classes the largest over the classes, each against the rest, where a
-        group holds at least 20 rows of the class. That of odds is None where no rate is known of two groups.
-        ``without_small`` says whether small groups were left out of them.
+    Attributes count each alone, and all of them crossed where there are several. A group has ``accuracy`` with its
+    Wilson interval, and for two classes the rates of the second one. Differences of more than two classes are the
+    largest over the classes, each against the rest, where a group holds at least 20 rows of the class; that of odds is
+    None where no rate is known of two groups. ``without_small``: small groups were left out of the differences.
     """
     try:
         from fairlearn import metrics as fair
@@ -56,19 +42,12 @@ def measure_groups(
         if not 0 < len(values) <= _MOST_GROUPS:
             continue
         functions: dict[str, Any] = {"n": _count_rows, "right": _count_right}
-        if len(y.names) == 2:
-            functions |= {
-                "selection_rate": fair.selection_rate,
-                "true_positive_rate": fair.true_positive_rate,
-                "false_positive_rate": fair.false_positive_rate,
-            }
+        of_two = ("selection_rate", "true_positive_rate", "false_positive_rate") if len(y.names) == 2 else ()
+        functions |= {rate: getattr(fair, rate) for rate in of_two}
         frame = fair.MetricFrame(
-            metrics=functions,
-            y_true=table.y,
-            y_pred=table.prediction,
-            sensitive_features=table.group,
+            metrics=functions, y_true=table.y, y_pred=table.prediction, sensitive_features=table.group,
             sample_params={f: {"sample_weight": table.n} for f in functions},
-        )
+        )  # fmt: skip
         for group, found in frame.by_group.iterrows():
             n = round(found["n"])
             low, high = compute_wilson_interval(float(found["right"]), n)
@@ -76,12 +55,11 @@ def measure_groups(
                 "attribute": name, "group": str(group), "n": n, "small": n < SMALL_GROUP,
                 "accuracy": float(found["right"] / n), "low": low, "high": high,
             }  # fmt: skip
-            rates: dict[str, float | None] = {k: float(found[k]) for k in functions if k not in ("n", "right")}
-            # Without a row of that class the rate is not known, and not zero.
-            for rate, label in (("true_positive_rate", 1), ("false_positive_rate", 0)):
-                if rate in rates and not (table.y[table.group == group] == label).any():
-                    rates[rate] = None
-            groups.append(entry | rates)
+            for rate in of_two:  # without a row of that class a rate is not known, and not zero
+                label = {"true_positive_rate": 1, "false_positive_rate": 0}.get(rate)
+                known = label is None or label in table.y[table.group == group]
+                entry[rate] = float(found[rate]) if known else None
+            groups.append(entry)
         large = np.isin(table.group, values[sizes >= SMALL_GROUP])
         compared = large if len(np.unique(table.group[large])) >= 2 else np.ones_like(large)
         t, p, s, w = (column[compared] for column in (table.y, table.prediction, table.group, table.n))
@@ -123,8 +101,7 @@ def _count_cells(y: CodedColumn, predictions: NDArray[np.int64], parts: Sequence
     cells = (group * len(y.names) + y.codes[rows]) * kinds + answers
     _, first, n = np.unique(cells, return_index=True, return_counts=True)
     example = rows[first]
-    names = [[a.names[i] for i in a.codes[example]] for a in parts]
-    joined = np.array([", ".join(t) for t in zip(*names, strict=True)], dtype=str)
+    joined = np.array([", ".join(a.names[a.codes[row]] for a in parts) for row in example], dtype=str)
     return _Cells(joined, y.codes[example], predictions[example], n.astype(np.float64))
 
 
@@ -134,14 +111,11 @@ def _compare_odds(fair: Any, given: dict[str, Any], *, least: int) -> list[float
     fairlearn counts a rate without rows as zero: the difference would then say more about size than about odds.
     """
     found = []
+    group, weight = given["sensitive_features"], given["sample_weight"]
     for rate, label in ((fair.true_positive_rate_difference, True), (fair.false_positive_rate_difference, False)):
         asked = given["y_true"] == label
-        enough = [
-            group
-            for group in np.unique(given["sensitive_features"])
-            if given["sample_weight"][asked & (given["sensitive_features"] == group)].sum() >= least
-        ]
-        kept = np.isin(given["sensitive_features"], enough)
+        enough = [g for g in np.unique(group) if weight[asked & (group == g)].sum() >= least]
+        kept = np.isin(group, enough)
         if len(enough) > 1:
             found.append(float(rate(**{k: v[kept] for k, v in given.items()})))
     return found

@@ -98,8 +98,9 @@ class AuditResult:
         InputError
             Another condition.
         """
-        rows = self.settings["rows_probed"]
-        return write_verdict(self._select(condition), rows, within=condition == "within classes")
+        return write_verdict(
+            self._select(condition), self.settings["rows_probed"], within=condition == "within classes"
+        )
 
     def _select(self, condition: str | None) -> list[AttributeLeakage]:
         if condition not in (None, "overall", "within classes"):
@@ -117,19 +118,11 @@ class AuditResult:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values only, as in the JSON."""
         return {
-            "schema": 1,
-            "verdict": self.verdict,
-            "leaks": self.leaks,
-            "leakage": self.leakage,
-            "interval": list(self.interval),
-            "p_value": self.p_value,
-            "summary": [asdict(s) for s in self.summary],
-            "rows": [asdict(f) for f in self.findings],
-            "groups": list(self.groups),
-            "differences": list(self.differences),
-            "warnings": list(self.warnings),
-            "settings": self.settings,
-        }
+            "schema": 1, "verdict": self.verdict, "leaks": self.leaks, "leakage": self.leakage,
+            "interval": list(self.interval), "p_value": self.p_value, "summary": [asdict(s) for s in self.summary],
+            "rows": [asdict(f) for f in self.findings], "groups": list(self.groups),
+            "differences": list(self.differences), "warnings": list(self.warnings), "settings": self.settings,
+        }  # fmt: skip
 
     def to_json(self, path: str | Path | None = None) -> str:
         """Return the result as JSON.
@@ -170,17 +163,11 @@ class AuditResult:
         """
         found = self.to_dict()
         leaks = any(s.leaks for s in self._select(condition))
-        sample = self._sample
         return {
             "verdict": {"text": self.describe(condition), "status": "leaks" if leaks else "clean"},
             "leakage": {"summary": found["summary"], "rows": found["rows"]},
-            "map": None
-            if not sample
-            else {"n": len(sample["z"]), "views": map_sample(sample["z"]), "colourings": sample["colourings"]},
-            "groups": found["groups"],
-            "differences": found["differences"],
-            "warnings": found["warnings"],
-            "settings": self.settings,
+            "map": map_sample(**self._sample) if self._sample else None,
+            **{key: found[key] for key in ("groups", "differences", "warnings", "settings")},
             "command": command,
         }
 

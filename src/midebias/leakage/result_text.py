@@ -5,23 +5,26 @@ from typing import Any
 
 from .findings import AttributeLeakage
 
-_HEADER = ("attribute", "condition", "leakage, nats", "95% interval", "of H", "best probe", "balanced", "chance", "p")
-_DIFFERENCES = ("demographic_parity_difference", "equalized_odds_difference", "accuracy_difference")
+_DIFFERENCES = {
+    "demographic_parity_difference": "demographic parity",
+    "equalized_odds_difference": "equalized odds",
+    "accuracy_difference": "accuracy",
+    "worst_group_accuracy": "worst group's accuracy",
+}
 
 
 def write_verdict(summary: Sequence[AttributeLeakage], rows: int, *, within: bool) -> str:
     """Write the verdict on these attributes, of whose rows the probes saw ``rows``; ``within`` classes or not."""
     leaking = [s for s in summary if s.leaks]
-    names = list(dict.fromkeys(s.attribute for s in summary))
+    beyond = " beyond what the label tells"
     if not leaking:
+        names = list(dict.fromkeys(s.attribute for s in summary))
         who = names[0] if len(names) == 1 else "any of " + ", ".join(names)
-        beyond = " beyond what the label tells" if within else ""
+        beyond = beyond if within else ""
         return f"No leakage found: no probe could tell {who} from the representation{beyond}, on {rows:,} rows."
     worst = max(leaking, key=lambda s: s.leakage)
-    where = {"overall": "", "within classes": " beyond what the label tells"}.get(
-        worst.condition, f" among rows with {worst.condition}"
-    )
-    others = list(dict.fromkeys(s.attribute for s in leaking if s.attribute != worst.attribute))
+    where = {"overall": "", "within classes": beyond}.get(worst.condition, f" among rows with {worst.condition}")
+    others = dict.fromkeys(s.attribute for s in leaking if s.attribute != worst.attribute)
     also = f" Also leaking: {', '.join(others)}." if others else ""
     return (
         f"The representation leaks {worst.attribute}{where}: at least {worst.leakage:.3f} nats (95% interval "
@@ -32,27 +35,24 @@ def write_verdict(summary: Sequence[AttributeLeakage], rows: int, *, within: boo
 
 def format_summary(summary: Sequence[AttributeLeakage]) -> list[str]:
     """Lines of a table with a row for each attribute and condition."""
-    rows = [_HEADER]
-    for s in summary:
-        p = "< 0.001" if s.p_adjusted < 0.001 else f"{s.p_adjusted:.3f}"
-        rows.append(
-            (
-                s.attribute, s.condition, f"{s.leakage + 0.0:.4f}", f"{s.low:.4f} to {s.high:.4f}", f"{s.entropy:.3f}",
-                s.probe, f"{s.balanced_accuracy:.3f}", f"{s.balanced_chance:.3f}", p + ("  leaks" if s.leaks else ""),
-            )
-        )  # fmt: skip
-    return _align(rows)
+    head = ("attribute", "condition", "leakage, nats", "95% interval", "of H", "best probe", "balanced", "chance", "p")
+    rows = [
+        (
+            s.attribute, s.condition, f"{s.leakage + 0.0:.4f}", f"{s.low:.4f} to {s.high:.4f}", f"{s.entropy:.3f}",
+            s.probe, f"{s.balanced_accuracy:.3f}", f"{s.balanced_chance:.3f}",
+            ("< 0.001" if s.p_adjusted < 0.001 else f"{s.p_adjusted:.3f}") + ("  leaks" if s.leaks else ""),
+        )
+        for s in summary
+    ]  # fmt: skip
+    return _align([head, *rows])
 
 
 def format_differences(differences: Sequence[Mapping[str, Any]]) -> list[str]:
     """Lines of a table of fairness metrics, a row for each attribute."""
-    rows = [("attribute", "demographic parity", "equalized odds", "accuracy", "worst group's accuracy")]
-    for d in differences:
-        figures = ("–" if d[k] is None else f"{d[k]:.3f}" for k in (*_DIFFERENCES, "worst_group_accuracy"))
-        rows.append((d["attribute"], *figures))
-    return _align(rows)
+    rows = [[d["attribute"], *("–" if d[k] is None else f"{d[k]:.3f}" for k in _DIFFERENCES)] for d in differences]
+    return _align([["attribute", *_DIFFERENCES.values()], *rows])
 
 
-def _align(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
+def _align(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.ljust(w) for cell, w in zip(r, widths, strict=True)).rstrip() for r in rows]

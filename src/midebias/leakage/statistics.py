@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,18 +32,12 @@ class Deviation:
 def compare_with_permutations(scores: NDArray[np.floating], c: NDArray[np.integer]) -> Deviation:
     """Deviation of sum_i scores[i, c[i]] from its exact mean and variance over all permutations of c.
 
-    Given the scores of a model that never saw these rows, permutations of c are equally likely where z tells nothing
+    Scores (n, k) of a model that never saw these rows: permutations of c (n,) are equally likely where z tells nothing
     about c, however badly the model is calibrated.
-
-    Parameters
-    ----------
-    scores : array of shape (n, k)
-        Such as log-probabilities of the k categories.
-    c : integer array of shape (n,), values in 0 to k - 1
 
     References
     ----------
-    Hoeffding, "A combinatorial central limit theorem", Annals of Mathematical Statistics 1951, for moments and limit.
+    Hoeffding, "A combinatorial central limit theorem", Annals of Mathematical Statistics 1951.
     """
     n, k = scores.shape
     if n < 2:
@@ -51,15 +46,11 @@ def compare_with_permutations(scores: NDArray[np.floating], c: NDArray[np.intege
     d = scores.astype(np.float64)
     d -= (d @ share)[:, None]
     d -= d.mean(axis=0)
-    excess = float(d[np.arange(n), c].sum())
-    return Deviation(excess, float((d**2 @ share).sum() * n / (n - 1)))
+    return Deviation(float(d[np.arange(n), c].sum()), float((d**2 @ share).sum() * n / (n - 1)))
 
 
 def combine_p_values(p_values: Sequence[float]) -> float:
-    """Twice the median: valid however the folds' p-values depend on each other.
-
-    Folds share training rows, and under independence their scores are correlated: adding them up as if they were
-    independent would call clean data leaking two to ten times too often.
+    """Twice the median: valid however the folds, which share training rows, depend on each other.
 
     References
     ----------
@@ -79,18 +70,11 @@ def adjust_p_values(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def compute_normal_quantile(p: float) -> float:
-    """Quantile of the standard normal distribution."""
-    from statistics import NormalDist
-
-    return NormalDist().inv_cdf(p)
-
-
-def compute_wilson_interval(successes: float, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Interval of a proportion that stays within [0, 1] and works for small n (Wilson, JASA 1927)."""
+def compute_wilson_interval(successes: float, n: int) -> tuple[float, float]:
+    """95% interval of a proportion that stays within [0, 1] and works for small n (Wilson, JASA 1927)."""
     if n == 0:
         return 0.0, 1.0
-    z = compute_normal_quantile(0.5 + confidence / 2)
+    z = NormalDist().inv_cdf(0.975)
     p = successes / n
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
