@@ -1,6 +1,7 @@
 """Cross-fitting: a closed form and what a network adds to it, evaluated on pairs that neither was fitted on."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -8,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ..marginals import permutation, permutation_within
 from ..networks import EarlyStopping, build_perceptron
 from ..randomness import seeded
 
@@ -17,49 +17,67 @@ _DECAY = 0.98
 _HIDDEN = (128, 128, 128)
 
 
+class ClosedForm(ABC):
+    """An estimator fitted in closed form to some pairs, which a network refines; both are evaluated on other rows."""
+
+    @abstractmethod
+    def build_network(self) -> nn.Module:
+        """Build a network that adds nothing yet."""
+
+    @abstractmethod
+    def compute_loss(self, network: nn.Module, rows: Tensor) -> Tensor:
+        """What a network minimises on rows."""
+
+    @abstractmethod
+    def evaluate(self, network: nn.Module, rows: Tensor, rounds: int) -> tuple[Tensor, Tensor]:
+        """What each row contributes, without the network and with it, over so many permutations where there are any."""
+
+
 @dataclass(frozen=True)
 class CrossFit:
     """Held-out estimates of a cross-fitted model, in nats.
 
-    Parameters
+    Attributes
     ----------
-    value, stderr : float
+    local, base_local : Tensor of shape (n,)
+        What each pair contributes, with the network and without.
+    stderr : float
         With the network. Held-out pairs read too low by about half of what the pairs it was fitted on read higher:
         that half is part of the standard error.
-    base : float
-        Of what the network started from.
-    gain, gain_stderr : float
-        ``value - base`` and its standard error; both are measured on the same pairs.
     undertrained : bool
         Whether training in some fold was still improving when it ended.
-    local, base_local : Tensor of shape (n,)
-        What each pair contributes; their means are ``value`` and ``base``.
     """
 
-    value: float
-    stderr: float
-    base: float
-    gain: float
-    gain_stderr: float
-    undertrained: bool
     local: Tensor
     base_local: Tensor
+    stderr: float
+    undertrained: bool
+
+    @property
+    def value(self) -> float:
+        """With the network."""
+        return float(self.local.mean())
+
+    @property
+    def base(self) -> float:
+        """Without it."""
+        return float(self.base_local.mean())
 
     @property
     def base_stderr(self) -> float:
-        """Standard error of ``base``, in nats."""
-        return float(self.base_local.std()) / math.sqrt(len(self.base_local))
+        """Standard error of ``base``."""
+        return compute_stderr(self.base_local)
+
+    @property
+    def gains(self) -> bool:
+        """Whether the network adds more than two standard errors, measured on the same pairs."""
+        gain = self.local - self.base_local
+        return float(gain.mean()) > 2 * compute_stderr(gain)
 
 
-@dataclass(frozen=True)
-class Fold:
-    """What one fold gave: of each row held out what it contributes, without the network and with it."""
-
-    rows: Tensor
-    base: Tensor
-    local: Tensor
-    undertrained: bool
-    fitted: float  # the value on the pairs that the network was fitted on, in nats
+def compute_stderr(local: Tensor) -> float:
+    """Standard error of a mean."""
+    return float(local.std()) / math.sqrt(len(local))
 
 
 def split_folds(n: int, n_folds: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -67,30 +85,6 @@ def split_folds(n: int, n_folds: int) -> Iterator[tuple[Tensor, Tensor]]:
     fold = torch.arange(n) % n_folds
     for k in range(n_folds):
         yield (fold != k).nonzero().squeeze(1), (fold == k).nonzero().squeeze(1)
-
-
-def summarize_folds(folds: list[Fold]) -> CrossFit:
-    """Put the folds' pairs together."""
-    order = torch.cat([f.rows for f in folds]).argsort()
-    base, value = torch.cat([f.base for f in folds])[order], torch.cat([f.local for f in folds])[order]
-    n = len(value)
-    gain = value - base
-    optimism = max(0.0, sum(f.fitted for f in folds) / len(folds) - float(value.mean()))
-    return CrossFit(
-        float(value.mean()),
-        math.hypot(float(value.std()) / math.sqrt(n), optimism / 2),
-        float(base.mean()),
-        float(gain.mean()),
-        float(gain.std()) / math.sqrt(n),
-        any(f.undertrained for f in folds),
-        value,
-        base,
-    )
-
-
-def permute(rows: Tensor, groups: Tensor | None, generator: torch.Generator) -> Tensor:
-    """Permute places of the rows, inside each group where groups are given."""
-    return permutation(len(rows), generator) if groups is None else permutation_within(groups[rows], generator)
 
 
 def build_smooth_perceptron(inputs: int, outputs: int, *, start_at_zero: bool = True) -> nn.Sequential:
@@ -102,29 +96,48 @@ def build_smooth_perceptron(inputs: int, outputs: int, *, start_at_zero: bool = 
     return layers
 
 
-def train_network(
-    build: Callable[[], nn.Module],
-    loss: Callable[[nn.Module, Tensor], Tensor],
-    evaluate: Callable[[nn.Module, Tensor, int], tuple[Tensor, Tensor]],
-    fit: Tensor,
+def cross_fit(
+    fit_form: Callable[[Tensor], ClosedForm],
+    n: int,
     *,
     batch: int,
+    n_folds: int,
     n_restarts: int,
     max_steps: int,
     seed: int,
     generator: torch.Generator,
-) -> tuple[nn.Module, bool]:
-    """Train ``n_restarts`` networks and return the best, and whether it was still improving at the end.
+) -> CrossFit:
+    """Fit a closed form on all folds but one, train a network beside it, and evaluate both on that fold, in turn."""
+    held_out, local, base_local, fitted, undertrained = [], [], [], [], False
+    for k, (fit, held) in enumerate(split_folds(n, n_folds)):
+        form = fit_form(fit)
+        network, late = _train(form, fit, batch, n_restarts, max_steps, seed + 17 * k, generator)
+        with torch.no_grad():
+            fitted.append(float(form.evaluate(network, fit, 4)[1].mean()))
+            base, whole = form.evaluate(network, held, 16)
+        held_out.append(held)
+        base_local.append(base)
+        local.append(whole)
+        undertrained = undertrained or late
+    order = torch.cat(held_out).argsort()
+    value = torch.cat(local)[order]
+    optimism = max(0.0, sum(fitted) / n_folds - float(value.mean()))
+    stderr = math.hypot(compute_stderr(value), optimism / 2)
+    return CrossFit(value, torch.cat(base_local)[order], stderr, undertrained)
 
-    ``loss`` is what a network minimises on rows; ``evaluate`` what each of some rows contributes to the estimate, by
-    the closed form and with the network, over so many permutations. An eighth of the rows ``fit`` is set aside to stop
-    and to choose by.
+
+def _train(
+    form: ClosedForm, fit: Tensor, batch: int, n_restarts: int, max_steps: int, seed: int, generator: torch.Generator
+) -> tuple[nn.Module, bool]:
+    """Train networks; return the best, and whether it was still improving at the end.
+
+    An eighth of the rows ``fit`` is set aside to stop and to choose by.
     """
     aside, fit = fit[: len(fit) // 8], fit[len(fit) // 8 :]
-    chosen: tuple[float, nn.Module, bool] | None = None
+    candidates: list[tuple[float, nn.Module, bool]] = []
     for restart in range(n_restarts):
         with seeded(seed + restart):
-            net = build()
+            net = form.build_network()
         optimizer = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=1e-3, fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=max_steps + 1, pct_start=0.1)
         # A running mean of the weights has less of the last batches' noise.
@@ -133,15 +146,15 @@ def train_network(
         for step in range(max_steps + 1):
             if step % _EVERY == 0:
                 with torch.no_grad():
-                    value = float(evaluate(average.module, aside, 4)[1].mean())
+                    value = float(form.evaluate(average.module, aside, 4)[1].mean())
                 early = max(early, value) if step <= 2 * max_steps // 3 else early
                 if stopping.observe(-value, step):
                     break
             rows = fit[torch.randint(len(fit), (min(batch, len(fit)),), generator=generator)]
             with torch.enable_grad():
-                objective = loss(net, rows)
+                loss = form.compute_loss(net, rows)
                 optimizer.zero_grad()
-                objective.backward()
+                loss.backward()
             nn.utils.clip_grad_norm_(net.parameters(), 1.0)
             optimizer.step()
             average.update_parameters(net)
@@ -149,7 +162,7 @@ def train_network(
                 schedule.step()
         stopping.restore(net)
         best = -stopping.loss
-        if chosen is None or best > chosen[0]:
-            chosen = best, net, stopping.step > 2 * max_steps // 3 and best - early > max(0.05, 0.15 * best)
-    assert chosen is not None
-    return chosen[1], chosen[2]
+        late = stopping.step > 2 * max_steps // 3 and best - early > max(0.05, 0.15 * best)
+        candidates.append((best, net, late))
+    _, network, late = max(candidates, key=lambda candidate: candidate[0])
+    return network, late
