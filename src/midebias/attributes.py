@@ -1,8 +1,4 @@
-"""The biased attribute c as tensors: encoded columns and a mask of missing values.
-
-An attribute turns labels, numbers, or several of both, some of them missing, into a float matrix that critics and
-closed forms can read. Nothing is binned.
-"""
+"""The biased attribute c as tensors: labels, numbers, or several of both become float columns. Nothing is binned."""
 
 import math
 from collections.abc import Sequence
@@ -26,10 +22,8 @@ class Attribute:
 
     Attributes
     ----------
-    width : int
-        Number of columns of c.
-    dim : int
-        Number of columns of c encoded.
+    width, dim : int
+        Columns of c, and of c encoded.
 
     Raises
     ------
@@ -87,7 +81,6 @@ class Categorical(Attribute):
     Raises
     ------
     InputError
-        An argument that cannot be used; the message names it.
 
     Examples
     --------
@@ -153,7 +146,6 @@ class Continuous(Attribute):
     Raises
     ------
     InputError
-        An argument that cannot be used; the message names it.
 
     Examples
     --------
@@ -196,7 +188,6 @@ class Attributes(Attribute):
     Raises
     ------
     InputError
-        An argument that cannot be used; the message names it.
 
     Examples
     --------
@@ -226,43 +217,19 @@ class Attributes(Attribute):
 
 
 def join_attributes(parts: Sequence[Attribute]) -> Attribute:
-    """Join attributes of several columns: those of one kind to one of that kind, others to `Attributes`.
-
-    Parameters
-    ----------
-    parts : sequence of Attribute
-        In the order of c's columns.
-    """
+    """Join attributes of columns side by side: those of one kind to one of that kind, others to `Attributes`."""
     if len(parts) == 1:
         return parts[0]
-    labels = [part for part in parts if isinstance(part, Categorical)]
+    labels = [part.sizes for part in parts if isinstance(part, Categorical)]
     if len(labels) == len(parts):
-        return Categorical(tuple(size for part in labels for size in part.sizes))
+        return Categorical(sum(labels, ()))
     if all(isinstance(part, Continuous) for part in parts):
         return Continuous(sum(part.width for part in parts))
     return Attributes(*parts)
 
 
 def encode_columns(columns: Sequence[Column]) -> tuple[Tensor, Attribute]:
-    """Make c of columns: categories numbered, quantities standardised.
-
-    Parameters
-    ----------
-    columns : sequence of Column
-        `Column.is_category` says which of them are categories.
-
-    Returns
-    -------
-    c : float Tensor of shape (n, columns)
-        NaN where a value is missing.
-    attribute : Attribute
-        Encodes c.
-
-    Raises
-    ------
-    InputError
-        A column of one value, of nothing but missing values, or of more than 256 categories.
-    """
+    """Number categories and standardise quantities: c (n, columns), NaN where missing, and what encodes it."""
     values, parts = zip(*map(_encode_column, columns), strict=True)
     c = torch.tensor(np.column_stack(values), dtype=torch.float32)
     if bool(c.isnan().any(dim=1).all()):

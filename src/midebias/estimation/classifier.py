@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from .cross_fitting import ClosedForm, CrossFit, build_smooth_perceptron, cross_fit
 
 
-def cross_fit_classifier(z: Tensor, labels: Tensor, groups: Tensor | None, *, seed: int, **options: Any) -> CrossFit:
+def cross_fit_classifier(z: Tensor, labels: Tensor, groups: Tensor | None, **options: Any) -> CrossFit:
     """Estimate H(C|G) less the held-out cross-entropy of a classifier: a lower bound of I(Z;C|G).
 
     The classifier is a network added to a logistic regression, from white z; the entropy of the labels, which count
@@ -23,14 +23,14 @@ def cross_fit_classifier(z: Tensor, labels: Tensor, groups: Tensor | None, *, se
     surprise = -(counts / counts.sum(dim=1, keepdim=True).clamp(min=1))[strata, labels].log()
     cells, used = int((counts > 0).sum()), int((counts.sum(dim=1) > 0).sum())
     surprise = surprise + (cells - used) / (2 * len(z))
-    return cross_fit(
-        lambda fit: _LogisticRegression(inputs, labels, prior[strata], surprise, fit), len(z), batch=512, seed=seed,
-        generator=torch.Generator().manual_seed(seed), **options,
-    )  # fmt: skip
+    given = inputs, labels, prior[strata], surprise
+    return cross_fit(lambda fit, _: _LogisticRegression(*given, fit), len(z), **options)
 
 
 class _LogisticRegression(ClosedForm):
     """A logistic regression fitted on some rows, from the prior; ``base`` are all rows' logits (n, classes)."""
+
+    batch = 512
 
     @torch.enable_grad()
     def __init__(self, inputs: Tensor, labels: Tensor, prior: Tensor, surprise: Tensor, fit: Tensor) -> None:

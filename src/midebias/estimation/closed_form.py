@@ -10,15 +10,15 @@ from torch import Tensor
 
 from ..attributes import Attribute, Continuous
 from ..estimators import GaussianMI
+from .cross_fitting import take
 from .result import MIEstimate
 
 _BLOCKS = 10
-_ASSUMPTION = "jointly Gaussian, within groups"
 
 
 def estimate_linearly(z: Tensor, c: Tensor, groups: Tensor | None) -> MIEstimate:
     """Estimate by `GaussianMI` on z itself."""
-    return _jackknife(lambda: GaussianMI(ridge=1e-6), z, c, groups, _ASSUMPTION)
+    return _jackknife(lambda: GaussianMI(ridge=1e-6), z, c, groups, "jointly Gaussian, within groups")
 
 
 def estimate_by_random_features(
@@ -42,9 +42,9 @@ def estimate_within_each_group(z: Tensor, c: Tensor, groups: Tensor | None) -> t
     if groups is None or int(torch.bincount(groups).min()) < 20 * (z.shape[1] + c.shape[1]):
         return pooled, False
     each = [estimate_linearly(z[groups == g], c[groups == g], None) for g in groups.unique()]
-    share = (torch.bincount(groups) / len(groups)).tolist()
-    value = sum(w * e.value for w, e in zip(share, each, strict=True))
-    stderr = math.sqrt(sum((w * e.stderr) ** 2 for w, e in zip(share, each, strict=True)))
+    weighted = list(zip((torch.bincount(groups) / len(groups)).tolist(), each, strict=True))
+    value = sum(w * e.value for w, e in weighted)
+    stderr = math.sqrt(sum((w * e.stderr) ** 2 for w, e in weighted))
     # Blocks of the groups are independent of each other, not of the pooled ones: this errs on the safe side.
     if value - pooled.value <= 2 * max(stderr, pooled.stderr):
         return pooled, False
@@ -55,7 +55,7 @@ def _jackknife(
     build: Callable[[], GaussianMI], z: Tensor, c: Tensor, groups: Tensor | None, assumption: str
 ) -> MIEstimate:
     def estimate(rows: Tensor) -> float:
-        return float(build()(z[rows], c[rows], None if groups is None else groups[rows]))
+        return float(build()(*take((z, c, groups), rows)))
 
     blocks = torch.arange(len(z)) % _BLOCKS
     full = estimate(torch.ones(len(z), dtype=torch.bool))

@@ -1,7 +1,6 @@
 """The closed form under `estimate_mi`'s critic: the log density ratio of a normal or Student copula."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -47,14 +46,7 @@ class EllipticalCopula:
 
     whose limit for :math:`\nu\to\infty` is the normal distribution's.
 
-    Parameters
-    ----------
-    z, c : Tensor of shape (n, p) and (n, m)
-        Normal scores (within groups), to which the copula is fitted.
-    groups : integer Tensor of shape (n,) or None
-        With ``separate``, each group has correlations of its own.
-    dof : float
-        In (0, inf]; inf is the normal copula.
+    z (n, p) and c (n, m) are normal scores (within groups). With ``separate``, each group has correlations of its own.
 
     References
     ----------
@@ -72,20 +64,16 @@ class EllipticalCopula:
         self._drop_z, self._drop_c = (compute_whitening(part).float() for part in (scatter[:p, :p], scatter[p:, p:]))
         z, c = z @ self._drop_z, c @ self._drop_c
         self.p, self.m = z.shape[1], c.shape[1]
-        cells: Sequence[Tensor] = [torch.ones(len(z), dtype=torch.bool)]
         self._separate = separate and groups is not None
-        if self._separate and groups is not None:
-            cells = [groups == label for label in range(int(groups.max()) + 1)]
-        maps = [
-            _find_variates(_fit_scatter(torch.cat([z[rows], c[rows]], dim=1), dof), self.p, int(rows.sum()))
-            for rows in cells
-        ]
+        labels = torch.zeros(len(z)) if groups is None or not separate else groups
+        cells = [labels == label for label in range(int(labels.max()) + 1)]
+        both = torch.cat([z, c], dim=1)
+        maps = [_find_variates(_fit_scatter(both[rows], dof), self.p, int(rows.sum())) for rows in cells]
         self._left, self._right, self._rho = (torch.stack(part).float() for part in zip(*maps, strict=True))
         n = self.p + self.m
-        self._constant = 0.0
-        if not math.isinf(dof):
-            g = math.lgamma
-            self._constant = g((dof + n) / 2) + g(dof / 2) - g((dof + self.p) / 2) - g((dof + self.m) / 2)
+        g = math.lgamma
+        finite = not math.isinf(dof)
+        self._constant = g((dof + n) / 2) + g(dof / 2) - g((dof + self.p) / 2) - g((dof + self.m) / 2) if finite else 0
 
     def rotate(self, z: Tensor, c: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Canonical variates (n, p) and (n, m) of normal scores, and their correlations (n, k)."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..networks import EarlyStopping, build_perceptron
@@ -16,9 +16,14 @@ _EVERY, _PATIENCE = 25, 225  # steps
 _DECAY = 0.98
 _HIDDEN = (128, 128, 128)
 
+Pairs = tuple[Tensor, Tensor, Tensor | None]
+"""z, encoded c, and groups to condition on."""
+
 
 class ClosedForm(ABC):
-    """An estimator fitted in closed form to some pairs, which a network refines; both are evaluated on other rows."""
+    """What is fitted in closed form to some pairs; a network refines it."""
+
+    batch: int
 
     @abstractmethod
     def build_network(self) -> nn.Module:
@@ -35,17 +40,10 @@ class ClosedForm(ABC):
 
 @dataclass(frozen=True)
 class CrossFit:
-    """Held-out estimates of a cross-fitted model, in nats.
+    """What each held-out pair contributes, with the network and without, in nats; the means are the estimates.
 
-    Attributes
-    ----------
-    local, base_local : Tensor of shape (n,)
-        What each pair contributes, with the network and without.
-    stderr : float
-        With the network. Held-out pairs read too low by about half of what the pairs it was fitted on read higher:
-        that half is part of the standard error.
-    undertrained : bool
-        Whether training in some fold was still improving when it ended.
+    Held-out pairs read too low by about half of what the pairs that the network was fitted on read higher: that half is
+    part of ``stderr``. ``undertrained``: training in some fold was still improving when it ended.
     """
 
     local: Tensor
@@ -75,6 +73,12 @@ class CrossFit:
         return float(gain.mean()) > 2 * compute_stderr(gain)
 
 
+def take(pairs: Pairs, rows: Tensor) -> Pairs:
+    """Some of the pairs."""
+    z, c, groups = pairs
+    return z[rows], c[rows], None if groups is None else groups[rows]
+
+
 def compute_stderr(local: Tensor) -> float:
     """Standard error of a mean."""
     return float(local.std()) / math.sqrt(len(local))
@@ -97,42 +101,27 @@ def build_smooth_perceptron(inputs: int, outputs: int, *, start_at_zero: bool = 
 
 
 def cross_fit(
-    fit_form: Callable[[Tensor], ClosedForm],
-    n: int,
-    *,
-    batch: int,
-    n_folds: int,
-    n_restarts: int,
-    max_steps: int,
-    seed: int,
-    generator: torch.Generator,
+    fit: Callable[[Tensor, Generator], ClosedForm], n: int, *, n_folds: int, n_restarts: int, max_steps: int, seed: int
 ) -> CrossFit:
     """Fit a closed form on all folds but one, train a network beside it, and evaluate both on that fold, in turn."""
-    held_out, local, base_local, fitted, undertrained = [], [], [], [], False
-    for k, (fit, held) in enumerate(split_folds(n, n_folds)):
-        form = fit_form(fit)
-        network, late = _train(form, fit, batch, n_restarts, max_steps, seed + 17 * k, generator)
-        with torch.no_grad():
-            fitted.append(float(form.evaluate(network, fit, 4)[1].mean()))
-            base, whole = form.evaluate(network, held, 16)
-        held_out.append(held)
-        base_local.append(base)
-        local.append(whole)
+    generator = Generator().manual_seed(seed)
+    local, base_local = torch.empty(2, n, dtype=torch.float64)
+    known, undertrained = 0.0, False
+    for k, (rows, held) in enumerate(split_folds(n, n_folds)):
+        form = fit(rows, generator)
+        network, late = _train(form, rows, n_restarts, max_steps, seed + 17 * k, generator)
         undertrained = undertrained or late
-    order = torch.cat(held_out).argsort()
-    value = torch.cat(local)[order]
-    optimism = max(0.0, sum(fitted) / n_folds - float(value.mean()))
-    stderr = math.hypot(compute_stderr(value), optimism / 2)
-    return CrossFit(value, torch.cat(base_local)[order], stderr, undertrained)
+        with torch.no_grad():
+            known += float(form.evaluate(network, rows, 4)[1].mean())
+            base_local[held], local[held] = form.evaluate(network, held, 16)
+    optimism = max(0.0, known / n_folds - float(local.mean()))
+    return CrossFit(local, base_local, math.hypot(compute_stderr(local), optimism / 2), undertrained)
 
 
 def _train(
-    form: ClosedForm, fit: Tensor, batch: int, n_restarts: int, max_steps: int, seed: int, generator: torch.Generator
+    form: ClosedForm, fit: Tensor, n_restarts: int, max_steps: int, seed: int, generator: Generator
 ) -> tuple[nn.Module, bool]:
-    """Train networks; return the best, and whether it was still improving at the end.
-
-    An eighth of the rows ``fit`` is set aside to stop and to choose by.
-    """
+    """Train networks; return the best on the eighth of the rows set aside, and whether it still improved at the end."""
     aside, fit = fit[: len(fit) // 8], fit[len(fit) // 8 :]
     candidates: list[tuple[float, nn.Module, bool]] = []
     for restart in range(n_restarts):
@@ -150,7 +139,7 @@ def _train(
                 early = max(early, value) if step <= 2 * max_steps // 3 else early
                 if stopping.observe(-value, step):
                     break
-            rows = fit[torch.randint(len(fit), (min(batch, len(fit)),), generator=generator)]
+            rows = fit[torch.randint(len(fit), (min(form.batch, len(fit)),), generator=generator)]
             with torch.enable_grad():
                 loss = form.compute_loss(net, rows)
                 optimizer.zero_grad()

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..marginals import permutation, permutation_within
 from .copula import EllipticalCopula
-from .cross_fitting import ClosedForm, CrossFit, build_smooth_perceptron, compute_stderr, cross_fit
+from .cross_fitting import ClosedForm, CrossFit, Pairs, build_smooth_perceptron, compute_stderr, cross_fit, take
 
 _FOR_DOF = 4000  # rows that choose the degrees of freedom
 _DOF = (1.0, 1.5, 2.0, 3.0, 4.5, 7.0, 12.0)  # tried for a Student copula; the loss in between is of second order
@@ -26,8 +26,8 @@ def choose_degrees_of_freedom(
     if len(z) < 20 * (z.shape[1] + c.shape[1]):  # too few to tell
         return math.inf
     generator = torch.Generator().manual_seed(seed)
-    z, c, groups = z[:_FOR_DOF], c[:_FOR_DOF], None if groups is None else groups[:_FOR_DOF]
-    rows = torch.arange(len(z))
+    rows = torch.arange(min(len(z), _FOR_DOF))
+    z, c, groups = take((z, c, groups), rows)
     others = [_permute(rows, groups, generator) for _ in range(8)]
 
     def local(dof: float) -> Tensor:
@@ -45,25 +45,16 @@ def choose_degrees_of_freedom(
 
 
 def cross_fit_ratio(
-    z: Tensor,
-    c: Tensor,
-    groups: Tensor | None,
-    *,
-    dof: float = math.inf,
-    separate: bool = False,
-    seed: int,
-    **options: Any,
+    z: Tensor, c: Tensor, groups: Tensor | None, *, dof: float = math.inf, separate: bool = False, **options: Any
 ) -> CrossFit:
     """Estimate the Donsker-Varadhan bound with the log density ratio of a copula plus a network as critic.
 
     z and c are normal scores, within groups when they are given; ``separate``: each group has correlations of its own.
     Options are those of `cross_fit`.
     """
-    generator = torch.Generator().manual_seed(seed)
     return cross_fit(
-        lambda fit: _CopulaRatio(z, c, groups, fit, dof=dof, separate=separate, generator=generator), len(z),
-        batch=256, seed=seed, generator=generator, **options,
-    )  # fmt: skip
+        lambda fit, generator: _CopulaRatio((z, c, groups), fit, generator, dof, separate), len(z), **options
+    )
 
 
 class _CopulaRatio(ClosedForm):
@@ -73,18 +64,11 @@ class _CopulaRatio(ClosedForm):
     all its c.
     """
 
-    def __init__(
-        self,
-        z: Tensor,
-        c: Tensor,
-        groups: Tensor | None,
-        fit: Tensor,
-        *,
-        dof: float,
-        separate: bool,
-        generator: torch.Generator,
-    ) -> None:
-        of_fit = z[fit], c[fit], None if groups is None else groups[fit]
+    batch = 256
+
+    def __init__(self, pairs: Pairs, fit: Tensor, generator: torch.Generator, dof: float, separate: bool) -> None:
+        z, c, groups = pairs
+        of_fit = take(pairs, fit)
         self._copula = EllipticalCopula(*of_fit, dof=dof, separate=separate)
         self._variates = self._copula.rotate(z, c, groups)
         left, right, _ = EllipticalCopula(*of_fit).rotate(z, c, groups)

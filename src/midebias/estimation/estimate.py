@@ -183,9 +183,9 @@ def _estimate(
     elif estimator == "gaussian":
         result = estimate_by_random_features(z, values, groups, attribute, random_state)
     elif estimator == "donsker_varadhan":
-        result = estimate_by_donsker_varadhan(z, values, groups, **training)
+        result = estimate_by_donsker_varadhan((z, values, groups), **training)
     elif estimator in get_args(EstimatorName):
-        result = estimate_by_critic(estimator, z, values, attribute, groups, **training)
+        result = estimate_by_critic(estimator, (z, values, groups), attribute, **training)
     else:
         names = ("auto", *get_args(EstimatorName))
         raise InputError(f"estimator must be one of {', '.join(map(repr, names))}, got {estimator!r}")

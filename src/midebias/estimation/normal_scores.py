@@ -7,11 +7,6 @@ from torch import Tensor
 def compute_normal_scores(values: Tensor, groups: Tensor | None = None) -> Tensor:
     """Compute each column's ranks (within groups) as normal quantiles, ties at their mean: information is kept.
 
-    Parameters
-    ----------
-    values : Tensor of shape (n, d)
-    groups : integer Tensor of shape (n,), optional
-
     Examples
     --------
     >>> import torch

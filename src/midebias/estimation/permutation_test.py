@@ -17,20 +17,7 @@ def compute_p_value(
 
     The statistic is the squared cross-covariance of whitened features, summed: the columns of either side, their norm
     and random Fourier features. c is permuted (inside each group); under independence the data's statistic is as likely
-    as any to be the largest, so that the p-value is exact for every sample size.
-
-    Parameters
-    ----------
-    z : Tensor of shape (n, p)
-    c : Tensor of shape (n, q)
-    groups : integer Tensor of shape (n,) or None
-    n_permutations : int
-    generator : torch.Generator
-
-    Returns
-    -------
-    float
-        In [1 / (n_permutations + 1), 1].
+    as any to be the largest, so that the p-value is exact for every sample size. It is at least 1 / (permutations + 1).
 
     References
     ----------
