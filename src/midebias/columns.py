@@ -104,15 +104,15 @@ def read_columns(values: Any, name: str, *, n: int | None = None, like: str = "X
     """
     if isinstance(values, Mapping):
         parts = {key: read_columns(value, name, n=n, like=like) for key, value in values.items()}
-        columns = [replace(c, name=_number(key, j, part)) for key, part in parts.items() for j, c in enumerate(part)]
+        columns = [replace(c, name=_name_column(key, j, p)) for key, p in parts.items() for j, c in enumerate(p)]
     elif is_frame(values):
         columns = read_frame(values, name)
     else:
         array = read_array(values, name)
         if array.ndim not in (1, 2):
             raise InputError(f"{name} must have shape (n,) or (n, k), got {array.shape}")
-        parts = array[None] if array.ndim == 1 else array.T
-        columns = [read_column(part, _number(name, j, parts)) for j, part in enumerate(parts)]
+        matrix = array[None] if array.ndim == 1 else array.T
+        columns = [read_column(row, _name_column(name, j, matrix)) for j, row in enumerate(matrix)]
     if not columns:
         raise InputError(f"{name} holds no column")
     for column in columns:
@@ -121,7 +121,7 @@ def read_columns(values: Any, name: str, *, n: int | None = None, like: str = "X
     return columns
 
 
-def _number(name: Any, j: int, several: Sized) -> str:
+def _name_column(name: Any, j: int, several: Sized) -> str:
     return f"{name}[{j}]" if len(several) > 1 else str(name)
 
 
@@ -149,7 +149,6 @@ def read_matrix(values: Any, name: str) -> NDArray[Any]:
     Raises
     ------
     InputError
-        Another shape, or what is not a number.
     """
     if is_frame(values):
         import narwhals as nw
@@ -192,7 +191,7 @@ def read_frame(frame: Any, name: str = "X") -> list[Column]:
     several = [native] if isinstance(native, nw.Series) else [native[:, j] for j in range(native.shape[1])]
     columns = []
     for j, series in enumerate(several):
-        title = _number(name, j, several) if series.name in (None, "") else str(series.name)
+        title = _name_column(name, j, several) if series.name in (None, "") else str(series.name)
         dtype = series.dtype
         if dtype.is_numeric() or dtype == nw.Boolean:
             if series.null_count() or dtype == nw.Boolean:

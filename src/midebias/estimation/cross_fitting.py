@@ -57,16 +57,6 @@ class CrossFit:
         return float(self.local.mean())
 
     @property
-    def base(self) -> float:
-        """Without it."""
-        return float(self.base_local.mean())
-
-    @property
-    def base_stderr(self) -> float:
-        """Standard error of ``base``."""
-        return compute_stderr(self.base_local)
-
-    @property
     def gains(self) -> bool:
         """Whether the network adds more than two standard errors, measured on the same pairs."""
         gain = self.local - self.base_local

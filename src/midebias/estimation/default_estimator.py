@@ -41,11 +41,12 @@ def _estimate_by_classifier(values: Tensor, labels: Tensor, groups: Tensor | Non
     values = compute_normal_scores(values, groups)
     fit = cross_fit_classifier(whiten(values), labels, groups, **options)
     if fit.gains:
-        local, value, stderr, name = fit.local, fit.value, fit.stderr, "classifier"
+        local, stderr, name = fit.local, fit.stderr, "classifier"
     else:
-        local, value, stderr, name = fit.base_local, fit.base, fit.base_stderr, "logistic regression"
+        local, stderr, name = fit.base_local, compute_stderr(fit.base_local), "logistic regression"
     result = MIEstimate(
-        value, stderr, name, "lower", len(values), assumption="none: entropy less the cross-entropy of held-out pairs",
+        float(local.mean()), stderr, name, "lower", len(values),
+        assumption="none: entropy less the cross-entropy of held-out pairs",
         alarms=warn_of_training(fit.undertrained and fit.gains, options["max_steps"]),
     )  # fmt: skip
     apart = labels[:, None].float() * 1e3  # farther than any two normal scores
@@ -72,7 +73,7 @@ def _estimate_by_ratio(z: Tensor, c: Tensor, groups: Tensor | None, *, tails: bo
         result = replace(closed, estimator=name, assumption=assumption)
     else:
         assumption = f"scores follow a Student copula of {dof:g} degrees of freedom: no gain by a network"
-        result = MIEstimate(fit.base, fit.base_stderr, name, "exact", n, assumption=assumption)
+        result = MIEstimate(float(local.mean()), compute_stderr(local), name, "exact", n, assumption=assumption)
     return _consider_neighbours(result, local, z, c, groups)
 
 

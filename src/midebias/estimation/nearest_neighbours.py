@@ -1,5 +1,7 @@
 """Mutual information from distances to nearest neighbours: nothing is trained, and few columns are seen sharply."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -39,7 +41,7 @@ def _estimate_locally(z: Tensor, c: Tensor, k: int) -> Tensor:
     psi = torch.digamma(torch.arange(n + 1, dtype=torch.float64).clamp(min=1))
     values = torch.empty(n, dtype=torch.float64)
     for rows in torch.arange(n).split(_CHUNK):
-        of_z, of_c = _measure_distances(z[rows], z), _measure_distances(c[rows], c)
+        of_z, of_c = (torch.cdist(values[rows], values, p=math.inf) for values in (z, c))
         # The pair itself is nearest, at distance zero.
         both = torch.maximum(of_z, of_c)
         radius = both.topk(k + 1, dim=1, largest=False).values[:, k:]
@@ -51,11 +53,3 @@ def _estimate_locally(z: Tensor, c: Tensor, k: int) -> Tensor:
             neighbours[atoms] = (both[atoms] == 0).sum(dim=1)
         values[rows] = psi[neighbours] + psi[n] - psi[near_z.clamp(min=1)] - psi[near_c.clamp(min=1)]
     return values
-
-
-def _measure_distances(some: Tensor, every: Tensor) -> Tensor:
-    """Largest difference in any column: (m, n)."""
-    out = (some[:, :1] - every[:, 0]).abs_()
-    for column in range(1, every.shape[1]):
-        torch.maximum(out, (some[:, column : column + 1] - every[:, column]).abs_(), out=out)
-    return out

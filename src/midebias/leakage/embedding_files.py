@@ -25,24 +25,9 @@ def read_embeddings(
 ) -> EmbeddingFile:
     """Read a representation and the columns ``named`` beside it.
 
-    Parameters
-    ----------
-    path : path
-        ``.npz``: the representation is the array ``z``. ``.npy``: the array. Tables: every numeric column not named.
-        ``.h5ad`` (needs anndata): ``X``; columns come from ``obs``.
-    named : sequence of str
-    columns : sequence of str, optional
-        What the representation is instead: names or patterns such as ``z_*`` of columns, the name of an array, or a
-        key of ``obsm``.
-    table : path, optional
-        A table in the same order of rows, where the named columns are taken from.
-
-    Raises
-    ------
-    DataError
-        A file that is missing, damaged, or of another kind.
-    InputError
-        A column that the file does not have.
+    The representation is the array (``.npy``), the array ``z`` (``.npz``), every numeric column not named (tables), or
+    ``X``, with the columns in ``obs`` (``.h5ad``). ``columns`` says what it is instead: the name of an array, a key of
+    ``obsm``, or names or patterns such as ``z_*`` of columns. ``table`` has the named columns, in the same order.
     """
     path = Path(path)
     if not path.is_file():

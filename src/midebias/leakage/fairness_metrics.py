@@ -1,7 +1,6 @@
-"""Fairness metrics of predictions: by group and by intersection of groups, through fairlearn's MetricFrame."""
+"""Fairness metrics of predictions: by group and by intersection of groups, by fairlearn."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from .statistics import compute_wilson_interval
 
 SMALL_GROUP = 50  # rows below which a group's figures are marked
 _MOST_GROUPS = 200
+_RATES = {"selection_rate": None, "true_positive_rate": 1, "false_positive_rate": 0}  # among rows of that label
 _LEAST_OF_MANY = 20  # rows of one of more than two classes, below which its rates are not compared
 
 
@@ -36,33 +36,26 @@ def measure_groups(
     crossed = [[a] for a in attributes] + ([list(attributes)] if len(attributes) > 1 else [])
     for parts in crossed:
         name = " x ".join(a.name for a in parts)
-        table = _count_cells(y, predictions, parts)
-        values, place = np.unique(table.group, return_inverse=True)
-        sizes = np.bincount(place, weights=table.n)
+        names, y_true, y_pred, weight = _count_cells(y, predictions, parts)
+        values, place = np.unique(names, return_inverse=True)
+        sizes = np.bincount(place, weights=weight)
         if not 0 < len(values) <= _MOST_GROUPS:
             continue
-        functions: dict[str, Any] = {"n": _count_rows, "right": _count_right}
-        of_two = ("selection_rate", "true_positive_rate", "false_positive_rate") if len(y.names) == 2 else ()
-        functions |= {rate: getattr(fair, rate) for rate in of_two}
-        frame = fair.MetricFrame(
-            metrics=functions, y_true=table.y, y_pred=table.prediction, sensitive_features=table.group,
-            sample_params={f: {"sample_weight": table.n} for f in functions},
-        )  # fmt: skip
-        for group, found in frame.by_group.iterrows():
-            n = round(found["n"])
-            low, high = compute_wilson_interval(float(found["right"]), n)
+        for group in values:
+            t, p, w = (column[names == group] for column in (y_true, y_pred, weight))
+            n, right = round(w.sum()), float(np.sum(w * (t == p)))
+            low, high = compute_wilson_interval(right, n)
             entry = {
-                "attribute": name, "group": str(group), "n": n, "small": n < SMALL_GROUP,
-                "accuracy": float(found["right"] / n), "low": low, "high": high,
+                "attribute": name, "group": str(group), "n": n, "small": n < SMALL_GROUP, "accuracy": right / n,
+                "low": low, "high": high,
             }  # fmt: skip
-            for rate in of_two:  # without a row of that class a rate is not known, and not zero
-                label = {"true_positive_rate": 1, "false_positive_rate": 0}.get(rate)
-                known = label is None or label in table.y[table.group == group]
-                entry[rate] = float(found[rate]) if known else None
+            for rate, label in _RATES.items() if len(y.names) == 2 else ():
+                known = label is None or label in t  # otherwise the rate is not known, and not zero
+                entry[rate] = float(getattr(fair, rate)(t, p, sample_weight=w)) if known else None
             groups.append(entry)
-        large = np.isin(table.group, values[sizes >= SMALL_GROUP])
-        compared = large if len(np.unique(table.group[large])) >= 2 else np.ones_like(large)
-        t, p, s, w = (column[compared] for column in (table.y, table.prediction, table.group, table.n))
+        large = np.isin(names, values[sizes >= SMALL_GROUP])
+        compared = large if len(np.unique(names[large])) >= 2 else np.ones_like(large)
+        t, p, s, w = (column[compared] for column in (y_true, y_pred, names, weight))
         accuracies = [e["accuracy"] for e in groups if e["attribute"] == name and e["group"] in set(s)]
         parity, odds = [], []
         for label in positives:
@@ -80,18 +73,10 @@ def measure_groups(
     return groups, differences
 
 
-@dataclass(frozen=True)
-class _Cells:
-    """How many rows hold each combination of group, label and prediction that there is."""
-
-    group: NDArray[np.str_]
-    y: NDArray[np.int64]
-    prediction: NDArray[np.int64]
-    n: NDArray[np.float64]
-
-
-def _count_cells(y: CodedColumn, predictions: NDArray[np.int64], parts: Sequence[CodedColumn]) -> _Cells:
-    """Rows as a table of counts: metrics of weighted combinations are those of the rows, and a million rows are few."""
+def _count_cells(
+    y: CodedColumn, predictions: NDArray[np.int64], parts: Sequence[CodedColumn]
+) -> tuple[NDArray[np.str_], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Group, label and prediction of each combination that there is, and how many rows hold it: few for many rows."""
     rows = np.flatnonzero((y.codes >= 0) & np.logical_and.reduce([a.codes >= 0 for a in parts]))
     group = np.zeros(len(rows), dtype=np.int64)
     for a in parts:  # numbered anew each time: the product of many attributes' sizes would overflow
@@ -102,7 +87,7 @@ def _count_cells(y: CodedColumn, predictions: NDArray[np.int64], parts: Sequence
     _, first, n = np.unique(cells, return_index=True, return_counts=True)
     example = rows[first]
     joined = np.array([", ".join(a.names[a.codes[row]] for a in parts) for row in example], dtype=str)
-    return _Cells(joined, y.codes[example], predictions[example], n.astype(np.float64))
+    return joined, y.codes[example], predictions[example], n.astype(np.float64)
 
 
 def _compare_odds(fair: Any, given: dict[str, Any], *, least: int) -> list[float]:
@@ -119,11 +104,3 @@ def _compare_odds(fair: Any, given: dict[str, Any], *, least: int) -> list[float
         if len(enough) > 1:
             found.append(float(rate(**{k: v[kept] for k, v in given.items()})))
     return found
-
-
-def _count_rows(y_true: Any, y_pred: Any, sample_weight: NDArray[np.float64]) -> float:
-    return float(np.sum(sample_weight))
-
-
-def _count_right(y_true: Any, y_pred: Any, sample_weight: NDArray[np.float64]) -> float:
-    return float(np.sum(sample_weight * (np.asarray(y_true) == np.asarray(y_pred))))

@@ -7,23 +7,10 @@ from dataclasses import dataclass
 class Finding:
     """One probe's answer to one question.
 
-    Parameters
-    ----------
-    attribute : str
-        Name.
-    condition : str
-        "overall" for I(Z;C); "within classes" for I(Z;C|Y); "y = NAME" for I(Z;C) among that class's rows.
-    probe : str
-    n : int
-        Held-out rows.
-    accuracy, balanced_accuracy, chance, balanced_chance : float
-        In [0, 1]; ``chance`` is the accuracy of always answering the most frequent category.
-    balanced_low, balanced_high : float
-        95% interval of ``balanced_accuracy``.
-    mi, stderr, low, high : float
-        Held-out lower estimate in nats, its standard error and 95% interval.
-    p_value, p_adjusted : float
-        Of independence; adjusted for all of the audit's tests.
+    ``condition`` is "overall" for I(Z;C), "within classes" for I(Z;C|Y), or "y = NAME" for I(Z;C) among that class's
+    rows; ``n`` counts held-out rows. Accuracies lie in [0, 1]; ``chance`` is that of always answering the most frequent
+    category. ``mi`` is a held-out lower estimate in nats; intervals are of 95%. The p-value is of independence, and
+    ``p_adjusted`` allows for all of the audit's tests.
     """
 
     attribute: str
@@ -48,22 +35,9 @@ class Finding:
 class AttributeLeakage:
     """What is left of one attribute, over all probes.
 
-    Parameters
-    ----------
-    attribute, condition, probe : str
-        ``probe`` is the one with the largest estimate.
-    leakage, low, high : float
-        The largest held-out lower estimate, in nats, with a 95% interval that allows for having taken the largest.
-    entropy : float
-        H(C), or H(C|Y), in nats: no representation can leak more.
-    p_adjusted : float
-        The smallest over the probes.
-    leaks : bool
-        Whether independence is rejected.
-    balanced_accuracy, balanced_chance : float
-        Best probe's, beside chance.
-    missing : int
-        Rows without the attribute.
+    ``leakage`` is the largest held-out lower estimate, by ``probe``, in nats; its 95% interval allows for having taken
+    the largest. No representation can leak more than ``entropy``: H(C), or H(C|Y). ``leaks``: independence is rejected
+    by ``p_adjusted``, the smallest over the probes. Balanced accuracy is the best probe's; ``missing`` counts rows.
     """
 
     attribute: str
