@@ -41,7 +41,7 @@ def _estimate_locally(z: Tensor, c: Tensor, k: int) -> Tensor:
     psi = torch.digamma(torch.arange(n + 1, dtype=torch.float64).clamp(min=1))
     values = torch.empty(n, dtype=torch.float64)
     for rows in torch.arange(n).split(_CHUNK):
-        of_z, of_c = (torch.cdist(values[rows], values, p=math.inf) for values in (z, c))
+        of_z, of_c = (torch.cdist(side[rows], side, p=math.inf) for side in (z, c))
         # The pair itself is nearest, at distance zero.
         both = torch.maximum(of_z, of_c)
         radius = both.topk(k + 1, dim=1, largest=False).values[:, k:]

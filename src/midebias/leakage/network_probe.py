@@ -100,7 +100,7 @@ def probe(z: Tensor, c: Tensor, *, hidden: int = 128, max_epochs: int = 60, rand
 def _train(
     model: nn.Module, z: Tensor, c: Tensor, fit: Tensor, aside: Tensor, epochs: int, generator: torch.Generator
 ) -> float:
-    """Train on rows and keep the weights that do best aside; return their cross-entropy there, in nats."""
+    """Train on rows and keep the weights that do best aside; return their cross-entropy there."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=1e-3)
     stopping = EarlyStopping(model, patience=6)
     for epoch in range(epochs):

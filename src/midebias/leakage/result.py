@@ -98,9 +98,8 @@ class AuditResult:
         InputError
             Another condition.
         """
-        return write_verdict(
-            self._select(condition), self.settings["rows_probed"], within=condition == "within classes"
-        )
+        chosen, within = self._select(condition), condition == "within classes"
+        return write_verdict(chosen, self.settings["rows_probed"], within=within)
 
     def _select(self, condition: str | None) -> list[AttributeLeakage]:
         if condition not in (None, "overall", "within classes"):
@@ -113,7 +112,7 @@ class AuditResult:
             import pandas as pd
         except ModuleNotFoundError:
             raise InputError("to_frame: pandas is not installed; pip install 'midebias[audit]'") from None
-        return pd.DataFrame([asdict(f) for f in self.findings])
+        return pd.DataFrame(self.findings)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values only, as in the JSON."""

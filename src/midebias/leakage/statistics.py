@@ -62,11 +62,9 @@ def combine_p_values(p_values: Sequence[float]) -> float:
 
 def adjust_p_values(p_values: Sequence[float]) -> list[float]:
     """Adjusted p-values: rejecting those below α is wrong anywhere with probability at most α (Holm 1979)."""
-    order = np.argsort(np.asarray(p_values), kind="stable")
     adjusted, largest = [0.0] * len(p_values), 0.0
-    for rank, i in enumerate(order):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
-        adjusted[i] = largest
+    for rank, i in enumerate(np.argsort(p_values, kind="stable")):
+        adjusted[i] = largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
     return adjusted
 
 
