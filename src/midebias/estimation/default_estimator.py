@@ -89,9 +89,7 @@ def _consider_neighbours(result: MIEstimate, local: Tensor, z: Tensor, c: Tensor
     if value - result.value <= 3 * compute_stderr(near - local[: len(near)]):
         return result
     assumption = "densities are constant over four neighbours"
-    return MIEstimate(
-        value, compute_stderr(near), "nearest neighbours", "exact", len(near), assumption=assumption
-    )  # fmt: skip
+    return MIEstimate(value, compute_stderr(near), "nearest neighbours", "exact", len(near), assumption=assumption)
 
 
 def _number_rows(values: Tensor, most: int) -> Tensor | None:

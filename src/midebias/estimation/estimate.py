@@ -147,17 +147,9 @@ def bracket_mi(z: Any, c: Any, *, random_state: int = 0, **options: Any) -> MIBr
 
 
 def _estimate(
-    z: Tensor,
-    c: Tensor,
-    attribute: Attribute,
-    groups: Tensor | None,
-    estimator: str,
-    n_folds: int,
-    n_restarts: int,
-    max_steps: int | None,
-    n_permutations: int,
-    seed: int,
-) -> MIEstimate:
+    z: Tensor, c: Tensor, attribute: Attribute, groups: Tensor | None, estimator: str, n_folds: int, n_restarts: int,
+    max_steps: int | None, n_permutations: int, seed: int,
+) -> MIEstimate:  # fmt: skip
     values, present = attribute.encode(c)
     if len(values) != len(z):
         raise InputError(f"c has {len(values)} rows, z has {len(z)}")

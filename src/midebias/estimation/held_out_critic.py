@@ -35,8 +35,8 @@ def estimate_by_critic(
         attribute = Continuous(c.shape[1])
     pairs = z, c, groups
 
-    def build(fold: int) -> Estimator:
-        return build_estimator(name, z.shape[1], attribute, n_groups=_count_groups(groups), seed=seed + fold)
+    def build(fold: int, n_groups: int) -> Estimator:
+        return build_estimator(name, z.shape[1], attribute, n_groups=n_groups, seed=seed + fold)
 
     def loss(model: Estimator, pairs: Pairs) -> float:
         return float(model.learning_loss(*pairs))
@@ -66,8 +66,7 @@ def estimate_by_donsker_varadhan(pairs: Pairs, *, n_folds: int, max_steps: int, 
     z, c, groups = whiten(pairs[0]), whiten(pairs[1]), pairs[2]
     pairs = z, c, groups
 
-    def build(fold: int) -> DonskerVaradhan:
-        n_groups = _count_groups(groups)
+    def build(fold: int, n_groups: int) -> DonskerVaradhan:
         critic = DonskerVaradhan(z.shape[1], c.shape[1], hidden=(128, 128), n_groups=n_groups, seed=seed + fold)
         for parameter in critic.critic.layers[-1].parameters():  # type: ignore[union-attr, index]  # of a JoinedCritic
             nn.init.zeros_(parameter)  # a constant critic's bound is zero: what is worse than that is not kept
@@ -87,19 +86,16 @@ def estimate_by_donsker_varadhan(pairs: Pairs, *, n_folds: int, max_steps: int, 
     )  # fmt: skip
 
 
-def _count_groups(groups: Tensor | None) -> int:
-    return 0 if groups is None else int(groups.max()) + 1
-
-
 def _train_in_folds(
-    build: Callable[[int], _Model], loss: Callable[[_Model, Pairs], float], pairs: Pairs, share: int, n: int, most: int
-) -> Iterator[tuple[_Model, Tensor, bool]]:
+    build: Callable[[int, int], _Model], loss: Callable[[_Model, Pairs], float], pairs: Pairs, share: int, n: int,
+    most: int,
+) -> Iterator[tuple[_Model, Tensor, bool]]:  # fmt: skip
     """Train a model for each of n folds, ``most`` steps; yield it, the rows held out, and whether it still improved.
 
     Those weights are kept that make ``loss`` least on pairs set aside, one in ``share``.
     """
     for fold, (fit, held) in enumerate(split_folds(len(pairs[0]), n)):
-        model = build(fold)
+        model = build(fold, 0 if pairs[2] is None else int(pairs[2].max()) + 1)
         aside, known = (take(pairs, rows) for rows in (fit[: len(fit) // share], fit[len(fit) // share :]))
         optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=1e-3, fused=True)
         stopping, generator = EarlyStopping(model, patience=400), torch.Generator().manual_seed(0)

@@ -31,14 +31,9 @@ class _Answer(NamedTuple):
 
 
 def answer_questions(
-    z: NDArray[np.float32],
-    questions: Sequence[Question],
-    probes: Sequence[str],
-    n_folds: int,
-    generator: np.random.Generator,
-    seed: int,
-    on_step: Callable[[float], None] | None,
-) -> tuple[Finding, ...]:
+    z: NDArray[np.float32], questions: Sequence[Question], probes: Sequence[str], n_folds: int,
+    generator: np.random.Generator, seed: int, on_step: Callable[[float], None] | None,
+) -> tuple[Finding, ...]:  # fmt: skip
     """Put every question to every probe, cross-fitted in ``n_folds``; findings come in the order of both."""
     held = np.array_split(generator.permutation(len(z)), n_folds)
     answers: dict[tuple[int, str], list[list[_Answer]]] = defaultdict(list)  # by fold and stratum
@@ -71,21 +66,16 @@ def _ask(name: str, whole: Split, mask: NDArray[np.bool_], codes: NDArray[np.int
     labels, truth = Labels(local, len(present)), local[split.held]
     raw, calibrated = _score_held_out(name, split, labels)
     share = np.log(labels.count(split.fit) + 0.5)
-    return _Answer(
-        calibrated[np.arange(len(truth)), truth].astype(np.float64),
-        (raw + share).argmax(axis=1) == truth,
-        raw.argmax(axis=1) == truth,
-        codes[split.held],
-        compare_with_permutations(raw, truth),
-    )
+    saved = calibrated[np.arange(len(truth)), truth].astype(np.float64)
+    right, recalled = (raw + share).argmax(axis=1) == truth, raw.argmax(axis=1) == truth
+    return _Answer(saved, right, recalled, codes[split.held], compare_with_permutations(raw, truth))
 
 
 def _score_held_out(name: str, split: Split, labels: Labels) -> tuple[Floats, Floats]:
     """Fit a probe and score the held-out rows: two arrays (held rows, k) of log q(c|z) - log p(c).
 
     The first is as the probe gives it, for the permutation test. The second is tempered by one factor, which is chosen
-    on the rows aside: never much below zero where a probe learned only noise. Its mean at the true c estimates a lower
-    bound of I(Z;C), in nats.
+    on the rows aside: never much below zero where a probe learned only noise.
     """
     prior = labels.count(split.fit) + 0.5
     prior = prior / prior.sum()

@@ -152,12 +152,8 @@ def _check_options(
         raise InputError(f"probes must be among {', '.join(PROBES)}, got {', '.join(map(str, probes)) or 'none'}")
     if not 0 < alpha < 1:
         raise InputError(f"alpha must lie in (0, 1), got {alpha}")
-    for name, value, least in (
-        ("max_rows", max_rows, _FEWEST_ROWS),
-        ("n_bins", n_bins, 2),
-        ("n_folds", n_folds, 2),
-        ("random_state", random_state, 0),
-    ):
+    values = {"max_rows": max_rows, "n_bins": n_bins, "n_folds": n_folds, "random_state": random_state}
+    for (name, value), least in zip(values.items(), (_FEWEST_ROWS, 2, 2, 0), strict=True):
         if value is not None and value < least:
             raise InputError(f"{name} must be at least {least}, got {value}")
     if n_folds is not None and min(n, max_rows) // n_folds < _FEWEST_IN_FOLD:

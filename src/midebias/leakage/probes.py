@@ -73,15 +73,10 @@ def probe_by_trees(split: Split, labels: Labels) -> Iterator[Predictions]:
     if len(np.unique(labels.codes[rows])) < 2:
         return
     model = HistGradientBoostingClassifier(
-        learning_rate=0.1 if labels.k == 2 else 0.2,
-        max_iter=50 if labels.k == 2 else max(10, 60 // labels.k),
-        max_leaf_nodes=15,
-        min_samples_leaf=max(5, min(40, len(rows) // 50)),
-        l2_regularization=5.0,
-        max_bins=63,
-        early_stopping=False,
-        random_state=split.seed,
-    )
+        learning_rate=0.1 if labels.k == 2 else 0.2, max_iter=50 if labels.k == 2 else max(10, 60 // labels.k),
+        max_leaf_nodes=15, min_samples_leaf=max(5, min(40, len(rows) // 50)), l2_regularization=5.0, max_bins=63,
+        early_stopping=False, random_state=split.seed,
+    )  # fmt: skip
     model.fit(split.z[rows], labels.codes[rows])
     for stage in zip(*(model.staged_predict_proba(part) for part in split.parts[1:]), strict=True):
         aside, held = (_expand(q, model.classes_, labels.k) for q in stage)
