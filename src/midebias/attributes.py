@@ -32,7 +32,6 @@ class Attribute:
 
     Examples
     --------
-    >>> from midebias.attributes import Attribute, Categorical
     >>> attribute: Attribute = Categorical((8, 8, 8))
     >>> attribute.width, attribute.dim
     (3, 24)
@@ -47,14 +46,12 @@ class Attribute:
         Parameters
         ----------
         c : Tensor of shape (n,) or (n, width)
-            One row per sample.
 
         Returns
         -------
         values : float Tensor of shape (n, dim)
             Rows of missing samples are zero.
         present : bool Tensor of shape (n,)
-            Which samples are not missing.
         """
         raise InputError(f"{type(self).__name__} cannot encode; use Categorical, Continuous or Attributes")
 
@@ -75,8 +72,7 @@ class Categorical(Attribute):
     Parameters
     ----------
     n_categories : int or sequence of int
-        At least 2. A sequence describes several columns, each one-hot on its own: the reference recipe's
-        three colour channels of 8 levels are ``Categorical((8, 8, 8))``, encoded in 24 columns.
+        At least 2. A sequence describes several columns, each one-hot on its own.
 
     Raises
     ------
@@ -105,15 +101,13 @@ class Categorical(Attribute):
         """See `Attribute.encode`. Raises `InputError` for labels out of range or not whole."""
         columns = self._check_columns(c)
         if columns.is_floating_point():
-            filled = torch.nan_to_num(columns, nan=-1.0, posinf=-2.0, neginf=-2.0)
-            if bool((filled != filled.round()).any()):
+            columns = torch.nan_to_num(columns, nan=-1.0, posinf=-2.0, neginf=-2.0)
+            if bool((columns != columns.round()).any()):
                 raise InputError("c holds fractions but is declared Categorical: bin it yourself or use Continuous")
-            columns = filled
         columns = columns.long()
         present = (columns != -1).all(dim=1)
         parts = []
-        for j, size in enumerate(self.sizes):
-            column = columns[:, j]
+        for j, (column, size) in enumerate(zip(columns.T, self.sizes, strict=True)):
             low, high = (int(v) for v in torch.aminmax(column)) if len(column) else (0, 0)
             if low < -1 or high >= size:
                 raise InputError(f"c column {j} must hold labels 0 to {size - 1} (-1 for missing), got {low} to {high}")
@@ -150,7 +144,6 @@ class Continuous(Attribute):
     Examples
     --------
     >>> import torch
-    >>> from midebias.attributes import Continuous
     >>> values, present = Continuous().encode(torch.tensor([35.0, float("nan")]))
     >>> values.tolist(), present.tolist()
     ([[35.0], [0.0]], [True, False])
@@ -176,9 +169,7 @@ class Continuous(Attribute):
 
 
 class Attributes(Attribute):
-    """Several attributes side by side; the information is that of all of them jointly.
-
-    A row counts as missing when any of its attributes is missing.
+    """Several attributes side by side, taken jointly: a row is missing when any of its attributes is.
 
     Parameters
     ----------
@@ -209,11 +200,10 @@ class Attributes(Attribute):
 
     def encode(self, c: Tensor) -> tuple[Tensor, Tensor]:
         """See `Attribute.encode`."""
-        columns = self._check_columns(c)
-        splits = columns.split([p.width for p in self.parts], dim=1)
-        encoded = [p.encode(s) for p, s in zip(self.parts, splits, strict=True)]
-        present = torch.stack([e[1] for e in encoded]).all(dim=0)
-        return torch.cat([e[0] for e in encoded], dim=1) * present[:, None], present
+        columns = self._check_columns(c).split([p.width for p in self.parts], dim=1)
+        values, masks = zip(*(p.encode(s) for p, s in zip(self.parts, columns, strict=True)), strict=True)
+        present = torch.stack(masks).all(dim=0)
+        return torch.cat(values, dim=1) * present[:, None], present
 
 
 def join_attributes(parts: Sequence[Attribute]) -> Attribute:

@@ -69,9 +69,9 @@ class Column:
         Returns
         -------
         codes : integer array of shape (n,)
-            Of each row, from 0; -1 where the value is missing.
+            From 0; -1 where the value is missing.
         levels : array
-            The distinct values in ascending order, floats or text: what each code stands for.
+            Floats or text in ascending order: what each code stands for.
         """
         present = ~self.missing
         values = self.values[present]
@@ -194,10 +194,9 @@ def read_frame(frame: Any, name: str = "X") -> list[Column]:
         title = _name_column(name, j, several) if series.name in (None, "") else str(series.name)
         dtype = series.dtype
         if dtype.is_numeric() or dtype == nw.Boolean:
+            raw: Any = series.to_numpy()
             if series.null_count() or dtype == nw.Boolean:
-                raw: Any = [np.nan if _is_missing(v) else float(v) for v in series.to_list()]
-            else:
-                raw = series.to_numpy()
+                raw = [np.nan if _is_missing(v) else float(v) for v in series.to_list()]
             numbers = _check_finite(np.array(raw, dtype=np.float64), title)
             columns.append(Column(title, numbers, "integer" if dtype.is_integer() else "other"))
         elif dtype in (nw.Categorical, nw.Enum, nw.String, nw.Object, nw.Unknown):

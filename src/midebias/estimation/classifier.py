@@ -11,8 +11,7 @@ from .cross_fitting import ClosedForm, CrossFit, build_smooth_perceptron, cross_
 def cross_fit_classifier(z: Tensor, labels: Tensor, groups: Tensor | None, **options: Any) -> CrossFit:
     """Estimate H(C|G) less the held-out cross-entropy of a classifier: a lower bound of I(Z;C|G).
 
-    The classifier is a network added to a logistic regression, from white z; the entropy of the labels, which count
-    from 0, is Miller and Madow's. Options are those of `cross_fit`.
+    The classifier is a network added to a logistic regression, from white z; the entropy is Miller and Madow's.
     """
     n_classes = int(labels.max()) + 1
     inputs = z if groups is None else torch.cat([z, nn.functional.one_hot(groups).float()], dim=1)

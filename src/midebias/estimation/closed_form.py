@@ -3,13 +3,13 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from ..attributes import Attribute, Continuous
-from ..estimators import GaussianMI
+from ..attributes import Attribute
+from ..estimators import Estimator, GaussianMI
+from ..estimators.registry import build_estimator
 from .cross_fitting import take
 from .result import MIEstimate
 
@@ -25,13 +25,10 @@ def estimate_by_random_features(
     z: Tensor, c: Tensor, groups: Tensor | None, attribute: Attribute, seed: int
 ) -> MIEstimate:
     """Estimate by `GaussianMI` on random Fourier features of z, the same for every block."""
-    degree: Literal[1, 2] = 2 if isinstance(attribute, Continuous) and attribute.dim <= 8 else 1
+    n_features = max(4, min(128, len(z) // 16))
 
-    def build() -> GaussianMI:
-        return GaussianMI(
-            features="random", n_features=max(4, min(128, len(z) // 16)), attribute_degree=degree, group_signs=True,
-            seed=seed,
-        )  # fmt: skip
+    def build() -> Estimator:
+        return build_estimator("gaussian", z.shape[1], attribute, seed=seed, n_features=n_features, ridge=1e-4)
 
     return _jackknife(build, z, c, groups, "random features of z and c jointly Gaussian, within groups")
 
@@ -52,7 +49,7 @@ def estimate_within_each_group(z: Tensor, c: Tensor, groups: Tensor | None) -> t
 
 
 def _jackknife(
-    build: Callable[[], GaussianMI], z: Tensor, c: Tensor, groups: Tensor | None, assumption: str
+    build: Callable[[], Estimator], z: Tensor, c: Tensor, groups: Tensor | None, assumption: str
 ) -> MIEstimate:
     def estimate(rows: Tensor) -> float:
         return float(build()(*take((z, c, groups), rows)))

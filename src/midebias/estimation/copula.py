@@ -37,9 +37,8 @@ class EllipticalCopula:
         - \tfrac{\nu+p+m}{2}\log(1+\tfrac{q}{\nu}) + \tfrac{\nu+p}{2}\log(1+\tfrac{q_z}{\nu})
         + \tfrac{\nu+m}{2}\log(1+\tfrac{q_c}{\nu})
 
-    whose limit for :math:`\nu\to\infty` is the normal distribution's.
-
-    z (n, p) and c (n, m) are normal scores (within groups). With ``separate``, each group has correlations of its own.
+    whose limit for :math:`\nu\to\infty` is the normal distribution's. z (n, p) and c (n, m) are normal scores (within
+    groups). With ``separate``, each group has correlations of its own.
 
     References
     ----------

@@ -52,11 +52,6 @@ class CrossFit:
     undertrained: bool
 
     @property
-    def value(self) -> float:
-        """With the network."""
-        return float(self.local.mean())
-
-    @property
     def gains(self) -> bool:
         """Whether the network adds more than two standard errors, measured on the same pairs."""
         gain = self.local - self.base_local

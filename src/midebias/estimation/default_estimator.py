@@ -59,15 +59,15 @@ def _estimate_by_ratio(z: Tensor, c: Tensor, groups: Tensor | None, *, tails: bo
     dof = choose_degrees_of_freedom(z, c, groups, separate=separate, seed=options["seed"]) if tails else math.inf
     fit = cross_fit_ratio(z, c, groups, dof=dof, separate=separate, **options)
     name = "Gaussian copula" if math.isinf(dof) else "Student copula"
-    local = fit.base_local
+    local, value = fit.base_local, float(fit.local.mean())
     # A copula of more columns than the pairs carry is far below zero: to be above it is no gain.
-    if fit.gains and fit.value > 0:
+    if fit.gains and value > 0:
         local = fit.local
         alarms = warn_of_training(fit.undertrained, options["max_steps"])
-        if fit.value > math.log(n / options["n_folds"]) - 2:
-            alarms += (warn_of_size(fit.value, n // options["n_folds"]),)
+        if value > math.log(n / options["n_folds"]) - 2:
+            alarms += (warn_of_size(value, n // options["n_folds"]),)
         name, assumption = f"{name} and critic", "samples many beside exp(information)"
-        result = MIEstimate(fit.value, fit.stderr, name, "lower", n, assumption=assumption, alarms=alarms)
+        result = MIEstimate(value, fit.stderr, name, "lower", n, assumption=assumption, alarms=alarms)
     elif math.isinf(dof):
         assumption = "normal scores are jointly normal: no gain by a network"
         result = replace(closed, estimator=name, assumption=assumption)
@@ -78,14 +78,12 @@ def _estimate_by_ratio(z: Tensor, c: Tensor, groups: Tensor | None, *, tails: bo
 
 
 def _consider_neighbours(result: MIEstimate, local: Tensor, z: Tensor, c: Tensor, groups: Tensor | None) -> MIEstimate:
-    """Nearest neighbours' estimate where columns are few and it is clearly larger: both err downwards.
-
-    ``local`` is what each pair contributes to ``result``: errors of both on the same pairs are much alike.
-    """
+    """Nearest neighbours' estimate where columns are few and it is clearly larger: both err downwards."""
     if z.shape[1] + c.shape[1] > _FEW_COLUMNS:
         return result
     near = estimate_by_neighbours(z, c, groups)
     value = float(near.mean())
+    # Errors of both on the same pairs are much alike.
     if value - result.value <= 3 * compute_stderr(near - local[: len(near)]):
         return result
     assumption = "densities are constant over four neighbours"

@@ -21,7 +21,7 @@ def choose_degrees_of_freedom(
     """Choose the degrees of freedom of the Student copula that fits normal scores (within groups) best.
 
     By the Donsker-Varadhan bound of the first rows; inf, the normal copula, unless another is better by twice the
-    standard error. ``separate``: see `EllipticalCopula`; correlations that differ look like tails when pooled.
+    standard error. Correlations that differ between groups look like tails unless they are ``separate``.
     """
     if len(z) < 20 * (z.shape[1] + c.shape[1]):  # too few to tell
         return math.inf
@@ -47,22 +47,13 @@ def choose_degrees_of_freedom(
 def cross_fit_ratio(
     z: Tensor, c: Tensor, groups: Tensor | None, *, dof: float = math.inf, separate: bool = False, **options: Any
 ) -> CrossFit:
-    """Estimate the Donsker-Varadhan bound with the log density ratio of a copula plus a network as critic.
-
-    z and c are normal scores, within groups when they are given; ``separate``: each group has correlations of its own.
-    Options are those of `cross_fit`.
-    """
-    return cross_fit(
-        lambda fit, generator: _CopulaRatio((z, c, groups), fit, generator, dof, separate), len(z), **options
-    )
+    """Estimate the Donsker-Varadhan bound of normal scores; the critic is a copula's log density ratio and a network."""
+    pairs = z, c, groups
+    return cross_fit(lambda fit, generator: _CopulaRatio(pairs, fit, generator, dof, separate), len(z), **options)
 
 
 class _CopulaRatio(ClosedForm):
-    """A copula's log density ratio; copula and network see the pairs standardised by those they are fitted on.
-
-    The network is an inner product of one network of z and one of c that starts at zero. Each batch's z are scored with
-    all its c.
-    """
+    """A copula's log density ratio; copula and network see the pairs standardised by those they are fitted on."""
 
     batch = 256
 
@@ -108,8 +99,7 @@ class _CopulaRatio(ClosedForm):
         if not bool(other.any()):
             other = ~other
         count = other.sum(dim=1, keepdim=True)
-        weight = 1.0 / (count.clamp(min=1) * (count > 0).sum())
-        weights = torch.where(other, weight.log(), -math.inf)
+        weights = torch.where(other, (1.0 / (count.clamp(min=1) * (count > 0).sum())).log(), -math.inf)
         if self._groups is None:
             self._weights[n] = weights
         return weights

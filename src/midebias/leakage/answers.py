@@ -102,7 +102,9 @@ def _join_folds(question: Question, probe: str, folds: Sequence[Sequence[_Answer
     """Figures with intervals, over all held-out rows; the p-value is not adjusted yet."""
     answers = [answer for fold in folds for answer in fold]
     saved, right, recalled, codes = (np.concatenate(part) for part in list(zip(*answers, strict=True))[:4])
-    p_value = combine_p_values([sum((a.deviation for a in fold), Deviation(0.0, 0.0)).p_value for fold in folds])
+    p_value = combine_p_values(
+        [Deviation(*map(sum, zip(*(a.deviation for a in fold), strict=True))).p_value for fold in folds]
+    )
     strata = [np.bincount(question.attribute.codes[mask]) for mask in question.strata]
     chance = float(sum(counts.max() for counts in strata) / sum(counts.sum() for counts in strata))
     n = len(saved)

@@ -83,7 +83,8 @@ def audit(
     References
     ----------
     Barber and Agakov, "The IM algorithm", NeurIPS 2003, for the bound; Bayle et al., "Cross-validation confidence
-    intervals for test error", NeurIPS 2020, for its interval; `compare_with_permutations` for the tests.
+    intervals for test error", NeurIPS 2020, for its interval; Hoeffding, "A combinatorial central limit theorem",
+    1951, for the tests.
 
     Examples
     --------
@@ -110,8 +111,7 @@ def audit(
         if len(label) > 1:
             raise InputError(f"y must be one column, got {len(label)}")
     warnings = [f"{a.name} is missing in {int((a.codes < 0).sum()):,} rows" for a in attributes if (a.codes < 0).any()]
-    groups: list[dict[str, Any]] = []
-    differences: list[dict[str, Any]] = []
+    groups, differences = list[dict[str, Any]](), list[dict[str, Any]]()
     if predictions is not None:
         if not label:
             raise InputError("predictions need y beside them")

@@ -30,8 +30,7 @@ def measure_groups(
         from fairlearn import metrics as fair
     except ModuleNotFoundError:
         raise InputError("predictions: fairlearn is not installed; pip install 'midebias[audit]'") from None
-    groups: list[dict[str, Any]] = []
-    differences: list[dict[str, Any]] = []
+    groups, differences = list[dict[str, Any]](), list[dict[str, Any]]()
     positives = range(len(y.names)) if len(y.names) > 2 else (1,)
     crossed = [[a] for a in attributes] + ([list(attributes)] if len(attributes) > 1 else [])
     for parts in crossed:
@@ -62,14 +61,12 @@ def measure_groups(
             given = {"y_true": t == label, "y_pred": p == label, "sensitive_features": s, "sample_weight": w}
             parity.append(fair.demographic_parity_difference(**given))
             odds += _compare_odds(fair, given, least=1 if len(positives) == 1 else _LEAST_OF_MANY)
-        differences.append(
-            {
-                "attribute": name, "demographic_parity_difference": float(max(parity)),
-                "equalized_odds_difference": max(odds, default=None),
-                "accuracy_difference": float(max(accuracies) - min(accuracies)),
-                "worst_group_accuracy": float(min(accuracies)), "without_small": not bool(compared.all()),
-            }
-        )  # fmt: skip
+        differences.append({
+            "attribute": name, "demographic_parity_difference": float(max(parity)),
+            "equalized_odds_difference": max(odds, default=None),
+            "accuracy_difference": float(max(accuracies) - min(accuracies)),
+            "worst_group_accuracy": float(min(accuracies)), "without_small": not bool(compared.all()),
+        })  # fmt: skip
     return groups, differences
 
 
@@ -77,7 +74,7 @@ def _count_cells(
     y: CodedColumn, predictions: NDArray[np.int64], parts: Sequence[CodedColumn]
 ) -> tuple[NDArray[np.str_], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """Group, label and prediction of each combination that there is, and how many rows hold it: few for many rows."""
-    rows = np.flatnonzero((y.codes >= 0) & np.logical_and.reduce([a.codes >= 0 for a in parts]))
+    rows = np.flatnonzero(np.logical_and.reduce([column.codes >= 0 for column in (y, *parts)]))
     group = np.zeros(len(rows), dtype=np.int64)
     for a in parts:  # numbered anew each time: the product of many attributes' sizes would overflow
         group = np.unique(group * len(a.names) + a.codes[rows], return_inverse=True)[1]
@@ -100,7 +97,6 @@ def _compare_odds(fair: Any, given: dict[str, Any], *, least: int) -> list[float
     for rate, label in ((fair.true_positive_rate_difference, True), (fair.false_positive_rate_difference, False)):
         asked = given["y_true"] == label
         enough = [g for g in np.unique(group) if weight[asked & (group == g)].sum() >= least]
-        kept = np.isin(group, enough)
         if len(enough) > 1:
-            found.append(float(rate(**{k: v[kept] for k, v in given.items()})))
+            found.append(float(rate(**{k: v[np.isin(group, enough)] for k, v in given.items()})))
     return found

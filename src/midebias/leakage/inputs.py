@@ -1,7 +1,5 @@
 """What the audit accepts: a representation as an array of numbers, attributes and label as codes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -26,7 +24,7 @@ class CodedColumn:
     names: tuple[str, ...]  # one for each code
     binned: bool  # whether codes are bins of a quantity, which hold equally many rows each
 
-    def take(self, rows: NDArray[np.intp]) -> CodedColumn:
+    def take(self, rows: NDArray[np.intp]) -> "CodedColumn":
         """Some of the rows."""
         return replace(self, codes=self.codes[rows])
 

@@ -23,10 +23,7 @@ def probe_linearly(split: Split, labels: Labels) -> Iterator[Predictions]:
 
 
 def probe_quadratically(split: Split, labels: Labels) -> Iterator[Predictions]:
-    """Logistic regression on the columns, squares, products and directions that tell most about c.
-
-    They are screened by their correlation with c on the rows to fit, for leaks that a rotation has hidden.
-    """
+    """Logistic regression on the columns, squares, products and directions that tell most about c."""
     indicator = np.eye(labels.k, dtype=np.float32)[labels.codes[split.fit]]
     indicator = (indicator - indicator.mean(0)) / (indicator.std(0) + 1e-6)
     white = split.components

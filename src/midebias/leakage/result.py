@@ -1,7 +1,5 @@
 """The audit's result: prints as a table, and becomes a frame, JSON or a page."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -9,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from .findings import AttributeLeakage, Finding
-from .result_text import format_differences, format_summary, write_verdict
+from .findings import AttributeLeakage, Finding, format_differences, format_summary, write_verdict
 from .sample_map import map_sample
 
 if TYPE_CHECKING:
@@ -106,7 +103,7 @@ class AuditResult:
             raise InputError(f"condition must be 'overall', 'within classes' or None, got {condition!r}")
         return [s for s in self.summary if condition in (None, s.condition)] or list(self.summary)
 
-    def to_frame(self) -> pd.DataFrame:
+    def to_frame(self) -> "pd.DataFrame":
         """Return every finding as a row of a data frame, columns named as in `Finding`."""
         try:
             import pandas as pd

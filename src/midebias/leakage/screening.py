@@ -38,11 +38,7 @@ def find_spatial_patterns(x: Floats, indicator: Floats) -> Floats:
 
 
 def screen_parities(x: Floats, indicator: Floats) -> list[Rows]:
-    """The groups (some, 3) and (some, 4) of columns whose products correlate most with a category.
-
-    A sign pattern of three columns shows in no pair of them. The rows are as many as the work allows; the indicator
-    (n, k) of the categories is standardised.
-    """
+    """The groups (some, 3) and (some, 4) of columns whose products correlate most: their patterns show in no pair."""
     dim = x.shape[1]
     found: list[Rows] = []
     for size, most in ((3, _TRIPLE_DIM), (4, _QUADRUPLE_DIM)):

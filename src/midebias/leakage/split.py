@@ -1,7 +1,5 @@
 """Rows that a probe is fitted on, tuned on and judged on."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -38,12 +36,13 @@ class Split:
     def __init__(self, z: Floats, fit: Rows, aside: Rows, held: Rows, *, seed: int) -> None:
         self.fit, self.aside, self.held, self.seed = fit, aside, held, seed
         self._parts: dict[bytes, Split] = {}
-        mean, std = z[fit].mean(axis=0, dtype=np.float64), z[fit].std(axis=0, dtype=np.float64)
+        known = z[fit]
+        mean, std = known.mean(axis=0, dtype=np.float64), known.std(axis=0, dtype=np.float64)
         # Columns that hardly vary are kept small; beyond eight deviations a value says only that it is far out.
         scale = std + 1e-6 * std.max(initial=0.0) + 1e-12
         self.z: Floats = np.clip((z - mean) / scale, -8, 8).astype(np.float32)
 
-    def select(self, chosen: NDArray[np.bool_]) -> Split:
+    def select(self, chosen: NDArray[np.bool_]) -> "Split":
         """The same split of the chosen rows alone: a mask of shape (n,)."""
         if bool(chosen.all()):
             return self

@@ -1,25 +1,19 @@
 """Statistics of held-out predictions: nats with an interval, permutation p-values, correction for many tests."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-@dataclass(frozen=True)
-class Deviation:
+class Deviation(NamedTuple):
     """How far a sum of scores lies above its mean over permutations, and that sum's variance over them."""
 
     excess: float
     variance: float
-
-    def __add__(self, other: Deviation) -> Deviation:
-        return Deviation(self.excess + other.excess, self.variance + other.variance)
 
     @property
     def p_value(self) -> float:
@@ -30,14 +24,10 @@ class Deviation:
 
 
 def compare_with_permutations(scores: NDArray[np.floating], c: NDArray[np.integer]) -> Deviation:
-    """Deviation of sum_i scores[i, c[i]] from its exact mean and variance over all permutations of c.
+    """Deviation of sum_i scores[i, c[i]] from its exact mean and variance over all permutations of c (Hoeffding 1951).
 
-    Scores (n, k) of a model that never saw these rows: permutations of c (n,) are equally likely where z tells nothing
+    With scores (n, k) of a model that never saw these rows, permutations of c are equally likely where z tells nothing
     about c, however badly the model is calibrated.
-
-    References
-    ----------
-    Hoeffding, "A combinatorial central limit theorem", Annals of Mathematical Statistics 1951.
     """
     n, k = scores.shape
     if n < 2:
@@ -50,12 +40,7 @@ def compare_with_permutations(scores: NDArray[np.floating], c: NDArray[np.intege
 
 
 def combine_p_values(p_values: Sequence[float]) -> float:
-    """Twice the median: valid however the folds, which share training rows, depend on each other.
-
-    References
-    ----------
-    Meinshausen, Meier and Bühlmann, "p-values for high-dimensional regression", JASA 2009, equation 2.2 with γ = 1/2.
-    """
+    """Twice the median: valid however the folds depend on each other (Meinshausen et al., JASA 2009, eq. 2.2)."""
     # The lower of two middle values would not be valid: with an even number the upper one is taken.
     return min(1.0, 2.0 * sorted(p_values)[len(p_values) // 2])
 
