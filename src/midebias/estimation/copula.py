@@ -62,10 +62,10 @@ class EllipticalCopula:
         both = torch.cat([z, c], dim=1)
         maps = [_find_variates(_fit_scatter(both[rows], dof), self.p, int(rows.sum())) for rows in cells]
         self._left, self._right, self._rho = (torch.stack(part).float() for part in zip(*maps, strict=True))
-        n = self.p + self.m
-        g = math.lgamma
-        finite = not math.isinf(dof)
-        self._constant = g((dof + n) / 2) + g(dof / 2) - g((dof + self.p) / 2) - g((dof + self.m) / 2) if finite else 0
+        self._constant = 0.0
+        if not math.isinf(dof):
+            whole, left, right, none = (math.lgamma((dof + k) / 2) for k in (self.p + self.m, self.p, self.m, 0))
+            self._constant = whole + none - left - right
 
     def rotate(self, z: Tensor, c: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Canonical variates (n, p) and (n, m) of normal scores, and their correlations (n, k)."""

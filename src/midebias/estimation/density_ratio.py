@@ -47,7 +47,7 @@ def choose_degrees_of_freedom(
 def cross_fit_ratio(
     z: Tensor, c: Tensor, groups: Tensor | None, *, dof: float = math.inf, separate: bool = False, **options: Any
 ) -> CrossFit:
-    """Estimate the Donsker-Varadhan bound of normal scores; the critic is a copula's log density ratio and a network."""
+    """Estimate the Donsker-Varadhan bound of normal scores; critic: a copula's log density ratio and a network."""
     pairs = z, c, groups
     return cross_fit(lambda fit, generator: _CopulaRatio(pairs, fit, generator, dof, separate), len(z), **options)
 

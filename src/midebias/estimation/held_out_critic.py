@@ -50,8 +50,7 @@ def estimate_by_critic(
                 values.append(float(model(*take(pairs, rows))))
     blocks = torch.tensor(values)
     value, stderr = float(blocks.mean()), compute_stderr(blocks) if len(blocks) > 1 else math.inf
-    alarms = warn_of_training(any(late), max_steps)
-    size = min(_EVALUATED, len(z) // n_folds)
+    alarms, size = warn_of_training(any(late), max_steps), min(_EVALUATED, len(z) // n_folds)
     if name == "info_nce" and value > math.log(size) - 1.5:
         alarms += (warn_of_size(value, size),)
     return MIEstimate(
@@ -125,6 +124,4 @@ def _evaluate(critic: DonskerVaradhan, z: Tensor, c: Tensor, groups: Tensor | No
         joints += joint.double() / _ROUNDS
         weights += marginal.double().clamp(max=30).exp() / _ROUNDS
     mean = weights.mean()
-    value = joints.mean() - mean.log()
-    influence = joints - weights / mean
-    return float(value), float(influence.var() / n)
+    return float(joints.mean() - mean.log()), float((joints - weights / mean).var() / n)
