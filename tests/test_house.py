@@ -55,7 +55,6 @@ def list_sources() -> dict[str, int]:
     return {path.relative_to(PACKAGE).as_posix(): count_lines(path) for path in PACKAGE.rglob("*.py")}
 
 
-@not_yet("files are being split")
 def test_no_file_is_long() -> None:
     assert {name: n for name, n in list_sources().items() if n > MAX_LINES_OF_A_FILE} == {}
 
@@ -68,7 +67,6 @@ def test_the_penalty_is_one_thing() -> None:
     assert list_sources()["penalty/mi_penalty.py"] <= MAX_LINES_OF_THE_PENALTY
 
 
-@not_yet("what is written twice is being merged")
 def test_the_package_is_small() -> None:
     assert sum(list_sources().values()) <= MAX_LINES_OF_THE_PACKAGE
 

@@ -1,8 +1,4 @@
-"""The biased attribute c as tensors: encoded columns and a mask of missing values.
-
-An attribute turns labels, numbers, or several of both, some of them missing, into a float matrix that critics and
-closed forms can read. Nothing is binned.
-"""
+"""The biased attribute c as tensors: labels, numbers, or several of both become float columns. Nothing is binned."""
 
 import math
 from collections.abc import Sequence
@@ -26,10 +22,8 @@ class Attribute:
 
     Attributes
     ----------
-    width : int
-        Number of columns of c.
-    dim : int
-        Number of columns of c encoded.
+    width, dim : int
+        Columns of c, and of c encoded.
 
     Raises
     ------
@@ -38,7 +32,6 @@ class Attribute:
 
     Examples
     --------
-    >>> from midebias.attributes import Attribute, Categorical
     >>> attribute: Attribute = Categorical((8, 8, 8))
     >>> attribute.width, attribute.dim
     (3, 24)
@@ -53,14 +46,12 @@ class Attribute:
         Parameters
         ----------
         c : Tensor of shape (n,) or (n, width)
-            One row per sample.
 
         Returns
         -------
         values : float Tensor of shape (n, dim)
             Rows of missing samples are zero.
         present : bool Tensor of shape (n,)
-            Which samples are not missing.
         """
         raise InputError(f"{type(self).__name__} cannot encode; use Categorical, Continuous or Attributes")
 
@@ -81,13 +72,11 @@ class Categorical(Attribute):
     Parameters
     ----------
     n_categories : int or sequence of int
-        At least 2. A sequence describes several columns, each one-hot on its own: the reference recipe's
-        three colour channels of 8 levels are ``Categorical((8, 8, 8))``, encoded in 24 columns.
+        At least 2. A sequence describes several columns, each one-hot on its own.
 
     Raises
     ------
     InputError
-        An argument that cannot be used; the message names it.
 
     Examples
     --------
@@ -112,15 +101,13 @@ class Categorical(Attribute):
         """See `Attribute.encode`. Raises `InputError` for labels out of range or not whole."""
         columns = self._check_columns(c)
         if columns.is_floating_point():
-            filled = torch.nan_to_num(columns, nan=-1.0, posinf=-2.0, neginf=-2.0)
-            if bool((filled != filled.round()).any()):
+            columns = torch.nan_to_num(columns, nan=-1.0, posinf=-2.0, neginf=-2.0)
+            if bool((columns != columns.round()).any()):
                 raise InputError("c holds fractions but is declared Categorical: bin it yourself or use Continuous")
-            columns = filled
         columns = columns.long()
         present = (columns != -1).all(dim=1)
         parts = []
-        for j, size in enumerate(self.sizes):
-            column = columns[:, j]
+        for j, (column, size) in enumerate(zip(columns.T, self.sizes, strict=True)):
             low, high = (int(v) for v in torch.aminmax(column)) if len(column) else (0, 0)
             if low < -1 or high >= size:
                 raise InputError(f"c column {j} must hold labels 0 to {size - 1} (-1 for missing), got {low} to {high}")
@@ -153,12 +140,10 @@ class Continuous(Attribute):
     Raises
     ------
     InputError
-        An argument that cannot be used; the message names it.
 
     Examples
     --------
     >>> import torch
-    >>> from midebias.attributes import Continuous
     >>> values, present = Continuous().encode(torch.tensor([35.0, float("nan")]))
     >>> values.tolist(), present.tolist()
     ([[35.0], [0.0]], [True, False])
@@ -184,9 +169,7 @@ class Continuous(Attribute):
 
 
 class Attributes(Attribute):
-    """Several attributes side by side; the information is that of all of them jointly.
-
-    A row counts as missing when any of its attributes is missing.
+    """Several attributes side by side, taken jointly: a row is missing when any of its attributes is.
 
     Parameters
     ----------
@@ -196,7 +179,6 @@ class Attributes(Attribute):
     Raises
     ------
     InputError
-        An argument that cannot be used; the message names it.
 
     Examples
     --------
@@ -218,51 +200,26 @@ class Attributes(Attribute):
 
     def encode(self, c: Tensor) -> tuple[Tensor, Tensor]:
         """See `Attribute.encode`."""
-        columns = self._check_columns(c)
-        splits = columns.split([p.width for p in self.parts], dim=1)
-        encoded = [p.encode(s) for p, s in zip(self.parts, splits, strict=True)]
-        present = torch.stack([e[1] for e in encoded]).all(dim=0)
-        return torch.cat([e[0] for e in encoded], dim=1) * present[:, None], present
+        columns = self._check_columns(c).split([p.width for p in self.parts], dim=1)
+        values, masks = zip(*(p.encode(s) for p, s in zip(self.parts, columns, strict=True)), strict=True)
+        present = torch.stack(masks).all(dim=0)
+        return torch.cat(values, dim=1) * present[:, None], present
 
 
 def join_attributes(parts: Sequence[Attribute]) -> Attribute:
-    """Join attributes of several columns: those of one kind to one of that kind, others to `Attributes`.
-
-    Parameters
-    ----------
-    parts : sequence of Attribute
-        In the order of c's columns.
-    """
+    """Join attributes of columns side by side: those of one kind to one of that kind, others to `Attributes`."""
     if len(parts) == 1:
         return parts[0]
-    labels = [part for part in parts if isinstance(part, Categorical)]
+    labels = [part.sizes for part in parts if isinstance(part, Categorical)]
     if len(labels) == len(parts):
-        return Categorical(tuple(size for part in labels for size in part.sizes))
+        return Categorical(sum(labels, ()))
     if all(isinstance(part, Continuous) for part in parts):
         return Continuous(sum(part.width for part in parts))
     return Attributes(*parts)
 
 
 def encode_columns(columns: Sequence[Column]) -> tuple[Tensor, Attribute]:
-    """Make c of columns: categories numbered, quantities standardised.
-
-    Parameters
-    ----------
-    columns : sequence of Column
-        `Column.is_category` says which of them are categories.
-
-    Returns
-    -------
-    c : float Tensor of shape (n, columns)
-        NaN where a value is missing.
-    attribute : Attribute
-        Encodes c.
-
-    Raises
-    ------
-    InputError
-        A column of one value, of nothing but missing values, or of more than 256 categories.
-    """
+    """Number categories and standardise quantities: c (n, columns), NaN where missing, and what encodes it."""
     values, parts = zip(*map(_encode_column, columns), strict=True)
     c = torch.tensor(np.column_stack(values), dtype=torch.float32)
     if bool(c.isnan().any(dim=1).all()):

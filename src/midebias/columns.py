@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,15 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray  # which takes time to import
 
 __all__ = [
-    "MOST_CATEGORIES",
-    "Column",
-    "is_frame",
-    "read_array",
-    "read_column",
-    "read_columns",
-    "read_frame",
-    "read_matrix",
-]
+    "MOST_CATEGORIES", "Column", "is_frame", "read_array", "read_column", "read_columns", "read_frame", "read_matrix",
+]  # fmt: skip
 
 MOST_CATEGORIES = 20
 """Whole numbers of more distinct values than this are a quantity, as ages are; of fewer they are categories."""
@@ -76,9 +69,9 @@ class Column:
         Returns
         -------
         codes : integer array of shape (n,)
-            Of each row, from 0; -1 where the value is missing.
+            From 0; -1 where the value is missing.
         levels : array
-            The distinct values in ascending order, floats or text: what each code stands for.
+            Floats or text in ascending order: what each code stands for.
         """
         present = ~self.missing
         values = self.values[present]
@@ -107,29 +100,29 @@ def read_columns(values: Any, name: str, *, n: int | None = None, like: str = "X
     Raises
     ------
     InputError
-        Another number of rows or dimensions, or a column that `read_column` or `read_frame` refuses.
+        Another shape, or a column that `read_column` or `read_frame` refuses.
     """
     if isinstance(values, Mapping):
-        columns = []
-        for key, value in values.items():
-            part = read_columns(value, name, n=n, like=like)
-            several = len(part) > 1
-            columns += [replace(c, name=f"{key}[{j}]" if several else str(key)) for j, c in enumerate(part)]
+        parts = {key: read_columns(value, name, n=n, like=like) for key, value in values.items()}
+        columns = [replace(c, name=_name_column(key, j, p)) for key, p in parts.items() for j, c in enumerate(p)]
     elif is_frame(values):
         columns = read_frame(values, name)
     else:
         array = read_array(values, name)
         if array.ndim not in (1, 2):
             raise InputError(f"{name} must have shape (n,) or (n, k), got {array.shape}")
-        matrix = array[:, None] if array.ndim == 1 else array
-        names = [name] if matrix.shape[1] == 1 else [f"{name}[{j}]" for j in range(matrix.shape[1])]
-        columns = [read_column(matrix[:, j], title) for j, title in enumerate(names)]
+        matrix = array[None] if array.ndim == 1 else array.T
+        columns = [read_column(row, _name_column(name, j, matrix)) for j, row in enumerate(matrix)]
     if not columns:
         raise InputError(f"{name} holds no column")
     for column in columns:
         if n is not None and len(column.values) != n:
             raise InputError(f"{name} has {len(column.values)} rows, {like} has {n}")
     return columns
+
+
+def _name_column(name: Any, j: int, several: Sized) -> str:
+    return f"{name}[{j}]" if len(several) > 1 else str(name)
 
 
 def read_array(values: Any, name: str) -> NDArray[Any]:
@@ -156,7 +149,6 @@ def read_matrix(values: Any, name: str) -> NDArray[Any]:
     Raises
     ------
     InputError
-        Another shape, or what is not a number.
     """
     if is_frame(values):
         import narwhals as nw
@@ -199,20 +191,17 @@ def read_frame(frame: Any, name: str = "X") -> list[Column]:
     several = [native] if isinstance(native, nw.Series) else [native[:, j] for j in range(native.shape[1])]
     columns = []
     for j, series in enumerate(several):
-        unnamed = name if len(several) == 1 else f"{name}[{j}]"
-        title = unnamed if series.name in (None, "") else str(series.name)
+        title = _name_column(name, j, several) if series.name in (None, "") else str(series.name)
         dtype = series.dtype
         if dtype.is_numeric() or dtype == nw.Boolean:
+            raw: Any = series.to_numpy()
             if series.null_count() or dtype == nw.Boolean:
-                raw: Any = [np.nan if _is_missing(v) else float(v) for v in series.to_list()]
-            else:
-                raw = series.to_numpy()
+                raw = [np.nan if _is_missing(v) else float(v) for v in series.to_list()]
             numbers = _check_finite(np.array(raw, dtype=np.float64), title)
             columns.append(Column(title, numbers, "integer" if dtype.is_integer() else "other"))
-        elif dtype in (nw.Categorical, nw.Enum):
-            columns.append(replace(read_column(series.to_list(), title), stored_as="category"))
-        elif dtype in (nw.String, nw.Object, nw.Unknown):
-            columns.append(read_column(series.to_list(), title))
+        elif dtype in (nw.Categorical, nw.Enum, nw.String, nw.Object, nw.Unknown):
+            column = read_column(series.to_list(), title)
+            columns.append(replace(column, stored_as="category") if dtype in (nw.Categorical, nw.Enum) else column)
         else:
             raise InputError(f"column {title!r} holds {dtype}: make numbers or categories of it first")
     return columns
@@ -231,14 +220,11 @@ def read_column(values: Sequence[Any] | NDArray[Any], name: str) -> Column:
         if kind in "mMcV":
             raise InputError(f"column {name!r} holds {values.dtype}: make numbers or categories of it first")
         values = values.tolist()
-    types = set(map(type, values))
-    if types <= {str, float, type(None)}:  # most columns of text, for which there is a faster way
+    if set(map(type, values)) <= {str, float, type(None)}:  # most columns of text, for which there is a faster way
         cells = [None if v != v else v for v in values]
     else:
         cells = [None if _is_missing(v) else v for v in values]
     types = set(map(type, cells)) - {type(None)}
-    if types == {str}:
-        return Column(name, _as_objects(cells))
     present = [v for v in cells if v is not None]
     numeric = [isinstance(v, (int, float, np.integer, np.floating, np.bool_)) for v in present]
     if all(numeric):
@@ -248,13 +234,7 @@ def read_column(values: Sequence[Any] | NDArray[Any], name: str) -> Column:
     if any(numeric):
         odd = present[numeric.index(False)]
         raise InputError(f"column {name!r} mixes numbers and text ({odd!r}): make it one or the other")
-    return Column(name, _as_objects([None if v is None else str(v) for v in cells]))
-
-
-def _as_objects(cells: list[str | None]) -> NDArray[np.object_]:
-    out = np.empty(len(cells), dtype=object)
-    out[:] = cells
-    return out
+    return Column(name, np.array([None if v is None else str(v) for v in cells], dtype=object))
 
 
 def _is_missing(value: Any) -> bool:
@@ -270,6 +250,5 @@ def _is_missing(value: Any) -> bool:
 def _check_finite(values: NDArray[np.float64], name: str) -> NDArray[np.float64]:
     infinite = np.isinf(values)
     if infinite.any():
-        row = int(infinite.argmax())
-        raise InputError(f"column {name!r} holds infinity (row {row}): use NaN where a value is missing")
+        raise InputError(f"column {name!r} holds infinity (row {infinite.argmax()}): use NaN where a value is missing")
     return values

@@ -7,20 +7,10 @@ from .marginals import center_within
 
 
 def compute_whitening(covariance: Tensor, *, tolerance: float = 1e-7, floor: float = 1e-30) -> Tensor:
-    """Compute the map (d, k) to uncorrelated columns of unit variance.
+    """Compute the map (d, k) from a covariance (d, d) to uncorrelated columns of unit variance, in ascending order.
 
-    Parameters
-    ----------
-    covariance : Tensor of shape (d, d)
-    tolerance : float, default 1e-7
-        Principal directions of less variance than this share of the largest are dropped: they do not vary.
-    floor : float, default 1e-30
-        The largest variance counts as no less than this.
-
-    Returns
-    -------
-    Tensor of shape (d, k)
-        In ascending order of variance; one column of zeros where nothing varies.
+    Principal directions of less variance than ``tolerance`` of the largest, which counts as no less than ``floor``, are
+    dropped: they do not vary. One column of zeros is left where nothing varies.
     """
     variances, directions = torch.linalg.eigh(covariance)
     keep = variances > tolerance * variances.max().clamp(min=floor)
@@ -30,25 +20,6 @@ def compute_whitening(covariance: Tensor, *, tolerance: float = 1e-7, floor: flo
 
 
 def whiten(values: Tensor, groups: Tensor | None = None) -> Tensor:
-    """Centre columns within groups and rotate them to uncorrelated ones of unit variance.
-
-    Parameters
-    ----------
-    values : Tensor of shape (n, d)
-    groups : integer Tensor of shape (n,) or None
-
-    Returns
-    -------
-    float32 Tensor of shape (n, k)
-        See `compute_whitening`.
-
-    Examples
-    --------
-    >>> import torch
-    >>> values = torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 4.0], [2.0, 4.0]])
-    >>> white = whiten(values)
-    >>> (white.T @ white / 4).tolist()
-    [[1.0, 0.0], [0.0, 1.0]]
-    """
+    """Centre columns (n, d) within groups (n,) and rotate them to uncorrelated ones (n, k) of unit variance."""
     centred = center_within(values, groups)[0].double()
     return (centred @ compute_whitening(centred.T @ centred / len(centred))).float()

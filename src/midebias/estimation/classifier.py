@@ -1,20 +1,18 @@
 """The entropy of labels less the cross-entropy of a classifier, cross-fitted."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from .cross_fitting import CrossFit, Fold, build_smooth_perceptron, split_folds, summarize_folds, train_network
+from .cross_fitting import ClosedForm, CrossFit, build_smooth_perceptron, cross_fit
 
 
-def cross_fit_classifier(
-    z: Tensor, labels: Tensor, groups: Tensor | None, *, n_folds: int, n_restarts: int, max_steps: int, seed: int
-) -> CrossFit:
+def cross_fit_classifier(z: Tensor, labels: Tensor, groups: Tensor | None, **options: Any) -> CrossFit:
     """Estimate H(C|G) less the held-out cross-entropy of a classifier: a lower bound of I(Z;C|G).
 
-    The classifier is a network added to a logistic regression, from white z; the entropy of the labels, which count
-    from 0, is Miller and Madow's.
+    The classifier is a network added to a logistic regression, from white z; the entropy is Miller and Madow's.
     """
-    generator = torch.Generator().manual_seed(seed)
     n_classes = int(labels.max()) + 1
     inputs = z if groups is None else torch.cat([z, nn.functional.one_hot(groups).float()], dim=1)
     strata = torch.zeros(len(z), dtype=torch.long) if groups is None else groups
@@ -24,46 +22,42 @@ def cross_fit_classifier(
     surprise = -(counts / counts.sum(dim=1, keepdim=True).clamp(min=1))[strata, labels].log()
     cells, used = int((counts > 0).sum()), int((counts.sum(dim=1) > 0).sum())
     surprise = surprise + (cells - used) / (2 * len(z))
-    folds = []
-    for k, (fit, held) in enumerate(split_folds(len(z), n_folds)):
-        base = _fit_logistic(inputs, labels, prior[strata], fit)
-
-        def loss(net: nn.Module, rows: Tensor, base: Tensor = base) -> Tensor:
-            return nn.functional.cross_entropy(base[rows] + net(inputs[rows]), labels[rows])
-
-        def evaluate(net: nn.Module, rows: Tensor, rounds: int, base: Tensor = base) -> tuple[Tensor, Tensor]:
-            alone, whole = (
-                surprise[rows] - nn.functional.cross_entropy(logits, labels[rows], reduction="none").double()
-                for logits in (base[rows], base[rows] + net(inputs[rows]))
-            )
-            return alone, whole
-
-        def build() -> nn.Module:
-            return build_smooth_perceptron(inputs.shape[1], n_classes)
-
-        net, late = train_network(
-            build, loss, evaluate, fit, batch=512, n_restarts=n_restarts, max_steps=max_steps, seed=seed + 17 * k,
-            generator=generator,
-        )  # fmt: skip
-        with torch.no_grad():
-            fitted = float(evaluate(net, fit, 1)[1].mean())
-            folds.append(Fold(held, *evaluate(net, held, 1), late, fitted))
-    return summarize_folds(folds)
+    given = inputs, labels, prior[strata], surprise
+    return cross_fit(lambda fit, _: _LogisticRegression(*given, fit), len(z), **options)
 
 
-@torch.enable_grad()
-def _fit_logistic(inputs: Tensor, labels: Tensor, prior: Tensor, fit: Tensor) -> Tensor:
-    """Fit a logistic regression on some rows, from the prior; return all rows' logits (n, classes)."""
-    weight = torch.zeros(inputs.shape[1], prior.shape[1], requires_grad=True)
-    bias = torch.zeros(prior.shape[1], requires_grad=True)
-    x, target, start = inputs[fit], labels[fit], prior[fit]
-    optimizer = torch.optim.LBFGS([weight, bias], max_iter=50, line_search_fn="strong_wolfe")
+class _LogisticRegression(ClosedForm):
+    """A logistic regression fitted on some rows, from the prior; ``base`` are all rows' logits (n, classes)."""
 
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(start + x @ weight + bias, target) + 1e-4 * weight.square().sum()
-        loss.backward()
-        return loss
+    batch = 512
 
-    optimizer.step(closure)
-    return (prior + inputs @ weight + bias).detach()
+    @torch.enable_grad()
+    def __init__(self, inputs: Tensor, labels: Tensor, prior: Tensor, surprise: Tensor, fit: Tensor) -> None:
+        self.inputs, self.labels, self.surprise = inputs, labels, surprise
+        weight = torch.zeros(inputs.shape[1], prior.shape[1], requires_grad=True)
+        bias = torch.zeros(prior.shape[1], requires_grad=True)
+        x, target, start = inputs[fit], labels[fit], prior[fit]
+        optimizer = torch.optim.LBFGS([weight, bias], max_iter=50, line_search_fn="strong_wolfe")
+
+        def closure() -> Tensor:
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(start + x @ weight + bias, target) + 1e-4 * weight.square().sum()
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+        self.base = (prior + inputs @ weight + bias).detach()
+
+    def build_network(self) -> nn.Module:
+        return build_smooth_perceptron(self.inputs.shape[1], self.base.shape[1])
+
+    def compute_loss(self, network: nn.Module, rows: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(self.base[rows] + network(self.inputs[rows]), self.labels[rows])
+
+    def evaluate(self, network: nn.Module, rows: Tensor, rounds: int) -> tuple[Tensor, Tensor]:
+        base = self.base[rows]
+        alone, whole = (
+            self.surprise[rows] - nn.functional.cross_entropy(logits, self.labels[rows], reduction="none").double()
+            for logits in (base, base + network(self.inputs[rows]))
+        )
+        return alone, whole

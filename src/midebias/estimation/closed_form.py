@@ -3,35 +3,32 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from ..attributes import Attribute, Continuous
-from ..estimators import GaussianMI
+from ..attributes import Attribute
+from ..estimators import Estimator, GaussianMI
+from ..estimators.registry import build_estimator
+from .cross_fitting import take
 from .result import MIEstimate
 
 _BLOCKS = 10
-_ASSUMPTION = "jointly Gaussian, within groups"
 
 
 def estimate_linearly(z: Tensor, c: Tensor, groups: Tensor | None) -> MIEstimate:
     """Estimate by `GaussianMI` on z itself."""
-    return _jackknife(lambda: GaussianMI(ridge=1e-6), z, c, groups, _ASSUMPTION)
+    return _jackknife(lambda: GaussianMI(ridge=1e-6), z, c, groups, "jointly Gaussian, within groups")
 
 
 def estimate_by_random_features(
     z: Tensor, c: Tensor, groups: Tensor | None, attribute: Attribute, seed: int
 ) -> MIEstimate:
     """Estimate by `GaussianMI` on random Fourier features of z, the same for every block."""
-    degree: Literal[1, 2] = 2 if isinstance(attribute, Continuous) and attribute.dim <= 8 else 1
+    n_features = max(4, min(128, len(z) // 16))
 
-    def build() -> GaussianMI:
-        return GaussianMI(
-            features="random", n_features=max(4, min(128, len(z) // 16)), attribute_degree=degree, group_signs=True,
-            seed=seed,
-        )  # fmt: skip
+    def build() -> Estimator:
+        return build_estimator("gaussian", z.shape[1], attribute, seed=seed, n_features=n_features, ridge=1e-4)
 
     return _jackknife(build, z, c, groups, "random features of z and c jointly Gaussian, within groups")
 
@@ -42,9 +39,9 @@ def estimate_within_each_group(z: Tensor, c: Tensor, groups: Tensor | None) -> t
     if groups is None or int(torch.bincount(groups).min()) < 20 * (z.shape[1] + c.shape[1]):
         return pooled, False
     each = [estimate_linearly(z[groups == g], c[groups == g], None) for g in groups.unique()]
-    share = (torch.bincount(groups) / len(groups)).tolist()
-    value = sum(w * e.value for w, e in zip(share, each, strict=True))
-    stderr = math.sqrt(sum((w * e.stderr) ** 2 for w, e in zip(share, each, strict=True)))
+    weighted = list(zip((torch.bincount(groups) / len(groups)).tolist(), each, strict=True))
+    value = sum(w * e.value for w, e in weighted)
+    stderr = math.sqrt(sum((w * e.stderr) ** 2 for w, e in weighted))
     # Blocks of the groups are independent of each other, not of the pooled ones: this errs on the safe side.
     if value - pooled.value <= 2 * max(stderr, pooled.stderr):
         return pooled, False
@@ -52,10 +49,10 @@ def estimate_within_each_group(z: Tensor, c: Tensor, groups: Tensor | None) -> t
 
 
 def _jackknife(
-    build: Callable[[], GaussianMI], z: Tensor, c: Tensor, groups: Tensor | None, assumption: str
+    build: Callable[[], Estimator], z: Tensor, c: Tensor, groups: Tensor | None, assumption: str
 ) -> MIEstimate:
     def estimate(rows: Tensor) -> float:
-        return float(build()(z[rows], c[rows], None if groups is None else groups[rows]))
+        return float(build()(*take((z, c, groups), rows)))
 
     blocks = torch.arange(len(z)) % _BLOCKS
     full = estimate(torch.ones(len(z), dtype=torch.bool))

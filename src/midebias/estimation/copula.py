@@ -1,7 +1,6 @@
 """The closed form under `estimate_mi`'s critic: the log density ratio of a normal or Student copula."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -13,14 +12,7 @@ _ROUNDS = 15  # of the scatter's fixed point
 
 
 def compute_student_scores(normal: Tensor, dof: float) -> Tensor:
-    """Normal scores as quantiles of Student's t: each value x becomes that of the same probability.
-
-    Examples
-    --------
-    >>> import torch
-    >>> [round(v, 2) for v in compute_student_scores(torch.tensor([-1.96, 0.0, 1.96]), 3.0).tolist()]
-    [-3.18, 0.0, 3.18]
-    """
+    """Normal scores as quantiles of Student's t: each value x becomes that of the same probability."""
     if math.isinf(dof):
         return normal
     # The tail's logarithm is all but linear in log x: interpolation in both is exact to four digits.
@@ -45,16 +37,8 @@ class EllipticalCopula:
         - \tfrac{\nu+p+m}{2}\log(1+\tfrac{q}{\nu}) + \tfrac{\nu+p}{2}\log(1+\tfrac{q_z}{\nu})
         + \tfrac{\nu+m}{2}\log(1+\tfrac{q_c}{\nu})
 
-    whose limit for :math:`\nu\to\infty` is the normal distribution's.
-
-    Parameters
-    ----------
-    z, c : Tensor of shape (n, p) and (n, m)
-        Normal scores (within groups), to which the copula is fitted.
-    groups : integer Tensor of shape (n,) or None
-        With ``separate``, each group has correlations of its own.
-    dof : float
-        In (0, inf]; inf is the normal copula.
+    whose limit for :math:`\nu\to\infty` is the normal distribution's. z (n, p) and c (n, m) are normal scores (within
+    groups). With ``separate``, each group has correlations of its own.
 
     References
     ----------
@@ -72,20 +56,16 @@ class EllipticalCopula:
         self._drop_z, self._drop_c = (compute_whitening(part).float() for part in (scatter[:p, :p], scatter[p:, p:]))
         z, c = z @ self._drop_z, c @ self._drop_c
         self.p, self.m = z.shape[1], c.shape[1]
-        cells: Sequence[Tensor] = [torch.ones(len(z), dtype=torch.bool)]
         self._separate = separate and groups is not None
-        if self._separate and groups is not None:
-            cells = [groups == label for label in range(int(groups.max()) + 1)]
-        maps = [
-            _find_variates(_fit_scatter(torch.cat([z[rows], c[rows]], dim=1), dof), self.p, int(rows.sum()))
-            for rows in cells
-        ]
+        labels = torch.zeros(len(z)) if groups is None or not separate else groups
+        cells = [labels == label for label in range(int(labels.max()) + 1)]
+        both = torch.cat([z, c], dim=1)
+        maps = [_find_variates(_fit_scatter(both[rows], dof), self.p, int(rows.sum())) for rows in cells]
         self._left, self._right, self._rho = (torch.stack(part).float() for part in zip(*maps, strict=True))
-        n = self.p + self.m
         self._constant = 0.0
         if not math.isinf(dof):
-            g = math.lgamma
-            self._constant = g((dof + n) / 2) + g(dof / 2) - g((dof + self.p) / 2) - g((dof + self.m) / 2)
+            whole, left, right, none = (math.lgamma((dof + k) / 2) for k in (self.p + self.m, self.p, self.m, 0))
+            self._constant = whole + none - left - right
 
     def rotate(self, z: Tensor, c: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Canonical variates (n, p) and (n, m) of normal scores, and their correlations (n, k)."""

@@ -12,6 +12,7 @@ from ..marginals import center_within
 from ..whitening import whiten
 from .classifier import cross_fit_classifier
 from .closed_form import estimate_within_each_group
+from .cross_fitting import compute_stderr
 from .density_ratio import choose_degrees_of_freedom, cross_fit_ratio
 from .nearest_neighbours import estimate_by_neighbours
 from .normal_scores import compute_normal_scores
@@ -39,18 +40,17 @@ def estimate_by_default(
 def _estimate_by_classifier(values: Tensor, labels: Tensor, groups: Tensor | None, **options: Any) -> MIEstimate:
     values = compute_normal_scores(values, groups)
     fit = cross_fit_classifier(whiten(values), labels, groups, **options)
-    network = fit.gain > 2 * fit.gain_stderr
+    if fit.gains:
+        local, stderr, name = fit.local, fit.stderr, "classifier"
+    else:
+        local, stderr, name = fit.base_local, compute_stderr(fit.base_local), "logistic regression"
     result = MIEstimate(
-        fit.value if network else fit.base,
-        fit.stderr if network else fit.base_stderr,
-        "classifier" if network else "logistic regression",
-        "lower",
-        len(values),
+        float(local.mean()), stderr, name, "lower", len(values),
         assumption="none: entropy less the cross-entropy of held-out pairs",
-        alarms=warn_of_training(fit.undertrained and network, options["max_steps"]),
-    )
+        alarms=warn_of_training(fit.undertrained and fit.gains, options["max_steps"]),
+    )  # fmt: skip
     apart = labels[:, None].float() * 1e3  # farther than any two normal scores
-    return _consider_neighbours(result, fit.local if network else fit.base_local, values, apart, groups)
+    return _consider_neighbours(result, local, values, apart, groups)
 
 
 def _estimate_by_ratio(z: Tensor, c: Tensor, groups: Tensor | None, *, tails: bool, **options: Any) -> MIEstimate:
@@ -59,44 +59,35 @@ def _estimate_by_ratio(z: Tensor, c: Tensor, groups: Tensor | None, *, tails: bo
     dof = choose_degrees_of_freedom(z, c, groups, separate=separate, seed=options["seed"]) if tails else math.inf
     fit = cross_fit_ratio(z, c, groups, dof=dof, separate=separate, **options)
     name = "Gaussian copula" if math.isinf(dof) else "Student copula"
-    local = fit.base_local
+    local, value = fit.base_local, float(fit.local.mean())
     # A copula of more columns than the pairs carry is far below zero: to be above it is no gain.
-    if fit.gain > 2 * fit.gain_stderr and fit.value > 0:
+    if fit.gains and value > 0:
         local = fit.local
         alarms = warn_of_training(fit.undertrained, options["max_steps"])
-        if fit.value > math.log(n / options["n_folds"]) - 2:
-            alarms += (warn_of_size(fit.value, n // options["n_folds"]),)
+        if value > math.log(n / options["n_folds"]) - 2:
+            alarms += (warn_of_size(value, n // options["n_folds"]),)
         name, assumption = f"{name} and critic", "samples many beside exp(information)"
-        result = MIEstimate(fit.value, fit.stderr, name, "lower", n, assumption=assumption, alarms=alarms)
+        result = MIEstimate(value, fit.stderr, name, "lower", n, assumption=assumption, alarms=alarms)
     elif math.isinf(dof):
         assumption = "normal scores are jointly normal: no gain by a network"
         result = replace(closed, estimator=name, assumption=assumption)
     else:
         assumption = f"scores follow a Student copula of {dof:g} degrees of freedom: no gain by a network"
-        result = MIEstimate(fit.base, fit.base_stderr, name, "exact", n, assumption=assumption)
+        result = MIEstimate(float(local.mean()), compute_stderr(local), name, "exact", n, assumption=assumption)
     return _consider_neighbours(result, local, z, c, groups)
 
 
 def _consider_neighbours(result: MIEstimate, local: Tensor, z: Tensor, c: Tensor, groups: Tensor | None) -> MIEstimate:
-    """Nearest neighbours' estimate where columns are few and it is clearly larger: both err downwards.
-
-    ``local`` is what each pair contributes to ``result``: errors of both on the same pairs are much alike.
-    """
+    """Nearest neighbours' estimate where columns are few and it is clearly larger: both err downwards."""
     if z.shape[1] + c.shape[1] > _FEW_COLUMNS:
         return result
     near = estimate_by_neighbours(z, c, groups)
-    more = near - local[: len(near)]
-    root = math.sqrt(len(near))
-    if float(near.mean()) - result.value <= 3 * float(more.std()) / root:
+    value = float(near.mean())
+    # Errors of both on the same pairs are much alike.
+    if value - result.value <= 3 * compute_stderr(near - local[: len(near)]):
         return result
-    return MIEstimate(
-        float(near.mean()),
-        float(near.std()) / root,
-        "nearest neighbours",
-        "exact",
-        len(near),
-        assumption="densities are constant over four neighbours",
-    )
+    assumption = "densities are constant over four neighbours"
+    return MIEstimate(value, compute_stderr(near), "nearest neighbours", "exact", len(near), assumption=assumption)
 
 
 def _number_rows(values: Tensor, most: int) -> Tensor | None:

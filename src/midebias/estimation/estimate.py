@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor
@@ -58,8 +58,7 @@ def estimate_mi(
         the copula's own value where held-out pairs show no gain by the network. With at most six columns in all,
         nearest neighbours count where they see clearly more. The other names are those of `MIPenalty`:
         "gaussian_linear", the closed form on z itself, is exact for jointly Gaussian data; "gaussian" is the closed
-        form on random Fourier features of z; "gaussian_learned", "donsker_varadhan", "nwj", "jensen_shannon", "smile",
-        "info_nce", "club" and "barber_agakov" train the estimator of that name in ``midebias.estimators``.
+        form on random Fourier features of z; the others train the estimator of that name in ``midebias.estimators``.
     n_folds : int, default 3
         Networks are trained on all folds but one and evaluated on that one, in turn. The closed forms train nothing;
         their standard error comes from leaving out one of 10 blocks at a time.
@@ -100,15 +99,18 @@ def estimate_mi(
     z = read_representation(z)
     c, attribute = read_attribute(c, len(z), attribute)
     given = read_groups(condition_on, len(z), "condition_on")
-    options: dict[str, Any] = {"n_folds": n_folds, "max_steps": max_steps, "n_restarts": n_restarts}
-    options |= {"n_permutations": n_permutations, "random_state": random_state}
-    result = _estimate(z, c, attribute, given, estimator, **options)
-    if not per_attribute:
+    if n_folds < 2:
+        raise InputError(f"n_folds must be at least 2, got {n_folds}")
+    if n_restarts < 1 or n_permutations < 0 or (max_steps is not None and max_steps < 1):
+        raise InputError("n_restarts and max_steps must be at least 1 and n_permutations at least 0")
+    options = estimator, n_folds, n_restarts, max_steps, n_permutations, random_state
+    result = _estimate(z, c, attribute, given, *options)
+    parts = _split(attribute) if per_attribute else ()
+    if len(parts) < 2:
         return result
-    parts = _split(attribute)
     columns = c.reshape(len(z), -1).split([part.width for part in parts], dim=1)
-    each = (_estimate(z, v, a, given, estimator, **options) for v, a in zip(columns, parts, strict=True))
-    return replace(result, parts=tuple(each) if len(parts) > 1 else ())
+    each = (_estimate(z, column, part, given, *options) for column, part in zip(columns, parts, strict=True))
+    return replace(result, parts=tuple(each))
 
 
 @checked
@@ -145,22 +147,9 @@ def bracket_mi(z: Any, c: Any, *, random_state: int = 0, **options: Any) -> MIBr
 
 
 def _estimate(
-    z: Tensor,
-    c: Tensor,
-    attribute: Attribute,
-    groups: Tensor | None,
-    estimator: EstimatorName | Literal["auto"],
-    *,
-    n_folds: int,
-    n_restarts: int,
-    max_steps: int | None,
-    n_permutations: int,
-    random_state: int,
-) -> MIEstimate:
-    if n_folds < 2:
-        raise InputError(f"n_folds must be at least 2, got {n_folds}")
-    if n_restarts < 1 or n_permutations < 0 or (max_steps is not None and max_steps < 1):
-        raise InputError("n_restarts and max_steps must be at least 1 and n_permutations at least 0")
+    z: Tensor, c: Tensor, attribute: Attribute, groups: Tensor | None, estimator: str, n_folds: int, n_restarts: int,
+    max_steps: int | None, n_permutations: int, seed: int,
+) -> MIEstimate:  # fmt: skip
     values, present = attribute.encode(c)
     if len(values) != len(z):
         raise InputError(f"c has {len(values)} rows, z has {len(z)}")
@@ -170,22 +159,22 @@ def _estimate(
         raise InputError(f"z holds {n} samples with c present; at least {_LEAST_ROWS} are needed")
     if n // n_folds < _LEAST_IN_FOLD:
         raise InputError(f"n_folds must leave {_LEAST_IN_FOLD} of {n} samples in each fold, got {n_folds}")
-    generator = torch.Generator().manual_seed(random_state)
+    generator = torch.Generator().manual_seed(seed)
     order = kept[torch.randperm(n, generator=generator)]
     z, values = z[order].float(), values[order]
     groups = None if groups is None else torch.unique(groups[order], return_inverse=True)[1]
-    training: dict[str, Any] = {"n_folds": n_folds, "max_steps": max_steps or 2000, "seed": random_state}
+    training: dict[str, Any] = {"n_folds": n_folds, "max_steps": max_steps or 2000, "seed": seed}
     if estimator == "auto":
         training |= {"max_steps": max_steps or 800, "n_restarts": n_restarts}
         result = estimate_by_default(z, values, attribute, groups, **training)
     elif estimator == "gaussian_linear":
         result = estimate_linearly(z, values, groups)
     elif estimator == "gaussian":
-        result = estimate_by_random_features(z, values, groups, attribute, random_state)
+        result = estimate_by_random_features(z, values, groups, attribute, seed)
     elif estimator == "donsker_varadhan":
-        result = estimate_by_donsker_varadhan(z, values, groups, **training)
+        result = estimate_by_donsker_varadhan((z, values, groups), **training)
     elif estimator in get_args(EstimatorName):
-        result = estimate_by_critic(estimator, z, values, attribute, groups, **training)
+        result = estimate_by_critic(cast(EstimatorName, estimator), (z, values, groups), attribute, **training)
     else:
         names = ("auto", *get_args(EstimatorName))
         raise InputError(f"estimator must be one of {', '.join(map(repr, names))}, got {estimator!r}")
@@ -203,5 +192,5 @@ def _split(attribute: Attribute) -> tuple[Attribute, ...]:
     if isinstance(attribute, Attributes):
         return attribute.parts
     if isinstance(attribute, Categorical):
-        return tuple(Categorical(size) for size in attribute.sizes)
+        return tuple(map(Categorical, attribute.sizes))
     return tuple(Continuous(1) for _ in range(attribute.width))

@@ -26,11 +26,7 @@ def read_representation(z: Any) -> Tensor:
 
 
 def read_attribute(c: Any, n: int, attribute: Attribute | None) -> tuple[Tensor, Attribute]:
-    """Read c as what ``attribute`` encodes, or find out by `Column.is_category` what it is.
-
-    Integers are labels as they stand, -1 for missing, and other categories are numbered in ascending order. Integers of
-    more than 20 distinct values are refused without an ``attribute``: they may be labels or a quantity.
-    """
+    """Read c as what ``attribute`` encodes, or find out by `Column.is_category`; integers are labels as they stand."""
     if attribute is not None and isinstance(c, Tensor):
         return c.detach().cpu(), attribute
     columns = read_columns(c, "c", n=n, like="z")

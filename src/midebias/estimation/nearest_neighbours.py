@@ -1,5 +1,7 @@
 """Mutual information from distances to nearest neighbours: nothing is trained, and few columns are seen sharply."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -14,22 +16,9 @@ def estimate_by_neighbours(z: Tensor, c: Tensor, groups: Tensor | None, *, k: in
     .. math:: \psi(k) + \psi(n) - \langle\psi(n_z + 1) + \psi(n_c + 1)\rangle
 
     where n_z and n_c count the neighbours nearer, in z and in c alone, than the k-th in both. Within groups when they
-    are given, weighted by their sizes. Exact as far as densities are constant over k neighbours; strong dependence and
-    many columns read too low. Integers far apart stand for categories: the neighbours are then those of the category.
-    Where k neighbours coincide with a pair, the coinciding ones are counted instead, as of an atom. Memory grows
-    linearly with n; of more than 10,000 rows the first are used.
-
-    Parameters
-    ----------
-    z, c : Tensor of shape (n, p) and (n, q)
-    groups : integer Tensor of shape (n,) or None
-    k : int, default 4
-        Neighbours.
-
-    Returns
-    -------
-    Tensor of shape (min(n, 10,000),), float64
-        What each pair contributes; zero for rows in groups of at most 4 k.
+    are given; zero for rows in groups of at most 4 k. Exact as far as densities are constant over k neighbours. Far
+    integers stand for categories. Where k neighbours coincide with a pair, the coinciding ones are counted instead, as
+    of an atom. Memory grows linearly with n; of more than 10,000 rows the first are used.
 
     References
     ----------
@@ -49,11 +38,10 @@ def estimate_by_neighbours(z: Tensor, c: Tensor, groups: Tensor | None, *, k: in
 
 def _estimate_locally(z: Tensor, c: Tensor, k: int) -> Tensor:
     n = len(z)
-    counts = torch.arange(n + 1, dtype=torch.float64).clamp(min=1)
-    psi = torch.digamma(counts)
+    psi = torch.digamma(torch.arange(n + 1, dtype=torch.float64).clamp(min=1))
     values = torch.empty(n, dtype=torch.float64)
     for rows in torch.arange(n).split(_CHUNK):
-        of_z, of_c = _measure_distances(z[rows], z), _measure_distances(c[rows], c)
+        of_z, of_c = (torch.cdist(side[rows], side, p=math.inf) for side in (z, c))
         # The pair itself is nearest, at distance zero.
         both = torch.maximum(of_z, of_c)
         radius = both.topk(k + 1, dim=1, largest=False).values[:, k:]
@@ -65,11 +53,3 @@ def _estimate_locally(z: Tensor, c: Tensor, k: int) -> Tensor:
             neighbours[atoms] = (both[atoms] == 0).sum(dim=1)
         values[rows] = psi[neighbours] + psi[n] - psi[near_z.clamp(min=1)] - psi[near_c.clamp(min=1)]
     return values
-
-
-def _measure_distances(some: Tensor, every: Tensor) -> Tensor:
-    """Largest difference in any column: (m, n)."""
-    out = (some[:, :1] - every[:, 0]).abs_()
-    for column in range(1, every.shape[1]):
-        torch.maximum(out, (some[:, column : column + 1] - every[:, column]).abs_(), out=out)
-    return out

@@ -5,19 +5,7 @@ from torch import Tensor
 
 
 def compute_normal_scores(values: Tensor, groups: Tensor | None = None) -> Tensor:
-    """Compute each column's ranks (within groups) as normal quantiles, ties at their mean: information is kept.
-
-    Parameters
-    ----------
-    values : Tensor of shape (n, d)
-    groups : integer Tensor of shape (n,), optional
-
-    Examples
-    --------
-    >>> import torch
-    >>> [round(v, 2) for v in compute_normal_scores(torch.tensor([[3.0], [9.0], [27.0]])).squeeze(1).tolist()]
-    [-0.97, 0.0, 0.97]
-    """
+    """Compute each column's ranks (within groups) as normal quantiles, ties at their mean: information is kept."""
     if groups is not None:
         out = torch.zeros_like(values)
         for label in torch.unique(groups):

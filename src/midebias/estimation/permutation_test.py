@@ -17,24 +17,8 @@ def compute_p_value(
 
     The statistic is the squared cross-covariance of whitened features, summed: the columns of either side, their norm
     and random Fourier features. c is permuted (inside each group); under independence the data's statistic is as likely
-    as any to be the largest, so that the p-value is exact for every sample size.
-
-    Parameters
-    ----------
-    z : Tensor of shape (n, p)
-    c : Tensor of shape (n, q)
-    groups : integer Tensor of shape (n,) or None
-    n_permutations : int
-    generator : torch.Generator
-
-    Returns
-    -------
-    float
-        In [1 / (n_permutations + 1), 1].
-
-    References
-    ----------
-    Phipson and Smyth, "Permutation p-values should never be zero", 2010, for the one that is added.
+    as any to be the largest, so that the p-value is exact for every sample size. It is never zero
+    (Phipson and Smyth 2010).
     """
     left = _compute_features(z, groups, generator)
     right = _compute_features(c, groups, generator)

@@ -1,7 +1,5 @@
 """The results of `estimate_mi` and `bracket_mi`."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
@@ -20,8 +18,8 @@ class MIBracket:
         Those of both, and whether the upper bound lies below the lower one.
     """
 
-    lower: MIEstimate
-    upper: MIEstimate
+    lower: "MIEstimate"
+    upper: "MIEstimate"
     alarms: tuple[str, ...]
 
 
@@ -31,21 +29,16 @@ class MIEstimate:
 
     Parameters
     ----------
-    value : float
-        Estimate in nats. May be slightly negative for independent pairs; it is not clipped.
-    stderr : float
-        Standard error of ``value`` over held-out samples, in nats.
+    value, stderr : float
+        Estimate and its standard error over held-out samples, in nats. It is not clipped at zero.
     estimator : str
-        Name of the estimator.
     bound : {"lower", "upper", "exact"}
-        On which side of the truth ``value`` lies in expectation; "exact" holds under the estimator's
-        stated assumption.
+        On which side of the truth ``value`` lies in expectation, under ``assumption``.
     n : int
-        Number of held-out samples.
+        Held-out samples.
     p_value : float, optional
         Of independence, by permutation.
     assumption : str
-        What ``bound`` rests on.
     alarms : tuple of str
         What casts doubt on the value, in plain words.
     parts : tuple of MIEstimate
@@ -60,7 +53,7 @@ class MIEstimate:
     p_value: float | None = None
     assumption: str = ""
     alarms: tuple[str, ...] = ()
-    parts: tuple[MIEstimate, ...] = ()
+    parts: tuple["MIEstimate", ...] = ()
 
     @property
     def interval(self) -> tuple[float, float]:

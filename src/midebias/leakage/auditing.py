@@ -16,7 +16,6 @@ from .probes import PROBES
 from .questions import list_questions
 from .result import AuditResult
 from .sample_map import draw_sample
-from .statistics import adjust_p_values
 
 _FEWEST_ROWS = 100
 _FEWEST_IN_FOLD = 10
@@ -84,7 +83,8 @@ def audit(
     References
     ----------
     Barber and Agakov, "The IM algorithm", NeurIPS 2003, for the bound; Bayle et al., "Cross-validation confidence
-    intervals for test error", NeurIPS 2020, for its interval; `compare_with_permutations` for the tests.
+    intervals for test error", NeurIPS 2020, for its interval; Hoeffding, "A combinatorial central limit theorem",
+    1951, for the tests.
 
     Examples
     --------
@@ -101,18 +101,23 @@ def audit(
     z = read_matrix(z, "z")
     check_range(z)
     n = len(z)
-    _check_options(n, probes, alpha, max_rows, n_bins, n_folds, random_state)
+    options: dict[str, Any] = {"probes": list(probes), "n_folds": n_folds, "n_bins": n_bins, "alpha": alpha}
+    options |= {"max_rows": max_rows, "random_state": random_state}
+    _check_options(n, **options)
     attributes = code_columns(c, "c", n, n_bins=n_bins)
-    label = None if y is None else _code_label(y, n, n_bins)
+    label: tuple[CodedColumn, ...] = ()  # or one column
+    if y is not None:
+        label = tuple(replace(column, name="y") for column in code_columns(y, "y", n, n_bins=n_bins))
+        if len(label) > 1:
+            raise InputError(f"y must be one column, got {len(label)}")
     warnings = [f"{a.name} is missing in {int((a.codes < 0).sum()):,} rows" for a in attributes if (a.codes < 0).any()]
-    groups: list[dict[str, Any]] = []
-    differences: list[dict[str, Any]] = []
+    groups, differences = list[dict[str, Any]](), list[dict[str, Any]]()
     if predictions is not None:
-        if label is None:
+        if not label:
             raise InputError("predictions need y beside them")
         from .fairness_metrics import SMALL_GROUP, measure_groups
 
-        groups, differences = measure_groups(label, code_predictions(predictions, label), attributes)
+        groups, differences = measure_groups(label[0], code_predictions(predictions, label[0]), attributes)
         small = sum(g["small"] for g in groups)
         if small:
             warnings.append(f"{small} of {len(groups)} groups hold fewer than {SMALL_GROUP} rows: uncertain rates")
@@ -123,32 +128,19 @@ def audit(
         rows = np.sort(generator.choice(n, max_rows, replace=False))
         warnings.append(f"probes saw {max_rows:,} of {n:,} rows, drawn at random")
     seen = np.asarray(z[rows], dtype=np.float32)
-    attributes = tuple(a.take(rows) for a in attributes)
-    label = None if label is None else label.take(rows)
+    attributes, label = (tuple(column.take(rows) for column in columns) for columns in (attributes, label))
     folds = n_folds or (3 if len(rows) > _MANY_ROWS else 5)
-    questions = [q for a in attributes for q in list_questions(a, label, warnings)]
-    answers = answer_questions(seen, questions, probes, folds, generator, random_state, on_step)
-    adjusted = adjust_p_values([a.p_value for a in answers])
-    findings = tuple(a.to_finding(p) for a, p in zip(answers, adjusted, strict=True))
-    summary = tuple(
-        summarize(question, findings[i * len(probes) : (i + 1) * len(probes)], alpha)
-        for i, question in enumerate(questions)
-    )
-    sample = draw_sample(seen, [*([] if label is None else [label]), *attributes], generator)
+    questions = [q for a in attributes for q in list_questions(a, label[0] if label else None, warnings)]
+    findings = answer_questions(seen, questions, probes, folds, generator, random_state, on_step)
+    parts = [findings[i : i + len(probes)] for i in range(0, len(findings), len(probes))]
+    summary = tuple(summarize(question, part, alpha) for question, part in zip(questions, parts, strict=True))
     settings = {
         "rows": n, "rows_probed": len(rows), "dim": int(z.shape[1]), "attributes": [a.name for a in attributes],
-        "probes": list(probes), "n_folds": folds, "n_bins": n_bins, "alpha": alpha, "max_rows": max_rows,
-        "random_state": random_state, "tests": len(answers),
+        **options, "n_folds": folds, "tests": len(findings),
     }  # fmt: skip
+    sample = draw_sample(seen, [*label, *attributes], generator)
     unique = tuple(dict.fromkeys(warnings))
     return AuditResult(summary, findings, tuple(groups), tuple(differences), unique, settings, sample)
-
-
-def _code_label(y: Any, n: int, n_bins: int) -> CodedColumn:
-    columns = code_columns(y, "y", n, n_bins=n_bins)
-    if len(columns) > 1:
-        raise InputError(f"y must be one column, got {len(columns)}")
-    return replace(columns[0], name="y")
 
 
 def _check_options(
@@ -160,13 +152,9 @@ def _check_options(
         raise InputError(f"probes must be among {', '.join(PROBES)}, got {', '.join(map(str, probes)) or 'none'}")
     if not 0 < alpha < 1:
         raise InputError(f"alpha must lie in (0, 1), got {alpha}")
-    if max_rows < _FEWEST_ROWS:
-        raise InputError(f"max_rows must be at least {_FEWEST_ROWS}, got {max_rows}")
-    if n_bins < 2:
-        raise InputError(f"n_bins must be at least 2, got {n_bins}")
-    if n_folds is not None and n_folds < 2:
-        raise InputError(f"n_folds must be at least 2, got {n_folds}")
-    if random_state < 0:
-        raise InputError(f"random_state must be at least 0, got {random_state}")
+    values = {"max_rows": max_rows, "n_bins": n_bins, "n_folds": n_folds, "random_state": random_state}
+    for (name, value), least in zip(values.items(), (_FEWEST_ROWS, 2, 2, 0), strict=True):
+        if value is not None and value < least:
+            raise InputError(f"{name} must be at least {least}, got {value}")
     if n_folds is not None and min(n, max_rows) // n_folds < _FEWEST_IN_FOLD:
         raise InputError(f"n_folds must leave {_FEWEST_IN_FOLD} of {min(n, max_rows)} rows in each, got {n_folds}")

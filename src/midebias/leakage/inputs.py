@@ -1,7 +1,5 @@
 """What the audit accepts: a representation as an array of numbers, attributes and label as codes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -26,7 +24,7 @@ class CodedColumn:
     names: tuple[str, ...]  # one for each code
     binned: bool  # whether codes are bins of a quantity, which hold equally many rows each
 
-    def take(self, rows: NDArray[np.intp]) -> CodedColumn:
+    def take(self, rows: NDArray[np.intp]) -> "CodedColumn":
         """Some of the rows."""
         return replace(self, codes=self.codes[rows])
 
@@ -43,15 +41,14 @@ def check_range(z: NDArray[Any]) -> None:
 
 
 def code_columns(values: Any, argument: str, n: int, *, n_bins: int) -> tuple[CodedColumn, ...]:
-    """Read an argument of ``n`` rows and code each of its columns: see `code_column`."""
+    """Read an argument of ``n`` rows and code each of its columns."""
     return tuple(code_column(c, n_bins=n_bins) for c in read_columns(values, argument, n=n, like="z"))
 
 
 def code_column(column: Column, *, n_bins: int) -> CodedColumn:
-    """Code categories as they are, and a quantity of more than 20 values in ``n_bins`` bins of equally many rows.
+    """Code categories, of which rare ones are joined, and a quantity in ``n_bins`` bins of equally many rows.
 
-    Missing are NaN, None, empty text, and negative integers among categories. Categories of fewer than 20 rows are
-    joined into one. Raises `InputError` for a column that never varies.
+    Missing are NaN, None, empty text, and negative integers among categories.
     """
     if column.is_numeric and column.is_category and column.stored_as == "integer":
         known = np.where(column.values < 0, np.nan, column.values)
@@ -89,8 +86,7 @@ def code_predictions(predictions: Any, y: CodedColumn) -> NDArray[np.int64]:
     place = {name: i for i, name in enumerate(y.names)}
     names = _name_levels(levels)
     unknown = sorted(set(names) - set(place))
-    joined = any(name.startswith("other (") for name in y.names)  # of rare classes, always the last
-    if unknown and not joined:
+    if unknown and not y.names[-1].startswith("other ("):  # of rare classes, always the last
         raise InputError(f"predictions hold {unknown[0]!r}, which y never is; y is {', '.join(y.names[:6])}")
     return np.array([place.get(name, len(place) - 1) for name in names])[codes]
 
@@ -112,8 +108,7 @@ def _join_rare(column: CodedColumn) -> CodedColumn:
     if rare.sum() < 2 or rare.all():
         return column
     kept = np.flatnonzero(~rare)
-    place = np.full(len(counts), len(kept))
-    place[kept] = np.arange(len(kept))
+    place = np.where(rare, len(kept), np.cumsum(~rare) - 1)
     names = (*(column.names[i] for i in kept), f"other ({int(rare.sum())} rare)")
     return replace(column, codes=np.where(column.codes >= 0, place[column.codes], -1), names=names)
 

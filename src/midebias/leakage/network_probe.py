@@ -79,20 +79,16 @@ def probe(z: Tensor, c: Tensor, *, hidden: int = 128, max_epochs: int = 60, rand
     aside, fit, held = order[:tenth], order[tenth:half], order[half:]
     z = z.detach().float()
     z = (z - z[fit].mean(0)) / (z[fit].std(0) + 1e-3 * z[fit].std() + 1e-9)
-    tried = []
+    candidates = []
     for layers in (0, 2):
         with seeded(random_state + layers):
             model = build_perceptron(z.shape[1], (hidden,) * layers, len(labels), activation=nn.ReLU)
-        tried.append((_train(model, z, c, fit, aside, max_epochs, generator), model))
-    _, best = min(tried, key=lambda pair: pair[0])
+        candidates.append((_train(model, z, c, fit, aside, max_epochs, generator), model))
+    _, best = min(candidates, key=lambda pair: pair[0])
     with torch.no_grad():
-        scores = best(z[held]).log_softmax(dim=1)
-    return _evaluate(scores, c[held])
-
-
-def _evaluate(scores: Tensor, truth: Tensor) -> ProbeResult:
+        scores, truth = best(z[held]).log_softmax(dim=1), c[held]
     hit = (scores.argmax(1) == truth).double()
-    counts = torch.bincount(truth, minlength=scores.shape[1]).double()
+    counts = torch.bincount(truth, minlength=len(labels)).double()
     recall = torch.bincount(truth, weights=hit, minlength=len(counts))[counts > 0] / counts[counts > 0]
     frequency = counts / counts.sum()
     # Surprise about c saved by seeing z, sample by sample; its mean is the bound.
@@ -104,7 +100,7 @@ def _evaluate(scores: Tensor, truth: Tensor) -> ProbeResult:
 def _train(
     model: nn.Module, z: Tensor, c: Tensor, fit: Tensor, aside: Tensor, epochs: int, generator: torch.Generator
 ) -> float:
-    """Train on rows and keep the weights that do best aside; return their cross-entropy there, in nats."""
+    """Train on rows and keep the weights that do best aside; return their cross-entropy there."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=1e-3)
     stopping = EarlyStopping(model, patience=6)
     for epoch in range(epochs):

@@ -17,29 +17,22 @@ Predictions = tuple[Floats, Floats]
 """Probabilities of the categories: of the rows aside, and of the held-out ones."""
 
 
-def probe_linearly(split: Split, labels: Labels) -> Predictions:
+def probe_linearly(split: Split, labels: Labels) -> Iterator[Predictions]:
     """Logistic regression."""
     return _fit_logistic(split.parts, split, labels)
 
 
-def probe_quadratically(split: Split, labels: Labels) -> Predictions:
-    """Logistic regression on the columns, squares, products and directions that tell most about c.
-
-    They are screened by their correlation with c on the rows to fit; the directions are those along which the variance
-    given c differs most (common spatial patterns: Koles 1991), for leaks that a rotation has hidden. Products of three
-    and four columns are searched where the columns are few: see `screen_parities`.
-    """
-    codes = labels.codes[split.fit]
-    indicator = np.eye(labels.k, dtype=np.float32)[codes]
+def probe_quadratically(split: Split, labels: Labels) -> Iterator[Predictions]:
+    """Logistic regression on the columns, squares, products and directions that tell most about c."""
+    indicator = np.eye(labels.k, dtype=np.float32)[labels.codes[split.fit]]
     indicator = (indicator - indicator.mean(0)) / (indicator.std(0) + 1e-6)
-    z = split.z if split.z.shape[1] <= _QUADRATIC_DIM else split.components
     white = split.components
+    z = split.z if split.z.shape[1] <= _QUADRATIC_DIM else white
     x = z[split.fit]
     first, second = screen_pairs(x, indicator)
     higher = screen_parities(x, indicator)
     directions = find_spatial_patterns(white[split.fit], indicator)
-    strength = np.abs(indicator.T @ x).max(axis=0)
-    columns = np.argsort(strength)[::-1][:40]
+    columns = np.argsort(np.abs(indicator.T @ x).max(axis=0))[::-1][:40]
 
     def compute_features(rows: Rows) -> Floats:
         a, b = z[rows], white[rows]
@@ -49,64 +42,51 @@ def probe_quadratically(split: Split, labels: Labels) -> Predictions:
         root = np.sign(product) * np.sqrt(np.abs(product))
         return np.concatenate([a[:, columns], product, root, np.abs(b @ directions), norm, norm**2], axis=1)
 
-    fit, aside, held = (compute_features(rows) for rows in (split.fit, split.aside, split.held))
-    mean, std = fit.mean(0), fit.std(0) + 1e-6
-    fit, aside, held = (np.clip((part - mean) / std, -6, 6) for part in (fit, aside, held))
-    order = np.argsort(np.abs(indicator.T @ fit).max(axis=0))[::-1]
-    few = [part[:, order[:8]] for part in (fit, aside, held)]  # for one product among thousands
-    every = [part[:, order] for part in (fit, aside, held)]  # for what is spread over many
-    return _choose((_fit_logistic(features, split, labels) for features in (few, every)), split, labels)
+    parts = [compute_features(rows) for rows in (split.fit, split.aside, split.held)]
+    mean, std = parts[0].mean(0), parts[0].std(0) + 1e-6
+    parts = [np.clip((part - mean) / std, -6, 6) for part in parts]
+    order = np.argsort(np.abs(indicator.T @ parts[0]).max(axis=0))[::-1]
+    # Few for one product among thousands, all for what is spread over many.
+    for chosen in (order[:8], order):
+        yield from _fit_logistic([part[:, chosen] for part in parts], split, labels)
 
 
-def probe_by_neighbours(split: Split, labels: Labels) -> Predictions:
+def probe_by_neighbours(split: Split, labels: Labels) -> Iterator[Predictions]:
     """Shares of the categories among the nearest rows, shrunk to the prior."""
     votes = [np.eye(labels.k, dtype=np.float32)[labels.codes[near]] for near in split.neighbours]
-    prior = np.bincount(labels.codes[split.fit], minlength=labels.k) / max(1, len(split.fit))
+    prior = labels.count(split.fit) / max(1, len(split.fit))
     counts = [np.cumsum(v, axis=1) for v in votes]
-
-    def predict() -> Iterator[Predictions]:
-        for k in NEIGHBOURS:
-            if k <= counts[0].shape[1]:
-                aside, held = ((c[:, k - 1] + 2 * prior) / (k + 2) for c in counts)
-                yield aside, held
-
-    return _choose(predict(), split, labels)
+    for k in NEIGHBOURS:
+        if k <= counts[0].shape[1]:
+            aside, held = ((c[:, k - 1] + 2 * prior) / (k + 2) for c in counts)
+            yield aside, held
 
 
-def probe_by_trees(split: Split, labels: Labels) -> Predictions:
+def probe_by_trees(split: Split, labels: Labels) -> Iterator[Predictions]:
     """Boosted trees, as many of them as do best aside."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     rows = split.fit[:_MOST_ROWS]
     if len(np.unique(labels.codes[rows])) < 2:
-        return _predict_prior(split, labels)
+        return
     model = HistGradientBoostingClassifier(
-        learning_rate=0.1 if labels.k == 2 else 0.2,
-        max_iter=50 if labels.k == 2 else max(10, 60 // labels.k),
-        max_leaf_nodes=15,
-        min_samples_leaf=max(5, min(40, len(rows) // 50)),
-        l2_regularization=5.0,
-        max_bins=63,
-        early_stopping=False,
-        random_state=split.seed,
-    )
+        learning_rate=0.1 if labels.k == 2 else 0.2, max_iter=50 if labels.k == 2 else max(10, 60 // labels.k),
+        max_leaf_nodes=15, min_samples_leaf=max(5, min(40, len(rows) // 50)), l2_regularization=5.0, max_bins=63,
+        early_stopping=False, random_state=split.seed,
+    )  # fmt: skip
     model.fit(split.z[rows], labels.codes[rows])
-
-    def predict() -> Iterator[Predictions]:
-        for stage in zip(*(model.staged_predict_proba(part) for part in split.parts[1:]), strict=True):
-            aside, held = (_expand(q, model.classes_, labels.k) for q in stage)
-            yield aside, held
-
-    return _choose(predict(), split, labels)
+    for stage in zip(*(model.staged_predict_proba(part) for part in split.parts[1:]), strict=True):
+        aside, held = (_expand(q, model.classes_, labels.k) for q in stage)
+        yield aside, held
 
 
-def probe_by_perceptron(split: Split, labels: Labels) -> Predictions:
+def probe_by_perceptron(split: Split, labels: Labels) -> Iterator[Predictions]:
     """A perceptron of two hidden layers, stopped early by the rows aside."""
     from sklearn.neural_network import MLPClassifier
 
     rows = split.fit[:_MOST_ROWS]
     if len(np.unique(labels.codes[rows])) < 2:
-        return _predict_prior(split, labels)
+        return
     _, aside, held = split.parts
     model = MLPClassifier(
         (64, 32), batch_size=min(256, len(rows)), learning_rate_init=2e-3, alpha=1e-2, random_state=split.seed
@@ -117,26 +97,27 @@ def probe_by_perceptron(split: Split, labels: Labels) -> Predictions:
             model.partial_fit(split.z[rows], labels.codes[rows], classes=np.arange(labels.k))
             yield model.predict_proba(aside), model.predict_proba(held)
 
-    return _choose(train(), split, labels, patience=4)
+    yield choose(train(), split, labels, patience=4)
 
 
-PROBES: Mapping[str, Callable[[Split, Labels], Predictions]] = {
+PROBES: Mapping[str, Callable[[Split, Labels], Iterator[Predictions]]] = {
     "linear": probe_linearly,
     "quadratic": probe_quadratically,
     "nearest neighbours": probe_by_neighbours,
     "boosted trees": probe_by_trees,
     "mlp": probe_by_perceptron,
 }
-"""Name -> function of a split and labels."""
+"""Name -> generator of the candidates among which `choose` chooses; none where the rows hold one category."""
 
 
-def _choose(
+def choose(
     candidates: Iterable[Predictions], split: Split, labels: Labels, *, patience: int | None = None
 ) -> Predictions:
-    """Choose the candidate under which the rows aside are likeliest; stop after ``patience`` worse ones in a row."""
+    """Choose what makes the rows aside likeliest, the prior if nothing; stop after ``patience`` worse ones in a row."""
     truth = labels.codes[split.aside]
     rows, best, waited = np.arange(len(truth)), -np.inf, 0
-    chosen: Predictions | None = None
+    prior = labels.count(split.fit) / max(1, len(split.fit))
+    chosen: Predictions = np.tile(prior, (len(split.aside), 1)), np.tile(prior, (len(split.held), 1))
     for aside, held in candidates:
         gain = float(np.log(aside[rows, truth] + 1e-6).mean())
         if gain > best:
@@ -145,34 +126,25 @@ def _choose(
             waited += 1
             if waited == patience:
                 break
-    return _predict_prior(split, labels) if chosen is None else chosen
+    return chosen
 
 
-def _fit_logistic(x: Sequence[Floats], split: Split, labels: Labels) -> Predictions:
-    """Logistic regression on features of the three kinds of rows; the strength of shrinkage is chosen aside."""
+def _fit_logistic(x: Sequence[Floats], split: Split, labels: Labels) -> Iterator[Predictions]:
+    """Logistic regressions on features of the three kinds of rows, from much shrinkage to little."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     y = labels.codes[split.fit]
     if len(np.unique(y)) < 2:
-        return _predict_prior(split, labels)
+        return
     model = LogisticRegression(max_iter=60, tol=1e-3, warm_start=True)
-
-    def train() -> Iterator[Predictions]:
-        for strength in (3e-4, 3e-3, 3e-2, 1.0):  # from much shrinkage to little
-            model.set_params(C=strength)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)  # the rows aside say whether it was enough
-                model.fit(x[0], y)
-            aside, held = (_expand(model.predict_proba(part), model.classes_, labels.k) for part in x[1:])
-            yield aside, held
-
-    return _choose(train(), split, labels)
-
-
-def _predict_prior(split: Split, labels: Labels) -> Predictions:
-    prior = np.bincount(labels.codes[split.fit], minlength=labels.k) / max(1, len(split.fit))
-    return np.tile(prior, (len(split.aside), 1)), np.tile(prior, (len(split.held), 1))
+    for strength in (3e-4, 3e-3, 3e-2, 1.0):
+        model.set_params(C=strength)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the rows aside say whether it was enough
+            model.fit(x[0], y)
+        aside, held = (_expand(model.predict_proba(part), model.classes_, labels.k) for part in x[1:])
+        yield aside, held
 
 
 def _expand(found: Floats, classes: NDArray[Any], k: int) -> Floats:

@@ -1,7 +1,5 @@
 """The audit's result: prints as a table, and becomes a frame, JSON or a page."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -9,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from .findings import AttributeLeakage, Finding
-from .result_text import format_differences, format_summary, write_verdict
+from .findings import AttributeLeakage, Finding, format_differences, format_summary, write_verdict
 from .sample_map import map_sample
 
 if TYPE_CHECKING:
@@ -98,38 +95,30 @@ class AuditResult:
         InputError
             Another condition.
         """
-        rows = self.settings["rows_probed"]
-        return write_verdict(self._select(condition), rows, within=condition == "within classes")
+        chosen, within = self._select(condition), condition == "within classes"
+        return write_verdict(chosen, self.settings["rows_probed"], within=within)
 
     def _select(self, condition: str | None) -> list[AttributeLeakage]:
         if condition not in (None, "overall", "within classes"):
             raise InputError(f"condition must be 'overall', 'within classes' or None, got {condition!r}")
         return [s for s in self.summary if condition in (None, s.condition)] or list(self.summary)
 
-    def to_frame(self) -> pd.DataFrame:
+    def to_frame(self) -> "pd.DataFrame":
         """Return every finding as a row of a data frame, columns named as in `Finding`."""
         try:
             import pandas as pd
         except ModuleNotFoundError:
             raise InputError("to_frame: pandas is not installed; pip install 'midebias[audit]'") from None
-        return pd.DataFrame([asdict(f) for f in self.findings])
+        return pd.DataFrame(self.findings)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values only, as in the JSON."""
         return {
-            "schema": 1,
-            "verdict": self.verdict,
-            "leaks": self.leaks,
-            "leakage": self.leakage,
-            "interval": list(self.interval),
-            "p_value": self.p_value,
-            "summary": [asdict(s) for s in self.summary],
-            "rows": [asdict(f) for f in self.findings],
-            "groups": list(self.groups),
-            "differences": list(self.differences),
-            "warnings": list(self.warnings),
-            "settings": self.settings,
-        }
+            "schema": 1, "verdict": self.verdict, "leaks": self.leaks, "leakage": self.leakage,
+            "interval": list(self.interval), "p_value": self.p_value, "summary": [asdict(s) for s in self.summary],
+            "rows": [asdict(f) for f in self.findings], "groups": list(self.groups),
+            "differences": list(self.differences), "warnings": list(self.warnings), "settings": self.settings,
+        }  # fmt: skip
 
     def to_json(self, path: str | Path | None = None) -> str:
         """Return the result as JSON.
@@ -170,17 +159,11 @@ class AuditResult:
         """
         found = self.to_dict()
         leaks = any(s.leaks for s in self._select(condition))
-        sample = self._sample
         return {
             "verdict": {"text": self.describe(condition), "status": "leaks" if leaks else "clean"},
             "leakage": {"summary": found["summary"], "rows": found["rows"]},
-            "map": None
-            if not sample
-            else {"n": len(sample["z"]), "views": map_sample(sample["z"]), "colourings": sample["colourings"]},
-            "groups": found["groups"],
-            "differences": found["differences"],
-            "warnings": found["warnings"],
-            "settings": self.settings,
+            "map": map_sample(**self._sample) if self._sample else None,
+            **{key: found[key] for key in ("groups", "differences", "warnings", "settings")},
             "command": command,
         }
 

@@ -14,7 +14,7 @@ _ROWS = 1_200
 def draw_sample(
     z: NDArray[np.float32], columns: Sequence[CodedColumn], generator: np.random.Generator
 ) -> dict[str, Any]:
-    """Draw rows of z and their codes, by which the points are coloured."""
+    """Draw rows of z and their codes, by which the points are coloured: arguments of `map_sample`."""
     drawn = generator.permutation(len(z))[:_ROWS]
     colourings = [
         {"name": c.name, "names": list(c.names), "codes": c.codes[drawn].tolist(), "ordered": c.binned} for c in columns
@@ -22,7 +22,7 @@ def draw_sample(
     return {"z": z[drawn], "colourings": colourings}
 
 
-def map_sample(z: NDArray[np.floating[Any]]) -> list[dict[str, Any]]:
+def map_sample(z: NDArray[np.floating[Any]], colourings: list[dict[str, Any]]) -> dict[str, Any]:
     """Map rows of z into the unit square: by principal components, and by t-SNE where there are enough of them."""
     from sklearn.manifold import TSNE
 
@@ -33,10 +33,9 @@ def map_sample(z: NDArray[np.floating[Any]]) -> list[dict[str, Any]]:
         reduced = centred @ axes[: min(30, len(axes))].T
         embedding = TSNE(2, init="pca", perplexity=30, random_state=0, max_iter=350, n_jobs=1)
         views = {"neighbourhoods (t-SNE)": embedding.fit_transform(reduced), **views}
-    return [{"name": name, "points": _fit_square(points).round(4).tolist()} for name, points in views.items()]
-
-
-def _fit_square(points: NDArray[Any]) -> NDArray[Any]:
-    """Into the unit square; outliers to its edge."""
-    low, high = np.percentile(points, 0.5, axis=0), np.percentile(points, 99.5, axis=0)
-    return np.clip((points - low) / np.where(high > low, high - low, 1), 0, 1)
+    shown = []
+    for name, points in views.items():
+        low, high = np.percentile(points, 0.5, axis=0), np.percentile(points, 99.5, axis=0)
+        square = np.clip((points - low) / np.where(high > low, high - low, 1), 0, 1)  # outliers to its edge
+        shown.append({"name": name, "points": square.round(4).tolist()})
+    return {"n": len(z), "views": shown, "colourings": colourings}

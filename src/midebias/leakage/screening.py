@@ -38,21 +38,7 @@ def find_spatial_patterns(x: Floats, indicator: Floats) -> Floats:
 
 
 def screen_parities(x: Floats, indicator: Floats) -> list[Rows]:
-    """The groups of three and of four columns whose products correlate most with a category.
-
-    A sign pattern of three columns shows in no pair of them. All triples are looked through up to 128 columns, all
-    quadruples up to 24; on as many rows as the work allows.
-
-    Parameters
-    ----------
-    x : array of shape (n, dim)
-    indicator : array of shape (n, k)
-        Of the categories, standardised.
-
-    Returns
-    -------
-    list of integer arrays of shape (some, 3) and (some, 4)
-    """
+    """The groups (some, 3) and (some, 4) of columns whose products correlate most: their patterns show in no pair."""
     dim = x.shape[1]
     found: list[Rows] = []
     for size, most in ((3, _TRIPLE_DIM), (4, _QUADRUPLE_DIM)):

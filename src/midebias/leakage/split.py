@@ -1,7 +1,5 @@
 """Rows that a probe is fitted on, tuned on and judged on."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -27,6 +25,10 @@ class Labels:
     codes: NDArray[np.integer[Any]]
     k: int
 
+    def count(self, rows: Rows) -> NDArray[np.intp]:
+        """Rows of each category."""
+        return np.bincount(self.codes[rows], minlength=self.k)
+
 
 class Split:
     """Rows to fit on, rows aside to tune on, held-out rows to judge on; z (n, dim) is standardised by the first."""
@@ -40,7 +42,7 @@ class Split:
         scale = std + 1e-6 * std.max(initial=0.0) + 1e-12
         self.z: Floats = np.clip((z - mean) / scale, -8, 8).astype(np.float32)
 
-    def select(self, chosen: NDArray[np.bool_]) -> Split:
+    def select(self, chosen: NDArray[np.bool_]) -> "Split":
         """The same split of the chosen rows alone: a mask of shape (n,)."""
         if bool(chosen.all()):
             return self
@@ -62,8 +64,7 @@ class Split:
         """Leading principal components of the standardised z, of unit variance: (n, at most 512)."""
         x = self.z[self.fit].astype(np.float64)
         whitening = compute_whitening(torch.from_numpy(x.T @ x / len(x)), tolerance=1e-6)
-        turn = whitening.flip(1)[:, :_MOST_COMPONENTS].numpy().astype(np.float32)
-        return self.z @ turn
+        return self.z @ whitening.flip(1)[:, :_MOST_COMPONENTS].numpy().astype(np.float32)
 
     @cached_property
     def neighbours(self) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -73,7 +74,6 @@ class Split:
         among = self.fit[:_REFERENCE_ROWS]
         k = min(max(NEIGHBOURS), len(among))
         search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(self.z[among])
-        aside, held = (
-            among[search.kneighbors(self.z[rows], return_distance=False)] for rows in (self.aside, self.held)
-        )
+        _, *asked = self.parts
+        aside, held = (among[search.kneighbors(z, return_distance=False)] for z in asked)
         return aside, held

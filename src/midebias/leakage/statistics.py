@@ -1,24 +1,19 @@
 """Statistics of held-out predictions: nats with an interval, permutation p-values, correction for many tests."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-@dataclass(frozen=True)
-class Deviation:
+class Deviation(NamedTuple):
     """How far a sum of scores lies above its mean over permutations, and that sum's variance over them."""
 
     excess: float
     variance: float
-
-    def __add__(self, other: Deviation) -> Deviation:
-        return Deviation(self.excess + other.excess, self.variance + other.variance)
 
     @property
     def p_value(self) -> float:
@@ -29,20 +24,10 @@ class Deviation:
 
 
 def compare_with_permutations(scores: NDArray[np.floating], c: NDArray[np.integer]) -> Deviation:
-    """Deviation of sum_i scores[i, c[i]] from its exact mean and variance over all permutations of c.
+    """Deviation of sum_i scores[i, c[i]] from its exact mean and variance over all permutations of c (Hoeffding 1951).
 
-    Given the scores of a model that never saw these rows, permutations of c are equally likely where z tells nothing
+    With scores (n, k) of a model that never saw these rows, permutations of c are equally likely where z tells nothing
     about c, however badly the model is calibrated.
-
-    Parameters
-    ----------
-    scores : array of shape (n, k)
-        Such as log-probabilities of the k categories.
-    c : integer array of shape (n,), values in 0 to k - 1
-
-    References
-    ----------
-    Hoeffding, "A combinatorial central limit theorem", Annals of Mathematical Statistics 1951, for moments and limit.
     """
     n, k = scores.shape
     if n < 2:
@@ -51,46 +36,28 @@ def compare_with_permutations(scores: NDArray[np.floating], c: NDArray[np.intege
     d = scores.astype(np.float64)
     d -= (d @ share)[:, None]
     d -= d.mean(axis=0)
-    excess = float(d[np.arange(n), c].sum())
-    return Deviation(excess, float((d**2 @ share).sum() * n / (n - 1)))
+    return Deviation(float(d[np.arange(n), c].sum()), float((d**2 @ share).sum() * n / (n - 1)))
 
 
 def combine_p_values(p_values: Sequence[float]) -> float:
-    """Twice the median: valid however the folds' p-values depend on each other.
-
-    Folds share training rows, and under independence their scores are correlated: adding them up as if they were
-    independent would call clean data leaking two to ten times too often.
-
-    References
-    ----------
-    Meinshausen, Meier and Bühlmann, "p-values for high-dimensional regression", JASA 2009, equation 2.2 with γ = 1/2.
-    """
+    """Twice the median: valid however the folds depend on each other (Meinshausen et al., JASA 2009, eq. 2.2)."""
     # The lower of two middle values would not be valid: with an even number the upper one is taken.
     return min(1.0, 2.0 * sorted(p_values)[len(p_values) // 2])
 
 
 def adjust_p_values(p_values: Sequence[float]) -> list[float]:
     """Adjusted p-values: rejecting those below α is wrong anywhere with probability at most α (Holm 1979)."""
-    order = np.argsort(np.asarray(p_values), kind="stable")
     adjusted, largest = [0.0] * len(p_values), 0.0
-    for rank, i in enumerate(order):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
-        adjusted[i] = largest
+    for rank, i in enumerate(np.argsort(p_values, kind="stable")):
+        adjusted[i] = largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
     return adjusted
 
 
-def compute_normal_quantile(p: float) -> float:
-    """Quantile of the standard normal distribution."""
-    from statistics import NormalDist
-
-    return NormalDist().inv_cdf(p)
-
-
-def compute_wilson_interval(successes: float, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Interval of a proportion that stays within [0, 1] and works for small n (Wilson, JASA 1927)."""
+def compute_wilson_interval(successes: float, n: int) -> tuple[float, float]:
+    """95% interval of a proportion that stays within [0, 1] and works for small n (Wilson, JASA 1927)."""
     if n == 0:
         return 0.0, 1.0
-    z = compute_normal_quantile(0.5 + confidence / 2)
+    z = NormalDist().inv_cdf(0.975)
     p = successes / n
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
