@@ -109,7 +109,7 @@ class GaussianMI(DrawingEstimator):
         self.register_buffer("projection", projection)
 
     def forward(self, z: Tensor, c: Tensor, groups: Tensor | None = None, *, pool: Pool | None = None) -> Tensor:
-        """Estimate in nats, differentiable once in z; a zero with a zero gradient when c varies within no group.
+        """Estimate in nats, differentiable in z; a zero with a zero gradient when c varies within no group.
 
         Parameters
         ----------
