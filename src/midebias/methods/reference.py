@@ -18,8 +18,8 @@ from ..training.step import StepResult
 class Reference(Method):
     """Two Adam optimisers on one encoder, and K critic steps that each encode a batch of their own.
 
-    One step: Adam on g_task; then a second Adam, learning rate ``mi_lr_ratio * lr``, on g_mi after each tensor's g_mi is
-    rescaled to ``min(|g_task|, |g_mi|)`` of that tensor. Then ``critic_steps`` critic updates on as many fresh
+    One step: Adam on g_task; then a second Adam, learning rate ``mi_lr_ratio * lr``, on g_mi after each tensor's g_mi
+    is rescaled to ``min(|g_task|, |g_mi|)`` of that tensor. Then ``critic_steps`` critic updates on as many fresh
     batches. Before each epoch the critic has one epoch to itself. Everything in float32, constant rates.
 
     Parameters
