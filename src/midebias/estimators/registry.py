@@ -29,7 +29,7 @@ def _build_gaussian(dim: int, attribute: Attribute, *, n_groups: int, **options:
     return GaussianMI(**given | options)
 
 
-def _build_learned(dim: int, attribute: Attribute, *, n_groups: int, **options: Any) -> Estimator:
+def _build_learned_gaussian(dim: int, attribute: Attribute, *, n_groups: int, **options: Any) -> Estimator:
     return LearnedGaussianMI(dim, attribute.dim, **{"attribute_degree": _choose_degree(attribute)} | options)
 
 
@@ -45,7 +45,7 @@ def _choose_degree(attribute: Attribute) -> Literal[1, 2]:
 _BUILDERS: dict[str, Callable[..., Estimator]] = {
     "gaussian_linear": _build_gaussian,
     "gaussian": partial(_build_gaussian, features="random", n_features=32),
-    "gaussian_learned": _build_learned,
+    "gaussian_learned": _build_learned_gaussian,
     "donsker_varadhan": partial(_build_critic, DonskerVaradhan),
     "nwj": partial(_build_critic, NWJ),
     "jensen_shannon": partial(_build_critic, JensenShannon),

@@ -59,7 +59,7 @@ class HSIC(SingleLoss):
 
 def hsic(z: Tensor, codes: Tensor) -> Tensor:
     """tr(KHLH) / (n - 1)^2 of z (n, dim) with an RBF kernel and codes (n, k) with the linear one."""
-    squares = _squared_distances(z)
+    squares = _compute_squared_distances(z)
     rows, columns = torch.triu_indices(len(z), len(z), 1, device=z.device)
     median = squares.detach()[rows, columns].median().clamp(min=1e-12)  # positive even where all z are equal
     kernel = torch.exp(-squares / (2 * median))
@@ -67,7 +67,7 @@ def hsic(z: Tensor, codes: Tensor) -> Tensor:
     return (codes * (kernel @ codes)).sum() / (len(z) - 1) ** 2
 
 
-def _squared_distances(z: Tensor) -> Tensor:
+def _compute_squared_distances(z: Tensor) -> Tensor:
     # Not torch.cdist: the gradient of a distance is not defined at zero, that of its square is.
     z = z - z.mean(dim=0).detach()  # distances stay as they are, and rounding is less
     lengths = z.square().sum(dim=1)
