@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from midebias.experiments.process import peak_memory_mb
+from midebias.experiments.process import measure_peak_memory_mb
 from midebias.leakage import audit
 
 from .script import Script, format_table
@@ -56,7 +56,7 @@ def measure_audit(rows: int, dim: int, dtype: str, with_label: bool, seed: int) 
     return {
         "rows": rows, "dim": dim, "dtype": dtype, "attributes": 3, "label": with_label, "seed": seed,
         "rows_probed": result.settings["rows_probed"], "seconds": wall, "cpu_seconds": processor,
-        "peak_memory_mb": peak_memory_mb(), "cores": os.cpu_count(), "load": os.getloadavg()[0],
+        "peak_memory_mb": measure_peak_memory_mb(), "cores": os.cpu_count(), "load": os.getloadavg()[0],
         "leaking": sorted(leaking),
     }  # fmt: skip
 

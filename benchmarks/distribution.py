@@ -27,7 +27,7 @@ from midebias.attributes import Continuous
 from midebias.distributed import Traffic
 from midebias.experiments.digit_images import load_colored_mnist
 from midebias.experiments.process import keep_freed_memory
-from midebias.experiments.run_folder import results_document, write_json
+from midebias.experiments.run_folder import make_results_document, write_json
 from midebias.networks import DigitClassifier
 from midebias.penalty import MIPenalty
 from midebias.randomness import seeded
@@ -123,7 +123,7 @@ def merge_processes(path: Path, rows: list[dict[str, Any]], command: str) -> dic
         commands = {k: v for k, v in before["commands"].items() if k != str(world)} | commands
     commands = dict(sorted(commands.items()))
     together = sorted([*kept, *rows], key=lambda r: r["processes"])
-    return results_document(
+    return make_results_document(
         " and ".join(f"`{c}`" for c in commands.values()), 0, together, table="distribution", commands=commands
     )
 

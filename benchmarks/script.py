@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from midebias.experiments.run_folder import results_document, write_json
+from midebias.experiments.run_folder import make_results_document, write_json
 
 __all__ = ["Script", "format_table"]
 
@@ -64,7 +64,7 @@ class Script:
         if rows:
             _LOG.info("%s", rows[-1])
         table = self.name.replace("_", " ")
-        write_json(self.output, results_document(self.command, seed, rows, table=table, **more))
+        write_json(self.output, make_results_document(self.command, seed, rows, table=table, **more))
 
 
 def _split(kind: Callable[[str], Any], text: str) -> list[Any]:

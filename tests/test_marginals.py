@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midebias.attributes import Continuous
-from midebias.marginals import center_within, permutation_within
+from midebias.marginals import center_within, draw_permutation_within
 from midebias.penalty.pair_bank import PairBank
 
 from .conftest import generator
@@ -14,14 +14,14 @@ from .conftest import generator
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=60), st.integers(0, 1000))
 def test_permutation_within_groups_is_a_permutation_that_stays_inside(labels: list[int], seed: int) -> None:
     groups = torch.tensor(labels)
-    perm = permutation_within(groups, generator(seed))
+    perm = draw_permutation_within(groups, generator(seed))
     assert torch.equal(groups[perm], groups)
     assert sorted(perm.tolist()) == list(range(len(labels)))
 
 
 def test_permutation_within_groups_moves_everybody_everywhere() -> None:
     groups, g = torch.tensor([0, 0, 0, 1]), generator(0)
-    seen = {tuple(permutation_within(groups, g).tolist()) for _ in range(200)}
+    seen = {tuple(draw_permutation_within(groups, g).tolist()) for _ in range(200)}
     assert len(seen) == 6
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from midebias.errors import DataError
-from midebias.experiments.comparison import CEILING, comparison_table
+from midebias.experiments.comparison import CEILING, tabulate_comparison
 from midebias.reporting.method_titles import title_method
 
 from ..script import format_table
@@ -61,7 +61,7 @@ def render_comparison(document: Mapping[str, Any], options: Mapping[str, Sequenc
     summary, labels = document["summary"], _label_methods(document)
     if len({e["setting"] for e in summary}) == 1 and "reweighted_accuracy" not in summary[0]:
         return _render_setting(summary, labels, options.get("columns", list(_COLUMNS))) + _caption(document, labels, {})
-    header, rows = comparison_table(document)
+    header, rows = tabulate_comparison(document)
     header = [h.replace("variance=", "σ² = ").replace("rho=", "ρ = ") for h in header]
     lines = format_table(header, [[labels.get(row[0], row[0]), *row[1:]] for row in rows])
     return "\n".join(lines) + "\n" + _caption(document, labels, document.get("published", {}))

@@ -163,12 +163,12 @@ def check_process_group(process_group: Any) -> None:
 def find_ranks(process_group: Any) -> Ranks | None:
     """The processes of a group, or with "world" all of them; None where this process is alone, or with None."""
     if process_group is None or isinstance(process_group, str):
-        return None if process_group is None else world()
+        return None if process_group is None else find_world()
     ranks: Ranks = _GROUPS.setdefault(process_group, Ranks(process_group))
     return ranks
 
 
-def world() -> Ranks | None:
+def find_world() -> Ranks | None:
     """All processes, in a group of the penalty's own; None where this is the only one.
 
     A group of its own, because DistributedDataParallel communicates in the default one meanwhile.

@@ -4,12 +4,12 @@ import torch
 from torch import Tensor
 
 
-def permutation(n: int, generator: torch.Generator) -> Tensor:
+def draw_permutation(n: int, generator: torch.Generator) -> Tensor:
     """Random permutation of 0 .. n-1 (on CPU) from a local generator."""
     return torch.randperm(n, generator=generator)
 
 
-def permutation_within(groups: Tensor, generator: torch.Generator) -> Tensor:
+def draw_permutation_within(groups: Tensor, generator: torch.Generator) -> Tensor:
     """Random permutation that keeps every sample inside its group.
 
     Pairs (z[i], c[perm[i]]) follow p(z|g)p(c|g) within each group g, the marginal of I(Z;C|G). A group
@@ -19,7 +19,7 @@ def permutation_within(groups: Tensor, generator: torch.Generator) -> Tensor:
     --------
     >>> import torch
     >>> g = torch.tensor([0, 1, 0, 1, 1])
-    >>> perm = permutation_within(g, torch.Generator().manual_seed(0))
+    >>> perm = draw_permutation_within(g, torch.Generator().manual_seed(0))
     >>> bool((g[perm] == g).all()), sorted(perm.tolist())
     (True, [0, 1, 2, 3, 4])
     """

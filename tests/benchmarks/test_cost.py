@@ -17,7 +17,7 @@ from benchmarks.tables import render_document
 from midebias.errors import InputError
 from midebias.experiments.digit_images import load_colored_mnist
 from midebias.experiments.image_data import ImageData
-from midebias.experiments.process import peak_memory_mb
+from midebias.experiments.process import measure_peak_memory_mb
 from midebias.experiments.run_folder import write_json
 from midebias.training.data import TensorData
 
@@ -67,7 +67,7 @@ def test_freed_memory_is_kept_in_a_process_of_its_own() -> None:
     if out[0] == "False":
         pytest.skip("the C library takes no such options")
     assert int(out[1]) < 2000  # one anew is 16,384 pages; before it is at rest, a few are
-    assert peak_memory_mb() > 50
+    assert measure_peak_memory_mb() > 50
 
 
 def test_processes_of_another_number_are_kept_beside_each_other(tmp_path: Path) -> None:

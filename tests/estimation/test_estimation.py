@@ -15,7 +15,7 @@ from midebias.estimation.density_ratio import choose_degrees_of_freedom
 from midebias.estimation.nearest_neighbours import estimate_by_neighbours
 from midebias.estimation.normal_scores import compute_normal_scores
 from midebias.estimation.permutation_test import compute_p_value
-from midebias.marginals import permutation_within
+from midebias.marginals import draw_permutation_within
 from midebias.whitening import whiten
 
 from ..conftest import generator
@@ -196,7 +196,7 @@ def test_a_copulas_ratio_is_one_on_average_and_its_logarithm_the_truth(dof: floa
     copula = EllipticalCopula(z, c, groups, dof=dof, separate=separate)
     a, b, rho = copula.rotate(z, c, groups)
     assert float(copula.compute_log_ratio(a, b, rho).mean()) == pytest.approx(truth, abs=0.05)
-    within = permutation_within(groups, g)
+    within = draw_permutation_within(groups, g)
     assert float(copula.compute_log_ratio(a, b[within], rho).exp().mean()) == pytest.approx(1.0, abs=0.1)
     table = copula.compute_all_log_ratios(a[:7], b[:9], rho[:7])
     one = [

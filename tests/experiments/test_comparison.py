@@ -22,7 +22,7 @@ from midebias.cli import run
 from midebias.datasets import ColoredMNIST, read_labelled_arrays, read_palette
 from midebias.errors import DataError, InputError
 from midebias.experiments import biased_accuracy
-from midebias.experiments.comparison import Comparison, ImageCell, comparison_table, plan_cells, summarize
+from midebias.experiments.comparison import Comparison, ImageCell, plan_cells, summarize, tabulate_comparison
 from midebias.experiments.image_data import hold_out
 from midebias.experiments.image_loading import load_images
 from midebias.experiments.image_methods import parse_method
@@ -155,7 +155,7 @@ def test_summary_and_table_mark_the_best_and_the_published() -> None:
     assert summary[0]["test_accuracy"] == pytest.approx(0.6)
     assert summary[0]["test_accuracy_std"] == pytest.approx(0.2 / 2**0.5)
     published = {"biased-mnist": {"test_accuracy": {"EnD": {"rho=0.990": 0.96}}}}
-    header, lines = comparison_table({"summary": summary, "published": published})
+    header, lines = tabulate_comparison({"summary": summary, "published": published})
     assert header == ["method", "rho=0.990"]
     assert lines == [["plain", "0.600 ± 0.141"], ["mib", "**0.900 ± 0.000**"], ["EnD (published)", "0.960"]]
 

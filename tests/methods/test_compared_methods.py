@@ -28,12 +28,12 @@ from midebias.methods import (
 )
 from midebias.methods.adversaries import ColumnClassifiers, freeze, reverse_gradient
 from midebias.methods.attribute_groups import Groups, join_categories
-from midebias.methods.blind_eye import confusion_loss
-from midebias.methods.club import contrastive_log_ratio
-from midebias.methods.entangling import disentangling, entangling
-from midebias.methods.group_dro import group_means
+from midebias.methods.blind_eye import compute_confusion_loss
+from midebias.methods.club import compute_contrastive_log_ratio
+from midebias.methods.entangling import compute_disentangling, compute_entangling
+from midebias.methods.group_dro import compute_group_means
 from midebias.methods.hsic import hsic
-from midebias.methods.learning_not_to_learn import negative_entropy
+from midebias.methods.learning_not_to_learn import compute_negative_entropy
 from midebias.networks import Classifier, DigitClassifier, GlobalPoolClassifier, build_perceptron
 from midebias.randomness import seeded
 from midebias.training import StepResult, TrainingRun
@@ -203,14 +203,14 @@ def test_gray_does_not_see_which_channel_is_which() -> None:
 def test_confusion_is_least_where_every_answer_is_uniform() -> None:
     uniform = [torch.full((7, size), 3.0) for size in SIZES]
     least = sum(math.log(size) for size in SIZES)
-    assert float(confusion_loss(uniform)) == pytest.approx(least)
+    assert float(compute_confusion_loss(uniform)) == pytest.approx(least)
     noisy = [torch.randn(7, size, generator=generator(0)).requires_grad_() for size in SIZES]
     by_hand = sum(
         -sum(math.log(p) / size for p in row.softmax(0).tolist()) / 7
         for size, logits in zip(SIZES, noisy, strict=True)
         for row in logits
     )
-    loss = confusion_loss(noisy)
+    loss = compute_confusion_loss(noisy)
     assert float(loss.detach()) == pytest.approx(by_hand, rel=1e-5)
     assert float(loss.detach()) > least
 
@@ -227,7 +227,7 @@ def test_blind_eye_classifiers_learn_first_and_stand_still_while_the_network_mov
     for j, column in enumerate(slow.classifiers.columns):
         cross_entropy(column(z.detach()), batch.levels[:, j]).backward()
     optimizer.step()
-    loss = cross_entropy(slow.model.head(z), batch.y) + 0.5 * confusion_loss(slow.classifiers(z))
+    loss = cross_entropy(slow.model.head(z), batch.y) + 0.5 * compute_confusion_loss(slow.classifiers(z))
     for a, b in zip(seen, torch.autograd.grad(loss, list(slow.model.parameters())), strict=True):
         assert torch.allclose(a, b, atol=1e-7)
     for a, b in zip(method.classifiers.parameters(), slow.classifiers.parameters(), strict=True):
@@ -272,8 +272,8 @@ def test_negative_entropy_against_loops() -> None:
     by_hand = [
         sum(p * math.log(p) for row in logits for p in row.softmax(0).tolist()) / len(logits) for logits in columns
     ]
-    assert float(negative_entropy(columns)) == pytest.approx(sum(by_hand) / 2, rel=1e-5)
-    uniform = negative_entropy([torch.zeros(7, size) for size in SIZES])
+    assert float(compute_negative_entropy(columns)) == pytest.approx(sum(by_hand) / 2, rel=1e-5)
+    uniform = compute_negative_entropy([torch.zeros(7, size) for size in SIZES])
     assert float(uniform) == pytest.approx(-sum(math.log(size) for size in SIZES) / 2)
 
 
@@ -290,7 +290,7 @@ def test_lnl_gives_the_network_all_terms_and_the_predictor_the_cross_entropy_onl
     _, feature_map, z = slow.model.depths(batch.x)
     task = nn.functional.cross_entropy(slow.model.head(z), batch.y)
     bias = slow.predictor.cross_entropy(feature_map, batch.levels)
-    loss = task + 0.3 * negative_entropy(slow.predictor(feature_map)) - 0.2 * bias
+    loss = task + 0.3 * compute_negative_entropy(slow.predictor(feature_map)) - 0.2 * bias
     expected = torch.autograd.grad(loss, list(slow.model.parameters()), retain_graph=True)
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(seen, expected, strict=True))
     downhill = torch.autograd.grad(bias, list(slow.predictor.parameters()))
@@ -324,19 +324,19 @@ def test_end_terms_against_loops_over_pairs() -> None:
             across.append((1 - correlation) / 2)
     assert pairs
     assert across
-    assert float(disentangling(z, bias)) == pytest.approx(sum(map(abs, same_bias.values())) / pairs, abs=1e-6)
-    assert float(entangling(z, y, bias)) == pytest.approx(sum(across) / len(across), abs=1e-6)
+    assert float(compute_disentangling(z, bias)) == pytest.approx(sum(map(abs, same_bias.values())) / pairs, abs=1e-6)
+    assert float(compute_entangling(z, y, bias)) == pytest.approx(sum(across) / len(across), abs=1e-6)
 
 
 def test_end_terms_at_their_ends_and_without_pairs() -> None:
     y, bias = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 0, 1])
     ideal = torch.tensor([[2.0, 0.0], [3.0, 0.0], [0.0, 1.0], [0.0, 5.0]])  # classes parallel, biases orthogonal
-    assert float(disentangling(ideal, bias)) == pytest.approx(0.0, abs=1e-6)
-    assert float(entangling(ideal, y, bias)) == pytest.approx(0.0, abs=1e-6)
-    assert float(disentangling(ideal, y)) == pytest.approx(1.0, abs=1e-6)
+    assert float(compute_disentangling(ideal, bias)) == pytest.approx(0.0, abs=1e-6)
+    assert float(compute_entangling(ideal, y, bias)) == pytest.approx(0.0, abs=1e-6)
+    assert float(compute_disentangling(ideal, y)) == pytest.approx(1.0, abs=1e-6)
     apart = torch.arange(4)
-    assert float(disentangling(ideal, apart)) == pytest.approx(0.0, abs=1e-6)
-    assert float(entangling(ideal, apart, bias)) == pytest.approx(0.0, abs=1e-6)
+    assert float(compute_disentangling(ideal, apart)) == pytest.approx(0.0, abs=1e-6)
+    assert float(compute_entangling(ideal, apart, bias)) == pytest.approx(0.0, abs=1e-6)
 
 
 def test_hsic_is_the_trace_of_both_centred_kernels() -> None:
@@ -383,7 +383,7 @@ def test_club_bound_against_loops_over_all_pairs() -> None:
         log_q = logits.log_softmax(dim=1)
         by_hand += sum(float(log_q[i, batch.levels[i, j]]) for i in range(n)) / n
         by_hand -= sum(float(log_q[i, batch.levels[k, j]]) for i in range(n) for k in range(n)) / n**2
-    assert float(contrastive_log_ratio(columns, batch.levels)) == pytest.approx(by_hand, abs=1e-5)
+    assert float(compute_contrastive_log_ratio(columns, batch.levels)) == pytest.approx(by_hand, abs=1e-5)
 
 
 def test_club_bounds_the_information_when_q_is_the_truth() -> None:
@@ -393,7 +393,7 @@ def test_club_bounds_the_information_when_q_is_the_truth() -> None:
     c = torch.where(flipped, 1 - z, z)[:, None]
     truth = torch.where(z[:, None] == torch.arange(2), 0.9, 0.1).log()
     information = math.log(2) + 0.9 * math.log(0.9) + 0.1 * math.log(0.1)
-    bound = float(contrastive_log_ratio([truth], c))
+    bound = float(compute_contrastive_log_ratio([truth], c))
     assert bound >= information
     assert bound == pytest.approx(0.4 * math.log(9), rel=1e-4)
 
@@ -411,7 +411,7 @@ def test_club_reports_its_estimate_and_q_learns_apart_from_the_network() -> None
 
 def test_group_means_and_the_weight_update_by_hand() -> None:
     losses, groups = torch.tensor([1.0, 3.0, 5.0]), torch.tensor([0, 0, 2])
-    assert group_means(losses, groups, 4).tolist() == [2.0, 0.0, 5.0, 0.0]
+    assert compute_group_means(losses, groups, 4).tolist() == [2.0, 0.0, 5.0, 0.0]
 
     method = GroupDRO(small(), PROBLEM, step_size=0.1)
     everything = rows(40)

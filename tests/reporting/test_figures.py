@@ -13,7 +13,7 @@ from matplotlib.image import imread
 from midebias.reporting.comparison_figure import draw_comparison
 from midebias.reporting.estimator_figures import draw_cost_by_batch, draw_estimators
 from midebias.reporting.fairness_figure import draw_front
-from midebias.reporting.figure_style import method_colour
+from midebias.reporting.figure_style import choose_colour
 from midebias.reporting.method_titles import METHOD_TITLES
 from midebias.reporting.poster import draw_poster
 from midebias.reporting.training_figure import draw_training
@@ -109,7 +109,7 @@ def test_few_settings_are_bars_best_first_and_published_hollow(path: Path) -> No
     assert tick_labels(first) == ["MI backpropagation", "plain training", "LNL (published)"]
     assert [bar.get_width() for bar in first.patches] == [0.9, 0.5, 0.8]
     assert [bar.get_facecolor()[3] for bar in first.patches] == [1, 1, 0]
-    assert to_hex(first.patches[0].get_facecolor()) == method_colour("mib")
+    assert to_hex(first.patches[0].get_facecolor()) == choose_colour("mib")
     assert [bar.get_width() for bar in second.patches] == [0.8, 0.4]
     assert texts(second) == ["0.800", "0.400"]
     assert figure.get_supxlabel() == "accuracy on the unbiased test set; hollow: published"

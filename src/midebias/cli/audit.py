@@ -11,7 +11,7 @@ import typer
 from typer import Argument, Option
 
 from ..errors import InputError
-from ..experiments.run_folder import new_run_folder, write_results
+from ..experiments.run_folder import make_run_folder, write_results
 from ..leakage.auditing import audit as run_audit
 from ..leakage.embedding_files import read_embeddings
 from ..leakage.probes import PROBES
@@ -83,7 +83,7 @@ def audit(
             predictions=given, probes=probes.split(","), max_rows=max_rows, random_state=seed, on_step=step,
         )  # fmt: skip
     resolved = {"command": "audit", "file": str(file), **options, "attribute": names}
-    folder = new_run_folder(output_dir, "audit", resolved)
+    folder = make_run_folder(output_dir, "audit", resolved)
     content = result.to_dict()
     del content["schema"]
     write_results(folder, command, seed, content.pop("rows"), **content)

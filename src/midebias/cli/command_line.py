@@ -24,7 +24,7 @@ def write_command(words: str, **options: Any) -> str:
     return " ".join(parts)
 
 
-def numbers(text: str, kind: type[Any], option: str) -> list[Any]:
+def parse_numbers(text: str, kind: type[Any], option: str) -> list[Any]:
     """Numbers joined by commas. Raises `InputError` that names ``option``."""
     try:
         return [kind(part) for part in str(text).split(",")]

@@ -9,13 +9,13 @@ from typer import Argument, Option
 
 from ..datasets import read_palette
 from ..errors import InputError
-from ..experiments.comparison import CEILING, Comparison, ImageCell, comparison_table, plan_cells
+from ..experiments.comparison import CEILING, Comparison, ImageCell, plan_cells, tabulate_comparison
 from ..experiments.image_methods import Network, parse_method
 from ..experiments.report_content import describe_comparison, describe_training, write_report
 from ..methods import METHODS
 from ..reporting.comparison_figure import draw_comparison
 from ..reporting.training_figure import draw_training
-from .command_line import collect_options, numbers, write_command
+from .command_line import collect_options, parse_numbers, write_command
 from .console import show_files, show_plain_table
 from .options import Config, ImageSize, Jobs, Only, OutputDir, PaletteFile, Resume
 from .run_grid import run_grid
@@ -86,7 +86,11 @@ def compare(
     )
     options["palette"] = None if palette is None else read_palette(palette)
     cells = plan_cells(
-        dataset, _read_settings(dataset, settings), read_methods(methods), numbers(seeds, int, "--seeds"), **options
+        dataset,
+        _read_settings(dataset, settings),
+        read_methods(methods),
+        parse_numbers(seeds, int, "--seeds"),
+        **options,
     )
     run_comparison(begin_comparison("compare", cells, command, output_dir), None, jobs)
 
@@ -106,7 +110,7 @@ def run_comparison(comparison: Comparison, only: Sequence[str] | None, jobs: int
         traces = comparison.traces()
         if traces:
             draw_training(folder / "training.png", traces)
-        header, lines = comparison_table(document)
+        header, lines = tabulate_comparison(document)
         show_plain_table(header, lines, title=_TITLES[comparison.cells[0].held_out])
         draw_comparison(folder / "comparison.png", document["summary"], document["published"])
         rows = describe_comparison(document["summary"])
@@ -144,4 +148,4 @@ def _read_settings(dataset: str, text: str | None) -> list[float | None]:
         return [None]
     if text is None:
         return [0.020 if dataset == "colored-mnist" else 0.999]
-    return list(numbers(text, float, "--settings"))
+    return list(parse_numbers(text, float, "--settings"))

@@ -10,7 +10,7 @@ from typer import Option
 from ..experiments.digit_images import load_colored_mnist
 from ..experiments.image_outcome import Outcome
 from ..experiments.image_run import run_method
-from ..experiments.run_folder import new_run_folder, write_metrics, write_results
+from ..experiments.run_folder import make_run_folder, write_metrics, write_results
 from ..methods import METHODS
 from ..reporting.poster import draw_poster
 from .command_line import write_command
@@ -40,7 +40,7 @@ def demo(
     limit, plain_epochs, our_epochs, reference_steps = _FULL if full else _QUICK
     data = load_colored_mnist(variance, seed, limit=limit)
     settings = {"command": "demo", "full": full, "seed": seed, "variance": variance, "train_images": limit}
-    folder = new_run_folder(output_dir, "demo", settings)
+    folder = make_run_folder(output_dir, "demo", settings)
     show_line(
         f"Colored MNIST, variance {variance}: {limit:,} training images whose colour tells the digit, "
         f"{len(data.test):,} test images whose colour does not. {torch.get_num_threads()} threads."

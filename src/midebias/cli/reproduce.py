@@ -15,7 +15,7 @@ from ..experiments.comparison import CEILING, Comparison, plan_cells
 from ..experiments.image_methods import Network
 from ..experiments.run_folder import read_config
 from ..methods import METHODS
-from .command_line import numbers
+from .command_line import parse_numbers
 from .compare import REFERENCE_STEPS, begin_comparison, read_methods, run_comparison
 from .options import Config, Jobs, Only, OutputDir, Resume
 from .reproduce_estimators import reproduce_estimators
@@ -84,7 +84,7 @@ def reproduce(
             raise InputError(f"--{option.replace('_', '-')} applies to {' and '.join(of)} only")
     chosen = str(seed) if seed is not None else seeds or ("0" if quick else "0,1,2")
     names = None if only is None else only.split(",")
-    asked = Reproduction(numbers(chosen, int, "--seeds"), quick, names, jobs, resume, output_dir)
+    asked = Reproduction(parse_numbers(chosen, int, "--seeds"), quick, names, jobs, resume, output_dir)
     if table is _Table.imdb:
         reproduce_faces(
             asked, root=root, lists=lists, encoder=encoder or "resnet50", weights=weights,

@@ -13,11 +13,11 @@ from ..experiments.image_loading import check_setting
 from ..experiments.image_methods import Network
 from ..experiments.image_sweep import ImageSweep
 from ..experiments.report_content import write_report
-from ..experiments.run_folder import new_run_folder, read_config, write_config, write_results
+from ..experiments.run_folder import make_run_folder, read_config, write_config, write_results
 from ..experiments.table_sweep import TableSweep
 from ..experiments.weight_choice import WeightTrial, on_front
 from ..experiments.weight_search import HIGHEST, LOWEST, Sweep, open_study, read_trials, search_weights
-from .command_line import collect_options, numbers, write_command
+from .command_line import collect_options, parse_numbers, write_command
 from .console import cells_bar, show_files, show_line, show_plain_table
 from .options import AttributeColumn, Config, Criterion, DatasetOrTable, ImageSize, LabelColumn, OutputDir
 from .table_file import is_table, read_table
@@ -73,14 +73,17 @@ def sweep(
         )
     if options["dataset"] is None:
         raise InputError("name a data set, or a run folder with --resume")
-    given, run_seeds = numbers(options["weights"], float, "--weights"), numbers(options["seeds"], int, "--seeds")
+    given, run_seeds = (
+        parse_numbers(options["weights"], float, "--weights"),
+        parse_numbers(options["seeds"], int, "--seeds"),
+    )
     if any(not LOWEST <= w <= HIGHEST for w in given):
         raise InputError(f"--weights must lie between {LOWEST} and {HIGHEST}, got {options['weights']}")
     swept = _make_sweep(options, run_seeds)
     shared = options["storage"]  # opened before there is a folder: what cannot be used leaves none behind
     study = None if shared is None else open_study(shared, options["seed"])
     record = {"command": "sweep", **options}
-    folder = resume or new_run_folder(output_dir, "sweep", record)
+    folder = resume or make_run_folder(output_dir, "sweep", record)
     write_config(folder, record)
     command = write_command(f"sweep {shlex.quote(options['dataset'])}", **options | {"dataset": None})
     study = study or open_study(str(folder / "journal.log"), options["seed"])

@@ -18,7 +18,7 @@ from ..experiments.image_loading import load_images
 from ..experiments.image_outcome import Outcome
 from ..experiments.image_run import run_method
 from ..experiments.report_content import describe_training, write_report
-from ..experiments.run_folder import metrics, new_run_folder, read_config, versions, write_metrics, write_results
+from ..experiments.run_folder import make_run_folder, metrics, read_config, versions, write_metrics, write_results
 from ..methods import METHODS
 from ..reporting.method_titles import title_method
 from ..reporting.model_card import write_model_card
@@ -110,7 +110,7 @@ def _train(
         **{k: resolved[k] for k in ("limit", "image_size", "label", "attribute")},
     )  # fmt: skip
     if folder is None and output_dir is not None:
-        folder = new_run_folder(output_dir, f"train-{data.dataset}-{method}", resolved)
+        folder = make_run_folder(output_dir, f"train-{data.dataset}-{method}", resolved)
     elif folder is not None and (folder / "results.json").exists():
         show_line(f"{folder} is finished: nothing to do")
         return

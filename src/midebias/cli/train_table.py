@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from ..errors import InputError
 from ..experiments.report_content import describe_training, write_report
-from ..experiments.run_folder import new_run_folder, versions, write_json, write_metrics, write_results
+from ..experiments.run_folder import make_run_folder, versions, write_json, write_metrics, write_results
 from ..leakage.auditing import audit
 from ..leakage.result import AuditResult
 from ..penalty import Criterion
@@ -45,7 +45,7 @@ def train_table(
     )  # fmt: skip
     config = {"command": "train", "dataset": str(path), "label": label, "attribute": attribute, **options}
     config["seed"] = config.pop("random_state")
-    folder = new_run_folder(output_dir, f"train-{path.stem}", config)
+    folder = make_run_folder(output_dir, f"train-{path.stem}", config)
     decided = model.predict(test.drop(columns=label))
     rows = [_measure(path, name, seed, test, label, decided, model) for name in attributes]
     write_json(folder / "preprocessing.json", model.describe())

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..marginals import permutation, permutation_within
+from ..marginals import draw_permutation, draw_permutation_within
 from .copula import EllipticalCopula
 from .cross_fitting import ClosedForm, CrossFit, Pairs, build_smooth_perceptron, compute_stderr, cross_fit, take
 
@@ -125,7 +125,9 @@ def _add_radius(x: Tensor) -> Tensor:
 
 def _permute(rows: Tensor, groups: Tensor | None, generator: torch.Generator) -> Tensor:
     """Permute places of the rows, inside each group where groups are given."""
-    return permutation(len(rows), generator) if groups is None else permutation_within(groups[rows], generator)
+    return (
+        draw_permutation(len(rows), generator) if groups is None else draw_permutation_within(groups[rows], generator)
+    )
 
 
 def _compute_influence(joint: Tensor, *marginal: Tensor) -> Tensor:

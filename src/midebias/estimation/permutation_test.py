@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from ..marginals import center_within, permutation, permutation_within
+from ..marginals import center_within, draw_permutation, draw_permutation_within
 from ..whitening import compute_whitening
 
 
@@ -25,7 +25,7 @@ def compute_p_value(
     observed = float((left.T @ right).square().sum())
     at_least = 0
     for _ in range(n_permutations):
-        perm = permutation(len(z), generator) if groups is None else permutation_within(groups, generator)
+        perm = draw_permutation(len(z), generator) if groups is None else draw_permutation_within(groups, generator)
         at_least += float((left.T @ right[perm]).square().sum()) >= observed * (1 - 1e-6)
     return (1 + at_least) / (1 + n_permutations)
 

@@ -73,7 +73,7 @@ class CLUB(DecoderEstimator):
         return total
 
 
-def contrastive_log_ratio(columns: Sequence[Tensor], levels: Tensor) -> Tensor:
+def compute_contrastive_log_ratio(columns: Sequence[Tensor], levels: Tensor) -> Tensor:
     """mean_i log q(c_i|z_i) - mean_ij log q(c_j|z_i), summed over columns, from q's logits and levels (n, k).
 
     The mean over all c_j is one over categories, weighted by how often the batch has them.

@@ -109,7 +109,7 @@ class JensenShannon(CriticEstimator):
         return joint.mean() + 1 - _exp(marginal).mean()
 
     def _loss(self, z: Tensor, c: Tensor, groups: Tensor | None) -> Tensor:
-        return logistic_loss(*self._score(z, c, groups))
+        return compute_logistic_loss(*self._score(z, c, groups))
 
 
 class SMILE(CriticEstimator):
@@ -161,10 +161,10 @@ class SMILE(CriticEstimator):
         return joint.mean() - (torch.logsumexp(clipped, dim=0) - math.log(len(clipped)))
 
     def _loss(self, z: Tensor, c: Tensor, groups: Tensor | None) -> Tensor:
-        return logistic_loss(*self._score(z, c, groups))
+        return compute_logistic_loss(*self._score(z, c, groups))
 
 
-def logistic_loss(joint: Tensor, marginal: Tensor) -> Tensor:
+def compute_logistic_loss(joint: Tensor, marginal: Tensor) -> Tensor:
     """Loss of telling joint from marginal pairs by their scores; at its optimum they are log density ratios."""
     softplus = torch.nn.functional.softplus
     return softplus(-joint).mean() + softplus(marginal).mean()

@@ -11,9 +11,9 @@ from ..arguments import check_encoded, check_groups, check_representation, check
 from ..distributed import Pool
 from ..errors import InputError
 from ..marginals import center_within
-from .gaussian_features import project_columns, sign_groups, with_products
+from .gaussian_features import append_products, project_columns, sign_groups
 from .interface import Bound, DrawingEstimator, Estimator
-from .log_determinant import gaussian_information
+from .log_determinant import compute_gaussian_information
 
 
 class GaussianMI(DrawingEstimator):
@@ -32,7 +32,7 @@ class GaussianMI(DrawingEstimator):
     I(Z;C|G) under a covariance shared by the groups. What has opposite signs in two groups cancels in the
     pool; ``group_signs`` makes it seen.
 
-    The finite-sample excess of the plug-in formula is known (`wilks_bias`) and subtracted: the value is
+    The finite-sample excess of the plug-in formula is known (`compute_wilks_bias`) and subtracted: the value is
     unbiased under the assumption, and can be negative for independent pairs.
 
     Parameters
@@ -122,7 +122,7 @@ class GaussianMI(DrawingEstimator):
             Wrong shapes or dtypes, NaN in z, or too few samples for the number of features.
         """
         features, c = self._prepare([z], c, groups, pool)
-        return gaussian_information(features[0], c, groups, ridge=self.ridge, pool=pool)
+        return compute_gaussian_information(features[0], c, groups, ridge=self.ridge, pool=pool)
 
     def can_join(self, other: Estimator) -> bool:
         """Whether ``other`` is on as many random features, and of the same settings."""
@@ -141,7 +141,7 @@ class GaussianMI(DrawingEstimator):
         if self.features != "random":
             raise InputError("several representations can be estimated together with features='random' only")
         features, c = self._prepare(representations, c, groups, pool)
-        return gaussian_information(torch.stack(features), c, groups, ridge=self.ridge, pool=pool)
+        return compute_gaussian_information(torch.stack(features), c, groups, ridge=self.ridge, pool=pool)
 
     def _prepare(
         self, representations: Sequence[Tensor], c: Tensor, groups: Tensor | None, pool: Pool | None
@@ -156,7 +156,7 @@ class GaussianMI(DrawingEstimator):
         columns = [*(zs if self.features == "random" else []), *([c] if self.attribute_degree == 2 else [])]
         moments = [None] * len(columns) if pool is None or not columns else pool.compute_moments(*columns)
         if self.attribute_degree == 2:
-            c = with_products(c, moments[-1])
+            c = append_products(c, moments[-1])
         if pool is None:
             c, _ = center_within(c, groups)
         if self.features == "linear":

@@ -8,7 +8,7 @@ from torch import Tensor
 from ..distributed import Pool
 
 
-def with_products(c: Tensor, moments: tuple[Tensor, Tensor] | None = None) -> Tensor:
+def append_products(c: Tensor, moments: tuple[Tensor, Tensor] | None = None) -> Tensor:
     """Columns of c, standardised, with squares and products: (n, q + q(q+1)/2).
 
     By the mean and variance of its own rows, or by those given, as with a pool.

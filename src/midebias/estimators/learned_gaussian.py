@@ -11,9 +11,9 @@ from ..errors import InputError
 from ..marginals import center_within
 from ..networks import build_perceptron
 from ..randomness import seeded
-from .gaussian_features import project_columns, sign_groups, with_products
+from .gaussian_features import append_products, project_columns, sign_groups
 from .interface import Bound, DrawingEstimator
-from .log_determinant import gaussian_information
+from .log_determinant import compute_gaussian_information
 from .running_moments import RunningMoments
 
 
@@ -115,7 +115,7 @@ class LearnedGaussianMI(DrawingEstimator):
         target = sign_groups(target, groups, self._generator)
         target = project_columns(target, self._generator, most=self.n_linear)
         features = _scale_columns(torch.cat([linear, learned], dim=1))
-        return gaussian_information(features, target, groups, ridge=self.ridge)
+        return compute_gaussian_information(features, target, groups, ridge=self.ridge)
 
     def learning_loss(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
         """Mean squared error of predicting c within groups. Updates the running moments of z."""
@@ -135,7 +135,7 @@ class LearnedGaussianMI(DrawingEstimator):
         check_encoded(c, len(z), self.attribute_dim)
 
     def _expand(self, c: Tensor) -> Tensor:
-        return with_products(c) if self.attribute_degree == 2 else c
+        return append_products(c) if self.attribute_degree == 2 else c
 
 
 def _scale_columns(features: Tensor) -> Tensor:

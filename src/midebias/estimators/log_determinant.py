@@ -8,7 +8,7 @@ from ..errors import TooFewSamples
 from .covariances import compute_covariances
 
 
-def wilks_bias(p: float, q: int, dof: int) -> float:
+def compute_wilks_bias(p: float, q: int, dof: int) -> float:
     r"""Expected excess, in nats, of the plug-in Gaussian mutual information over the truth.
 
     .. math:: \tfrac12 \sum_{j=1}^{q} \psi\!\left(\tfrac{\nu-j+1}{2}\right) - \psi\!\left(\tfrac{\nu-p-j+1}{2}\right)
@@ -19,14 +19,14 @@ def wilks_bias(p: float, q: int, dof: int) -> float:
 
     Examples
     --------
-    >>> round(wilks_bias(2, 3, 1000), 4)    # close to p q / (2 dof)
+    >>> round(compute_wilks_bias(2, 3, 1000), 4)    # close to p q / (2 dof)
     0.003
     """
     j = torch.arange(q, dtype=torch.float64)
     return float(0.5 * (torch.digamma((dof - j) / 2) - torch.digamma((dof - p - j) / 2)).sum())
 
 
-def gaussian_information(
+def compute_gaussian_information(
     z: Tensor, c: Tensor, groups: Tensor | None, *, ridge: float, pool: Pool | None = None
 ) -> Tensor:
     r""":math:`-\tfrac12\log\det(I - R R^\top)` less its expected excess, in nats; differentiable in z.
@@ -79,6 +79,6 @@ def gaussian_information(
     covariance = covariance + torch.diag_embed(ridge_at[:, None].expand(m, covariance.shape[1]))
     inner = -(cross.transpose(1, 2) @ torch.cholesky_solve(cross, torch.linalg.cholesky(covariance)))
     inner = inner + (1 + 1e-9) * torch.eye(q, dtype=inner.dtype, device=inner.device)
-    excess = covariance.new_tensor([wilks_bias(e, q, dof) for e in effective])
+    excess = covariance.new_tensor([compute_wilks_bias(e, q, dof) for e in effective])
     value = torch.where(varies, -0.5 * torch.linalg.slogdet(inner).logabsdet - excess, 0.0).to(several.dtype)
     return value if z.ndim == 3 else value[0]

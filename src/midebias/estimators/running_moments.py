@@ -40,7 +40,7 @@ class RunningMoments(nn.Module):
         return (z - mean).div_(torch.add(variance, variance.mean(), alpha=self.floor).add_(1e-12).sqrt_())
 
 
-def column_moments(z: Tensor) -> tuple[Tensor, Tensor]:
+def compute_column_moments(z: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance of z's columns. Raises `InputError` when they are not finite."""
     mean = z.mean(dim=0)
     variance = (z - mean).square_().mean(dim=0)  # many times faster than var along the rows

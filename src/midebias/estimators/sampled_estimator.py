@@ -7,9 +7,9 @@ from torch import Tensor
 
 from ..arguments import check_encoded, check_groups, check_representation
 from ..errors import InputError
-from ..marginals import permutation, permutation_within
+from ..marginals import draw_permutation, draw_permutation_within
 from .interface import DrawingEstimator
-from .running_moments import RunningMoments, column_moments
+from .running_moments import RunningMoments, compute_column_moments
 
 
 class SampledEstimator(DrawingEstimator):
@@ -42,7 +42,7 @@ class SampledEstimator(DrawingEstimator):
         """Scalar that the critic minimises, on pairs whose z it takes as constant. Updates the running moments of z."""
         z, c = self._check(z, c, groups)
         if self.standardize:
-            self.moments.follow(*column_moments(z.detach()))
+            self.moments.follow(*compute_column_moments(z.detach()))
         return self._loss(z, c, groups)
 
     def update(
@@ -63,7 +63,7 @@ class SampledEstimator(DrawingEstimator):
             Pairs drawn, with replacement, for each step; default is all.
         """
         z, c = self._check(z.detach(), c.detach(), groups, finite=not self.standardize)
-        moments = column_moments(z) if self.standardize else None  # which says what is not finite, too
+        moments = compute_column_moments(z) if self.standardize else None  # which says what is not finite, too
         loss = z.new_zeros(())
         for _ in range(steps):
             if moments is not None:
@@ -104,4 +104,6 @@ class SampledEstimator(DrawingEstimator):
         return self.moments.standardize(z) if self.standardize else z
 
     def _permute(self, n: int, groups: Tensor | None) -> Tensor:
-        return permutation(n, self._generator) if groups is None else permutation_within(groups, self._generator)
+        return (
+            draw_permutation(n, self._generator) if groups is None else draw_permutation_within(groups, self._generator)
+        )

@@ -149,7 +149,7 @@ def summarize(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return summary
 
 
-def comparison_table(document: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+def tabulate_comparison(document: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Header and rows of text: a method a line, a setting a column, published figures below and marked.
 
     The best run of a setting, the ceiling aside, is in bold. Of held-out images I(Z;C|Y) in nats is shown, too.

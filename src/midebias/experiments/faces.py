@@ -18,7 +18,7 @@ from ..training.loop import TrainingRun
 from ..training.method import Method
 from .face_networks import ResNet50Faces, SmallFaces
 from .grid import Cell, Grid
-from .process import peak_memory_mb
+from .process import measure_peak_memory_mb
 from .summary import summarize_runs
 
 ENCODERS = ("resnet50", "small")
@@ -98,7 +98,7 @@ class FaceCell(Cell):
                 "test_accuracy": float((logits.argmax(1) == y).float().mean()),
                 "mi": None, "probe_accuracy": None, "chance": None,
                 "seconds": training.seconds, "seconds_per_epoch": training.seconds / epochs,
-                "peak_memory_mb": peak_memory_mb(),
+                "peak_memory_mb": measure_peak_memory_mb(),
                 "left_out": {k: f.skipped for k, f in splits.items()},
             }  # fmt: skip
             if name == "test" and len(y) >= 100:

@@ -17,7 +17,7 @@ import torch
 
 from ..errors import DataError, InputError
 from .process import keep_freed_memory
-from .run_folder import new_run_folder, read_config, write_json, write_results
+from .run_folder import make_run_folder, read_config, write_json, write_results
 
 
 class Cell(ABC):
@@ -62,7 +62,7 @@ class Grid(ABC, Generic[C]):
 
     def begin(self, name: str) -> Self:
         """Make a new run folder inside ``folder`` and go on in it."""
-        self.folder = new_run_folder(self.folder, name, self.config)
+        self.folder = make_run_folder(self.folder, name, self.config)
         return self
 
     @property

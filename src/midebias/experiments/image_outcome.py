@@ -12,7 +12,7 @@ from ..training.loop import TrainingRun
 from ..training.method import Method
 from .biased_accuracy import ExchangedAccuracy, measure_biased
 from .image_data import ImageData
-from .process import peak_memory_mb
+from .process import measure_peak_memory_mb
 
 
 @dataclass
@@ -62,7 +62,7 @@ def summarize_run(
         "mi": found.mi.value, "mi_stderr": found.mi.stderr,
         "probe_accuracy": found.accuracy, "chance": found.chance,
         "seconds": run.seconds, "seconds_per_epoch": run.seconds / epochs,
-        "peak_memory_mb": peak_memory_mb(device), "threads": torch.get_num_threads(),
+        "peak_memory_mb": measure_peak_memory_mb(device), "threads": torch.get_num_threads(),
     }  # fmt: skip
     exchanged = None
     if data.held_out:

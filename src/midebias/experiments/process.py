@@ -31,7 +31,7 @@ def keep_freed_memory() -> bool:
     return all(taken)
 
 
-def peak_memory_mb(device: str = "cpu") -> float:
+def measure_peak_memory_mb(device: str = "cpu") -> float:
     """Peak memory of this process in MB: resident on CPU, allocated on CUDA; nan where unknown."""
     if device.startswith("cuda"):
         return torch.cuda.max_memory_allocated() / 2**20

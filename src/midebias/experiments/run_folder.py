@@ -28,7 +28,7 @@ def versions() -> dict[str, str]:
     }  # fmt: skip
 
 
-def results_document(command: str, seed: Any, rows: Sequence[Mapping[str, Any]], **more: Any) -> dict[str, Any]:
+def make_results_document(command: str, seed: Any, rows: Sequence[Mapping[str, Any]], **more: Any) -> dict[str, Any]:
     """The machine-readable record of a command, schema 1."""
     rows = [dict(r) for r in rows]
     return {"schema": 1, "command": command, "versions": versions(), "seed": seed, "rows": rows, **more}
@@ -40,8 +40,8 @@ def write_json(path: Path, document: Mapping[str, Any], *, indent: int | None = 
 
 
 def write_results(folder: Path, command: str, seed: Any, rows: Sequence[Mapping[str, Any]], **more: Any) -> None:
-    """Write `results_document` to ``results.json``."""
-    write_json(folder / "results.json", results_document(command, seed, rows, **more))
+    """Write `make_results_document` to ``results.json``."""
+    write_json(folder / "results.json", make_results_document(command, seed, rows, **more))
 
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
@@ -79,7 +79,7 @@ def write_metrics(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         writer.writerows(rows)
 
 
-def new_run_folder(parent: Path, name: str, config: Mapping[str, Any]) -> Path:
+def make_run_folder(parent: Path, name: str, config: Mapping[str, Any]) -> Path:
     """Make ``parent/name-001`` or the next free number, with ``config.yaml`` in it. Raises `DataError`."""
     try:
         parent.mkdir(parents=True, exist_ok=True)

@@ -45,9 +45,9 @@ class BlindEye(SingleLoss):
         z = depths[-1].float()
         self.classifiers.learn(z, batch.levels, self.classifier_optimizer)
         with freeze(self.classifiers):
-            return loss + self.alpha * confusion_loss(self.classifiers(z))
+            return loss + self.alpha * compute_confusion_loss(self.classifiers(z))
 
 
-def confusion_loss(columns: list[Tensor]) -> Tensor:
+def compute_confusion_loss(columns: list[Tensor]) -> Tensor:
     """Cross-entropy between the uniform distribution and each column's softmax, summed over columns."""
     return torch.stack([-logits.log_softmax(dim=1).mean() for logits in columns]).sum()

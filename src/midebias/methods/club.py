@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from ..estimators.club import contrastive_log_ratio
+from ..estimators.club import compute_contrastive_log_ratio
 from ..training.data import Batch
 from ..training.single_loss import SingleLoss
 from .adversaries import build_classifiers, freeze
@@ -49,6 +49,6 @@ class CLUB(SingleLoss):
         z = depths[-1].float()
         self.q.learn(z, batch.levels, self.q_optimizer)
         with freeze(self.q):
-            nats = contrastive_log_ratio(self.q(z), batch.levels)
+            nats = compute_contrastive_log_ratio(self.q(z), batch.levels)
         self.estimates = (float(nats.detach()),)
         return loss + self.weight * nats

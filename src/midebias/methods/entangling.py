@@ -42,16 +42,16 @@ class EnD(SingleLoss):
         """See `SingleLoss.objective`."""
         z = depths[-1].float()
         bias = join_categories(batch.levels, self.problem.level_sizes)
-        return loss + self.alpha * disentangling(z, bias) + self.beta * entangling(z, batch.y, bias)
+        return loss + self.alpha * compute_disentangling(z, bias) + self.beta * compute_entangling(z, batch.y, bias)
 
 
-def disentangling(z: Tensor, bias: Tensor) -> Tensor:
+def compute_disentangling(z: Tensor, bias: Tensor) -> Tensor:
     """Correlation of pairs that share their bias: |sum within a bias label|, summed, over the number of pairs."""
     sums, pairs = _sums_over_pairs(nn.functional.normalize(z), bias)
     return sums.abs().sum() / pairs.clamp(min=1)
 
 
-def entangling(z: Tensor, y: Tensor, bias: Tensor) -> Tensor:
+def compute_entangling(z: Tensor, y: Tensor, bias: Tensor) -> Tensor:
     """Mean of (1 - correlation) / 2 over pairs of one class and different bias; 0 where there is none."""
     z = nn.functional.normalize(z)
     sums, pairs = _sums_over_pairs(z, y)

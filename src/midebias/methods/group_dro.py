@@ -58,13 +58,13 @@ class GroupDRO(SingleLoss):
         if self.groups is None:
             raise InputError("GroupDRO needs prepare(levels, c, y) on the training set before the first step")
         losses = nn.functional.cross_entropy(logits, batch.y, reduction="none")
-        means = group_means(losses, self.groups(batch.levels, batch.y), len(self.groups))
+        means = compute_group_means(losses, self.groups(batch.levels, batch.y), len(self.groups))
         self.q = self.q * torch.exp(self.step_size * means.detach())
         self.q = self.q / self.q.sum()
         return self.q @ means
 
 
-def group_means(values: Tensor, groups: Tensor, n_groups: int) -> Tensor:
+def compute_group_means(values: Tensor, groups: Tensor, n_groups: int) -> Tensor:
     """Mean of values (n,) in each group; 0 in groups without members."""
     sums = torch.zeros(n_groups, device=values.device).index_add(0, groups, values)
     return sums / torch.bincount(groups, minlength=n_groups).clamp(min=1)

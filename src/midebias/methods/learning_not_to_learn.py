@@ -62,7 +62,7 @@ class LearningNotToLearn(SingleLoss):
         assert self.depth is not None
         h = depths[self.depth].float()
         with freeze(self.predictor):
-            flatness = negative_entropy(self.predictor(h))
+            flatness = compute_negative_entropy(self.predictor(h))
         bias = self.predictor.cross_entropy(reverse_gradient(h, self.reversal), batch.levels)
         return loss + self.entropy_weight * flatness + bias
 
@@ -81,7 +81,7 @@ class _MapPredictor(nn.Module):
         return self.layers(h).mean(dim=(2, 3))
 
 
-def negative_entropy(columns: list[Tensor]) -> Tensor:
+def compute_negative_entropy(columns: list[Tensor]) -> Tensor:
     """Mean of sum p log p in nats over samples and columns; at least the mean of -log(size)."""
     logs = [logits.log_softmax(dim=1) for logits in columns]
     return torch.stack([(log.exp() * log).sum(dim=1).mean() for log in logs]).mean()

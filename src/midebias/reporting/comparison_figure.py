@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .figure_style import INK, MUTED, Figure, make_figure, method_colour, style_axis
+from .figure_style import INK, MUTED, Figure, choose_colour, make_figure, style_axis
 from .method_titles import title_method
 
 _ROW = 0.3  # inches of a method
@@ -58,7 +58,7 @@ def _draw_bars(axis: Any, setting: str, curves: dict[str, Any], theirs: dict[str
         value, spread = (curves | theirs)[name].get(setting, (None, 0.0))
         if value is None:
             continue
-        colour = MUTED if name in theirs else method_colour(name, "#b9bec6")
+        colour = MUTED if name in theirs else choose_colour(name, "#b9bec6")
         axis.barh(
             i, value, height=0.62, color="none" if name in theirs else colour, edgecolor=colour, xerr=spread or None,
             error_kw={"ecolor": INK, "lw": 1},
@@ -74,7 +74,7 @@ def _draw_lines(axis: Any, settings: Sequence[str], curves: dict[str, Any], thei
     for name, points in (curves | theirs).items():
         places = [i for i, s in enumerate(settings) if s in points]
         values, spreads = zip(*(points[settings[i]] for i in places), strict=True)
-        colour = "#6b7178" if name in theirs else method_colour(name, "#7d8590")
+        colour = "#6b7178" if name in theirs else choose_colour(name, "#7d8590")
         look: dict[str, Any] = {"color": colour, "lw": 2.4 if name == "mib" else 1.4}
         if name in theirs:
             axis.plot(places, values, ":", **look)

@@ -12,7 +12,7 @@ INK, MUTED, GRID = "#22262b", "#9aa0a6", "#e6e8eb"
 _METHOD_COLOURS = {"plain": "#b8473d", "reference": "#5b6068", "mib": "#1f6f8b"}
 
 
-def method_colour(key: str, default: str = INK) -> str:
+def choose_colour(key: str, default: str = INK) -> str:
     """Colour of a method, whatever its options; ``default`` for methods without a colour of their own."""
     return _METHOD_COLOURS.get(key.split(":")[0], default)
 

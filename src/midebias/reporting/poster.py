@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .figure_style import INK, MUTED, Figure, make_figure, method_colour, style_axis
+from .figure_style import INK, MUTED, Figure, choose_colour, make_figure, style_axis
 from .method_titles import title_method
 
 
@@ -58,7 +58,7 @@ def _draw_answers(
         axis.imshow(np.clip(image, 0, 1), interpolation="nearest")
     _label_row(grid[0, 0], "test digits in\nanother digit's colour", INK, "normal")
     for row, (name, given) in zip(grid[1:], answers.items(), strict=True):
-        colour = method_colour(name)
+        colour = choose_colour(name)
         _label_row(row[0], title_method(name), colour, "bold")
         for axis, answer, right in zip(row, given, truth, strict=True):
             look = {"color": colour, "weight": "bold"} if answer == right else {"color": "#c9ccd1"}
@@ -76,7 +76,7 @@ def _label_row(axis: Any, label: str, colour: str, weight: str) -> None:
 def _draw_accuracy(axis: Any, names: Sequence[str], history: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     for name in names:
         seconds, accuracy = ([point[key] for point in history[name]] for key in ("seconds", "test_accuracy"))
-        colour = method_colour(name)
+        colour = choose_colour(name)
         axis.plot(seconds, accuracy, "o-", color=colour, lw=2.2, ms=4)
         axis.annotate(
             f"{title_method(name)}  {accuracy[-1]:.2f}, {history[name][-1]['step']} steps",
@@ -93,7 +93,7 @@ def _draw_accuracy(axis: Any, names: Sequence[str], history: Mapping[str, Sequen
 
 def _draw_leakage(axis: Any, names: Sequence[str], rows: Mapping[str, Mapping[str, Any]]) -> None:
     values = [rows[name]["probe_accuracy"] for name in names]
-    axis.barh(range(len(names)), values, color=[method_colour(n) for n in names], height=0.58)
+    axis.barh(range(len(names)), values, color=[choose_colour(n) for n in names], height=0.58)
     for i, name in enumerate(names):
         label = f"{values[i]:.2f}   {rows[name]['mi']:.2f} nats"
         axis.text(values[i] + 0.015, i, label, va="center", fontsize=10, color=INK)

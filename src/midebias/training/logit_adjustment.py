@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ..arguments import check_groups, checked
 from ..attributes import Attribute
 from ..devices import move_to
-from ..distributed import announce_refusal, world
+from ..distributed import announce_refusal, find_world
 from ..errors import InputError
 from .label_posterior import LabelPosterior
 
@@ -138,7 +138,7 @@ class LogitAdjustment(nn.Module):
             raise InputError(f"logits must be a torch.Tensor, got {type(logits).__name__}")
         if not self.training or self.strength == 0:
             return logits
-        ranks = world() if self.steps else None
+        ranks = find_world() if self.steps else None
         with announce_refusal(ranks, 1):
             if logits.ndim != 2 or logits.shape[1] != self.n_classes:
                 raise InputError(f"logits must have shape (n, {self.n_classes}), got {tuple(logits.shape)}")
