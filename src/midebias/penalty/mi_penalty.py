@@ -15,7 +15,7 @@ from ..devices import follow
 from ..distributed import Ranks, Traffic, announce_refusal, check_process_group, find_ranks
 from ..errors import InputError, TooFewSamples
 from ..estimators.interface import Estimator
-from ..estimators.registry import EstimatorName, build_estimator
+from ..estimators.registry import DEFAULT_ESTIMATOR, EstimatorName, build_estimator
 from ..representations import Shape, Summary
 from .batch import Batch, Criterion, InputReader, drop_missing, gather_batch
 from .budget import DualAscent
@@ -110,7 +110,7 @@ class MIPenalty(nn.Module):
         *,
         criterion: Criterion = "separation",
         condition_on: Callable[[Tensor], Tensor] | None = None,
-        estimator: EstimatorName | Callable[[int, int], nn.Module] = "gaussian_learned",
+        estimator: EstimatorName | Callable[[int, int], nn.Module] = DEFAULT_ESTIMATOR,
         gradient_ratio: float = 1.0,
         max_mi: float | None = None,
         preconditioning: float | None = None,
