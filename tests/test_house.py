@@ -137,8 +137,8 @@ def test_no_file_names_a_place_on_somebodys_machine() -> None:
 @pytest.mark.parametrize(
     ("line", "outside"),
     [
-        ('open("/home/me/x.npz")', True), ("cd /tmp/run", True), ("runs/tmp/run", False), ("~/work/data", False),
-        ("https://example.org/home/page", False), ("cloned/work/x", False),
+        ('open("/home/me/x.npz")', True), ("cd /tmp/run", True), ("runs/tmp/run", False), ("~/var/data", False),
+        ("https://example.org/home/page", False), ("cloned/var/x", False),
     ],
 )  # fmt: skip
 def test_places_outside_are_told_from_those_inside(line: str, outside: bool) -> None:
