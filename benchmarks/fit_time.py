@@ -86,7 +86,8 @@ def render_table(document: Mapping[str, Any]) -> str:
     )  # fmt: skip
     threads, rounds = document["versions"]["threads"], document["summary"][0]["rounds"]
     return "\n".join(lines) + (
-        f"\n\nMedian (least to most) of {rounds} rounds in turns, {threads} thread(s). `{document['command']}`\n"
+        f"\n\nProcessor time of a fit: median (least to most) of {rounds} rounds, the fits in turn in each; "
+        f"threads: {threads}. `{document['command']}`\n"
     )
 
 
