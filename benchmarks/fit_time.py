@@ -86,8 +86,8 @@ def render_table(document: Mapping[str, Any]) -> str:
     )  # fmt: skip
     threads, rounds = document["versions"]["threads"], document["summary"][0]["rounds"]
     return "\n".join(lines) + (
-        f"\n\nProcessor time of a fit: median (least to most) of {rounds} rounds, the fits in turn in each; "
-        f"threads: {threads}. `{document['command']}`\n"
+        f"\n\nProcessor time of one fit on {threads} thread{'s' * (threads > 1)}: median (least to most) over {rounds} "
+        f"rounds, each of which fits every row of the table once. `{document['command']}`\n"
     )
 
 
