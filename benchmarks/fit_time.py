@@ -86,7 +86,7 @@ def render_table(document: Mapping[str, Any]) -> str:
     )  # fmt: skip
     threads, rounds = document["versions"]["threads"], document["summary"][0]["rounds"]
     return "\n".join(lines) + (
-        f"\n\nProcessor time of one fit on {threads} thread{'s' * (threads > 1)}: median (least to most) over {rounds} "
+        f"\n\nProcessor time of one fit (threads: {threads}), median (least to most) over {rounds} "
         f"rounds, each of which fits every row of the table once. `{document['command']}`\n"
     )
 
