@@ -206,8 +206,8 @@ def read_audit_inputs(z: Any, c: Any, y: Any, groups: Any, options: dict[str, An
     return AuditInputs(z, attributes, label, codes, warnings, generator)
 
 
-def code_groups(groups: Any, n: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """Read the group of each row: codes (n,), numbered as they appear, and what each stands for."""
+def code_groups(groups: Any, n: int) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Read the group of each row: codes (n,), numbered as they appear, and the name of each."""
     columns = read_columns(groups, "groups", n=n, like="z")
     if len(columns) > 1:
         raise InputError(f"groups must be one column, got {len(columns)}")
@@ -215,7 +215,8 @@ def code_groups(groups: Any, n: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
     if (codes < 0).any():
         raise InputError(f"groups is missing in {int((codes < 0).sum()):,} rows: name a group for each row")
     order = np.argsort(np.unique(codes, return_index=True)[1])
-    return np.argsort(order)[codes], levels[order]
+    names = tuple(v if isinstance(v, str) else np.format_float_positional(v, trim="-") for v in levels[order])
+    return np.argsort(order)[codes], names
 
 
 def _check_options(

@@ -22,11 +22,12 @@ _DIFFERENCES = {
 class Finding:
     """One probe's answer to one question.
 
-    ``condition`` is "overall" for I(Z;C), "within classes" for I(Z;C|Y), or "y = NAME" for I(Z;C) among that class's
-    rows; ``n`` counts held-out rows, ``n_groups`` the groups that they form, which is as many without ``groups``.
-    Accuracies lie in [0, 1]; ``chance`` is that of always answering the most frequent category. ``mi`` is a held-out
-    lower estimate in nats; intervals are of 95%. The p-value is of independence; ``p_adjusted`` allows for all of the
-    audit's tests, and ``leaks`` where it lies below the audit's level. Only then is ``low`` above zero.
+    ``condition`` is "overall" for I(Z;C), "within classes" for I(Z;C|Y), "y = NAME" for I(Z;C) among that class's rows,
+    or "group = NAME" among those of a group that was left out. ``n`` counts held-out rows, ``n_groups`` the groups that
+    they form: as many without ``groups``. Accuracies lie in [0, 1]; ``chance`` is that of always answering the most
+    frequent category. ``mi`` is a held-out lower estimate in nats; intervals are of 95%. The p-value is of
+    independence; ``p_adjusted`` allows for all of the audit's tests; ``leaks`` where it lies below the audit's level.
+    Only there can ``low`` lie above zero.
     """
 
     attribute: str
@@ -155,7 +156,8 @@ def decide(
     """
     if condition not in (None, "overall", "within classes"):
         raise InputError(f"condition must be 'overall', 'within classes' or None, got {condition!r}")
-    chosen = [s for s in summary if condition is None or (s.condition == "overall") == (condition == "overall")]
+    classes = ("y = ",) if condition == "within classes" else ()
+    chosen = [s for s in summary if condition in (None, s.condition) or s.condition.startswith(classes)]
     if not chosen:
         raise InputError(f"nothing was audited {condition}: give a label y in whose classes the attribute varies")
     leaking = [s for s in chosen if s.leaks]
