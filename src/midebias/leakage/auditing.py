@@ -47,7 +47,8 @@ def audit(
 
     Fresh probes are cross-fitted: each is fitted on some rows, tuned on others, and judged on rows that neither saw.
     The leakage is the largest held-out lower estimate of I(Z;C) over the probes; with ``y`` also of I(Z;C|Y), and
-    within each class. Independence is tested by permuting c among held-out rows: valid however a probe was fitted.
+    within each class. Independence is tested by permuting c among held-out rows, valid however a probe was fitted, and
+    by the estimates' intervals. Categories of fewer than 20 rows are joined, as are the rarest of more than 256.
 
     Parameters
     ----------
@@ -95,9 +96,10 @@ def audit(
 
     References
     ----------
-    Barber and Agakov, "The IM algorithm", NeurIPS 2003, for the bound; Bayle et al., "Cross-validation confidence
-    intervals for test error", NeurIPS 2020, for its interval; Hoeffding, "A combinatorial central limit theorem",
-    1951, for the tests.
+    van den Oord, Li and Vinyals, "Representation Learning with Contrastive Predictive Coding", 2018, for the bound;
+    Bayle et al., "Cross-validation confidence intervals for test error", NeurIPS 2020, for its interval; Hoeffding, "A
+    combinatorial central limit theorem", 1951, for the tests; Liang and Zeger, "Longitudinal data analysis using
+    generalized linear models", Biometrika 1986, for intervals of groups.
 
     Examples
     --------

@@ -1,4 +1,7 @@
-"""The audit's probes: fresh classifiers of c from frozen z, fitted on some rows and tuned on others."""
+"""The audit's probes: fresh classifiers of c from frozen z, fitted on some rows and tuned on others.
+
+They are scikit-learn's, of kinds that fail on different data; a row of an image run takes `network_probe` instead.
+"""
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
