@@ -57,19 +57,21 @@ def test_names_of_categories_change_no_figure() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.integers(-1, 60), min_size=20, max_size=400))
-def test_rare_categories_are_joined_and_nothing_else_changes(values: list[int]) -> None:
-    codes = np.unique(np.array([v for v in values if v >= 0] + [0, 1]), return_inverse=True)[1]
+@given(st.lists(st.integers(0, 60), min_size=20, max_size=400), st.integers(2, 20))
+def test_of_very_many_categories_the_rare_ones_are_joined(values: list[int], most: int) -> None:
+    codes = np.unique([*values, 0, 1], return_inverse=True)[1]
     column = CodedColumn("c", np.append(codes, -1), tuple(f"v{i}" for i in range(codes.max() + 1)), False)
-    joined = join_rare(column)
-    assert ((joined.codes < 0) == (column.codes < 0)).all()
-    pairs = set(zip(column.codes.tolist(), joined.codes.tolist(), strict=True))
-    assert len(pairs) == len(set(column.codes.tolist()))  # a function of the category
-    before, after = np.bincount(codes), np.bincount(joined.codes[:-1])
-    assert len(after) == len(joined.names)
-    assert (after < 20).sum() <= 1  # at most one stands alone that is too small
-    frequent = before >= 20
-    assert (before[frequent] <= after[joined.codes[[np.argmax(codes == i) for i in np.flatnonzero(frequent)]]]).all()
+    joined = join_rare(column, most)
+    if len(column.names) <= most:
+        assert joined is column
+    assert len(joined.names) == len(set(joined.names)) <= max(most, 2)
+    assert joined.codes[-1] == -1
+    pairs = set(zip(codes.tolist(), joined.codes[:-1].tolist(), strict=True))
+    assert len(pairs) == len(column.names)  # a function of the category
+    assert {after for _, after in pairs} == set(range(len(joined.names)))
+    least = len(codes) // most + 1
+    for i in np.flatnonzero(np.bincount(codes) >= least):  # a frequent one stays alone
+        assert sum(after == dict(pairs)[i] for _, after in pairs) == 1
 
 
 @settings(max_examples=40, deadline=None)

@@ -79,9 +79,9 @@ def _ask(
     local[mask] = np.argsort(order)[compact]
     labels, truth, held = Labels(local, len(present)), local[split.held], split.held
     prior = labels.count(split.fit) + 0.5
-    log_prior = np.log(prior / prior.sum())
+    log_prior = np.log(prior / prior.sum()).astype(np.float32)
     aside, raw = (
-        np.log((1 - _PRIOR_SHARE) * q + _PRIOR_SHARE * np.exp(log_prior)) - log_prior
+        (np.log((1 - _PRIOR_SHARE) * q + _PRIOR_SHARE * np.exp(log_prior)) - log_prior).astype(np.float32)
         for q in predict_categories(name, split, labels)
     )
     # The permutation test takes the scores as the probe gives them. The estimate takes them tempered by one factor,
@@ -101,7 +101,7 @@ def _ask(
 
 def _temper(ratio: Floats, factor: float, log_prior: Floats) -> Floats:
     """log q' - log p for q' proportional to p (q / p)^factor."""
-    scaled = factor * ratio
+    scaled = np.float32(factor) * ratio
     top = scaled.max(axis=1, keepdims=True)
     return scaled - top - np.log(np.exp(scaled - top) @ np.exp(log_prior))[:, None]
 

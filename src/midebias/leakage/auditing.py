@@ -48,7 +48,8 @@ def audit(
     Fresh probes are cross-fitted: each is fitted on some rows, tuned on others, and judged on rows that neither saw.
     The leakage is the largest held-out lower estimate of I(Z;C) over the probes; with ``y`` also of I(Z;C|Y), and
     within each class. Independence is tested by permuting c among held-out rows, valid however a probe was fitted, and
-    by the estimates' intervals. Categories of fewer than 20 rows are joined, as are the rarest of more than 256.
+    by the estimates' intervals. Of more than 1,024 categories the rare ones are joined; of more than 32 those alike are
+    joined for probes whose cost grows with them.
 
     Parameters
     ----------

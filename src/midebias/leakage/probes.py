@@ -15,7 +15,6 @@ from .screening import find_spatial_patterns, screen_pairs, screen_parities
 from .split import NEIGHBOURS, Floats, Labels, Predictions, Rows, Split
 
 _MOST_ROWS = 20_000  # that trees and perceptrons are fitted on
-_MOST_CATEGORIES = 32  # that a probe tells apart; of more, those alike are joined
 _QUADRATIC_DIM = 512  # beyond, leading principal components: products are quadratic in the dimension
 
 
@@ -111,6 +110,9 @@ PROBES: Mapping[str, Callable[[Split, Labels], Iterator[Predictions]]] = {
 }
 """Name -> generator of the candidates among which `choose` chooses; none where the rows hold one category."""
 
+_COSTLY = ("linear", "quadratic", "boosted trees")
+"""Cost grows with the categories: of very many, those alike are joined for them."""
+
 
 def predict_categories(name: str, split: Split, labels: Labels) -> Predictions:
     """Fit a probe: the candidate that makes the rows aside likeliest; the prior where there is nothing to fit."""
@@ -118,7 +120,7 @@ def predict_categories(name: str, split: Split, labels: Labels) -> Predictions:
     prior /= prior.sum()
     if min(map(len, (split.fit, split.aside, split.held))) == 0 or (labels.count(split.fit) > 0).sum() < 2:
         return np.tile(prior, (len(split.aside), 1)), np.tile(prior, (len(split.held), 1))
-    place = join_alike(split, labels, _MOST_CATEGORIES)
+    place = join_alike(split, labels) if name in _COSTLY else np.arange(labels.k)
     joined = Labels(np.where(labels.codes < 0, -1, place[labels.codes]), int(place.max()) + 1)
     share = prior / np.bincount(place, weights=prior)[place]  # of a category in what it was joined to
 

@@ -32,11 +32,11 @@ def compare_with_marginal(scores: Floats, c: Codes) -> tuple[NDArray[np.float64]
         Both of the same mean; the spread of ``influence`` is that of the mean, whose marginal is an estimate too.
     """
     n, k = scores.shape
-    ratio = np.exp(scores - scores.max(axis=0, initial=-np.inf), dtype=np.float64)
-    marginal = ratio.mean(axis=0)
-    ratio /= marginal
-    saved = np.log(ratio[np.arange(n), c])
-    return saved, saved + 1 - ratio @ (np.bincount(c, minlength=k) / n)
+    top = scores.max(axis=0, initial=-np.inf)
+    ratio = np.exp(scores - top)
+    marginal = ratio.mean(axis=0, dtype=np.float64)
+    saved = (scores - top)[np.arange(n), c] - np.log(marginal)[c]
+    return saved, saved + 1 - ratio @ (np.bincount(c, minlength=k) / n / marginal).astype(ratio.dtype)
 
 
 def compare_with_permutations(scores: Floats, c: Codes, groups: Codes) -> Deviation:
