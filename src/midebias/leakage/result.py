@@ -86,7 +86,15 @@ class AuditResult:
         return min(s.p_adjusted for s in self.summary)
 
     def exceeds(self, max_leakage: float, *, condition: Condition = None) -> bool:
-        """Whether some attribute leaks, and more than a limit in nats: see `decide`."""
+        """Whether some attribute leaks, and more than a limit.
+
+        Parameters
+        ----------
+        max_leakage : float
+            In nats; zero allows nothing that can be shown.
+        condition : {"overall", "within classes"}, optional
+            See `decide`.
+        """
         return bool(self.decide(max_leakage, condition=condition).exceeding)
 
     @property
@@ -95,7 +103,13 @@ class AuditResult:
         return self.describe(None)
 
     def describe(self, condition: Condition) -> str:
-        """Write the result in a sentence or two: see `decide`."""
+        """Write the result in a sentence or two.
+
+        Parameters
+        ----------
+        condition : {"overall", "within classes"} or None
+            What it is about; see `decide`.
+        """
         return self.decide(condition=condition).text
 
     def to_frame(self) -> "pd.DataFrame":
