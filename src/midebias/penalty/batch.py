@@ -86,9 +86,9 @@ class InputReader:
 def drop_missing(batch: Batch) -> Batch:
     """The rows that have the attribute."""
     present = batch.present
-    missing = len(present) - int(present.sum())
-    if not missing:
+    if bool(present.all()):
         return replace(batch, n=len(present))
+    missing = len(present) - int(present.sum())
     representations = [h[present] for h in batch.representations]
     groups = None if batch.groups is None else batch.groups[present]
     rows = batch.c[present], batch.values[present], groups, present[present]
