@@ -11,7 +11,7 @@ from ..attributes import Attribute
 from ..devices import move_to
 from ..distributed import Pool, Ranks
 from ..errors import InputError
-from ..representations import FeatureMap, Shape, Tokens, check_shape, width_of
+from ..representations import FeatureMap, Shape, Tokens, check_shape, compute_width
 from .pair_bank import LEAST_PAIRS, PairBank
 
 Criterion = Literal["separation", "independence"]
@@ -51,7 +51,7 @@ class InputReader:
         if not isinstance(attribute, Attribute):
             raise InputError(f"attribute must be Categorical, Continuous or Attributes, got {attribute!r}")
         self.shapes: tuple[Shape, ...] = (dim,) if isinstance(dim, (int, FeatureMap, Tokens)) else tuple(dim)
-        self.widths = [width_of(shape) for shape in self.shapes]
+        self.widths = [compute_width(shape) for shape in self.shapes]
         if not self.widths or min(self.widths) < 1:
             raise InputError(f"dim must name at least one representation of size >= 1, got {dim!r}")
         self.names = ["z"] if len(self.shapes) == 1 else [f"z[{k}]" for k in range(len(self.shapes))]
