@@ -96,9 +96,8 @@ def _compute_gradient(found: Covariances, slopes: Tensor, inner: Tensor, varies:
 
     With the slopes A of the ridge regression of white c on the features X, :math:`K = (I - R R^\top)^{-1}` is the
     inverse of what the regression leaves, and the gradient is :math:`(c - X A) K A^\top / n`, less what X adds to the
-    ridge, which is a ``share`` of the mean variance. Of that form it costs two products with q columns; automatic
-    differentiation would go through the covariances, products with p columns, and their factors: another fifth of what
-    a fit of a table costs.
+    ridge, which is a ``share`` of the mean variance. Of that form it costs two products with q columns, where automatic
+    differentiation would go through the covariances, products with p columns, and their factors.
     """
     dtype, p = found.white.dtype, found.centred.shape[2]
     by_slopes = torch.linalg.solve(inner, slopes.transpose(1, 2)) * (varies / found.n)[:, None, None]
