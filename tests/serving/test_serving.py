@@ -278,7 +278,7 @@ def test_damaged_run_folders_are_named(tmp_path: Path, damage: str, capfd: pytes
     if damage == "truncated":
         weights.write_bytes(weights.read_bytes()[:1000])
     elif damage == "pickle":
-        torch.save(model.state_dict(), weights)
+        torch.save(model.state_dict(), weights)  # a pickle, which must not be read under a name that promises none
     elif damage == "other weights":
         save_file(network(DigitClassifier).state_dict(), weights)
     elif damage == "config":
