@@ -106,6 +106,14 @@ def test_a_site_is_never_fitted_on() -> None:
     assert found["group = C"].balanced_accuracy < 0.5
 
 
+def test_probes_that_saw_one_category_tell_nothing_elsewhere() -> None:
+    """Their scores differ by rounding only, which is no leak."""
+    z, sex, y, site = draw_sites(["A", "B", "C"])
+    result = leave_one_group_out(z, np.where(site == "A", sex, 0), y, groups=site, probes=["linear", "mlp"])
+    assert {s.condition: s.leaks for s in result.summary} == {"overall": False, "group = A": False}
+    assert any("group B: c never varies" in warning for warning in result.warnings)
+
+
 @pytest.mark.parametrize(
     ("function", "groups", "named"),
     [

@@ -107,7 +107,7 @@ def leave_one_group_out(
             if mask.sum() < _FEWEST_ROWS or len(np.unique(a.codes[mask])) < 2:
                 if k is not None:
                     part.warnings.append(
-                        f"group {held_out.names[k]}: {a.name} hardly varies, or fewer than {_FEWEST_ROWS} rows"
+                        f"group {names[k]}: {a.name} never varies, or in fewer than {_FEWEST_ROWS} rows"
                     )
                 continue
             row = question if k is None else Question(a, f"group = {names[k]}", (mask,))

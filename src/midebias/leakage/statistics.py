@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating[Any]]
 Codes = NDArray[np.integer[Any]]
 
+_ROUNDING = 1e-6  # nats: scores that differ by less do not differ
+
 
 class Deviation(NamedTuple):
     """How far each row's score lies above its mean over permutations, and the variance of their sum over them."""
@@ -78,7 +80,9 @@ def compute_p_value(deviations: Sequence[Deviation], groups: Sequence[Codes]) ->
     """
     excess = np.concatenate([d.excess for d in deviations])
     variance = max(sum(d.variance for d in deviations), compute_variance(excess, np.concatenate(groups)))
-    return 0.5 * math.erfc(float(excess.sum()) / math.sqrt(2 * variance)) if variance > 0 else 1.0
+    if variance <= _ROUNDING**2 * len(excess):
+        return 1.0
+    return 0.5 * math.erfc(float(excess.sum()) / math.sqrt(2 * variance))
 
 
 def compute_variance(deviations: Floats, groups: Codes) -> float:
@@ -101,7 +105,7 @@ def compute_tail(estimate: float, stderr: float, n_groups: int) -> float:
     """One-sided p-value of an estimate above zero, by Student's t; 1 where nothing varies."""
     from scipy.special import stdtr  # type: ignore[import-untyped,unused-ignore]
 
-    return float(stdtr(max(1, n_groups - 1), -estimate / stderr)) if stderr > 0 else 1.0
+    return float(stdtr(max(1, n_groups - 1), -estimate / stderr)) if stderr > _ROUNDING else 1.0
 
 
 def combine_p_values(p_values: Sequence[float]) -> float:
