@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 from torch import nn
 
-from ..attributes import Attribute, Continuous
+from ..attributes import Attribute, Categorical, Continuous
 from ..errors import InputError
 from .barber_agakov import BarberAgakov
 from .club import CLUB
@@ -17,9 +17,10 @@ from .gaussian import GaussianMI
 from .info_nce import InfoNCE
 from .interface import Estimator, check_estimator
 from .learned_gaussian import LearnedGaussianMI
+from .prequential import PrequentialMI
 
 EstimatorName = Literal[
-    "gaussian_linear", "gaussian", "gaussian_learned", "donsker_varadhan", "nwj", "jensen_shannon", "smile", "info_nce",
+    "prequential", "gaussian_linear", "gaussian", "gaussian_learned", "donsker_varadhan", "nwj", "jensen_shannon", "smile", "info_nce",
     "club", "barber_agakov",
 ]  # fmt: skip
 DEFAULT_ESTIMATOR: EstimatorName = "gaussian_learned"
@@ -35,6 +36,12 @@ def _build_learned_gaussian(dim: int, attribute: Attribute, *, n_groups: int, **
     return LearnedGaussianMI(dim, attribute.dim, **{"attribute_degree": _choose_degree(attribute)} | options)
 
 
+def _build_prequential(dim: int, attribute: Attribute, *, n_groups: int, **options: Any) -> Estimator:
+    sizes = attribute.sizes if isinstance(attribute, Categorical) else None
+    given = {"sizes": sizes, "attribute_degree": _choose_degree(attribute), "n_groups": n_groups}
+    return PrequentialMI(dim, attribute.dim, **given | options)
+
+
 def _build_critic(kind: type[CriticEstimator], dim: int, attribute: Attribute, **options: Any) -> Estimator:
     return kind(dim, attribute.dim, **options)
 
@@ -45,6 +52,7 @@ def _choose_degree(attribute: Attribute) -> Literal[1, 2]:
 
 
 _BUILDERS: dict[str, Callable[..., Estimator]] = {
+    "prequential": _build_prequential,
     "gaussian_linear": _build_gaussian,
     "gaussian": partial(_build_gaussian, features="random", n_features=32),
     "gaussian_learned": _build_learned_gaussian,

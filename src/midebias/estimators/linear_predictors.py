@@ -1,0 +1,149 @@
+"""Linear predictors of c from z: ridge regressions on remembered rows and on the other half of a batch."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+_BLOCKS = 8  # in which covariances with c are remembered
+
+
+class LinearPredictors(nn.Module):
+    """Ridge regressions of centred c (n, q) on centred z (n, dim), from moments that fade after ``memory`` rows.
+
+    - ``ridge``: with columns over rows, in units of their mean variance, as ridge.
+    - ``exact``: with the ridge given, for what hides in directions of little variance.
+    - ``recent``: of the span of what the latest eighths of the memory said, weighed by the other half of the batch
+      alone. What an encoder has just turned round, and so cancels in the memory, is seen.
+    - ``group``: as ``ridge``, for each of ``n_groups`` labels on its own.
+
+    Each is made for one half of a batch from what is remembered and the other half.
+
+    Parameters
+    ----------
+    dim, width : int
+        Columns of z and of c.
+    memory : float
+        Rows.
+    n_groups : int
+    ridge : float
+    """
+
+    rows: Tensor
+    gram: Tensor
+    covariance: Tensor
+    cross: Tensor
+    group_rows: Tensor
+    block_cross: Tensor
+    block_rows: Tensor
+    block: Tensor
+
+    def __init__(self, dim: int, width: int, *, memory: float, n_groups: int, ridge: float) -> None:
+        super().__init__()
+        self.dim, self.width, self.memory, self.n_groups, self.ridge = dim, width, memory, n_groups, ridge
+        self.names = ("ridge", "exact", "recent", *(("group",) if n_groups else ()))
+        labels = max(1, n_groups)
+        for name, shape in (
+            ("rows", ()), ("gram", (dim, dim)), ("covariance", (width, width)), ("cross", (labels, dim, width)),
+            ("group_rows", (labels,)), ("block_cross", (_BLOCKS, dim, width)), ("block_rows", (_BLOCKS,)),
+        ):  # fmt: skip
+            self.register_buffer(name, torch.zeros(shape))
+        self.register_buffer("block", torch.zeros((), dtype=torch.long))
+        self._slopes: dict[str, Tensor] = {}
+
+    def pool_covariance(self, target: Tensor) -> Tensor:
+        """Covariance (width, width) of c in the rows remembered and these, in float64."""
+        return ((self.covariance.to(target) + target.T @ target).double()) / (float(self.rows) + len(target))
+
+    def predict(
+        self, z: Tensor, target: Tensor, groups: Tensor | None, halves: Sequence[Tensor]
+    ) -> dict[str, Tensor]:
+        """Predictions (n, width) by name, differentiable in z; each row's from what is remembered and the other half."""
+        labels = self._number(groups, len(z), z.device)
+        constant = z.detach()
+        moments = [self._measure(constant[half], target[half], labels[half]) for half in halves]
+        parts: dict[str, list[Tensor]] = {}
+        slopes: dict[str, list[Tensor]] = {}
+        for half, other, others in zip(halves, moments[::-1], halves[::-1], strict=True):
+            weights = self._fit(other, constant[others], target[others])
+            for name, weight in weights.items():
+                inside = z[half]
+                if name == "group":
+                    chosen = weight[labels[half]]
+                    parts.setdefault(name, []).append((inside[:, None, :] @ chosen)[:, 0])
+                    weight = chosen.square().mean(0).sqrt()
+                else:
+                    parts.setdefault(name, []).append(inside @ weight)
+                slopes.setdefault(name, []).append(weight)
+        order = torch.argsort(torch.cat(list(halves)))
+        self._slopes = {name: torch.stack(several).mean(0) for name, several in slopes.items()}
+        return {name: torch.cat(several)[order] for name, several in parts.items()}
+
+    def combine_slopes(self, shares: Mapping[str, Tensor]) -> Tensor:
+        """Slopes (dim, width) of the combination by ``shares`` of the latest predictions, the halves' in the mean."""
+        return torch.stack([shares[name] * slope for name, slope in self._slopes.items()]).sum(0)
+
+    def learn(self, z: Tensor, target: Tensor, groups: Tensor | None) -> None:
+        """Remember rows."""
+        gram, cross, group_rows = self._measure(z, target, self._number(groups, len(z), z.device))
+        kept = math.exp(-len(z) / self.memory)
+        self.rows.mul_(kept).add_(len(z))
+        self.gram.mul_(kept).add_(gram)
+        self.covariance.mul_(kept).add_(target.T @ target)
+        self.cross.mul_(kept).add_(cross)
+        self.group_rows.mul_(kept).add_(group_rows)
+        if float(self.block_rows[self.block]) >= self.memory / _BLOCKS:
+            self.block.copy_((self.block + 1) % _BLOCKS)
+            self.block_cross[self.block], self.block_rows[self.block] = 0.0, 0.0
+        self.block_cross[self.block] += cross.sum(0)
+        self.block_rows[self.block] += len(z)
+
+    def _number(self, groups: Tensor | None, n: int, device: torch.device) -> Tensor:
+        """Labels that are predicted on their own; others count as the last."""
+        if groups is None or not self.n_groups:
+            return torch.zeros(n, dtype=torch.long, device=device)
+        return groups.long().clamp(max=self.n_groups - 1)
+
+    def _measure(self, z: Tensor, target: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        n_labels = len(self.group_rows)
+        onehot = nn.functional.one_hot(labels, n_labels).to(z.dtype)
+        if n_labels == 1:
+            cross = (z.T @ target)[None]
+        else:
+            spread = (onehot[:, :, None] * target[:, None, :]).reshape(len(z), -1)
+            cross = (z.T @ spread).reshape(self.dim, n_labels, self.width).transpose(0, 1)
+        return z.T @ z, cross, onehot.sum(0)
+
+    def _fit(
+        self, other: tuple[Tensor, Tensor, Tensor], z: Tensor, target: Tensor
+    ) -> dict[str, Tensor]:
+        dtype = z.dtype
+        rows = float(self.rows) + len(z)
+        gram = (self.gram.to(dtype) + other[0]) / rows
+        by_group = (self.cross.to(dtype) + other[1]) / rows
+        cross = by_group.sum(0)
+        unit = gram.diagonal().mean().clamp(min=1e-30) * torch.eye(self.dim, dtype=dtype, device=z.device)
+        shrunk = torch.linalg.cholesky(gram + max(self.ridge, self.dim / rows) * unit)
+        exact = torch.linalg.cholesky(gram + max(self.ridge, 1e-6) * unit)
+        weights = {"ridge": torch.cholesky_solve(cross, shrunk), "exact": torch.cholesky_solve(cross, exact)}
+        if self.n_groups:
+            share = (self.group_rows.to(dtype) + other[2]) / rows
+            flat = (by_group / share.clamp(min=1e-12)[:, None, None]).transpose(0, 1).reshape(self.dim, -1)
+            solved = torch.cholesky_solve(flat, shrunk).reshape(self.dim, self.n_groups, self.width)
+            weights["group"] = solved.transpose(0, 1)
+        filled = self.block_rows > 0
+        if bool(filled.any()):
+            weights["recent"] = self._span(shrunk, filled, z, target)
+        return weights
+
+    def _span(self, shrunk: Tensor, filled: Tensor, z: Tensor, target: Tensor) -> Tensor:
+        blocks = (self.block_cross[filled] / self.block_rows[filled][:, None, None]).to(z)
+        several = len(blocks)
+        directions = torch.cholesky_solve(blocks.transpose(0, 1).reshape(self.dim, -1), shrunk)
+        told = (z @ directions).reshape(len(z), several, self.width)
+        gram = torch.einsum("nmq,nkq->mk", told, told)
+        right = torch.einsum("nmq,nq->m", told, target)
+        unit = gram.diagonal().mean().clamp(min=1e-30) * torch.eye(several, dtype=z.dtype, device=z.device)
+        weights = torch.linalg.solve(gram + 0.05 * unit, right)
+        return torch.einsum("dmq,m->dq", directions.reshape(self.dim, several, self.width), weights)

@@ -1,0 +1,218 @@
+"""Mutual information as predictors read it that learned from earlier pairs and from the other half of these."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..arguments import check_encoded, check_groups, check_representation, checked
+from ..errors import InputError, TooFewSamples
+from ..marginals import center_within
+from ..whitening import compute_whitening
+from .gaussian_features import append_products
+from .interface import Bound, DrawingEstimator
+from .linear_predictors import LinearPredictors
+from .nonlinear_predictors import NonlinearPredictors
+from .stacking import Stacking
+
+_LEAST_ROWS = 8
+_HIGHEST = 0.98  # squared correlation that is told at most: the logarithm has a pole at 1
+
+
+class PrequentialMI(DrawingEstimator):
+    r"""Information that predictors of c find in rows they have not learned from.
+
+    A predictor that is judged on the rows it learned from finds dependence in anything that is wide enough. Here
+    several predict c (less its mean within each group) from z: linear ones, ridge regressions of the latest ``memory``
+    rows and of the other half of these; and nonlinear ones, which find products of columns, directions of unequal
+    variance, length, and waves of single columns (`LinearPredictors`, `NonlinearPredictors`). They are combined by what
+    each has lately told of rows new to it (`Stacking`), and the value is
+    :math:`-\tfrac12\sum_k \log(1-\rho_k^2)` over the correlations :math:`\rho_k` of the combination with c's white
+    columns, less the expected :math:`\rho_k^2` of independent ones. With categories it is at most H(C|G).
+
+    What is remembered is shorter than a pass over the training set should be: keep ``memory`` below half of its rows.
+
+    The gradient is not the value's. The value hardly changes when an informative direction of z is made small, as every
+    other noise becomes small with it; that moves z, and erases nothing. So the gradient is that of the covariances of
+    predictions and c alone: it moves the means of z given c together, it vanishes with them, and it is bounded in units
+    of z's scale. Its length is chosen such that one nat is one nat.
+
+    Parameters
+    ----------
+    dim, attribute_dim : int
+    sizes : sequence of int, optional
+        Categories of each one-hot block of c, where c is nothing else.
+    attribute_degree : {1, 2}, default 1
+        2 adds squares and products of the columns of c.
+    memory : float, default 4096
+        Rows that predictors remember, > 0.
+    n_groups : int, default 0
+        Labels below it are predicted for each on its own, too.
+    nonlinear : bool, default True
+        False leaves the nonlinear predictors out.
+    ridge : float, default 1e-3
+        Noise, in units of the mean variance of z's columns, that counts as part of z.
+    smoothing : float, default 1.0
+        As ``ridge``, for the length of the gradient.
+    seed : int, default 0
+        Seeds the local generator of halves and projections.
+
+    Raises
+    ------
+    InputError
+        An argument that cannot be used; the message names it.
+
+    References
+    ----------
+    Dawid, "Present position and potential developments: some personal views: statistical theory: the prequential
+    approach", JRSS A 1984, for judging a predictor on what it has not seen. Belrose, Schneider-Joseph, Ravfogel,
+    Cotterell, Raff, Biderman, "LEACE: Perfect linear concept erasure in closed form", NeurIPS 2023: no linear predictor
+    finds c exactly when the means of z given c are equal. Cover and Thomas, 2006, eq. 8.56, for the logarithm.
+
+    Examples
+    --------
+    >>> import torch
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> c = torch.randint(2, (512, 1), generator=generator).float()
+    >>> z = torch.randn(512, 64, generator=generator)
+    >>> wide, estimator = z.clone(), PrequentialMI(64, 1)
+    >>> bool(estimator(wide, c).abs() < 0.02)
+    True
+    """
+
+    bound: Bound = "lower"
+    assumption = "within what the predictors can tell, by squared correlation"
+    closed_form = True
+    contrasts: Tensor
+
+    @checked
+    def __init__(
+        self,
+        dim: int,
+        attribute_dim: int,
+        *,
+        sizes: Sequence[int] | None = None,
+        attribute_degree: int = 1,
+        memory: float = 4096.0,
+        n_groups: int = 0,
+        nonlinear: bool = True,
+        ridge: float = 1e-3,
+        smoothing: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(seed=seed)
+        if min(dim, attribute_dim) < 1 or not 0 < memory < math.inf or n_groups < 0:
+            raise InputError(
+                f"dim and attribute_dim must be at least 1, memory > 0 and n_groups >= 0, got {dim}, {attribute_dim}, "
+                f"{memory} and {n_groups}"
+            )
+        if attribute_degree not in (1, 2):
+            raise InputError(f"attribute_degree must be 1 or 2, got {attribute_degree!r}")
+        if not 0 <= ridge < math.inf or not 0 <= smoothing < math.inf:
+            raise InputError(f"ridge and smoothing must be >= 0, got {ridge} and {smoothing}")
+        if sizes is not None and sum(sizes) != attribute_dim:
+            raise InputError(f"sizes must sum to attribute_dim {attribute_dim}, got {[*sizes]}")
+        self.dim, self.attribute_dim, self.sizes = dim, attribute_dim, None if sizes is None else tuple(sizes)
+        self.attribute_degree, self.smoothing, self.ridge = attribute_degree, smoothing, ridge
+        columns = attribute_dim if attribute_degree == 1 else attribute_dim * (attribute_dim + 3) // 2
+        self.register_buffer("contrasts", torch.eye(columns) if sizes is None else build_contrasts(sizes))
+        width = self.contrasts.shape[1]
+        self.linear = LinearPredictors(dim, width, memory=memory, n_groups=n_groups, ridge=ridge)
+        self.nonlinear = NonlinearPredictors(dim, width, memory=memory, seed=seed) if nonlinear else None
+        names = self.linear.names + (() if self.nonlinear is None else self.nonlinear.names)
+        self.stacking = Stacking(names, memory=memory / 4)
+
+    def forward(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
+        """Estimate in nats; in training mode, then learn from these pairs.
+
+        The value is at or below zero, with a gradient of zero, where no predictor has told anything of new rows.
+
+        Raises
+        ------
+        InputError
+            Wrong shapes or dtypes, or NaN in z.
+        TooFewSamples
+            With fewer than 8 rows.
+        """
+        check_representation(z, dim=self.dim)
+        check_groups(groups, len(z))
+        check_encoded(c, len(z), self.attribute_dim)
+        if len(z) < _LEAST_ROWS:
+            raise TooFewSamples(f"z: {len(z)} samples are too few to judge predictors on one half of them by the other")
+        wide = z.float() if z.dtype in (torch.float16, torch.bfloat16) else z
+        target = c.to(wide.dtype)
+        target = append_products(target) if self.attribute_degree == 2 else target
+        target = center_within(target @ self.contrasts.to(target), groups)[0]
+        centred = center_within(wide, groups)[0]
+        # One scale for all columns, with its gradient: else making all of z small would look like erasing.
+        scaled = centred / centred.square().mean().sqrt().clamp(min=1e-12)
+        halves = torch.randperm(len(z), generator=self._generator).to(z.device).tensor_split(2)
+
+        predictions = self.linear.predict(scaled, target, groups, halves)
+        if self.nonlinear is not None:
+            predictions = predictions | self.nonlinear.predict(scaled, groups)
+        white = target @ self._find_whitening(target)
+        value = self._read(predictions, target, white, c, groups)
+        if self.training:
+            with torch.no_grad():
+                self.linear.learn(scaled.detach(), target, groups)
+                if self.nonlinear is not None:
+                    self.nonlinear.learn(scaled.detach(), target)
+        return value.to(z.dtype)
+
+    def _find_whitening(self, target: Tensor) -> Tensor:
+        covariance = self.linear.pool_covariance(target)
+        scale = covariance.diagonal().sqrt().clamp(min=1e-12)
+        return ((compute_whitening(covariance / scale / scale[:, None], tolerance=1e-5)) / scale[:, None]).to(target)
+
+    def _read(
+        self, predictions: dict[str, Tensor], target: Tensor, white: Tensor, c: Tensor, groups: Tensor | None
+    ) -> Tensor:
+        names = list(predictions)
+        whitening = self._find_whitening(target)
+        stacked = torch.stack([predictions[name] for name in names]) @ whitening
+        shares = self.stacking.combine(names, stacked.detach(), white, learn=self.training)
+        if not bool(shares.any()):
+            return stacked.sum() * 0.0
+        total = torch.einsum("f,fnq->nq", shares, stacked)
+        n, constant = len(total), total.detach()
+        slopes = self.linear.combine_slopes(dict(zip(names, shares, strict=True))) @ whitening
+        variance, steepness = constant.square().mean(0), slopes.square().sum(0)
+        scale = (variance + self.ridge * steepness).sqrt()
+        covariance = (total * white).mean(0)
+        moved = scale > 1e-9 * scale.max().clamp(min=1e-30)
+        correlation = torch.where(moved, covariance / scale.clamp(min=1e-30), 0.0)
+        squares = correlation.detach().square().clamp(max=_HIGHEST)
+        told = (-0.5 * (-squares).log1p()).sum() - 0.5 * moved.sum() / n
+        if self.sizes is not None:
+            told = told.clamp(max=_measure_entropy(c, self.sizes, groups))
+        if not float(told) > 0:
+            return told + total.sum() * 0.0
+        damped = (covariance / (variance + self.smoothing * steepness).sqrt().clamp(min=1e-30)).square()
+        descended = 0.5 * damped.sum() * (told / (0.5 * squares.sum()).clamp(min=1e-12))
+        return told + (descended - descended.detach())
+
+
+def build_contrasts(sizes: Sequence[int]) -> Tensor:
+    """Orthonormal contrasts (sum of sizes, columns) of one-hot blocks: each block's columns sum to one."""
+    blocks = []
+    for size in sizes:
+        lower = torch.tril(torch.ones(size, size, dtype=torch.float64))[:, :-1]
+        basis = torch.eye(size, dtype=torch.float64)[:, :-1] - lower / size
+        blocks.append(torch.linalg.qr(basis).Q)
+    return torch.block_diag(*blocks).float()
+
+
+def _measure_entropy(c: Tensor, sizes: Sequence[int], groups: Tensor | None) -> float:
+    """Sum over blocks of H(C|G) in these rows, in nats."""
+    total = 0.0
+    for block in c.split(list(sizes), dim=1):
+        cells = block.argmax(dim=1)
+        if groups is not None:
+            cells = cells + block.shape[1] * torch.unique(groups, return_inverse=True)[1]
+            shares = torch.unique(groups, return_counts=True)[1].double() / len(c)
+            total += float((shares * shares.log()).sum())
+        shares = torch.unique(cells, return_counts=True)[1].double() / len(c)
+        total -= float((shares * shares.log()).sum())
+    return total
