@@ -73,11 +73,12 @@ def test_neither_order_nor_name_nor_missing_values_decide(order: int) -> None:
         assert code_column(column, n_bins=5).codes[:3].tolist() == [-1, -1, -1]
 
 
-def test_text_and_declared_categories_are_categories_however_many() -> None:
+def test_words_and_declared_categories_are_categories_however_many() -> None:
     numbers = whole_numbers(25)
-    texts: list[Any] = [str(v) for v in numbers]
+    texts = [str(v) for v in numbers]
+    words: list[Any] = [f"site {v}" for v in numbers]
     for values in (
-        texts, np.array(texts), pd.Series(texts), pl.Series(texts), pl.Series(texts, dtype=pl.Categorical),
+        words, np.array(words), pd.Series(words), pl.Series(words), pl.Series(texts, dtype=pl.Categorical),
         pd.Series(texts, dtype="category"), pd.Series(numbers, dtype="category"),
     ):  # fmt: skip
         (column,) = read_columns(values, "c")
@@ -95,9 +96,11 @@ def test_booleans_are_categories_and_fractions_quantities() -> None:
     assert code_column(halves, n_bins=2).names == ("0", "0.5", "1")
 
 
-def test_only_the_audit_takes_negative_integers_for_missing() -> None:
+def test_negative_integers_are_categories_in_fit_and_audit() -> None:
     column = read_column(np.tile([-1, 0, 1], 40), "c")
-    assert code_column(column, n_bins=5).codes[:3].tolist() == [-1, 0, 1]
+    coded = code_column(column, n_bins=5)
+    assert coded.codes[:3].tolist() == [0, 1, 2]
+    assert coded.names == ("-1", "0", "1")
     assert repr(encode_columns([column])[1]) == "Categorical(3)"
 
 

@@ -45,7 +45,8 @@ def estimate_mi(
     z : tensor, array, frame or lists of shape (n, dim)
         The representation.
     c : tensor, array, series or list of shape (n,) or (n, width), frame, or mapping of names to them
-        The attribute, or several. Rows with a missing value (NaN, None, or -1 among integers) are left out.
+        The attribute, or several. Rows with a missing value are left out: NaN, None, or empty text, and -1 among the
+        labels of a `Categorical` that is given as ``attribute``.
     attribute : Attribute, optional
         What c is. Default: text, booleans and whole numbers of at most 20 distinct values are `Categorical`, integers
         with as many categories as the largest label says; other numbers are `Continuous`. Integers of more distinct

@@ -48,14 +48,15 @@ def audit(
     z : array, tensor, frame or lists of shape (n, dim)
         The representation; further axes are flattened.
     c : array, tensor, series or list of shape (n,) or (n, attributes), frame, or mapping of names to them
-        The attributes. Text, booleans and whole numbers of at most 20 distinct values are categories; other numbers are
-        quantities, which are cut into ``n_bins`` bins of equally many rows. That can only lose information. NaN, None
-        and negative integers among categories are missing: these rows are left out of that attribute.
+        The attributes. Text, booleans and whole numbers of at most 20 distinct values are categories; other numbers,
+        also where they are written as text, are quantities, which are cut into ``n_bins`` bins of equally many rows.
+        That can only lose information. NaN, None and empty text are missing: these rows are left out of that attribute.
     y : array, tensor, series or list of shape (n,), optional
         The task's label.
     predictions : array, tensor, series, list or frame of shape (n,) or (n, classes), optional
         A model's answers, as labels, as probabilities per class, or as probabilities of the second of two classes. Adds
-        fairness metrics on all rows; needs ``y``.
+        fairness metrics on all rows; needs ``y``. Classes stand in ascending order, numbers by size, unless columns of
+        a frame have their names.
     probes : sequence of {"linear", "quadratic", "nearest neighbours", "boosted trees", "mlp"}
         Classifiers to ask; all by default.
     alpha : float, default 0.05
@@ -78,7 +79,8 @@ def audit(
     Raises
     ------
     InputError
-        Wrong shapes or kinds, NaN in z, fewer than 100 rows, or an attribute that never varies.
+        Wrong shapes or kinds, NaN in z, fewer than 100 rows, or an attribute that never varies or is nearly all
+        distinct.
 
     References
     ----------
