@@ -15,6 +15,7 @@ from .errors import InputError
 __all__ = ["Attribute", "Attributes", "Categorical", "Continuous"]
 
 _MOST_LEVELS = 256  # of text: more are identifiers
+_MOST_ROWS_COUNTED = 10_000  # labels are numbered alike from the first rows on
 
 
 class Attribute:
@@ -214,7 +215,7 @@ class LabelCount:
     """
 
     def __init__(self, attribute: Attribute) -> None:
-        self._open = dict(enumerate(_list_sizes(attribute)))
+        self._open = {j: size for j, size in enumerate(_list_sizes(attribute)) if size}
         self._seen: dict[int, set[int]] = {j: set() for j in self._open}
         self._counts = {j: [0, 0] for j in self._open}  # missing, present
 
@@ -228,7 +229,7 @@ class LabelCount:
             missing = sum(n for label, n in zip(found, counts, strict=True) if label == -1)
             self._seen[j] |= set(found) - {-1}
             self._counts[j] = [self._counts[j][0] + missing, self._counts[j][1] + len(labels) - missing]
-            if len(self._seen[j]) == size:
+            if len(self._seen[j]) == size or self._counts[j][1] > _MOST_ROWS_COUNTED:
                 del self._open[j]
             elif _seems_shifted(self._seen[j], size, *self._counts[j]):
                 raise InputError(

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray  # which takes time to import
 
 __all__ = [
-    "MOST_CATEGORIES", "Column", "is_frame", "read_array", "read_column", "read_columns", "read_frame", "read_matrix",
-    "stack_lists",
+    "MOST_CATEGORIES", "Column", "find_missing", "is_frame", "name_level", "read_array", "read_column", "read_columns",
+    "read_frame", "read_matrix", "stack_lists",
 ]  # fmt: skip
 
 MOST_CATEGORIES = 20
@@ -371,6 +371,13 @@ def _check_texts(distinct: Sequence[str], name: str) -> None:
     odd = [text for text in odd if numeric_text.parse_text(text, ",") is None]
     if 0 < len(odd) <= _MOST_ODD_WORDS:
         raise InputError(f"column {name!r} mixes numbers and text ({odd[0]!r}): {_REMEDY}")
+
+
+def find_missing(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Find NaN, NaT and None in an array of any kind and shape."""
+    if values.dtype == object:
+        return np.array([_is_missing(v) for v in values.ravel()], dtype=bool).reshape(values.shape)
+    return np.asarray(values != values)
 
 
 def _is_missing(value: Any) -> bool:
