@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from midebias.attributes import Attributes, Categorical, Continuous, encode_columns
-from midebias.columns import Column, read_column, read_columns, read_frame, read_matrix
+from midebias.columns import Column, read_column, read_columns, read_frame
 from midebias.errors import InputError
 from midebias.leakage.inputs import code_column
 
@@ -119,18 +119,6 @@ def test_some_rows_keep_what_a_column_is() -> None:
     codes, levels = column.code()
     assert codes.tolist() == [0, -1]
     assert levels.tolist() == [3.0]
-
-
-def test_a_matrix_is_the_same_from_every_container() -> None:
-    z = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
-    frame = pd.DataFrame(z, columns=list("abc"))
-    for values in (z, torch.tensor(z), z.tolist(), frame, pl.from_pandas(frame), pa.Table.from_pandas(frame), list(z)):
-        np.testing.assert_array_equal(np.asarray(read_matrix(values, "z"), dtype=np.float32), z)
-    assert read_matrix(np.zeros((2, 3, 4)), "z").shape == (2, 12)
-    with pytest.raises(InputError, match="z must hold numbers"):
-        read_matrix(pd.DataFrame({"a": ["x", "y"]}), "z")
-    with pytest.raises(InputError, match="z must hold numbers only"):
-        read_matrix([[1.0], [1.0, 2.0]], "z")
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray  # which takes time to import
 
 __all__ = [
-    "MOST_CATEGORIES", "Column", "find_missing", "is_frame", "name_level", "read_array", "read_column", "read_columns",
-    "read_frame", "read_matrix", "stack_lists",
+    "MOST_CATEGORIES", "Column", "describe_columns", "find_missing", "is_frame", "name_level", "read_array",
+    "read_column", "read_columns", "read_frame",
 ]  # fmt: skip
 
 MOST_CATEGORIES = 20
@@ -126,6 +126,12 @@ class Column:
         return text + (f", missing in {_count(missing, 'row', 'rows')}" if missing else "")
 
 
+def describe_columns(columns: Mapping[str, Any], roles: Mapping[str, Sequence[str]]) -> list[str]:
+    """Write a line for each column of a role, such as "attribute", that says what it was read as."""
+    found = {role: read_columns({n: columns[n] for n in names}, role) for role, names in roles.items() if names}
+    return [f"{role} {column.name}: {column.describe()}" for role, several in found.items() for column in several]
+
+
 def _count(n: int, one: str, several: str) -> str:
     return f"{n:,} {one if n == 1 else several}"
 
@@ -184,70 +190,6 @@ def read_array(values: Any, name: str) -> NDArray[Any]:
         return np.asarray(values, dtype=None if hasattr(values, "dtype") else object)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{name} cannot be read as an array ({error})") from error
-
-
-def read_matrix(values: Any, name: str) -> NDArray[Any]:
-    """Read a representation: numbers of shape (n, dim), not copied where they are an array already.
-
-    Parameters
-    ----------
-    values : array, tensor, frame or lists
-        Further axes are flattened. Numbers may be written as text; a column of lists is as many columns.
-    name : str
-        Of the argument.
-
-    Raises
-    ------
-    InputError
-    """
-    found = _read_frame_matrix(values, name) if is_frame(values, name) else read_array(values, name)
-    if found.dtype == object and found.ndim == 1:
-        found = stack_lists(found, name)
-    elif found.dtype.kind in "OUS" and found.ndim == 2:
-        found = _join_numbers([read_column(row, f"{name}[{j}]") for j, row in enumerate(found.T)], name)
-    if found.dtype.kind not in "fiub":
-        raise InputError(f"{name} must hold numbers, got {found.dtype}")
-    if found.ndim > 2:
-        found = found.reshape(len(found), -1)
-    if found.ndim != 2 or found.shape[1] == 0:
-        raise InputError(f"{name} must have shape (n, dim), got {found.shape}")
-    return found
-
-
-def _read_frame_matrix(frame: Any, name: str) -> NDArray[Any]:
-    import narwhals as nw
-
-    native: Any = nw.from_native(frame, eager_only=True, allow_series=True)
-    several = [native] if isinstance(native, nw.Series) else [native[:, j] for j in range(native.shape[1])]
-    if all(series.dtype.is_numeric() or series.dtype == nw.Boolean for series in several):
-        found: NDArray[Any] = native.to_numpy()
-        if found.dtype != object:
-            return found
-    parts = []
-    for j, series in enumerate(several):
-        title = str(series.name or f"{name}[{j}]")
-        cells = series.to_list()
-        if any(isinstance(cell, (list, tuple, np.ndarray)) for cell in cells[:1]):
-            parts.append(stack_lists(cells, title))
-        else:
-            parts.append(_join_numbers(read_frame(series.to_frame().to_native(), name), name))
-    return np.concatenate(parts, axis=1)
-
-
-def _join_numbers(columns: Sequence[Column], name: str) -> NDArray[np.float64]:
-    for column in columns:
-        if not column.is_numeric:
-            raise InputError(f"{name} must hold numbers, and column {column.name!r} holds text")
-    return np.column_stack([column.values for column in columns])
-
-
-def stack_lists(cells: Sequence[Any] | NDArray[Any], name: str) -> NDArray[np.float64]:
-    """Read a column of lists, equally long each, as a matrix (n, dim)."""
-    try:
-        found = np.stack([np.asarray(cell, dtype=np.float64) for cell in cells])
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name} must hold numbers only, in lists of one length") from error
-    return found.reshape(len(found), -1)
 
 
 def is_frame(values: Any, name: str = "X") -> bool:

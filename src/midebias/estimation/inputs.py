@@ -8,8 +8,9 @@ from torch import Tensor
 
 from ..arguments import check_representation
 from ..attributes import Attribute, Categorical, Continuous, LabelCount, join_attributes
-from ..columns import MOST_CATEGORIES, Column, name_level, read_columns, read_matrix
+from ..columns import MOST_CATEGORIES, Column, name_level, read_columns
 from ..errors import InputError
+from ..matrices import read_matrix
 
 _LARGEST_LABEL = 255  # integers beyond are numbered by what there is of them
 

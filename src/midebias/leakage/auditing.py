@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..arguments import checked
-from ..columns import read_matrix
 from ..errors import InputError, TooFewSamples
+from ..matrices import read_matrix
 from .answers import answer_questions, summarize
 from .inputs import CodedColumn, check_range, code_columns, code_predictions
 from .probes import PROBES
