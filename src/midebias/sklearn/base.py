@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from ..attributes import Attribute, Categorical, encode_columns
+from ..columns import Column
 from ..errors import InputError
 from ..networks.early_stopping import EarlyStopping
 from ..penalty import Criterion
@@ -187,12 +188,23 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         except ValueError as error:
             raise InputError(f"random_state cannot be used: {error}") from error
 
-    @torch.no_grad()
+    def compute_outputs(self, columns: Sequence[Column]) -> tuple[NDArray[np.float64], ...]:
+        """Return predictions, if there are any, and z (n, dim), of columns of X."""
+        outputs, z = self._run_network(columns)
+        return (*self._finish(outputs), z)
+
+    def _finish(self, outputs: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+        """Turn the network's outputs (n, n_outputs) into predictions."""
+        return ()
+
     def _predict(self, X: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Outputs and z of X."""
         check_is_fitted(self, "network_")
-        table = read_table(self, X, self.sensitive_columns, reset=False)
-        x = torch.from_numpy(self._preprocessor.transform(table.features))
+        return self._run_network(read_table(self, X, self.sensitive_columns, reset=False).features)
+
+    @torch.no_grad()
+    def _run_network(self, columns: Sequence[Column]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        x = torch.from_numpy(self._preprocessor.transform(columns))
         outputs, z = zip(*(self.network_(part) for part in x.split(_ROWS_PREDICTED)), strict=True)
         return torch.cat(outputs).numpy(), torch.cat(z).numpy()
 
