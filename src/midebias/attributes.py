@@ -172,6 +172,8 @@ class Continuous(Attribute):
 class Attributes(Attribute):
     """Several attributes side by side, taken jointly: a row is missing when any of its attributes is.
 
+    Where other rows miss one than miss another, give each attribute a penalty of its own.
+
     Parameters
     ----------
     *parts : Attribute
@@ -264,6 +266,15 @@ def join_attributes(parts: Sequence[Attribute]) -> Attribute:
     if all(isinstance(part, Continuous) for part in parts):
         return Continuous(sum(part.width for part in parts))
     return Attributes(*parts)
+
+
+def split_attribute(attribute: Attribute) -> tuple[Attribute, ...]:
+    """Split into the attributes that c holds side by side: what `join_attributes` joins."""
+    if isinstance(attribute, Attributes):
+        return attribute.parts
+    if isinstance(attribute, Categorical):
+        return tuple(map(Categorical, attribute.sizes))
+    return tuple(Continuous(1) for _ in range(attribute.width))
 
 
 def encode_columns(columns: Sequence[Column]) -> tuple[Tensor, Attribute]:
