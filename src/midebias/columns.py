@@ -122,7 +122,7 @@ class Column:
             ends = f"{name_level(levels[0])} to {name_level(levels[-1])}"
             text = f"a quantity of {_count(len(levels), 'distinct value', 'distinct values')} ({ends})"
         missing = int(self.missing.sum())
-        text += ", numbers written as text" if self.texts is not None else ""
+        text += ", with a decimal comma" if self.decimal == "," else ""
         return text + (f", missing in {_count(missing, 'row', 'rows')}" if missing else "")
 
 

@@ -51,7 +51,7 @@ def read_embeddings(
     found = _READERS[path.suffix.lower()](path, () if table is not None else named, columns)
     if table is None:
         return found
-    frame = _read_frame(Path(table))
+    frame = _read_frame(Path(table), named)
     _check_named(Path(table), named, list(frame.columns))
     if len(frame) != len(found.z):
         raise DataError(f"{table} has {len(frame)} rows, and {path} has {len(found.z)}")
@@ -100,7 +100,7 @@ def _read_npz(path: Path, named: Sequence[str], columns: Sequence[str] | None) -
 
 
 def _read_table(path: Path, named: Sequence[str], columns: Sequence[str] | None) -> EmbeddingFile:
-    frame = _read_frame(path)
+    frame = _read_frame(path, named)
     names = list(frame.columns)
     _check_named(path, named, names)
     chosen, left_out = _choose_columns(path, frame, named) if columns is None else ([], ())
@@ -158,7 +158,8 @@ def _read_numbers(path: Path, series: Any) -> NDArray[np.float64]:
     return column.values[:, None]
 
 
-def _read_frame(path: Path) -> Any:
+def _read_frame(path: Path, named: Sequence[str]) -> Any:
+    """Read a table; what is named as text, in which "01" and "1.10" are not 1 and 1.1."""
     if not path.is_file():
         raise DataError(f"{path} does not exist")
     try:
@@ -169,7 +170,8 @@ def _read_frame(path: Path) -> Any:
                 frame = pd.read_parquet(path)
                 frame = frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index()
             else:
-                frame = pd.read_csv(path, sep="\t" if path.suffix.lower() == ".tsv" else ",", low_memory=False)
+                separator = "\t" if path.suffix.lower() == ".tsv" else ","
+                frame = pd.read_csv(path, sep=separator, low_memory=False, dtype=dict.fromkeys(named, str))
         frame.columns = [str(c) for c in frame.columns]
         return frame
     except ImportError as error:
