@@ -35,7 +35,7 @@ VERBS_BEFORE_A_PARTICIPLE = ("check", "end", "has", "is", "measure", "select")  
 PACKAGES_WITHOUT_TESTS = {"networks"}  # tested by what is built of them
 TESTS_OF_NO_PACKAGE = {"benchmarks", "frozen", "fuzz"}
 TESTS_OF_NO_MODULE = {  # of all of it
-    "clone_folder", "documentation", "foreign_loops", "frozen", "fuzz", "house", "imports", "readme",
+    "clone_folder", "documentation", "foreign_loops", "frozen", "fuzz", "house", "imports", "metamorphic", "readme",
 }  # fmt: skip
 
 _TEXT = {".cff", ".md", ".py", ".toml", ".txt", ".yaml", ".yml", ".json", ".csv", ""}

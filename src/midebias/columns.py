@@ -91,7 +91,7 @@ class Column:
         """
         present = ~self.missing
         values = self.values[present]
-        levels, found = np.unique(values if self.is_numeric else values.astype(str), return_inverse=True)
+        levels, found = np.unique(values, return_inverse=True)  # of objects: an array of text strips zero bytes
         codes = np.full(len(present), -1, dtype=np.int64)
         codes[present] = found
         return codes, levels

@@ -22,6 +22,7 @@ class CodedColumn:
     codes: NDArray[np.int64]  # from 0; -1 where the value is missing
     names: tuple[str, ...]  # one for each code
     binned: bool  # whether codes are bins of a quantity, which hold equally many rows each
+    joined: bool = False  # whether the last code stands for several rare categories
 
     def take(self, rows: NDArray[np.intp]) -> "CodedColumn":
         """Some of the rows."""
@@ -75,7 +76,7 @@ def code_predictions(predictions: Any, y: CodedColumn) -> NDArray[np.int64]:
     place = {name: i for i, name in enumerate(y.names)}
     names = [name_level(level) for level in levels]
     unknown = sorted(set(names) - set(place))
-    if unknown and not y.names[-1].startswith("other ("):  # of rare classes, always the last
+    if unknown and not y.joined:
         raise InputError(f"predictions hold {unknown[0]!r}, which y never is; y is {', '.join(y.names[:6])}")
     return np.array([place.get(name, len(place) - 1) for name in names])[codes]
 
@@ -110,7 +111,8 @@ def _join_rare(column: CodedColumn) -> CodedColumn:
     kept = np.flatnonzero(~rare)
     place = np.where(rare, len(kept), np.cumsum(~rare) - 1)
     names = (*(column.names[i] for i in kept), f"other ({int(rare.sum())} rare)")
-    return replace(column, codes=np.where(column.codes >= 0, place[column.codes], -1), names=names)
+    codes = np.where(column.codes >= 0, place[column.codes], -1)
+    return replace(column, codes=codes, names=names, joined=True)
 
 
 def _name_edges(edges: NDArray[np.float64]) -> list[str]:

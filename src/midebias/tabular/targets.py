@@ -77,13 +77,14 @@ def read_target(y: Any) -> NDArray[Any]:
     columns = read_columns(y, "y")
     for column in columns:
         _refuse_missing(column.missing)  # text that says so
+    kinds = set(map(type, values.ravel().tolist()))
+    if kinds <= {bool, np.bool_}:
+        return values.astype(bool)
+    if all(issubclass(kind, (int, np.integer)) for kind in kinds):
+        return np.array(values.tolist())  # also beyond what float64 tells apart
     if not all(column.is_numeric and column.texts is None for column in columns):
         return values
-    cells = values.ravel().tolist()
-    if all(isinstance(v, (bool, np.bool_)) for v in cells):
-        return values.astype(bool)
-    whole = all(column.stored_as == "integer" for column in columns)
-    found = np.column_stack([column.values for column in columns]).astype(np.int64 if whole else np.float64)
+    found = np.column_stack([column.values for column in columns])
     return found[:, 0] if values.ndim == 1 else found
 
 
