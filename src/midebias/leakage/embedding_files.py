@@ -152,9 +152,7 @@ def _read_numbers(path: Path, series: Any) -> NDArray[np.float64]:
         raise InputError(f"--columns: {series.name!r} in {path} does not hold numbers")
     if column.missing.any():
         n, row = int(column.missing.sum()), int(column.missing.argmax())
-        raise DataError(
-            f"{path}: column {series.name!r} of the representation is missing in {n:,} rows, as in row {row}"
-        )
+        raise DataError(f"{path}: column {series.name!r} is part of z, and is missing in {n:,} rows, as in row {row}")
     return column.values[:, None]
 
 
