@@ -73,3 +73,19 @@ def the_folder(parent: Path, process: subprocess.Popen[str]) -> Path:
             return found[0].parent
         time.sleep(0.01)
     raise AssertionError(process.communicate()[1])
+
+
+@pytest.fixture
+def saved_figures(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The figures that are saved during the test, by file name, so that a test can read what they show."""
+    from matplotlib.figure import Figure  # an extra
+
+    figures: dict[str, Any] = {}
+    save = Figure.savefig
+
+    def record(figure: Figure, path: Path, **options: Any) -> None:
+        figures[Path(path).name] = figure
+        save(figure, path, **options)
+
+    monkeypatch.setattr(Figure, "savefig", record)
+    return figures

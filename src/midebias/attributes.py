@@ -112,10 +112,9 @@ class Categorical(Attribute):
             low, high = (int(v) for v in torch.aminmax(column)) if len(column) else (0, 0)
             if low < -1 or high >= size:
                 raise InputError(f"c column {j} must hold labels 0 to {size - 1} (-1 for missing), got {low} to {high}")
-            parts.append(column[:, None] == torch.arange(size, device=column.device))
-        values = torch.cat(parts, dim=1).float()
-        # A label that is missing is no category anyway; a row that misses one of several is missing.
-        return values if self.width == 1 else values * present[:, None], present
+            parts.append(torch.eye(size + 1, size, device=column.device)[column])  # -1 is the last row, of zeros
+        # A row that misses one of several labels is missing.
+        return parts[0] if self.width == 1 else torch.cat(parts, dim=1) * present[:, None], present
 
     def entropy(self, c: Tensor) -> float:
         """Compute the plug-in joint entropy H(C) in nats of the rows that are not missing: an upper limit of I(Z;C).

@@ -27,7 +27,7 @@ def follow(module: nn.Module, optimizer: torch.optim.Optimizer | None, device: t
         optimizer.state[moved[parameter]] = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in state.items()}
 
 
-def bfloat16_is_fast(device: str = "cpu") -> bool:
+def is_bfloat16_fast(device: str = "cpu") -> bool:
     """Whether the processor multiplies bfloat16 natively; elsewhere it is emulated, slowly.
 
     Decided from what the hardware declares, never by timing, so that a machine always decides alike.

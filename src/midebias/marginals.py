@@ -49,13 +49,14 @@ def number_groups(groups: Tensor) -> tuple[Tensor, int]:
 
 
 def center_within(values: Tensor, groups: Tensor | None) -> tuple[Tensor, int]:
-    """Subtract each group's mean. Returns the centred (n, d) values and the number of groups seen.
+    """Subtract each group's mean. Returns the centred (..., n, d) values and the number of groups seen.
 
     A group with one member becomes zero: it says nothing about dependence within groups.
     """
     if groups is None:
-        return values - values.mean(dim=0), 1
-    onehot = torch.nn.functional.one_hot(*number_groups(groups)).to(values.dtype)
+        return values - values.mean(dim=-2, keepdim=True), 1
+    groups, size = number_groups(groups)
+    onehot = (groups[:, None] == torch.arange(size, device=groups.device)).to(values.dtype)
     counts = onehot.sum(dim=0)
     means = (onehot.T @ values) / counts.clamp(min=1)[:, None]
     return values - onehot @ means, int((counts > 0).sum())

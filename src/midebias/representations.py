@@ -79,7 +79,7 @@ def _check_size(name: str, size: object) -> None:
         raise InputError(f"{name} must be a whole number >= 1, got {size!r}")
 
 
-def width_of(shape: Shape) -> int:
+def compute_width(shape: Shape) -> int:
     """Columns of the summary."""
     if isinstance(shape, FeatureMap):
         return 2 * shape.channels

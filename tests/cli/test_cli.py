@@ -5,11 +5,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import yaml
-from matplotlib.image import imread
 from safetensors.torch import load_file
 
 from midebias.cli import run
@@ -159,7 +159,7 @@ def test_the_module_runs() -> None:
 
 
 def test_demo_ends_with_table_picture_and_results(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], saved_figures: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(sys.modules["midebias.cli.demo"], "_QUICK", (1024, 1, 1, 1))
     runs = tmp_path / "[/red] :smile:"  # which nothing may take for marks of style
@@ -168,9 +168,19 @@ def test_demo_ends_with_table_picture_and_results(
     out = capfd.readouterr().out
     assert str(folder / "poster.png") in out
     assert str(folder / "results.json") in out
-    assert imread(folder / "poster.png")[..., :3].std() > 0.05  # something is drawn
-    rows = json.loads((folder / "results.json").read_text())["rows"]
+    record = json.loads((folder / "results.json").read_text())
+    rows = record["rows"]
     assert [r["method"] for r in rows] == ["plain", "reference", "mib"]
+    *answers, curves, leakage = saved_figures["poster.png"].get_axes()
+    assert len(answers) == 40  # ten digits, and what three methods take them for
+    for row, line in zip(rows, curves.lines, strict=False):
+        points = record["history"][row["method"]]
+        assert list(line.get_xdata()) == [point["seconds"] for point in points]
+        assert list(line.get_ydata()) == [point["test_accuracy"] for point in points]
+    assert [bar.get_width() for bar in leakage.patches] == [r["probe_accuracy"] for r in rows]
+    assert [t.get_text() for t in leakage.texts[:3]] == [
+        f"{r['probe_accuracy']:.2f}   {r['mi']:.2f} nats" for r in rows
+    ]
     for row in rows:
         assert set(row) >= ROW
         assert f"{row['test_accuracy']:.3f}" in out

@@ -195,7 +195,7 @@ def test_a_strangers_pickle_is_not_executed(tmp_path: Path) -> None:
     whole = tmp_path / "whole.npy"
     with whole.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "|O", "fortran_order": False, "shape": ()})
-        pickle.dump(Hostile(trap), file)
+        pickle.dump(Hostile(trap), file)  # writing a pickle executes nothing; the reader under test must refuse it
     with pytest.raises(DataError, match=r"whole\.npy"):
         ColoredMNIST.from_npy(whole)
     assert not trap.exists()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from matplotlib.image import imread
 from PIL import Image
 
 from midebias.cli import run
@@ -201,7 +201,9 @@ def digits(folder: Path, n: int, *, test: int, attribute: str = "c") -> None:
     (folder / "labels.csv").write_text("\n".join(lines))
 
 
-def test_a_folder_goes_through_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_goes_through_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], saved_figures: dict[str, Any]
+) -> None:
     digits(tmp_path / "digits", 720, test=120, attribute="hue")
     arguments = [str(tmp_path / "digits"), "--network", "lnl", "--image-size", "10", "--epochs", "1"]
     arguments += ["--attribute", "hue", "--output-dir", str(tmp_path / "runs")]
@@ -209,7 +211,15 @@ def test_a_folder_goes_through_the_command_line(tmp_path: Path, capsys: pytest.C
     folder = tmp_path / "runs" / "train-digits-mib-001"
     row = json.loads((folder / "results.json").read_text())["rows"][0]
     assert (row["dataset"], row["train_images"]) == ("digits", 600)
-    assert imread(folder / "training.png")[..., :3].std() > 0.05  # something is drawn
+    metrics = pd.read_csv(folder / "metrics.csv")
+    loss, information, weights = saved_figures["training.png"].get_axes()
+    shown = [(loss, ["loss"]), (information, [k for k in metrics if k.startswith("mi_")])]
+    for axis, columns in [*shown, (weights, [k for k in metrics if k.startswith("weight_")])]:
+        assert len(axis.lines) == len(columns) > 0
+        for line, column in zip(axis.lines, columns, strict=True):
+            assert list(line.get_xdata()) == metrics["step"].tolist()
+            drawn = np.nan_to_num(np.asarray(line.get_ydata(), dtype=float))  # a weight of 0 is a gap
+            assert drawn == pytest.approx(metrics[column].to_numpy(), rel=1e-12)
     assert run(["compare", *arguments, "--methods", "plain", "--seeds", "0"]) == 0
     assert run(["train", *arguments, "--label", "shape"]) == 2
     assert "has no column 'shape'" in capsys.readouterr().err

@@ -97,7 +97,7 @@ def test_the_trainer_ends_with_the_weights_of_the_loop(
 
 
 def test_bfloat16_is_that_of_the_loop(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_methods, "bfloat16_is_fast", lambda: True)
+    monkeypatch.setattr(image_methods, "is_bfloat16_fast", lambda: True)
     data, ends = load_own_images(small, 0, limit=256), list[dict[str, Tensor]]()
     given: dict[str, Any] = {"epochs": 1, "network": "lnl"}
     trainer = make_trainer(accelerator="cpu", precision="bf16-mixed")

@@ -18,7 +18,7 @@ from midebias.cli import run
 from midebias.experiments.biased_accuracy import measure_exchanged_accuracy
 from midebias.experiments.image_sweep import ImageSweep
 from midebias.experiments.table_sweep import TableSweep
-from midebias.experiments.weight_choice import WeightTrial, choose_weight, choose_within, on_front
+from midebias.experiments.weight_choice import WeightTrial, choose_weight, choose_within, find_front
 
 COMMAND = ["sweep", "colored-mnist", "--limit", "1024", "--epochs", "1", "--weights", "0.1,3", "--trials", "3"]
 
@@ -29,7 +29,7 @@ def trial(weight: float, error: float, leakage: float, stderr: float = 0.1) -> W
 
 def test_the_front_is_what_nothing_beats() -> None:
     trials = [trial(0, 1.0, 0.9), trial(1, 0.5, 0.3), trial(2, 0.6, 0.4), trial(3, 0.7, 0.1), trial(4, float("nan"), 0)]
-    assert on_front(trials) == [False, True, False, True, False]
+    assert find_front(trials) == [False, True, False, True, False]
 
 
 def test_the_rule_takes_the_largest_weight_that_is_as_good_as_the_best() -> None:

@@ -224,6 +224,7 @@ _ALL = [
     _target("parquet", ".parquet", _parquet(), _embeddings),
     _target("own npz", ".npz", [_npz(**_OWN), _npz(**_OWN, x_test=_X, y_test=_Y, c_test=_C),
                                 _npz(x=_X / 255, y=_Y, c=_C / 3)], _arrays),
+    # Writing a pickle executes nothing: the reader that is fuzzed reads the authors' pickled files.
     _target("pickled npy", ".npy", [_bytes(lambda f: np.save(f, np.array(_PICKLED, dtype=object), allow_pickle=True))],
             _read_pickle),
     _target("checkpoint", ".safetensors", [_checkpoint()], _read_state),

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from midebias.attributes import Categorical
 from midebias.datasets import ColoredMNIST
-from midebias.devices import bfloat16_is_fast
+from midebias.devices import is_bfloat16_fast
 from midebias.errors import InputError
 from midebias.methods import METHODS, MIBackpropagation, Plain, Reference
 from midebias.networks import DigitClassifier
@@ -184,7 +184,7 @@ def test_bfloat16_follows_float32(name: str) -> None:
         z, logits = method.representations(data().x)
         assert z.dtype == logits.dtype == torch.float32
     assert losses[1] == pytest.approx(losses[0], rel=0.02)
-    assert bfloat16_is_fast() in (True, False)
+    assert is_bfloat16_fast() in (True, False)
 
 
 def test_bad_settings_are_named() -> None:

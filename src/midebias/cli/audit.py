@@ -16,7 +16,7 @@ from ..leakage.auditing import audit as run_audit
 from ..leakage.embedding_files import read_embeddings
 from ..leakage.probes import PROBES
 from .command_line import collect_options, write_command
-from .console import share_bar, show_files, show_line
+from .console import show_files, show_line, show_share
 from .options import Config, OutputDir
 
 _Criterion = StrEnum("_Criterion", ["any", "independence", "separation"])
@@ -79,7 +79,7 @@ def audit(
     default = {"criterion": "any", "probes": ",".join(PROBES), "max_rows": 50_000, "seed": 0}
     shown = {k: v for k, v in options.items() if v != default.get(k)}
     command = write_command(f"audit {shlex.quote(str(file))}", **shown)
-    with share_bar("audit") as step:
+    with show_share("audit") as step:
         result = run_audit(
             found.z, {n: found.columns[n] for n in names}, None if label is None else found.columns[label],
             predictions=given or None, probes=probes.split(","), max_rows=max_rows, random_state=seed, on_step=step,

@@ -59,7 +59,7 @@ class Bars:
 
 
 @contextmanager
-def bars() -> Iterator[Bars]:
+def show_bars() -> Iterator[Bars]:
     """Progress for the commands that run long."""
     name, note = TextColumn("{task.description:<10}", markup=False), TextColumn("{task.fields[note]}", markup=False)
     columns = (name, BarColumn(bar_width=30), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(), note)
@@ -68,7 +68,7 @@ def bars() -> Iterator[Bars]:
 
 
 @contextmanager
-def cells_bar(total: int) -> Iterator[Callable[[str], None]]:
+def show_cells(total: int) -> Iterator[Callable[[str], None]]:
     """Progress over runs: call with a line about each as it ends."""
     columns = (BarColumn(bar_width=30), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
@@ -82,7 +82,7 @@ def cells_bar(total: int) -> Iterator[Callable[[str], None]]:
 
 
 @contextmanager
-def share_bar(name: str) -> Iterator[Callable[[float], None]]:
+def show_share(name: str) -> Iterator[Callable[[float], None]]:
     """Progress of one long thing: call with the share that is done."""
     text = TextColumn("{task.description}", markup=False)
     columns = (text, BarColumn(bar_width=30), TimeElapsedColumn(), TimeRemainingColumn())

@@ -14,7 +14,7 @@ from ..experiments.run_folder import make_run_folder, write_metrics, write_resul
 from ..methods import METHODS
 from ..reporting.poster import draw_poster
 from .command_line import write_command
-from .console import bars, console, show_files, show_line, show_table
+from .console import console, show_bars, show_files, show_line, show_table
 from .options import Config, OutputDir
 
 # images, epochs of plain, epochs of ours, steps of the reference recipe, epochs between evaluations
@@ -51,7 +51,7 @@ def demo(
         ("mib", {"epochs": our_epochs}),
     ]
     outcomes: dict[str, Outcome] = {}
-    with bars() as shown:
+    with show_bars() as shown:
         for name, options in plan:
             steps = options.get("max_steps") or options["epochs"] * (limit // METHODS[name].batch_size)
             shown.start(name, steps)

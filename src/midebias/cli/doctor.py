@@ -11,7 +11,7 @@ import typer
 
 from .. import __version__
 from ..datasets import list_bundled_files, read_file
-from ..devices import bfloat16_is_fast
+from ..devices import is_bfloat16_fast
 from ..errors import DataError
 from .console import show_line
 
@@ -28,7 +28,7 @@ def doctor() -> None:
         "torch": torch.__version__,
         "threads": f"{torch.get_num_threads()} of {os.cpu_count()} processors",
         "accelerator": _accelerator(),
-        "bfloat16": "native" if bfloat16_is_fast("cuda" if torch.cuda.is_available() else "cpu") else "emulated",
+        "bfloat16": "native" if is_bfloat16_fast("cuda" if torch.cuda.is_available() else "cpu") else "emulated",
     }
     for name, value in facts.items():
         show_line(f"{name:<12} {value}")

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import DataError, InputError
 from ..experiments.grid import Grid
 from .command_line import write_command
-from .console import cells_bar, show_files, show_line
+from .console import show_cells, show_files, show_line
 
 Rows = Sequence[dict[str, Any]]
 
@@ -47,7 +47,7 @@ def run_grid(
     """Run what is missing, of the groups in ``only``, and report what is there, also where a cell failed."""
     folder, failure = grid.folder, None
     show_line(f"{len(grid.cells)} runs, {len(grid.read_records())} of them done; folder {folder}")
-    with cells_bar(sum(only is None or cell.group in only for cell in grid.cells)) as advance:
+    with show_cells(sum(only is None or cell.group in only for cell in grid.cells)) as advance:
         try:
             for cell, rows in grid.run(only, jobs=jobs):
                 advance(f"{cell.name}: {describe(rows)}")

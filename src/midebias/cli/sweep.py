@@ -15,10 +15,10 @@ from ..experiments.image_sweep import ImageSweep
 from ..experiments.report_content import write_report
 from ..experiments.run_folder import make_run_folder, read_config, write_config, write_results
 from ..experiments.table_sweep import TableSweep
-from ..experiments.weight_choice import WeightTrial, on_front
+from ..experiments.weight_choice import WeightTrial, find_front
 from ..experiments.weight_search import HIGHEST, LOWEST, Sweep, open_study, read_trials, search_weights
 from .command_line import collect_options, parse_numbers, write_command
-from .console import cells_bar, show_files, show_line, show_plain_table
+from .console import show_cells, show_files, show_line, show_plain_table
 from .options import AttributeColumn, Config, Criterion, DatasetOrTable, ImageSize, LabelColumn, OutputDir
 from .table_file import is_table, read_table
 
@@ -89,7 +89,7 @@ def sweep(
     study = study or open_study(str(folder / "journal.log"), options["seed"])
     left = max(0, options["trials"] - len(read_trials(study)))
     show_line(f"{options['trials']} weights, {left} of them to run; folder {folder}")
-    with cells_bar(left) as advance:
+    with show_cells(left) as advance:
         for t in search_weights(study, swept, given, options["trials"]):
             advance(f"weight {t.weight:.3g}: {swept.accuracy} {t.accuracy:.3f}, leakage {t.leakage:.3f} nats")
     _report(folder, command, read_trials(study), options, swept)
@@ -122,7 +122,7 @@ def _make_sweep(options: dict[str, Any], seeds: Sequence[int]) -> Sweep:
 
 def _report(folder: Path, command: str, trials: Sequence[WeightTrial], options: dict[str, Any], swept: Sweep) -> None:
     best = trials[swept.choose(trials)]
-    tried = [(t, front, t is best) for t, front in zip(trials, on_front(trials), strict=True)]
+    tried = [(t, front, t is best) for t, front in zip(trials, find_front(trials), strict=True)]
     name = swept.dial.removeprefix("mi_").replace("_", " ")
     rows = [
         {swept.dial: t.weight}

@@ -18,14 +18,21 @@ from ..experiments.image_loading import load_images
 from ..experiments.image_outcome import Outcome
 from ..experiments.image_run import run_method
 from ..experiments.report_content import describe_training, write_report
-from ..experiments.run_folder import make_run_folder, metrics, read_config, versions, write_metrics, write_results
+from ..experiments.run_folder import (
+    flatten_metrics,
+    list_versions,
+    make_run_folder,
+    read_config,
+    write_metrics,
+    write_results,
+)
 from ..methods import METHODS
 from ..reporting.method_titles import title_method
 from ..reporting.model_card import write_model_card
 from ..reporting.training_figure import draw_training
 from ..training.train_step_method import TrainStepMethod
 from .command_line import write_command
-from .console import bars, console, show_line, show_table
+from .console import console, show_bars, show_line, show_table
 from .trainer_options import TRAINER_OPTIONS
 
 _CHECKPOINT = "checkpoint.safetensors"
@@ -116,7 +123,7 @@ def _train(
         return
     images = f"{data.dataset}, {data.setting}, {len(data.train):,} images"
     show_line(f"{method} on {images}, seed {seed}; run folder {folder}")
-    with bars() as shown:
+    with show_bars() as shown:
         steps = epochs * (len(data.train) // METHODS[method].batch_size)
         shown.start(method, min(steps, max_steps or steps))
         outcome = run(
@@ -140,7 +147,7 @@ def _report(folder: Path, resolved: dict[str, Any], data: ImageData, outcome: Ou
     trace = {title: outcome.trace}
     weights = {k: v.contiguous() for k, v in outcome.method.model.state_dict().items()}
     write_atomically(folder / "model.safetensors", save(weights))
-    write_metrics(folder / "metrics.csv", metrics(outcome.trace, outcome.history))
+    write_metrics(folder / "metrics.csv", flatten_metrics(outcome.trace, outcome.history))
     draw_training(folder / "training.png", trace)
     options = resolved | dict.fromkeys(("command", "dataset", "checkpoint_every"))
     command = write_command(f"train {shlex.quote(resolved['dataset'])}", **options)
@@ -157,7 +164,7 @@ def _report(folder: Path, resolved: dict[str, Any], data: ImageData, outcome: Ou
         data=f"{row['train_images']:,} images of {data.dataset}, {data.setting}",
         label=resolved["label"] or "y", attributes=[resolved["attribute"] or "c"], method=method,
         criterion=resolved.get("criterion", "separation") if penalised else None,
-        measured_on=f"{len(data.test):,} test images", verdict=None, command=command, versions=versions(),
+        measured_on=f"{len(data.test):,} test images", verdict=None, command=command, versions=list_versions(),
         figures={
             "accuracy": f"{row['test_accuracy']:.3f}",
             "attribute read by a fresh probe, accuracy": f"{row['probe_accuracy']:.3f} (chance {row['chance']:.3f})",

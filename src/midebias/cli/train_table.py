@@ -10,13 +10,13 @@ from safetensors.torch import save_file
 
 from ..errors import InputError
 from ..experiments.report_content import describe_training, write_report
-from ..experiments.run_folder import make_run_folder, versions, write_json, write_metrics, write_results
+from ..experiments.run_folder import list_versions, make_run_folder, write_json, write_metrics, write_results
 from ..leakage.auditing import audit
 from ..leakage.result import AuditResult
 from ..penalty import Criterion
 from ..reporting.model_card import write_model_card
 from .command_line import write_command
-from .console import share_bar, show_line, show_plain_table
+from .console import show_line, show_plain_table, show_share
 from .table_file import read_table
 
 
@@ -73,7 +73,8 @@ def train_table(
         data=f"three quarters of {path.name}", label=label, attributes=attributes,
         method="mib" if model.mi_weight_ > 0 else "plain", criterion=criterion if model.mi_weight_ > 0 else None,
         measured_on=f"{len(test):,} rows not trained on",
-        figures=_list_figures(rows), verdict=None if audited is None else verdict, command=command, versions=versions(),
+        figures=_list_figures(rows), verdict=None if audited is None else verdict, command=command,
+        versions=list_versions(),
         use=f"midebias export {folder} --format onnx",
     )  # fmt: skip
     (folder / "model-card.md").write_text(card, encoding="utf-8")
@@ -89,7 +90,7 @@ def _audit(
 ) -> tuple[AuditResult | None, str]:
     """What the representation of the test rows leaks; or why that was not looked at."""
     try:
-        with share_bar("audit") as step:
+        with show_share("audit") as step:
             found = audit(
                 model.transform(test.drop(columns=label)), test[attributes], test[label].to_numpy(),
                 predictions=decided, random_state=seed, on_step=step,

@@ -36,7 +36,7 @@ class SyntheticTask:
         return self.draw(n, torch.Generator().manual_seed(seed))
 
 
-def normal_information(rho: float, pairs: int) -> float:
+def compute_normal_information(rho: float, pairs: int) -> float:
     """Of ``pairs`` independent pairs of normals of correlation rho."""
     return -0.5 * pairs * math.log1p(-(rho**2))
 
@@ -66,7 +66,7 @@ def _normal(
         return map_z(z), map_c(c), None
 
     family = "normal" if map_z is _keep else "mapped normal"
-    return SyntheticTask(name, family, dim or columns, normal_information(rho, pairs), draw)
+    return SyntheticTask(name, family, dim or columns, compute_normal_information(rho, pairs), draw)
 
 
 def _cube(x: Tensor) -> Tensor:
@@ -97,7 +97,7 @@ def _student(dim: int, dof: int, rho: float) -> SyntheticTask:
         return z * scale, c * scale, None
 
     # Arellano-Valle, Contreras-Reyes, Genton, Scand. J. Statistics 2013: the normal's, and what the tails share.
-    truth = normal_information(rho, dim) + f(dof) + f(dof + 2 * dim) - 2 * f(dof + dim)
+    truth = compute_normal_information(rho, dim) + f(dof) + f(dof + 2 * dim) - 2 * f(dof + dim)
     return SyntheticTask(f"student-{dim}-dof{dof}", "student", dim, truth, draw)
 
 
@@ -173,7 +173,7 @@ def _conditional_normal(dim: int, rho: float, *, signs: bool) -> SyntheticTask:
         return z + groups[:, None], c - 2.0 * groups[:, None], groups
 
     name = f"conditional-{dim}" + "-signs" * signs
-    return SyntheticTask(name, "conditional", dim, normal_information(rho, dim), draw)
+    return SyntheticTask(name, "conditional", dim, compute_normal_information(rho, dim), draw)
 
 
 _TASKS = (

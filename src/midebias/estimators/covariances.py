@@ -11,35 +11,47 @@ from ..whitening import compute_whitening
 
 
 class Covariances(NamedTuple):
-    """In float64: of the features of m representations, (m, p, p), and of them with c's white columns, (m, p, q)."""
+    """Of the features of m representations, in float64, with this rank's rows that they are of.
 
-    features: Tensor
-    cross: Tensor
+    Of more columns than rows the coordinates are those in the space that the rows span, else the features themselves.
+    """
+
+    features: Tensor  # (m, k, k): of the coordinates
+    cross: Tensor  # (m, k, q): of the coordinates with c's white columns
     magnitude: Tensor  # (m,): what the features' squares, not centred, sum to in the mean
-    n: int  # rows
+    n: int  # rows of all ranks
     n_groups: int  # that occur
+    centred: Tensor  # (m, rows, p): the features, less the means of their groups
+    coordinates: Tensor  # (m, rows, k)
+    basis: Tensor | None  # (m, p, k): what turned the features into coordinates
+    white: Tensor  # (rows, q): c's white columns
+    c_varies: Tensor  # (), whether c does within a group
 
 
+@torch.no_grad()
 def compute_covariances(several: Tensor, c: Tensor, groups: Tensor | None, pool: Pool | None) -> Covariances:
-    """Compute those of features (m, n, p) and c (n, q), differentiable in the features.
+    """Compute those of features (m, rows, p) and c (rows, q).
 
     Features are centred within groups here; without a pool c has been already.
     """
-    m, n, p = several.shape
-    flat = several.transpose(0, 1).reshape(n, m * p)
+    squares = torch.linalg.vector_norm(several, dim=(1, 2)).double().square()
     if pool is not None:
-        return _pool(several, flat, c, groups, pool)
-    flat, n_groups = center_within(flat, groups)
-    centred = flat.reshape(n, m, p).transpose(0, 1)
-    if p > n:
-        centred = _rotate_rows(centred)
-    cross = (_whiten(c).T @ centred).transpose(1, 2)  # in this order, as tall narrow products are slow in the other
-    squares = several.detach().square().sum(dim=(1, 2))
-    features, cross, squares = ((s.double() / n) for s in (centred.transpose(1, 2) @ centred, cross, squares))
-    return Covariances(features, cross, squares, n, n_groups)
+        return _pool(several, squares, c, groups, pool)
+    n = several.shape[1]
+    centred, n_groups = center_within(several, groups)
+    coordinates, basis = _rotate_rows(centred) if centred.shape[2] > n else (centred, None)
+    wide = c.double()
+    whitening = _find_whitening(wide.T @ wide / n)
+    features = (coordinates.transpose(1, 2) @ coordinates).double() / n
+    cross = (
+        (c.T @ coordinates).transpose(1, 2).double() / n @ whitening
+    )  # tall narrow products are slow in other orders
+    white = c @ whitening.to(c.dtype)
+    rows = centred, coordinates, basis, white, whitening.any()
+    return Covariances(features, cross, squares / n, n, n_groups, *rows)
 
 
-def _pool(several: Tensor, flat: Tensor, c: Tensor, groups: Tensor | None, pool: Pool) -> Covariances:
+def _pool(several: Tensor, squares: Tensor, c: Tensor, groups: Tensor | None, pool: Pool) -> Covariances:
     """Of the rows of all ranks, in one communication.
 
     Each rank centres by means of its own, which keeps the products precise, and adds the means' products in double
@@ -47,12 +59,15 @@ def _pool(several: Tensor, flat: Tensor, c: Tensor, groups: Tensor | None, pool:
     the sample variance", The American Statistician 1983).
     """
     m, n, p = several.shape
-    both = torch.cat([flat, c], dim=1)
+    both = torch.cat([several.transpose(0, 1).reshape(n, m * p), c], dim=1)
     labels = torch.zeros(n, dtype=torch.long, device=c.device) if groups is None else groups.long()
     onehot = torch.nn.functional.one_hot(labels, 1 if groups is None else pool.n_groups).to(both.dtype)
 
+    def split(values: Tensor) -> tuple[Tensor, Tensor]:
+        return values[:, : m * p].reshape(-1, m, p).transpose(0, 1), values[:, m * p :]
+
     def multiply(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        features, others = values[:, : m * p].reshape(-1, m, p).transpose(0, 1), values[:, m * p :]
+        features, others = split(values)
         return features.transpose(1, 2) @ features, (others.T @ features).transpose(1, 2), others.T @ others
 
     counts = onehot.sum(dim=0)
@@ -60,42 +75,34 @@ def _pool(several: Tensor, flat: Tensor, c: Tensor, groups: Tensor | None, pool:
     inside = multiply(both - onehot @ means)
     counts, means = counts.double(), means.double()
     mine = [a.double() + b for a, b in zip(inside, multiply(means * counts.sqrt()[:, None]), strict=True)]
-    squares = several.detach().square().sum(dim=(1, 2)).double()
     counts, sums, squares, *mine = pool.sum(counts, counts[:, None] * means, squares, *mine)
     means = sums / counts.clamp(min=1)[:, None]
     of_means = multiply(means * counts.sqrt()[:, None])
     features, cross, gram = ((a - b) / pool.n for a, b in zip(mine, of_means, strict=True))
-    return Covariances(features, cross @ _find_whitening(gram), squares / pool.n, pool.n, int((counts > 0).sum()))
+    whitening = _find_whitening(gram)
+    centred, c = split(both - onehot @ means.to(both.dtype))
+    n_groups, white = int((counts > 0).sum()), c @ whitening.to(c.dtype)
+    rows = centred, centred, None, white, whitening.any()
+    return Covariances(features, cross @ whitening, squares / pool.n, pool.n, n_groups, *rows)
 
 
-def _rotate_rows(centred: Tensor) -> Tensor:
-    """Of more columns than rows, (m, n, p): their coordinates (m, n, n) in the space that the rows span.
+def _rotate_rows(centred: Tensor) -> tuple[Tensor, Tensor]:
+    """Of more columns than rows, (m, n, p): their coordinates (m, n, n) in the space that the rows span, and its basis.
 
-    Inner products of rows are all that the information depends on. So its gradient lies in that space, too, and the
-    basis counts as a constant.
+    Inner products of rows are all that the information depends on. So its gradient lies in that space, too.
     """
-    with torch.no_grad():
-        values, sides = torch.linalg.eigh((centred @ centred.transpose(1, 2)).double())
-        kept = values > 1e-12 * values[:, -1:].clamp(min=1e-300)
-        inverse = torch.where(kept, values, 1.0).rsqrt() * kept
-        basis = centred.transpose(1, 2) @ (sides * inverse[:, None]).to(centred.dtype)
-    return centred @ basis
+    values, sides = torch.linalg.eigh((centred @ centred.transpose(1, 2)).double())
+    kept = values > 1e-12 * values[:, -1:].clamp(min=1e-300)
+    inverse = torch.where(kept, values, 1.0).rsqrt() * kept
+    basis = centred.transpose(1, 2) @ (sides * inverse[:, None]).to(centred.dtype)
+    return centred @ basis, basis
 
 
-@torch.no_grad()
-def _whiten(c: Tensor) -> Tensor:
-    """Rotate centred c to uncorrelated unit columns, without directions that do not vary."""
-    scale = c.square().mean(0).sqrt()
-    varies = scale > 1e-6 * scale.max().clamp(min=1e-30)
-    c = c[:, varies] / scale[varies]
-    return c @ compute_whitening((c.T @ c / len(c)).double(), tolerance=1e-5).to(c.dtype) if c.shape[1] else c
-
-
-@torch.no_grad()
 def _find_whitening(covariance: Tensor) -> Tensor:
-    """What `_whiten` multiplies by, from the covariance (q, q) alone: (q, at most q)."""
+    """What makes centred columns of that covariance (q, q) uncorrelated and of unit variance: (q, at most q).
+
+    Directions that do not vary are left out; where none does, there is a column of zeros.
+    """
     scale = covariance.diagonal().sqrt()
-    varies = scale > 1e-6 * scale.max().clamp(min=1e-30)
-    scale = scale[varies]
-    chosen = torch.eye(len(varies), dtype=covariance.dtype, device=covariance.device)[:, varies] / scale
-    return chosen @ compute_whitening(chosen.T @ covariance @ chosen, tolerance=1e-5) if len(scale) else chosen
+    inverse = torch.where(scale > 1e-6 * scale.max(), 1 / scale, 0.0)
+    return inverse[:, None] * compute_whitening(inverse[:, None] * covariance * inverse, tolerance=1e-5)

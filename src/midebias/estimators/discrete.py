@@ -95,7 +95,7 @@ class DiscreteMI(Estimator):
         for size, block in zip(self.sizes, c.split(self.sizes, dim=1), strict=True):
             cell = cell * size + block.argmax(dim=1)
         sums = torch.zeros_like(self.sums).index_add(0, cell, z.double())
-        counts = torch.zeros_like(self.counts).index_add(0, cell, torch.ones_like(cell, dtype=self.counts.dtype))
+        counts = torch.bincount(cell, minlength=len(self.counts)).to(self.counts.dtype)
         if self.training and self.memory:
             self.counts.mul_(self.memory).add_(counts)
             self.sums.mul_(self.memory).add_(sums.detach())

@@ -1,15 +1,18 @@
 """The log-determinant formula: mutual information of features as if they were jointly Gaussian."""
 
+from typing import Any, cast
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from ..distributed import Pool
 from ..errors import TooFewSamples
-from .covariances import compute_covariances
+from .covariances import Covariances, compute_covariances
 
 
-def compute_wilks_bias(p: float, q: int, dof: int) -> float:
-    r"""Expected excess, in nats, of the plug-in Gaussian mutual information over the truth.
+def compute_wilks_bias(p: float | Tensor, q: int, dof: int) -> Tensor:
+    r"""Expected excess, in nats and of the shape of p, of the plug-in Gaussian mutual information over the truth.
 
     .. math:: \tfrac12 \sum_{j=1}^{q} \psi\!\left(\tfrac{\nu-j+1}{2}\right) - \psi\!\left(\tfrac{\nu-p-j+1}{2}\right)
 
@@ -19,11 +22,12 @@ def compute_wilks_bias(p: float, q: int, dof: int) -> float:
 
     Examples
     --------
-    >>> round(compute_wilks_bias(2, 3, 1000), 4)    # close to p q / (2 dof)
+    >>> round(float(compute_wilks_bias(2, 3, 1000)), 4)    # close to p q / (2 dof)
     0.003
     """
-    j = torch.arange(q, dtype=torch.float64)
-    return float(0.5 * (torch.digamma((dof - j) / 2) - torch.digamma((dof - p - j) / 2)).sum())
+    p = torch.as_tensor(p, dtype=torch.float64)
+    steps = torch.arange(dof, dof - q, -1, dtype=torch.float64, device=p.device)
+    return 0.5 * (torch.digamma(steps / 2) - torch.digamma((steps - p[..., None]) / 2)).sum(dim=-1)
 
 
 def compute_gaussian_information(
@@ -58,27 +62,61 @@ def compute_gaussian_information(
     """
     several = z if z.ndim == 3 else z[None]
     m, _, p = several.shape
-    covariance, cross, magnitude, n, n_groups = compute_covariances(several, c, groups, pool)
-    q, dof = cross.shape[2], n - n_groups
-    scale = covariance.diagonal(dim1=1, dim2=2).sum(dim=1) / p
-    varies = scale > 1e-11 * magnitude / p  # below this, variance is rounding error
-    there = varies.tolist()
-    if q == 0 or dof < 1 or not any(there):
+    found = compute_covariances(several, c, groups, pool)
+    (_, k, q), n, dof = found.cross.shape, found.n, found.n - found.n_groups
+    scale = found.features.diagonal(dim1=1, dim2=2).sum(dim=1) / p
+    varies = (scale > 1e-11 * found.magnitude / p) & found.c_varies  # below this, variance is rounding error
+    if dof < 1 or not bool(varies.any()):
         nothing = several.sum(dim=(1, 2)) * 0.0
         return nothing if z.ndim == 3 else nothing[0]
     ridge_at = (ridge + 1e-10) * torch.where(varies, scale, 1.0)
-    effective = [float(p)] * m
-    if ridge > 0 or p >= dof:
-        spectrum = torch.linalg.eigvalsh(covariance.detach()).clamp(min=0)
-        effective = (spectrum / (spectrum + ridge_at.detach()[:, None])).sum(dim=1).tolist()
-    if max(e for e, is_there in zip(effective, there, strict=True) if is_there) + q + 2 > dof:
+    identity = torch.eye(k, dtype=scale.dtype, device=scale.device)
+    factor, failed = torch.linalg.cholesky_ex(found.features + ridge_at[:, None, None] * identity)
+    effective = torch.full_like(scale, p)
+    if ridge > 0 or p >= dof:  # the sum of s / (s + ridge) over the variances s along principal axes
+        inverse = torch.linalg.solve_triangular(factor, identity.expand(m, k, k), upper=False)
+        effective = k - ridge_at * inverse.square().sum(dim=(1, 2))
+    if bool((varies & ((effective + q + 2 > dof) | (failed > 0))).any()):
         raise TooFewSamples(
-            f"z: {n} samples in {n_groups} groups are too few for {p} features against {q} of c: "
+            f"z: {n} samples in {found.n_groups} groups are too few for {p} features against {q} of c: "
             "use a bigger batch, a bank, fewer features or a larger ridge"
         )
-    covariance = covariance + torch.diag_embed(ridge_at[:, None].expand(m, covariance.shape[1]))
-    inner = -(cross.transpose(1, 2) @ torch.cholesky_solve(cross, torch.linalg.cholesky(covariance)))
-    inner = inner + (1 + 1e-9) * torch.eye(q, dtype=inner.dtype, device=inner.device)
-    excess = covariance.new_tensor([compute_wilks_bias(e, q, dof) for e in effective])
+    slopes = torch.cholesky_solve(found.cross, factor)
+    inner = (1 + 1e-9) * torch.eye(q, dtype=scale.dtype, device=scale.device) - found.cross.transpose(1, 2) @ slopes
+    excess = compute_wilks_bias(effective, q, dof)
     value = torch.where(varies, -0.5 * torch.linalg.slogdet(inner).logabsdet - excess, 0.0).to(several.dtype)
+    if several.requires_grad and torch.is_grad_enabled():
+        gradient = _compute_gradient(found, slopes, inner, varies, ridge + 1e-10)
+        value = cast(Any, _Known).apply(several, value, gradient if pool is None else pool.ranks.size * gradient)
     return value if z.ndim == 3 else value[0]
+
+
+def _compute_gradient(found: Covariances, slopes: Tensor, inner: Tensor, varies: Tensor, share: float) -> Tensor:
+    r"""Gradient (m, rows, p) of the information by the features.
+
+    With the slopes A of the ridge regression of white c on the features X, :math:`K = (I - R R^\top)^{-1}` is the
+    inverse of what the regression leaves, and the gradient is :math:`(c - X A) K A^\top / n`, less what X adds to the
+    ridge, which is a ``share`` of the mean variance. Of that form it costs two products with q columns, where automatic
+    differentiation would go through the covariances, products with p columns, and their factors.
+    """
+    dtype, p = found.white.dtype, found.centred.shape[2]
+    by_slopes = torch.linalg.solve(inner, slopes.transpose(1, 2)) * (varies / found.n)[:, None, None]
+    of_ridge = -share / p * (by_slopes.transpose(1, 2) * slopes).sum(dim=(1, 2))
+    by_slopes, residual = by_slopes.to(dtype), found.white - found.coordinates @ slopes.to(dtype)
+    if found.basis is not None:
+        by_slopes = by_slopes @ found.basis.transpose(1, 2)
+    return torch.addcmul(residual @ by_slopes, found.centred, of_ridge.to(dtype)[:, None, None])
+
+
+class _Known(torch.autograd.Function):
+    """Values (m,) whose gradient (m, rows, p) by their features is known."""
+
+    @staticmethod
+    def forward(ctx: Any, several: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
+        ctx.save_for_backward(gradient)
+        return value.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, weight: Tensor) -> tuple[Tensor, None, None]:
+        return weight[:, None, None] * ctx.saved_tensors[0], None, None

@@ -15,7 +15,7 @@ from .image_loading import ImageOptions, check_setting, load_images
 from .image_methods import build_method, parse_method
 from .image_run import run_method
 from .published import PUBLISHED, SOURCES
-from .run_folder import metrics, write_metrics
+from .run_folder import flatten_metrics, write_metrics
 from .summary import format_spread, summarize_runs, tabulate
 
 CEILING = "ceiling"  # plain training without the bias, as a method's name
@@ -106,7 +106,7 @@ class Comparison(Grid[ImageCell]):
             {"cell": c.name} | row
             for c in self.cells
             if c.name in done
-            for row in metrics(done[c.name]["trace"], done[c.name]["history"])
+            for row in flatten_metrics(done[c.name]["trace"], done[c.name]["history"])
         ]
         write_metrics(self.folder / "metrics.csv", rows)
 

@@ -6,7 +6,7 @@ from typing import Any, cast, get_args, get_origin, get_type_hints
 
 import torch
 
-from ..devices import bfloat16_is_fast
+from ..devices import is_bfloat16_fast
 from ..errors import InputError
 from ..methods import METHODS
 from ..networks.classifier import Classifier
@@ -59,7 +59,7 @@ def build_method(
     with seeded(seed):
         model: Classifier = NETWORKS[network](channels=channels, n_classes=problem.n_classes)
     model = cast(Any, model).to(memory_format=torch.channels_last)
-    precision = precision or ("bfloat16" if bfloat16_is_fast() else "float32")
+    precision = precision or ("bfloat16" if is_bfloat16_fast() else "float32")
     return METHODS[name](model, problem, precision=precision, seed=seed, **options)
 
 

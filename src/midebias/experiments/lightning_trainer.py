@@ -12,7 +12,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from ..arguments import checked
-from ..devices import bfloat16_is_fast
+from ..devices import is_bfloat16_fast
 from ..errors import InputError
 from ..lightning import SafeCheckpoints
 
@@ -46,7 +46,7 @@ def make_trainer(
         with silence_lightning():
             return pl.Trainer(
                 accelerator=device, devices=devices, num_nodes=num_nodes,
-                precision=precision or ("bf16-mixed" if bfloat16_is_fast(device) else "32"),
+                precision=precision or ("bf16-mixed" if is_bfloat16_fast(device) else "32"),
                 strategy="ddp" if several else "auto",
                 sync_batchnorm=several and device == "cuda",
                 use_distributed_sampler=False,

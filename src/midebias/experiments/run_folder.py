@@ -20,7 +20,7 @@ from ..errors import DataError
 T = TypeVar("T")
 
 
-def versions() -> dict[str, str]:
+def list_versions() -> dict[str, str]:
     """Versions that decide the figures."""
     return {
         "midebias": __version__, "python": platform.python_version(), "torch": torch.__version__,
@@ -31,7 +31,7 @@ def versions() -> dict[str, str]:
 def make_results_document(command: str, seed: Any, rows: Sequence[Mapping[str, Any]], **more: Any) -> dict[str, Any]:
     """The machine-readable record of a command, schema 1."""
     rows = [dict(r) for r in rows]
-    return {"schema": 1, "command": command, "versions": versions(), "seed": seed, "rows": rows, **more}
+    return {"schema": 1, "command": command, "versions": list_versions(), "seed": seed, "rows": rows, **more}
 
 
 def write_json(path: Path, document: Mapping[str, Any], *, indent: int | None = 1) -> None:
@@ -57,7 +57,7 @@ def read_config(folder: Path, kind: str, read: Callable[[Any], T]) -> T:
         raise DataError(f"--resume {folder} holds no {kind} that can go on ({error})") from error
 
 
-def metrics(trace: Sequence[Mapping[str, Any]], history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def flatten_metrics(trace: Sequence[Mapping[str, Any]], history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Training over time as flat rows, a column per representation, with the test accuracy where there was a test."""
     tested = {e["step"]: e["test_accuracy"] for e in history}
     rows = []

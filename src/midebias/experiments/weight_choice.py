@@ -31,7 +31,7 @@ class WeightTrial:
         return math.isfinite(self.accuracy) and math.isfinite(self.leakage)
 
 
-def on_front(trials: Sequence[WeightTrial]) -> list[bool]:
+def find_front(trials: Sequence[WeightTrial]) -> list[bool]:
     """Which of them no other beats in one figure without losing in the other."""
     finite = [(t.accuracy, -t.leakage) for t in trials if t.finite]
 

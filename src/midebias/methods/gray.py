@@ -30,13 +30,13 @@ class Gray(SingleLoss):
 
     def step(self, batch: Batch, draw: Draw, lr: float) -> StepResult:
         """See `Method.step`."""
-        return super().step(replace(batch, x=gray(batch.x)), draw, lr)
+        return super().step(replace(batch, x=convert_to_gray(batch.x)), draw, lr)
 
     def representations(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Do as `Method.representations`, with ``x`` in gray."""
-        return super().representations(gray(x))
+        return super().representations(convert_to_gray(x))
 
 
-def gray(x: Tensor) -> Tensor:
+def convert_to_gray(x: Tensor) -> Tensor:
     """Average ``x`` over its channels, and repeat the average in each of them."""
     return x.mean(dim=1, keepdim=True).expand_as(x)

@@ -12,7 +12,7 @@ from ..devices import move_to
 from ..distributed import Pool, Ranks
 from ..errors import InputError
 from ..marginals import MOST_LABELS
-from ..representations import FeatureMap, Shape, Tokens, check_shape, width_of
+from ..representations import FeatureMap, Shape, Tokens, check_shape, compute_width
 from .pair_bank import LEAST_PAIRS, PairBank
 
 Criterion = Literal["separation", "independence"]
@@ -52,7 +52,7 @@ class InputReader:
         if not isinstance(attribute, Attribute):
             raise InputError(f"attribute must be Categorical, Continuous or Attributes, got {attribute!r}")
         self.shapes: tuple[Shape, ...] = (dim,) if isinstance(dim, (int, FeatureMap, Tokens)) else tuple(dim)
-        self.widths = [width_of(shape) for shape in self.shapes]
+        self.widths = [compute_width(shape) for shape in self.shapes]
         if not self.widths or min(self.widths) < 1:
             raise InputError(f"dim must name at least one representation of size >= 1, got {dim!r}")
         self.names = ["z"] if len(self.shapes) == 1 else [f"z[{k}]" for k in range(len(self.shapes))]
@@ -89,9 +89,9 @@ class InputReader:
 def drop_missing(batch: Batch) -> Batch:
     """The rows that have the attribute."""
     present = batch.present
-    missing = len(present) - int(present.sum())
-    if not missing:
+    if bool(present.all()):
         return replace(batch, n=len(present))
+    missing = len(present) - int(present.sum())
     representations = [h[present] for h in batch.representations]
     groups = None if batch.groups is None else batch.groups[present]
     rows = batch.c[present], batch.values[present], groups, present[present]
