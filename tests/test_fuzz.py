@@ -24,7 +24,7 @@ from .fuzz.api import _target
 from .fuzz.penalties import ATTRIBUTES, CRITERIA, DTYPES, ESTIMATORS, SCALES, TASKS, check_penalty
 from .fuzz.runner import Defect, Target, fuzz, try_input
 
-_SLOW = ("midebias", "audit", "penalty")
+_SLOW = ("midebias", "audit", "leave_one_group_out", "penalty")
 
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=lambda t: t.name)

@@ -21,6 +21,7 @@ from midebias.leakage.statistics import (
     adjust_p_values,
     combine_p_values,
     compare_with_permutations,
+    compute_p_value,
     compute_wilson_interval,
 )
 
@@ -42,13 +43,38 @@ def test_permutation_moments_agree_with_all_permutations() -> None:
     rng = np.random.default_rng(0)
     scores, c = rng.normal(size=(6, 3)), np.array([0, 0, 1, 2, 2, 2])
     sums = np.array([scores[np.arange(6), list(p)].sum() for p in permutations(c)])
-    found = compare_with_permutations(scores, c)
-    assert found.excess == pytest.approx(scores[np.arange(6), c].sum() - sums.mean())
+    found = compare_with_permutations(scores, c, np.arange(6))
+    assert found.excess.sum() == pytest.approx(scores[np.arange(6), c].sum() - sums.mean())
+    assert found.variance == pytest.approx(sums.var())
+
+
+def test_permutation_moments_of_groups_agree_with_all_permutations_of_groups() -> None:
+    from itertools import permutations
+
+    rng = np.random.default_rng(0)
+    scores, c = rng.normal(size=(10, 3)), np.array([0, 1, 1, 2, 0])
+    groups = np.array([3, 0, 1, 3, 4, 2, 4, 0, 1, 2])
+    sums = np.array([scores[np.arange(10), np.array(p)[groups]].sum() for p in permutations(c)])
+    found = compare_with_permutations(scores, c[groups], groups)
+    assert found.excess.sum() == pytest.approx(scores[np.arange(10), c[groups]].sum() - sums.mean())
+    assert found.variance == pytest.approx(sums.var())
+
+
+def test_permutation_moments_within_groups_agree_with_all_permutations_within_them() -> None:
+    from itertools import permutations, product
+
+    rng = np.random.default_rng(1)
+    scores, c, groups = rng.normal(size=(8, 3)), np.array([0, 1, 2, 0, 2, 0, 1, 0]), np.array([0] * 4 + [1] * 4)
+    sums = np.array(
+        [scores[np.arange(8), [*a, *b]].sum() for a, b in product(permutations(c[:4]), permutations(c[4:]))]
+    )
+    found = compare_with_permutations(scores, c, groups)  # both groups hold the same: only rows within them move
     assert found.variance == pytest.approx(sums.var())
 
 
 def test_p_values_of_constant_scores_and_of_many_tests() -> None:
-    assert compare_with_permutations(np.zeros((5, 2)), np.array([0, 1, 0, 1, 1])).p_value == 1.0
+    constant = compare_with_permutations(np.zeros((5, 2)), np.array([0, 1, 0, 1, 1]), np.arange(5))
+    assert compute_p_value([constant], [np.arange(5)]) == 1.0
     assert combine_p_values([0.01, 0.2, 0.9]) == pytest.approx(0.4)
     assert combine_p_values([0.01, 0.2]) == pytest.approx(0.4)  # the larger of two middle values
     assert adjust_p_values([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])

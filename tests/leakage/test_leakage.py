@@ -21,6 +21,12 @@ def test_a_probe_at_chance_on_independent_pairs() -> None:
     assert found.chance == pytest.approx(0.25, abs=0.03)
 
 
+def test_a_probe_reads_zero_of_independent_pairs_for_many_labels() -> None:
+    g = generator(2)
+    found = probe(torch.randn(2000, 5, generator=g), torch.randint(300, (2000,), generator=g), max_epochs=10)
+    assert found.mi.value == pytest.approx(0, abs=max(0.01, 3 * found.mi.stderr))
+
+
 def test_a_probe_reads_what_is_there_and_not_more() -> None:
     z, c, truth = shifted_normals(8000, 2.0, seed=0)
     found = probe(z, c)

@@ -14,13 +14,18 @@ from ..errors import InputError
 from ..experiments.run_folder import make_run_folder, write_results
 from ..leakage.auditing import audit as run_audit
 from ..leakage.embedding_files import read_embeddings
+from ..leakage.findings import Condition
 from ..leakage.probes import PROBES
 from .command_line import collect_options, write_command
 from .console import show_files, show_line, show_share
 from .options import Config, OutputDir
 
 _Criterion = StrEnum("_Criterion", ["any", "independence", "separation"])
-_CONDITIONS = {_Criterion.any: None, _Criterion.independence: "overall", _Criterion.separation: "within classes"}
+_CONDITIONS: dict[_Criterion, Condition] = {
+    _Criterion.any: None,
+    _Criterion.independence: "overall",
+    _Criterion.separation: "within classes",
+}
 
 
 def audit(
@@ -31,6 +36,9 @@ def audit(
     label: Annotated[str | None, Option(help="Column of the task's label: audits within classes too.")] = None,
     predictions: Annotated[
         str | None, Option(help="Column of a model's answers, or columns of its class probabilities by commas.")
+    ] = None,
+    groups: Annotated[
+        str | None, Option(help="Column that says which rows belong together, such as a person's; no fold splits them.")
     ] = None,
     columns: Annotated[
         str | None, Option(help="What the representation is: names or patterns (z_*) by commas.")
@@ -65,7 +73,7 @@ def audit(
     answers = [] if predictions is None else predictions.split(",")
     if answers and label is None:
         raise InputError("--predictions needs --label beside it")
-    single = [*names, *([] if label is None else [label])]
+    single = [*names, *(name for name in (label, groups) if name is not None)]
     named = list(dict.fromkeys(single + answers))
     found = read_embeddings(file, named, columns=None if columns is None else columns.split(","), table=table)
     for name in single:
@@ -82,16 +90,19 @@ def audit(
     with show_share("audit") as step:
         result = run_audit(
             found.z, {n: found.columns[n] for n in names}, None if label is None else found.columns[label],
-            predictions=given or None, probes=probes.split(","), max_rows=max_rows, random_state=seed, on_step=step,
+            predictions=given or None, groups=None if groups is None else found.columns[groups],
+            probes=probes.split(","), max_rows=max_rows, random_state=seed, on_step=step,
         )  # fmt: skip
+    gate = None if max_leakage is None else result.decide(max_leakage, condition=_CONDITIONS[criterion])
     resolved = {"command": "audit", "file": str(file), **options, "attribute": names}
     folder = make_run_folder(output_dir, "audit", resolved)
     content = result.to_dict()
     del content["schema"]
+    content |= {} if gate is None else {"exit_status": gate.exit_status}
     write_results(folder, command, seed, content.pop("rows"), inputs=inputs, **content)
     result.to_html(folder / "report.html", title=f"Leakage audit of {file.name}", command=command)
     show_line(f"\n{result}\n")
     show_files(folder, report="report.html", results="results.json")
-    if max_leakage is not None and result.exceeds(max_leakage, condition=_CONDITIONS[criterion]):
-        show_line(f"Leakage exceeds --max-leakage {max_leakage:g} nats.")
-        raise typer.Exit(1)
+    if gate is not None:
+        show_line(gate.compare_with_limit("--max-leakage"))
+        raise typer.Exit(gate.exit_status)

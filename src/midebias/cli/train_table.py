@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..experiments.report_content import describe_training, write_report
 from ..experiments.run_folder import list_versions, make_run_folder, write_json, write_metrics, write_results
 from ..leakage.auditing import audit
+from ..leakage.findings import Condition
 from ..leakage.result import AuditResult
 from ..penalty import Criterion
 from ..reporting.model_card import write_model_card
@@ -60,7 +61,8 @@ def train_table(
     test.assign(prediction=decided).to_csv(folder / "predictions.csv", index=False)
     write_results(folder, command, seed, rows)
     audited, why_not = _audit(model, test, label, attributes, decided, seed)
-    condition = "overall" if criterion == "independence" else "within classes"
+    within = audited is not None and any(s.condition == "within classes" for s in audited.summary)
+    condition: Condition = "within classes" if criterion == "separation" and within else "overall"
     verdict = why_not if audited is None else audited.describe(condition)
     trace = [{"step": r.steps, "loss": r.loss, "mi": r.mi} for r in model.history_]
     report: dict[str, Any] = {"verdict": verdict}

@@ -1,7 +1,8 @@
 """Leakage: what a frozen representation still tells about an attribute."""
 
 from .auditing import audit
+from .leave_one_group_out import leave_one_group_out
 from .network_probe import ProbeResult, probe
 from .result import AuditResult
 
-__all__ = ["AuditResult", "ProbeResult", "audit", "probe"]
+__all__ = ["AuditResult", "ProbeResult", "audit", "leave_one_group_out", "probe"]

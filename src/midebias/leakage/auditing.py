@@ -1,25 +1,31 @@
 """`audit`: the leakage of a frozen representation by fresh probes, on rows that they were not fitted on."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..arguments import checked
+from ..columns import read_columns
 from ..errors import InputError, TooFewSamples
 from ..matrices import read_matrix
-from .answers import answer_questions, summarize
+from .answers import answer_questions, join_folds
+from .findings import judge_findings
 from .inputs import CodedColumn, check_range, code_columns, code_predictions
+from .many_categories import join_rare
 from .probes import PROBES
 from .questions import list_questions
 from .result import AuditResult
 from .sample_map import draw_sample
+from .split import deal_groups
 
 _FEWEST_ROWS = 100
 _FEWEST_IN_FOLD = 10
 _MANY_ROWS = 20_000  # beyond, three folds instead of five
+_FEWEST_GROUPS, _FEW_GROUPS = 10, 40  # that an audit needs; below which it warns
 
 
 @checked
@@ -29,6 +35,7 @@ def audit(
     y: Any = None,
     *,
     predictions: Any = None,
+    groups: Any = None,
     probes: Sequence[str] = tuple(PROBES),
     alpha: float = 0.05,
     max_rows: int = 50_000,
@@ -41,7 +48,9 @@ def audit(
 
     Fresh probes are cross-fitted: each is fitted on some rows, tuned on others, and judged on rows that neither saw.
     The leakage is the largest held-out lower estimate of I(Z;C) over the probes; with ``y`` also of I(Z;C|Y), and
-    within each class. Independence is tested by permuting c among held-out rows: valid however a probe was fitted.
+    within each class. Independence is tested by permuting c among held-out rows, valid however a probe was fitted, and
+    by the estimates' intervals. Of more than 1,024 categories the rare ones are joined; of more than 32 those alike are
+    joined for probes whose cost grows with them.
 
     Parameters
     ----------
@@ -57,6 +66,9 @@ def audit(
         A model's answers, as labels, as probabilities per class, or as probabilities of the second of two classes. Adds
         fairness metrics on all rows; needs ``y``. Classes stand in ascending order, numbers by size, unless columns of
         a frame have their names.
+    groups : array, tensor, series or list of shape (n,), optional
+        Which rows belong together, as the images of one person do. No group is split between fitting and judging, as
+        by scikit-learn's `GroupKFold`, and intervals and tests take groups for independent, not rows. At least ten.
     probes : sequence of {"linear", "quadratic", "nearest neighbours", "boosted trees", "mlp"}
         Classifiers to ask; all by default.
     alpha : float, default 0.05
@@ -79,14 +91,19 @@ def audit(
     Raises
     ------
     InputError
-        Wrong shapes or kinds, NaN in z, fewer than 100 rows, or an attribute that never varies or is nearly all
-        distinct.
+        Wrong shapes or kinds, NaN in z, fewer than 100 rows or ten groups, or an attribute that never varies or is
+        nearly all distinct.
+
+    See Also
+    --------
+    leave_one_group_out : The same on groups that the probes have never seen, such as sites.
 
     References
     ----------
-    Barber and Agakov, "The IM algorithm", NeurIPS 2003, for the bound; Bayle et al., "Cross-validation confidence
-    intervals for test error", NeurIPS 2020, for its interval; Hoeffding, "A combinatorial central limit theorem",
-    1951, for the tests.
+    van den Oord, Li and Vinyals, "Representation Learning with Contrastive Predictive Coding", 2018, for the bound;
+    Bayle et al., "Cross-validation confidence intervals for test error", NeurIPS 2020, for its interval; Hoeffding, "A
+    combinatorial central limit theorem", 1951, for the tests; Liang and Zeger, "Longitudinal data analysis using
+    generalized linear models", Biometrika 1986, for intervals of groups.
 
     Examples
     --------
@@ -98,13 +115,90 @@ def audit(
     >>> result.leaks, round(result.leakage, 1)
     (True, 0.4)
     """
+    options: dict[str, Any] = {"probes": list(probes), "n_folds": n_folds, "n_bins": n_bins, "alpha": alpha}
+    options |= {"max_rows": max_rows, "random_state": random_state}
+    given = read_audit_inputs(z, c, y, groups, options)
+    metrics, differences = list[dict[str, Any]](), list[dict[str, Any]]()
+    if predictions is not None:
+        if not given.label:
+            raise InputError("predictions need y beside them")
+        from .fairness_metrics import SMALL_GROUP, measure_groups
+
+        codes = code_predictions(predictions, given.label[0])
+        metrics, differences = measure_groups(given.label[0], codes, given.attributes)
+        small = sum(g["small"] for g in metrics)
+        if small:
+            given.warnings.append(
+                f"{small} of {len(metrics)} groups hold fewer than {SMALL_GROUP} rows: uncertain rates"
+            )
+    n = len(given.z)
+    part = given.draw(max_rows)
+    n_groups = len(np.unique(part.groups))
+    if groups is not None and n_groups < max(_FEWEST_GROUPS, n_folds or 0):
+        least = max(_FEWEST_GROUPS, n_folds or 0)
+        raise TooFewSamples(f"groups has {n_groups} distinct values, needs at least {least}; see leave_one_group_out")
+    if n_groups < _FEW_GROUPS:
+        part.warnings.append(f"only {n_groups} groups: intervals and p-values rest on few independent values")
+    n_folds = n_folds or (3 if len(part.z) > _MANY_ROWS else 5)
+    questions = [
+        q for a in part.attributes for q in list_questions(a, part.label[0] if part.label else None, part.warnings)
+    ]
+    folds = deal_groups(part.groups, np.arange(len(part.z)), n_folds, part.generator)
+    answers = answer_questions(part.z, questions, probes, folds, part.groups, part.generator, random_state, on_step)
+    findings = [
+        [join_folds(q, name, answers[i, name], part.groups) for name in probes] for i, q in enumerate(questions)
+    ]
+    settings = {
+        "rows": n, "rows_probed": len(part.z), "dim": int(part.z.shape[1]),
+        "attributes": [a.name for a in part.attributes], **options, "n_folds": n_folds,
+        **({} if groups is None else {"groups": n_groups}), "tests": len(questions) * len(probes),
+    }  # fmt: skip
+    judged, summary = judge_findings(questions, findings, alpha)
+    sample = draw_sample(part.z, [*part.label, *part.attributes], part.generator)
+    unique = tuple(dict.fromkeys(part.warnings))
+    return AuditResult(summary, judged, tuple(metrics), tuple(differences), unique, settings, sample)
+
+
+@dataclass(frozen=True)
+class AuditInputs:
+    """What is audited, read: z (n, dim), attributes, a label or none, and the group of each row, as codes."""
+
+    z: NDArray[Any]
+    attributes: tuple[CodedColumn, ...]
+    label: tuple[CodedColumn, ...]
+    groups: NDArray[np.int64]
+    warnings: list[str]
+    generator: np.random.Generator
+
+    def draw(self, max_rows: int) -> "AuditInputs":
+        """So many rows at most, drawn at random, as float32; rare categories of the attributes are joined."""
+        n, rows = len(self.z), np.arange(len(self.z))
+        warnings = list(self.warnings)
+        if n > max_rows:
+            rows = np.sort(self.generator.choice(n, max_rows, replace=False))
+            warnings.append(f"probes saw {max_rows:,} of {n:,} rows, drawn at random")
+        attributes = []
+        for given in self.attributes:
+            joined = join_rare(given.take(rows))
+            if len(joined.names) < len(given.names):
+                warnings.append(
+                    f"{given.name}: rare categories were joined, {len(given.names):,} to {len(joined.names):,}"
+                )
+            attributes.append(joined)
+        z = np.asarray(self.z[rows], dtype=np.float32)
+        label = tuple(column.take(rows) for column in self.label)
+        return replace(
+            self, z=z, attributes=tuple(attributes), label=label, groups=self.groups[rows], warnings=warnings
+        )
+
+
+def read_audit_inputs(z: Any, c: Any, y: Any, groups: Any, options: dict[str, Any]) -> AuditInputs:
+    """Read what is audited; without ``groups`` each row is a group of its own."""
     if find_spec("sklearn") is None:
         raise InputError("audit: scikit-learn is not installed; pip install 'midebias[audit]'")
     z = read_matrix(z, "z")
     check_range(z)
-    n = len(z)
-    options: dict[str, Any] = {"probes": list(probes), "n_folds": n_folds, "n_bins": n_bins, "alpha": alpha}
-    options |= {"max_rows": max_rows, "random_state": random_state}
+    n, n_bins = len(z), options["n_bins"]
     _check_options(n, **options)
     attributes = code_columns(c, "c", n, n_bins=n_bins)
     label: tuple[CodedColumn, ...] = ()  # or one column
@@ -113,36 +207,22 @@ def audit(
         if len(label) > 1:
             raise InputError(f"y must be one column, got {len(label)}")
     warnings = [f"{a.name} is missing in {int((a.codes < 0).sum()):,} rows" for a in attributes if (a.codes < 0).any()]
-    groups, differences = list[dict[str, Any]](), list[dict[str, Any]]()
-    if predictions is not None:
-        if not label:
-            raise InputError("predictions need y beside them")
-        from .fairness_metrics import SMALL_GROUP, measure_groups
+    generator = np.random.default_rng(options["random_state"])
+    codes = np.arange(n) if groups is None else code_groups(groups, n)[0]
+    return AuditInputs(z, attributes, label, codes, warnings, generator)
 
-        groups, differences = measure_groups(label[0], code_predictions(predictions, label[0]), attributes)
-        small = sum(g["small"] for g in groups)
-        if small:
-            warnings.append(f"{small} of {len(groups)} groups hold fewer than {SMALL_GROUP} rows: uncertain rates")
 
-    generator = np.random.default_rng(random_state)
-    rows = np.arange(n)
-    if n > max_rows:
-        rows = np.sort(generator.choice(n, max_rows, replace=False))
-        warnings.append(f"probes saw {max_rows:,} of {n:,} rows, drawn at random")
-    seen = np.asarray(z[rows], dtype=np.float32)
-    attributes, label = (tuple(column.take(rows) for column in columns) for columns in (attributes, label))
-    folds = n_folds or (3 if len(rows) > _MANY_ROWS else 5)
-    questions = [q for a in attributes for q in list_questions(a, label[0] if label else None, warnings)]
-    findings = answer_questions(seen, questions, probes, folds, generator, random_state, on_step)
-    parts = [findings[i : i + len(probes)] for i in range(0, len(findings), len(probes))]
-    summary = tuple(summarize(question, part, alpha) for question, part in zip(questions, parts, strict=True))
-    settings = {
-        "rows": n, "rows_probed": len(rows), "dim": int(z.shape[1]), "attributes": [a.name for a in attributes],
-        **options, "n_folds": folds, "tests": len(findings),
-    }  # fmt: skip
-    sample = draw_sample(seen, [*label, *attributes], generator)
-    unique = tuple(dict.fromkeys(warnings))
-    return AuditResult(summary, findings, tuple(groups), tuple(differences), unique, settings, sample)
+def code_groups(groups: Any, n: int) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Read the group of each row: codes (n,), numbered as they appear, and the name of each."""
+    columns = read_columns(groups, "groups", n=n, like="z")
+    if len(columns) > 1:
+        raise InputError(f"groups must be one column, got {len(columns)}")
+    codes, levels = columns[0].code()
+    if (codes < 0).any():
+        raise InputError(f"groups is missing in {int((codes < 0).sum()):,} rows: name a group for each row")
+    order = np.argsort(np.unique(codes, return_index=True)[1])
+    names = tuple(v if isinstance(v, str) else np.format_float_positional(v, trim="-") for v in levels[order])
+    return np.argsort(order)[codes], names
 
 
 def _check_options(

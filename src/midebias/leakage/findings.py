@@ -1,8 +1,14 @@
-"""What the audit found: records of answers and of attributes, and both in words."""
+"""What the audit found: records of answers and of attributes, the one decision about them, and both in words."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from ..errors import InputError
+from .questions import Question
+from .statistics import adjust_p_values, compute_quantile
+
+Condition = Literal["overall", "within classes"] | None
 
 _DIFFERENCES = {
     "demographic_parity_difference": "demographic parity",
@@ -16,16 +22,19 @@ _DIFFERENCES = {
 class Finding:
     """One probe's answer to one question.
 
-    ``condition`` is "overall" for I(Z;C), "within classes" for I(Z;C|Y), or "y = NAME" for I(Z;C) among that class's
-    rows; ``n`` counts held-out rows. Accuracies lie in [0, 1]; ``chance`` is that of always answering the most frequent
-    category. ``mi`` is a held-out lower estimate in nats; intervals are of 95%. The p-value is of independence, and
-    ``p_adjusted`` allows for all of the audit's tests.
+    ``condition`` is "overall" for I(Z;C), "within classes" for I(Z;C|Y), "y = NAME" for I(Z;C) among that class's rows,
+    or "group = NAME" among those of a group that was left out. ``n`` counts held-out rows, ``n_groups`` the groups that
+    they form: as many without ``groups``. Accuracies lie in [0, 1]; ``chance`` is that of always answering the most
+    frequent category. ``mi`` is a held-out lower estimate in nats; intervals are of 95%. The p-value is of
+    independence; ``p_adjusted`` allows for all of the audit's tests; ``leaks`` where it lies below the audit's level.
+    Only there can ``low`` lie above zero.
     """
 
     attribute: str
     condition: str
     probe: str
     n: int
+    n_groups: int
     accuracy: float
     balanced_accuracy: float
     chance: float
@@ -38,6 +47,7 @@ class Finding:
     high: float
     p_value: float
     p_adjusted: float
+    leaks: bool
 
 
 @dataclass(frozen=True)
@@ -46,7 +56,8 @@ class AttributeLeakage:
 
     ``leakage`` is the largest held-out lower estimate, by ``probe``, in nats; its 95% interval allows for having taken
     the largest. No representation can leak more than ``entropy``: H(C), or H(C|Y). ``leaks``: independence is rejected
-    by ``p_adjusted``, the smallest over the probes. Balanced accuracy is the best probe's; ``missing`` counts rows.
+    by ``p_adjusted``, the smallest over the probes. An attribute that leaks has a leakage and an interval of zero or
+    more; the interval of one that does not holds zero. Balanced accuracy is the best probe's; ``missing`` counts rows.
     """
 
     attribute: str
@@ -63,22 +74,118 @@ class AttributeLeakage:
     missing: int
 
 
-def write_verdict(summary: Sequence[AttributeLeakage], rows: int, *, within: bool) -> str:
-    """Write the verdict on these attributes, of whose rows the probes saw ``rows``; ``within`` classes or not."""
-    leaking = [s for s in summary if s.leaks]
+@dataclass(frozen=True)
+class Verdict:
+    """The decision about some rows of the table: in words, and as the exit status of a gate."""
+
+    leaks: bool
+    text: str
+    worst: AttributeLeakage
+    exceeding: tuple[AttributeLeakage, ...]
+    max_leakage: float
+    condition: Condition
+
+    @property
+    def exit_status(self) -> int:
+        """1 if an attribute leaks more than the limit, otherwise 0."""
+        return int(bool(self.exceeding))
+
+    def compare_with_limit(self, name: str) -> str:
+        """Write a sentence that goes with the exit status; ``name`` is the limit's."""
+        looked_at = {None: "", "overall": " of the rows overall", "within classes": " of the rows within classes"}
+        limit = f"{name} {self.max_leakage:g} nats"
+        if not self.exceeding:
+            return f"No leakage above {limit} was shown{looked_at[self.condition]}."
+        shown = ", ".join(f"{s.attribute} ({s.condition}) {s.leakage:.3f}" for s in self.exceeding)
+        return f"Leakage exceeds {limit}: {shown}."
+
+
+def judge_findings(
+    questions: Sequence[Question], findings: Sequence[Sequence[Finding]], alpha: float
+) -> tuple[tuple[Finding, ...], tuple[AttributeLeakage, ...]]:
+    """Decide what leaks, once: adjust the p-values of all tests together, and summarize each question's findings.
+
+    No interval contradicts the decision: where independence is not rejected it is widened to hold zero.
+    """
+    adjusted = iter(adjust_p_values([f.p_value for part in findings for f in part]))
+    judged, summary = list[Finding](), list[AttributeLeakage]()
+    for question, part in zip(questions, findings, strict=True):
+        decided = []
+        for f in part:
+            p = next(adjusted)
+            leaks = p < alpha
+            low, high = (f.low, max(f.high, 0.0)) if leaks else (min(f.low, 0.0), max(f.high, 0.0))
+            decided.append(replace(f, p_adjusted=p, leaks=leaks, low=low, high=high))
+        judged += decided
+        summary.append(_summarize(question, decided))
+    return tuple(judged), tuple(summary)
+
+
+def _summarize(question: Question, findings: Sequence[Finding]) -> AttributeLeakage:
+    """Summarize the probes' answers to one question as one figure: of the probes that show a leak, if any does."""
+    leaks = any(f.leaks for f in findings)
+    best = max((f for f in findings if f.leaks == leaks), key=lambda f: f.mi)
+    reader = max(findings, key=lambda f: f.balanced_accuracy)
+    # The largest of several: their intervals are widened to hold together.
+    half = compute_quantile(1 - 0.025 / len(findings), best.n_groups) * best.stderr
+    leakage, low, high = best.mi, best.mi - half, max(0.0, best.mi + half)
+    leakage, low = (max(0.0, leakage), max(0.0, low)) if leaks else (leakage, min(0.0, low))
+    return AttributeLeakage(
+        question.attribute.name, question.condition, best.probe, leakage, low, high, question.entropy,
+        min(f.p_adjusted for f in findings), leaks, reader.balanced_accuracy, reader.balanced_chance,
+        int((question.attribute.codes < 0).sum()),
+    )  # fmt: skip
+
+
+def decide(
+    summary: Sequence[AttributeLeakage], rows: int, *, condition: Condition = None, max_leakage: float = 0.0
+) -> Verdict:
+    """Decide on the rows of the table that a condition names; ``rows`` is how many the probes saw.
+
+    Parameters
+    ----------
+    condition : {"overall", "within classes"} or None
+        None takes all rows; "within classes" those of each class too.
+    max_leakage : float, default 0.0
+        What may leak, in nats.
+
+    Raises
+    ------
+    InputError
+        Another condition, or one that was not audited.
+    """
+    if condition not in (None, "overall", "within classes"):
+        raise InputError(f"condition must be 'overall', 'within classes' or None, got {condition!r}")
+    classes = ("y = ",) if condition == "within classes" else ()
+    chosen = [s for s in summary if condition in (None, s.condition) or s.condition.startswith(classes)]
+    if not chosen:
+        raise InputError(f"nothing was audited {condition}: give a label y in whose classes the attribute varies")
+    leaking = [s for s in chosen if s.leaks]
+    worst = max(leaking or chosen, key=lambda s: s.leakage)
+    exceeding = tuple(s for s in leaking if s.leakage > max_leakage)
+    text = _write_verdict(chosen, leaking, worst, rows, within=condition == "within classes")
+    return Verdict(bool(leaking), text, worst, exceeding, max_leakage, condition)
+
+
+def _write_verdict(
+    chosen: Sequence[AttributeLeakage], leaking: Sequence[AttributeLeakage], worst: AttributeLeakage, rows: int, *,
+    within: bool,
+) -> str:  # fmt: skip
     beyond = " beyond what the label tells"
     if not leaking:
-        names = list(dict.fromkeys(s.attribute for s in summary))
+        names = list(dict.fromkeys(s.attribute for s in chosen))
         who = names[0] if len(names) == 1 else "any of " + ", ".join(names)
-        beyond = beyond if within else ""
-        return f"No leakage found: no probe could tell {who} from the representation{beyond}, on {rows:,} rows."
-    worst = max(leaking, key=lambda s: s.leakage)
+        high = max(s.high for s in chosen)
+        return (
+            f"No leakage found: no probe could tell {who} from the representation{beyond if within else ''}, on "
+            f"{rows:,} rows. The intervals reach {high:.3f} nats."
+        )
     where = {"overall": "", "within classes": beyond}.get(worst.condition, f" among rows with {worst.condition}")
     others = dict.fromkeys(s.attribute for s in leaking if s.attribute != worst.attribute)
     also = f" Also leaking: {', '.join(others)}." if others else ""
     return (
         f"The representation leaks {worst.attribute}{where}: at least {worst.leakage:.3f} nats (95% interval "
-        f"{max(0.0, worst.low):.3f} to {worst.high:.3f}, of {worst.entropy:.3f} possible). A fresh probe tells it with "
+        f"{worst.low:.3f} to {worst.high:.3f}, of {worst.entropy:.3f} possible). A fresh probe tells it with "
         f"balanced accuracy {worst.balanced_accuracy:.2f}; chance is {worst.balanced_chance:.2f}.{also}"
     )
 

@@ -1,4 +1,7 @@
-"""A quick probe by small networks: how well frozen z predicts categories c. Unlike the audit it needs torch alone."""
+"""A quick probe by small networks: how well frozen z predicts categories c, as rows of image runs report it.
+
+It is no part of the audit's family, which needs scikit-learn and many fits: what trains images has torch alone.
+"""
 
 import math
 from dataclasses import dataclass
@@ -11,6 +14,7 @@ from ..errors import InputError
 from ..estimation.result import MIEstimate
 from ..networks import EarlyStopping, build_perceptron
 from ..randomness import seeded
+from .statistics import compare_with_marginal
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,8 @@ class ProbeResult:
     chance : float
         Accuracy of always answering the most frequent label.
     mi : MIEstimate
-        H(C) minus the probe's cross-entropy: a lower bound of I(Z;C), in nats.
+        What the probe's log-probabilities save over their mean over other z: a lower bound of I(Z;C), in nats, as in
+        the audit.
     """
 
     accuracy: float
@@ -62,7 +67,7 @@ def probe(z: Tensor, c: Tensor, *, hidden: int = 128, max_epochs: int = 60, rand
 
     References
     ----------
-    Barber and Agakov, "The IM algorithm", NeurIPS 2003, for the bound.
+    van den Oord, Li and Vinyals, "Representation Learning with Contrastive Predictive Coding", 2018, for the bound.
     """
     check_representation(z)
     check_groups(c, len(z), name="c")
@@ -91,9 +96,9 @@ def probe(z: Tensor, c: Tensor, *, hidden: int = 128, max_epochs: int = 60, rand
     counts = torch.bincount(truth, minlength=len(labels)).double()
     recall = torch.bincount(truth, weights=hit, minlength=len(counts))[counts > 0] / counts[counts > 0]
     frequency = counts / counts.sum()
-    # Surprise about c saved by seeing z, sample by sample; its mean is the bound.
-    saved = scores.gather(1, truth[:, None]).squeeze(1).double() - frequency.clamp(min=1e-12).log()[truth]
-    mi = MIEstimate(float(saved.mean()), float(saved.std()) / math.sqrt(len(saved)), "probe", "lower", len(saved))
+    _, influence = compare_with_marginal(scores.double().cpu().numpy(), truth.cpu().numpy())
+    stderr = float(influence.std(ddof=1)) / math.sqrt(len(held))
+    mi = MIEstimate(float(influence.mean()), stderr, "probe", "lower", len(held))
     return ProbeResult(float(hit.mean()), float(recall.mean()), float(frequency.max()), mi)
 
 

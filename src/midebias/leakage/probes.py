@@ -1,4 +1,7 @@
-"""The audit's probes: fresh classifiers of c from frozen z, fitted on some rows and tuned on others."""
+"""The audit's probes: fresh classifiers of c from frozen z, fitted on some rows and tuned on others.
+
+They are scikit-learn's, of kinds that fail on different data; a row of an image run takes `network_probe` instead.
+"""
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -7,14 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .many_categories import compare_with_means, join_alike
 from .screening import find_spatial_patterns, screen_pairs, screen_parities
-from .split import NEIGHBOURS, Floats, Labels, Rows, Split
+from .split import NEIGHBOURS, Floats, Labels, Predictions, Rows, Split
 
 _MOST_ROWS = 20_000  # that trees and perceptrons are fitted on
 _QUADRATIC_DIM = 512  # beyond, leading principal components: products are quadratic in the dimension
-
-Predictions = tuple[Floats, Floats]
-"""Probabilities of the categories: of the rows aside, and of the held-out ones."""
 
 
 def probe_linearly(split: Split, labels: Labels) -> Iterator[Predictions]:
@@ -53,12 +54,12 @@ def probe_quadratically(split: Split, labels: Labels) -> Iterator[Predictions]:
 
 def probe_by_neighbours(split: Split, labels: Labels) -> Iterator[Predictions]:
     """Shares of the categories among the nearest rows, shrunk to the prior."""
-    votes = [np.eye(labels.k, dtype=np.float32)[labels.codes[near]] for near in split.neighbours]
-    prior = labels.count(split.fit) / max(1, len(split.fit))
-    counts = [np.cumsum(v, axis=1) for v in votes]
+    prior = labels.count(split.fit) / len(split.fit)
+    votes = [labels.codes[near] + labels.k * np.arange(len(near))[:, None] for near in split.neighbours]
     for k in NEIGHBOURS:
-        if k <= counts[0].shape[1]:
-            aside, held = ((c[:, k - 1] + 2 * prior) / (k + 2) for c in counts)
+        if k <= votes[0].shape[1]:
+            counts = [np.bincount(v[:, :k].ravel(), minlength=labels.k * len(v)).reshape(len(v), -1) for v in votes]
+            aside, held = ((c + 2 * prior) / (k + 2) for c in counts)
             yield aside, held
 
 
@@ -108,6 +109,32 @@ PROBES: Mapping[str, Callable[[Split, Labels], Iterator[Predictions]]] = {
     "mlp": probe_by_perceptron,
 }
 """Name -> generator of the candidates among which `choose` chooses; none where the rows hold one category."""
+
+_COSTLY = ("linear", "quadratic", "boosted trees")
+"""Cost grows with the categories: of very many, those alike are joined for them."""
+
+
+def predict_categories(name: str, split: Split, labels: Labels) -> Predictions:
+    """Fit a probe: the candidate that makes the rows aside likeliest; the prior where there is nothing to fit."""
+    prior = labels.count(split.fit) + 1e-9
+    prior /= prior.sum()
+    if min(map(len, (split.fit, split.aside, split.held))) == 0 or (labels.count(split.fit) > 0).sum() < 2:
+        return np.tile(prior, (len(split.aside), 1)), np.tile(prior, (len(split.held), 1))
+    place = join_alike(split, labels) if name in _COSTLY else np.arange(labels.k)
+    joined = Labels(np.where(labels.codes < 0, -1, place[labels.codes]), int(place.max()) + 1)
+    share = prior / np.bincount(place, weights=prior)[place]  # of a category in what it was joined to
+
+    def list_candidates() -> Iterator[Predictions]:
+        for aside, held in PROBES[name](split, joined):
+            yield aside[:, place] * share, held[:, place] * share
+        if name == "linear" and joined.k < labels.k:
+            yield from compare_with_means(split, labels)
+
+    with np.errstate(invalid="ignore"):  # OpenBLAS may raise this flag on finite numbers (numpy issue 24067)
+        chosen = choose(list_candidates(), split, labels)
+    if not all(np.isfinite(q).all() for q in chosen):
+        raise FloatingPointError(f"the {name} probe gave probabilities that are not finite")
+    return chosen
 
 
 def choose(

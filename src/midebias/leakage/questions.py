@@ -35,7 +35,8 @@ class Question:
 def list_questions(attribute: CodedColumn, y: CodedColumn | None, warnings: list[str]) -> Iterator[Question]:
     """List what to ask about an attribute; what cannot be asked is added to ``warnings``."""
     present = attribute.codes >= 0
-    smallest = int(np.bincount(attribute.codes[present]).min())
+    counts = np.bincount(attribute.codes[present])
+    smallest = int(counts[counts > 0].min())
     if smallest < 30:
         warnings.append(f"the rarest category of {attribute.name} has {smallest} rows: a leak about it may go unseen")
     yield Question(attribute, "overall", (present,))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from .findings import AttributeLeakage, Finding, format_differences, format_summary, write_verdict
+from .findings import AttributeLeakage, Condition, Finding, Verdict, decide, format_differences, format_summary
 from .sample_map import map_sample
 
 if TYPE_CHECKING:
@@ -39,16 +39,36 @@ class AuditResult:
     settings: dict[str, Any]
     _sample: Mapping[str, Any] = field(repr=False, default_factory=dict)
 
+    def decide(self, max_leakage: float = 0.0, *, condition: Condition = None) -> Verdict:
+        """Decide on the table: its verdict, exit status and figures all come from here.
+
+        Parameters
+        ----------
+        max_leakage : float, default 0.0
+            In nats; zero allows nothing that can be shown.
+        condition : {"overall", "within classes"}, optional
+            Looks at these rows alone; "within classes" includes each class.
+
+        Returns
+        -------
+        Verdict
+
+        Raises
+        ------
+        InputError
+            Another condition, or one that was not audited.
+        """
+        return decide(self.summary, self.settings["rows_probed"], condition=condition, max_leakage=max_leakage)
+
     @property
     def leaks(self) -> bool:
         """Whether any attribute leaks, overall or within classes."""
-        return any(s.leaks for s in self.summary)
+        return self.decide().leaks
 
     @property
     def worst(self) -> AttributeLeakage:
         """The largest leakage found: of what leaks, or of everything if nothing does."""
-        leaking = [s for s in self.summary if s.leaks]
-        return max(leaking or self.summary, key=lambda s: s.leakage)
+        return self.decide().worst
 
     @property
     def leakage(self) -> float:
@@ -65,7 +85,7 @@ class AuditResult:
         """Smallest p-value of independence, adjusted for all tests."""
         return min(s.p_adjusted for s in self.summary)
 
-    def exceeds(self, max_leakage: float, *, condition: str | None = None) -> bool:
+    def exceeds(self, max_leakage: float, *, condition: Condition = None) -> bool:
         """Whether some attribute leaks, and more than a limit.
 
         Parameters
@@ -73,35 +93,24 @@ class AuditResult:
         max_leakage : float
             In nats; zero allows nothing that can be shown.
         condition : {"overall", "within classes"}, optional
-            Looks at these figures alone.
+            See `decide`.
         """
-        return any(s.leaks and s.leakage > max_leakage for s in self.summary if condition in (None, s.condition))
+        return bool(self.decide(max_leakage, condition=condition).exceeding)
 
     @property
     def verdict(self) -> str:
         """The result in a sentence or two."""
         return self.describe(None)
 
-    def describe(self, condition: str | None) -> str:
+    def describe(self, condition: Condition) -> str:
         """Write the result in a sentence or two.
 
         Parameters
         ----------
         condition : {"overall", "within classes"} or None
-            What it is about; None is everything.
-
-        Raises
-        ------
-        InputError
-            Another condition.
+            What it is about; see `decide`.
         """
-        chosen, within = self._select(condition), condition == "within classes"
-        return write_verdict(chosen, self.settings["rows_probed"], within=within)
-
-    def _select(self, condition: str | None) -> list[AttributeLeakage]:
-        if condition not in (None, "overall", "within classes"):
-            raise InputError(f"condition must be 'overall', 'within classes' or None, got {condition!r}")
-        return [s for s in self.summary if condition in (None, s.condition)] or list(self.summary)
+        return self.decide(condition=condition).text
 
     def to_frame(self) -> "pd.DataFrame":
         """Return every finding as a row of a data frame, columns named as in `Finding`."""
@@ -147,7 +156,7 @@ class AuditResult:
 
         write_html_report(Path(path), title=title, content=self.collect_report_content(command=command))
 
-    def collect_report_content(self, *, command: str | None = None, condition: str | None = None) -> dict[str, Any]:
+    def collect_report_content(self, *, command: str | None = None, condition: Condition = None) -> dict[str, Any]:
         """Collect what a page is drawn from: see `html_report.write_html_report`.
 
         Parameters
@@ -155,12 +164,11 @@ class AuditResult:
         command : str, optional
             What reproduces the page.
         condition : {"overall", "within classes"}, optional
-            What the verdict is about; see `describe`.
+            What the verdict is about; see `decide`.
         """
-        found = self.to_dict()
-        leaks = any(s.leaks for s in self._select(condition))
+        found, verdict = self.to_dict(), self.decide(condition=condition)
         return {
-            "verdict": {"text": self.describe(condition), "status": "leaks" if leaks else "clean"},
+            "verdict": {"text": verdict.text, "status": "leaks" if verdict.leaks else "clean"},
             "leakage": {"summary": found["summary"], "rows": found["rows"]},
             "map": map_sample(**self._sample) if self._sample else None,
             **{key: found[key] for key in ("groups", "differences", "warnings", "settings")},

@@ -12,6 +12,8 @@ from ..whitening import compute_whitening
 
 Floats = NDArray[np.floating[Any]]
 Rows = NDArray[np.intp]
+Predictions = tuple[Floats, Floats]
+"""Probabilities of the categories: of the rows aside, and of the held-out ones."""
 
 NEIGHBOURS = (10, 30, 100)
 _REFERENCE_ROWS = 6_000  # that neighbours are searched among
@@ -28,6 +30,20 @@ class Labels:
     def count(self, rows: Rows) -> NDArray[np.intp]:
         """Rows of each category."""
         return np.bincount(self.codes[rows], minlength=self.k)
+
+
+def deal_groups(
+    groups: NDArray[np.integer[Any]], rows: Rows, n_parts: int, generator: np.random.Generator
+) -> list[Rows]:
+    """Deal the groups that rows belong to, in random order and the largest first, into parts of about equal size."""
+    _, place, sizes = np.unique(groups[rows], return_inverse=True, return_counts=True)
+    order = generator.permutation(len(sizes))
+    order = order[np.argsort(-sizes[order], kind="stable")]
+    part, filled = np.empty(len(sizes), dtype=np.intp), [0] * n_parts
+    for group in order:
+        part[group] = least = filled.index(min(filled))
+        filled[least] += int(sizes[group])
+    return [rows[part[place] == i] for i in range(n_parts)]
 
 
 class Split:

@@ -125,7 +125,7 @@
       node("line", { x1: scale(chance), x2: scale(chance), y1: top - 4, y2: bottom, stroke: INK, "stroke-width": 1.5, "stroke-dasharray": "5 4" }, undefined, svg);
       node("text", { x: scale(chance), y: top - 9, "font-size": 12, "text-anchor": "middle" }, nats ? "nothing" : "chance", svg);
       shown.forEach((r, i) => {
-        const y = top + 18 + i * 36, [a, b, c] = value(r), colour = r.p_adjusted < content.settings.alpha ? RED : BLUE;
+        const y = top + 18 + i * 36, [a, b, c] = value(r), colour = r.leaks ? RED : BLUE;
         const group = node("g", { "data-mark": "probe" }, undefined, svg);
         tip(group, `${r.probe}: ${b.toFixed(3)} (${a.toFixed(3)} to ${c.toFixed(3)}), p ${r.p_adjusted < 0.001 ? "< 0.001" : "= " + r.p_adjusted.toFixed(3)}`);
         node("text", { x: left - 10, y: y + 4, "font-size": size, "text-anchor": "end" }, short(r.probe, left - 8, size), group);
