@@ -27,7 +27,7 @@ from .script import Script
 __all__ = ["KINDS", "audit_file", "write_file"]
 
 KINDS = ("list column", "oddly typed column", "coded label")
-_ROWS = 400
+_ROWS = 600  # enough in each class to audit within classes
 _NAMES = ("h", "embedding", "vec", "f", "feature", "repr", "dim", "output")
 
 Values = NDArray[Any]
