@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from midebias.attributes import Attributes, Categorical, Continuous, encode_columns
-from midebias.columns import Column, read_column, read_columns, read_frame, read_matrix
+from midebias.columns import Column, read_column, read_columns, read_frame
 from midebias.errors import InputError
 from midebias.leakage.inputs import code_column
 
@@ -73,11 +73,12 @@ def test_neither_order_nor_name_nor_missing_values_decide(order: int) -> None:
         assert code_column(column, n_bins=5).codes[:3].tolist() == [-1, -1, -1]
 
 
-def test_text_and_declared_categories_are_categories_however_many() -> None:
+def test_words_and_declared_categories_are_categories_however_many() -> None:
     numbers = whole_numbers(25)
-    texts: list[Any] = [str(v) for v in numbers]
+    texts = [str(v) for v in numbers]
+    words: list[Any] = [f"site {v}" for v in numbers]
     for values in (
-        texts, np.array(texts), pd.Series(texts), pl.Series(texts), pl.Series(texts, dtype=pl.Categorical),
+        words, np.array(words), pd.Series(words), pl.Series(words), pl.Series(texts, dtype=pl.Categorical),
         pd.Series(texts, dtype="category"), pd.Series(numbers, dtype="category"),
     ):  # fmt: skip
         (column,) = read_columns(values, "c")
@@ -95,9 +96,11 @@ def test_booleans_are_categories_and_fractions_quantities() -> None:
     assert code_column(halves, n_bins=2).names == ("0", "0.5", "1")
 
 
-def test_only_the_audit_takes_negative_integers_for_missing() -> None:
+def test_negative_integers_are_categories_in_fit_and_audit() -> None:
     column = read_column(np.tile([-1, 0, 1], 40), "c")
-    assert code_column(column, n_bins=5).codes[:3].tolist() == [-1, 0, 1]
+    coded = code_column(column, n_bins=5)
+    assert coded.codes[:3].tolist() == [0, 1, 2]
+    assert coded.names == ("-1", "0", "1")
     assert repr(encode_columns([column])[1]) == "Categorical(3)"
 
 
@@ -116,18 +119,6 @@ def test_some_rows_keep_what_a_column_is() -> None:
     codes, levels = column.code()
     assert codes.tolist() == [0, -1]
     assert levels.tolist() == [3.0]
-
-
-def test_a_matrix_is_the_same_from_every_container() -> None:
-    z = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
-    frame = pd.DataFrame(z, columns=list("abc"))
-    for values in (z, torch.tensor(z), z.tolist(), frame, pl.from_pandas(frame), pa.Table.from_pandas(frame), list(z)):
-        np.testing.assert_array_equal(np.asarray(read_matrix(values, "z"), dtype=np.float32), z)
-    assert read_matrix(np.zeros((2, 3, 4)), "z").shape == (2, 12)
-    with pytest.raises(InputError, match="z must hold numbers"):
-        read_matrix(pd.DataFrame({"a": ["x", "y"]}), "z")
-    with pytest.raises(InputError, match="z must hold numbers only"):
-        read_matrix([[1.0], [1.0, 2.0]], "z")
 
 
 @pytest.mark.parametrize(

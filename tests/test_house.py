@@ -17,7 +17,7 @@ PACKAGE = ROOT / "src" / "midebias"
 MAX_LINES_OF_A_FILE = 400
 MAX_MEDIAN_LINES = 110
 MAX_LINES_OF_THE_PENALTY = 300
-MAX_LINES_OF_THE_PACKAGE = 19_346  # 15% below the 22,761 of the flat layout
+MAX_LINES_OF_THE_PACKAGE = 21_000  # the layout itself was 19,346, 15% below the flat one; what was built since adds
 MAX_LINES_OF_THE_README = 120
 MAX_RESULT_FILES = 60
 MAX_RESULT_BYTES = 2_000_000
@@ -35,7 +35,7 @@ VERBS_BEFORE_A_PARTICIPLE = ("check", "end", "has", "is", "measure", "select")  
 PACKAGES_WITHOUT_TESTS = {"networks"}  # tested by what is built of them
 TESTS_OF_NO_PACKAGE = {"benchmarks", "frozen", "fuzz"}
 TESTS_OF_NO_MODULE = {  # of all of it
-    "clone_folder", "documentation", "foreign_loops", "frozen", "fuzz", "house", "imports", "readme",
+    "clone_folder", "documentation", "foreign_loops", "frozen", "fuzz", "house", "imports", "metamorphic", "readme",
 }  # fmt: skip
 
 _TEXT = {".cff", ".md", ".py", ".toml", ".txt", ".yaml", ".yml", ".json", ".csv", ""}

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midebias.attributes import Continuous
-from midebias.marginals import center_within, draw_permutation_within
+from midebias.marginals import center_within, draw_permutation_within, number_groups
 from midebias.penalty.pair_bank import PairBank
 
 from .conftest import generator
@@ -64,3 +64,13 @@ def test_bank_smaller_than_a_batch() -> None:
     empty = PairBank(0, 1, Continuous(1))
     empty.push(rows, rows, None)
     assert len(empty.rows()[0]) == 0
+
+
+def test_identifiers_of_groups_are_numbered_and_small_labels_stay() -> None:
+    small = torch.tensor([0, 7, 7, 1023])
+    labels, bound = number_groups(small)
+    assert (labels.tolist(), bound) == (small.tolist(), 1024)
+    labels, bound = number_groups(small + 10**12)
+    assert (labels.tolist(), bound) == ([0, 1, 1, 2], 3)
+    values = torch.randn(4, 2, generator=generator(0))
+    assert torch.equal(center_within(values, small + 10**12)[0], center_within(values, torch.tensor([0, 1, 1, 2]))[0])

@@ -170,4 +170,6 @@ def check_groups(groups: Tensor | None, n: int, *, n_groups: int | None = None, 
     if n and int(groups.min()) < 0:
         raise InputError(f"{name} must hold labels >= 0, got {int(groups.min())}")
     if n and n_groups is not None and int(groups.max()) >= n_groups:
-        raise InputError(f"{name} holds label {int(groups.max())} but n_groups is {n_groups}")
+        raise InputError(
+            f"{name} holds label {int(groups.max())} but n_groups is {n_groups}: number labels from 0 or raise n_groups"
+        )

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from .arguments import checked
-from .columns import Column
+from .columns import Column, name_level
 from .errors import InputError
 
 __all__ = ["Attribute", "Attributes", "Categorical", "Continuous"]
 
 _MOST_LEVELS = 256  # of text: more are identifiers
+_MOST_ROWS_COUNTED = 10_000  # labels are numbered alike from the first rows on
 
 
 class Attribute:
@@ -170,6 +171,8 @@ class Continuous(Attribute):
 class Attributes(Attribute):
     """Several attributes side by side, taken jointly: a row is missing when any of its attributes is.
 
+    Where other rows miss one than miss another, give each attribute a penalty of its own.
+
     Parameters
     ----------
     *parts : Attribute
@@ -205,6 +208,53 @@ class Attributes(Attribute):
         return torch.cat(values, dim=1) * present[:, None], present
 
 
+class LabelCount:
+    """Counts the labels of an attribute's categorical columns, until each category of a column was seen.
+
+    -1 means missing. Where labels are numbered from -1, as in -1 and 1, a category would be taken for missing, and
+    nothing said: so often is -1 there while another category never is.
+    """
+
+    def __init__(self, attribute: Attribute) -> None:
+        self._open = {j: size for j, size in enumerate(_list_sizes(attribute)) if size}
+        self._seen: dict[int, set[int]] = {j: set() for j in self._open}
+        self._counts = {j: [0, 0] for j in self._open}  # missing, present
+
+    def observe(self, c: Tensor, *, name: str = "c") -> None:
+        """Count the labels c (n,) or (n, width). Raises `InputError` where they seem to be numbered from -1."""
+        columns = c.detach()[:, None] if c.ndim == 1 else c.detach()
+        for j, size in list(self._open.items()):
+            labels = columns[:, j]
+            labels = labels[~labels.isnan()].long() if labels.is_floating_point() else labels.long()
+            found, counts = (part.tolist() for part in torch.unique(labels, return_counts=True))
+            missing = sum(n for label, n in zip(found, counts, strict=True) if label == -1)
+            self._seen[j] |= set(found) - {-1}
+            self._counts[j] = [self._counts[j][0] + missing, self._counts[j][1] + len(labels) - missing]
+            if len(self._seen[j]) == size or self._counts[j][1] > _MOST_ROWS_COUNTED:
+                del self._open[j]
+            elif _seems_shifted(self._seen[j], size, *self._counts[j]):
+                raise InputError(
+                    f"{name} holds -1, which means missing, in {self._counts[j][0]:,} rows, and never "
+                    f"{0 if 0 not in self._seen[j] else size - 1}: number its labels from 0, or write NaN where it is "
+                    "missing"
+                )
+
+
+def _list_sizes(attribute: Attribute) -> list[int]:
+    """Categories of each column of c; 0 of a quantity."""
+    if isinstance(attribute, Attributes):
+        return [size for part in attribute.parts for size in _list_sizes(part)]
+    return list(attribute.sizes) if isinstance(attribute, Categorical) else [0] * attribute.width
+
+
+def _seems_shifted(seen: set[int], size: int, missing: int, present: int) -> bool:
+    if missing < max(32, 0.1 * (missing + present)):
+        return False
+    # A rare category may be missing from a few rows, but hardly the first one.
+    coded_by_sign = size == 2 and seen == {1} and present >= 32
+    return coded_by_sign or (seen == set(range(size - 1)) and present >= 500)
+
+
 def join_attributes(parts: Sequence[Attribute]) -> Attribute:
     """Join attributes of columns side by side: those of one kind to one of that kind, others to `Attributes`."""
     if len(parts) == 1:
@@ -215,6 +265,15 @@ def join_attributes(parts: Sequence[Attribute]) -> Attribute:
     if all(isinstance(part, Continuous) for part in parts):
         return Continuous(sum(part.width for part in parts))
     return Attributes(*parts)
+
+
+def split_attribute(attribute: Attribute) -> tuple[Attribute, ...]:
+    """Split into the attributes that c holds side by side: what `join_attributes` joins."""
+    if isinstance(attribute, Attributes):
+        return attribute.parts
+    if isinstance(attribute, Categorical):
+        return tuple(map(Categorical, attribute.sizes))
+    return tuple(Continuous(1) for _ in range(attribute.width))
 
 
 def encode_columns(columns: Sequence[Column]) -> tuple[Tensor, Attribute]:
@@ -231,7 +290,9 @@ def _encode_column(column: Column) -> tuple[np.ndarray, Attribute]:
     if len(levels) == 0:
         raise InputError(f"attribute {column.name!r} is missing in every row")
     if len(levels) == 1:
-        raise InputError(f"attribute {column.name!r} has one value only ({levels[0]}): there is nothing to be hidden")
+        raise InputError(
+            f"attribute {column.name!r} has one value only ({name_level(levels[0])}): there is nothing to be hidden"
+        )
     if not column.is_category:
         present = column.values[~column.missing]
         return (column.values - present.mean()) / present.std(), Continuous(1)
@@ -240,4 +301,5 @@ def _encode_column(column: Column) -> tuple[np.ndarray, Attribute]:
             f"attribute {column.name!r} has {len(levels):,} categories, more than {_MOST_LEVELS}: "
             "merge them, or give numbers if it is a quantity"
         )
+    column.check_categories()
     return np.where(codes < 0, np.nan, codes), Categorical(len(levels))

@@ -32,6 +32,22 @@ def draw_permutation_within(groups: Tensor, generator: torch.Generator) -> Tenso
     return perm
 
 
+MOST_LABELS = 1024
+"""Labels below this are places in tables of groups; larger ones are identifiers, which are numbered first."""
+
+
+def number_groups(groups: Tensor) -> tuple[Tensor, int]:
+    """Return labels from 0 and a bound that they lie below.
+
+    Labels stay as they are, unless one is `MOST_LABELS` or more: then those that occur are numbered in ascending order.
+    """
+    size = int(groups.max()) + 1
+    if size <= MOST_LABELS:
+        return groups.long(), size
+    found, numbered = torch.unique(groups, return_inverse=True)
+    return numbered, len(found)
+
+
 def center_within(values: Tensor, groups: Tensor | None) -> tuple[Tensor, int]:
     """Subtract each group's mean. Returns the centred (..., n, d) values and the number of groups seen.
 
@@ -39,7 +55,7 @@ def center_within(values: Tensor, groups: Tensor | None) -> tuple[Tensor, int]:
     """
     if groups is None:
         return values - values.mean(dim=-2, keepdim=True), 1
-    size = int(groups.max()) + 1
+    groups, size = number_groups(groups)
     onehot = (groups[:, None] == torch.arange(size, device=groups.device)).to(values.dtype)
     counts = onehot.sum(dim=0)
     means = (onehot.T @ values) / counts.clamp(min=1)[:, None]

@@ -129,9 +129,14 @@ def test_missing_labels_are_left_out() -> None:
     gone = np.arange(300) < 20
     expected = estimate_mi(z[~gone], c[~gone], estimator="gaussian_linear", n_permutations=0)
     text = np.where(gone, None, NAMES[c])
-    for values in (np.where(gone, -1, c), np.where(gone, np.nan, c), text, pl.Series(text.tolist())):
+    for values in (np.where(gone, np.nan, c), text, pl.Series(text.tolist())):
         found = estimate_mi(z, values, estimator="gaussian_linear", n_permutations=0)
         assert found == expected
+    coded = np.where(gone, -1, c)
+    declared = {"attribute": Categorical(3), "estimator": "gaussian_linear", "n_permutations": 0}
+    assert estimate_mi(z, coded, **declared) == estimate_mi(z, torch.tensor(coded), **declared) == expected
+    with pytest.raises(InputError, match=r"c holds 0, 1, 2 and -1, which means missing.*attribute=Categorical"):
+        estimate_mi(z, coded)
 
 
 def test_labels_far_apart_take_no_more_memory_than_labels_close_together() -> None:

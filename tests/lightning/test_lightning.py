@@ -248,3 +248,12 @@ def test_a_worker_that_dies_is_an_error_and_leaves_the_last_checkpoint_whole(tmp
         made.fit(module, SeededLoader(Deadly(), 80, shuffle=False, num_workers=1))
     saved = sorted(tmp_path.glob("*.ckpt"), key=lambda path: path.stat().st_mtime)
     assert SafeCheckpoints().load_checkpoint(saved[-1])["global_step"] == len(saved) >= 3
+
+
+@pytest.mark.parametrize("batch", [{"x": 1, "y": 2, "c": 3}, (torch.zeros(2, 4),) * 4, torch.zeros(3, 4)])
+def test_other_batches_are_refused_with_the_remedy(batch: Any) -> None:
+    with seeded(0):
+        module = DebiasModule(nn.Linear(4, 3), nn.Linear(3, 2), None)
+    for step in (module.training_step, module.validation_step, module.test_step):
+        with pytest.raises(InputError, match=r"batch must be \(x, y, c\), got .*collate_fn"):
+            step(batch, 0)

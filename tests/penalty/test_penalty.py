@@ -4,6 +4,7 @@ import copy
 import io
 import math
 import warnings
+from typing import Any
 
 import pytest
 import torch
@@ -518,3 +519,41 @@ def test_penalty_estimates_several_depths_as_each_alone() -> None:
             sums[2 + k] += each[k](z[k], c, y).item() / 50
     assert sums[:2] == pytest.approx(sums[2:], abs=0.02)
     assert sums[0] > sums[1] > 0.01
+
+
+@pytest.mark.parametrize("levels", [2, 3])
+@pytest.mark.parametrize("dtype", [torch.long, torch.int8, torch.float32])
+def test_labels_numbered_from_minus_one_are_refused(levels: int, dtype: torch.dtype) -> None:
+    g = generator(0)
+    c, y, z = (
+        torch.randint(levels, (1000,), generator=g),
+        torch.randint(2, (1000,), generator=g),
+        torch.randn(1000, 3, generator=g),
+    )
+    for code in (c - 1, 2 * c - 1) if levels == 2 else (c - 1,):
+        with pytest.raises(InputError, match=r"c holds -1, which means missing, in .* rows, and never"):
+            MIPenalty(3, Categorical(levels), estimator="gaussian")(z, code.to(dtype), y)
+    both = torch.stack([c, torch.where(c > 0, 1, -1)], dim=1)
+    with pytest.raises(InputError, match="c holds -1"):
+        MIPenalty(3, Categorical((levels, 2)), estimator="gaussian")(z, both, y)
+
+
+def test_labels_that_are_missing_are_not_taken_for_a_coding() -> None:
+    g = generator(0)
+    c, y = torch.randint(2, (1000,), generator=g), torch.randint(2, (1000,), generator=g)
+    z = torch.randn(1000, 3, generator=g)
+    penalty = MIPenalty(3, Categorical(2), estimator="gaussian")
+    penalty(z, torch.where(torch.arange(1000) % 3 == 0, -1, c), y)
+    penalty(z, torch.where(c == 0, -1, 1), y)  # both have been seen
+    nan = torch.where(c == 0, torch.nan, 1.0)
+    MIPenalty(3, Categorical(2), estimator="gaussian")(z, nan, y)  # said without a number
+
+
+@pytest.mark.parametrize("estimator", ["gaussian_learned", "donsker_varadhan", "club"])
+def test_a_critic_cannot_learn_in_inference_mode(estimator: Any) -> None:
+    z, c = torch.randn(100, 3, generator=generator(0)), torch.arange(100) % 2
+    penalty = MIPenalty(3, Categorical(2), estimator=estimator, critic_warmup=2, critic_steps=2)
+    with torch.inference_mode(), pytest.raises(InputError, match=r"inference_mode.*penalty\.eval\(\)"):
+        penalty(z, c, c)
+    with torch.no_grad():
+        penalty(z, c, c)

@@ -323,3 +323,33 @@ def test_nan_is_no_small_difference(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="or NaN"):
         export_model((Waves(), head), tmp_path / "model.pt2", example=torch.ones(2, 3))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("empty", "suffix"), [(np.nan, "onnx"), (None, "pt2"), (pd.NA, "pt2")])
+def test_a_column_that_fit_has_not_seen_a_value_of(empty: Any, suffix: str, tmp_path: Path) -> None:
+    X, y, sex = table()
+    model = MIDebiasClassifier(epochs=5, random_state=0).fit(X.assign(empty=empty), y, sensitive_features=sex)
+    assert export_model(model, tmp_path / f"model.{suffix}").largest_difference < 1e-10
+    served, later = make_servable(model), X.assign(empty=np.arange(len(X)) - 50.0)
+    x = torch.from_numpy(served.encode(later))
+    found = onnx_outputs(tmp_path / "model.onnx", x) if suffix == "onnx" else torch_outputs(tmp_path / "model.pt2", x)
+    np.testing.assert_allclose(found[0], model.predict_proba(later), atol=1e-10)
+
+
+def test_an_export_is_compared_with_what_the_estimator_predicts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X, y, sex = table()
+    for kind, target in ((MIDebiasClassifier, y), (MIDebiasRegressor, X["age"]), (MIDebiasTransformer, None)):
+        model = kind(epochs=1, random_state=0, criterion="independence").fit(X, target, sensitive_features=sex)
+        served = make_servable(model)
+        x = served.draw_inputs(50, generator(0))
+        again = torch.from_numpy(served.encode(pd.DataFrame({c.name: c.values for c in served.decode(x)})))
+        assert all(map(torch.equal, served(x), served(again)))
+        export_model(model, tmp_path / "model.pt2")
+        outputs = model.compute_outputs(served.decode(x[:7]))
+        monkeypatch.setattr(
+            model, "compute_outputs", lambda columns, o=outputs: tuple(v[: len(columns[0].values)] for v in o)
+        )
+        with pytest.raises(InputError, match="model computes other values"):
+            export_model(model, tmp_path / "model.pt2")

@@ -349,3 +349,75 @@ def test_what_predicts_needs_y(kind: Any) -> None:
     X, _, c = biased(100)
     with pytest.raises(InputError, match="requires y"):
         kind(epochs=1, **SMALL).fit(X, sensitive_features=c)
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (pd.to_datetime(pd.Series(["2020-01-01", None] * 30)), "30 labels are missing, the first in row 1"),
+        (pd.Series(["a", None] * 30, dtype="string"), "30 labels are missing, the first in row 1"),
+        (pd.Series([True, None] * 30, dtype="boolean"), "30 labels are missing, the first in row 1"),
+        (np.array([1, pd.NA, 2] * 20, dtype=object), "20 labels are missing, the first in row 1"),
+        (["a", "", "b"] * 20, "20 labels are missing, the first in row 1"),
+        (pd.to_datetime(pd.Series(["2020-01-01", "2020-01-02"] * 30)), "column 'y' holds Datetime"),
+        ([1, "a"] * 30, "column 'y' mixes numbers and text"),
+    ],
+)
+def test_labels_that_are_missing_are_counted(y: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        MIDebiasClassifier(epochs=1).fit(np.zeros((60, 2)), y, sensitive_features=[0, 1] * 30)
+
+
+def test_labels_come_back_as_they_are() -> None:
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    for y in (
+        np.array([True, False] * 30, dtype=object),
+        pd.Series([3, 4] * 30, dtype="Int64"),
+        [2**60, 2**60 + 1] * 30,
+    ):
+        model = MIDebiasClassifier(epochs=1, random_state=0).fit(X, y, sensitive_features=[0, 1] * 30)
+        assert set(model.classes_.tolist()) == set(model.predict(X).tolist()) | set(y) == set(y)
+
+
+def test_a_category_is_the_same_in_text_and_in_numbers() -> None:
+    rng = np.random.default_rng(0)
+    code = rng.integers(2, size=300)
+    X = pd.DataFrame({"k": np.where(code, "1234567", "no number"), "w": rng.normal(size=300)})
+    model = MIDebiasClassifier(epochs=20, random_state=0).fit(X, code, sensitive_features=rng.integers(2, size=300))
+    ones = X[code == 1]
+    for k in (1234567, 1234567.0, "1234567"):
+        np.testing.assert_array_equal(model.predict_proba(ones.assign(k=k)), model.predict_proba(ones))
+    words = MIDebiasClassifier(epochs=1, random_state=0).fit(X.assign(k=np.where(code, "a", "b")), code, code)
+    with pytest.raises(InputError, match="column 'k' held text in fit \\('a'\\) and now holds numbers"):
+        words.predict(X.assign(k=7))
+    commas = X.assign(k=[f"{v:.2f}".replace(".", ",") for v in 1000 + code + rng.normal(size=300)])
+    model.fit(commas, code, sensitive_features=code)
+    points = commas.assign(k=commas["k"].str.replace(",", ".").astype(float))
+    np.testing.assert_array_equal(model.predict_proba(commas), model.predict_proba(points))
+
+
+def test_attributes_that_other_rows_miss_are_penalised_one_by_one() -> None:
+    rng = np.random.default_rng(0)
+    A, B = rng.integers(2, size=(2, 2000))
+    X = rng.normal(size=(2000, 4))
+    X[:, 0] += 1.5 * A
+    X[:, 1] += 1.5 * B
+    y = (X[:, :3].sum(axis=1) + rng.normal(size=2000) > 1.5).astype(int)
+    row = rng.permutation(2000)
+    partly = {"A": np.where(row < 1025, A, np.nan), "B": np.where(row >= 975, B, np.nan)}
+
+    def measure_parity(**options: Any) -> list[float]:
+        model = MIDebiasClassifier(criterion="independence", epochs=30, random_state=0, **options)
+        decided = model.fit(X, y, sensitive_features=partly).predict(X)
+        return [abs(decided[c == 1].mean() - decided[c == 0].mean()) for c in (A, B)]
+
+    assert min(measure_parity(mi_weight=0)) > 0.2
+    assert max(measure_parity()) < 0.12
+
+
+def test_frames_that_cannot_be_read_are_named() -> None:
+    X = pl.DataFrame({"a": [1.0, 2.0] * 10})
+    with pytest.raises(InputError, match="X is a lazy frame"):
+        MIDebiasClassifier().fit(X.lazy(), [0, 1] * 10)
+    half = torch.tensor(X.to_numpy(), dtype=torch.bfloat16)
+    assert MIDebiasClassifier(epochs=1).fit(half, [0, 1] * 10, [0, 1] * 10).predict(half).shape == (20,)

@@ -6,10 +6,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 from typer import Argument, Option
 
+from ..columns import describe_columns
 from ..errors import InputError
 from ..experiments.run_folder import make_run_folder, write_results
 from ..leakage.auditing import audit as run_audit
@@ -79,8 +79,10 @@ def audit(
     for name in single:
         if found.columns[name].ndim != 1:
             raise InputError(f"{file}: {name!r} must be one column, got shape {found.columns[name].shape}")
-    columns_given = [found.columns[a] for a in answers]
-    given = np.stack(columns_given, axis=1) if len(answers) > 1 else columns_given[0] if answers else None
+    given = {a: found.columns[a] for a in answers}
+    roles = {"attribute": names, "label": [] if label is None else [label], "predictions": answers}
+    inputs = [*found.describe(), *describe_columns(found.columns, roles)]
+    show_line("\n".join(inputs))
     options["attribute"] = ",".join(names)
     default = {"criterion": "any", "probes": ",".join(PROBES), "max_rows": 50_000, "seed": 0}
     shown = {k: v for k, v in options.items() if v != default.get(k)}
@@ -88,8 +90,8 @@ def audit(
     with show_share("audit") as step:
         result = run_audit(
             found.z, {n: found.columns[n] for n in names}, None if label is None else found.columns[label],
-            predictions=given, groups=None if groups is None else found.columns[groups], probes=probes.split(","),
-            max_rows=max_rows, random_state=seed, on_step=step,
+            predictions=given or None, groups=None if groups is None else found.columns[groups],
+            probes=probes.split(","), max_rows=max_rows, random_state=seed, on_step=step,
         )  # fmt: skip
     gate = None if max_leakage is None else result.decide(max_leakage, condition=_CONDITIONS[criterion])
     resolved = {"command": "audit", "file": str(file), **options, "attribute": names}
@@ -97,9 +99,9 @@ def audit(
     content = result.to_dict()
     del content["schema"]
     content |= {} if gate is None else {"exit_status": gate.exit_status}
-    write_results(folder, command, seed, content.pop("rows"), **content)
+    write_results(folder, command, seed, content.pop("rows"), inputs=inputs, **content)
     result.to_html(folder / "report.html", title=f"Leakage audit of {file.name}", command=command)
-    show_line(f"{result}\n")
+    show_line(f"\n{result}\n")
     show_files(folder, report="report.html", results="results.json")
     if gate is not None:
         show_line(gate.compare_with_limit("--max-leakage"))

@@ -102,7 +102,7 @@ def _make_sweep(options: dict[str, Any], seeds: Sequence[int]) -> Sweep:
         for name in ("setting", "limit", "image_size", "network"):
             if options[name] not in (None, str(Network.paper)):
                 raise InputError(f"--{name.replace('_', '-')} applies to images only, and {dataset} is a table")
-        frame, attributes = read_table(Path(dataset), options["label"], options["attribute"])
+        frame, attributes, _ = read_table(Path(dataset), options["label"], options["attribute"])
         if len(frame) < _LEAST_ROWS:
             raise DataError(f"{dataset} has {len(frame)} rows; a sweep holds a third out and needs {_LEAST_ROWS}")
         return TableSweep(

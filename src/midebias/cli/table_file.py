@@ -1,9 +1,11 @@
 """A user's table: is it one, and can it be trained on?"""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from ..columns import describe_columns, read_frame
 from ..errors import DataError, InputError
+from ..leakage.table_columns import is_index
 
 _SUFFIXES = (".csv", ".parquet")
 
@@ -13,8 +15,16 @@ def is_table(dataset: str) -> bool:
     return Path(dataset).suffix.lower() in _SUFFIXES
 
 
-def read_table(path: Path, label: str | None, attribute: str | None) -> tuple[Any, list[str]]:
-    """Read a table that can be trained on, and the names of its attributes. Raises `InputError`, `DataError`."""
+class TrainingTable(NamedTuple):
+    """A pandas frame without its index columns, the names of its attributes, and lines that say what was read."""
+
+    frame: Any
+    attributes: list[str]
+    description: list[str]
+
+
+def read_table(path: Path, label: str | None, attribute: str | None) -> TrainingTable:
+    """Read a table that can be trained on. Raises `InputError`, `DataError`."""
     if label is None or attribute is None:
         raise InputError("a table needs --label and --attribute, names of columns")
     frame = _read(path)
@@ -34,7 +44,16 @@ def read_table(path: Path, label: str | None, attribute: str | None) -> tuple[An
     counts = frame[label].value_counts()
     if len(counts) < 2:
         raise DataError(f"{path}: column {label!r} has one value only, {str(counts.index[0])!r}")
-    return frame, attributes
+    whole = [n for n in frame.columns if n not in (label, *attributes) and frame[n].dtype.kind in "iu"]
+    left_out = [n for n in whole if is_index(*read_frame(frame[n]))]
+    frame = frame.drop(columns=left_out)
+    features = [n for n in frame.columns if n not in (label, *attributes)]
+    if not features:
+        raise DataError(f"{path} has no column to learn from beside {label!r} and {', '.join(map(repr, attributes))}")
+    roles = {"label": [label], "attribute": attributes, "feature": features}
+    description = [f"{path}: {len(frame):,} rows", *describe_columns(frame, roles)]
+    description += [f"left out: {n} (an index: whole numbers, each once)" for n in left_out]
+    return TrainingTable(frame, attributes, description)
 
 
 def _read(path: Path) -> Any:
@@ -45,7 +64,7 @@ def _read(path: Path) -> Any:
     if not path.is_file():
         raise DataError(f"{path} does not exist")
     try:
-        frame = pd.read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
+        frame = pd.read_csv(path, low_memory=False) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
     except Exception as error:  # whatever the readers raise of a damaged file
         raise DataError(f"{path} cannot be read as a table: {str(error).splitlines()[0]}") from error
     if frame.empty:

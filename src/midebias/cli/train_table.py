@@ -26,8 +26,9 @@ def train_table(
     max_mi: float | None, epochs: int | None, seed: int, output_dir: Path,
 ) -> None:  # fmt: skip
     """Train on three quarters of the rows, test on the rest, and leave model, predictions and figures behind."""
-    frame, attributes = read_table(path, label, attribute)
+    frame, attributes, description = read_table(path, label, attribute)
     assert label is not None
+    show_line("\n".join([*description, ""]))
     from sklearn.model_selection import train_test_split
 
     from ..sklearn import MIDebiasClassifier

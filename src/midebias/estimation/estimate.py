@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..arguments import checked
-from ..attributes import Attribute, Attributes, Categorical, Continuous
+from ..attributes import Attribute, Categorical, split_attribute
 from ..errors import InputError
 from ..estimators.registry import EstimatorName
 from ..whitening import whiten
@@ -45,7 +45,8 @@ def estimate_mi(
     z : tensor, array, frame or lists of shape (n, dim)
         The representation.
     c : tensor, array, series or list of shape (n,) or (n, width), frame, or mapping of names to them
-        The attribute, or several. Rows with a missing value (NaN, None, or -1 among integers) are left out.
+        The attribute, or several. Rows with a missing value are left out: NaN, None, or empty text, and -1 among the
+        labels of a `Categorical` that is given as ``attribute``.
     attribute : Attribute, optional
         What c is. Default: text, booleans and whole numbers of at most 20 distinct values are `Categorical`, integers
         with as many categories as the largest label says; other numbers are `Continuous`. Integers of more distinct
@@ -105,7 +106,7 @@ def estimate_mi(
         raise InputError("n_restarts and max_steps must be at least 1 and n_permutations at least 0")
     options = estimator, n_folds, n_restarts, max_steps, n_permutations, random_state
     result = _estimate(z, c, attribute, given, *options)
-    parts = _split(attribute) if per_attribute else ()
+    parts = split_attribute(attribute) if per_attribute else ()
     if len(parts) < 2:
         return result
     columns = c.reshape(len(z), -1).split([part.width for part in parts], dim=1)
@@ -185,12 +186,3 @@ def _estimate(
         whiten(compute_normal_scores(z)), whiten(scores), groups, n_permutations=n_permutations, generator=generator
     )
     return replace(result, p_value=p_value)
-
-
-def _split(attribute: Attribute) -> tuple[Attribute, ...]:
-    """The attributes that c holds side by side."""
-    if isinstance(attribute, Attributes):
-        return attribute.parts
-    if isinstance(attribute, Categorical):
-        return tuple(map(Categorical, attribute.sizes))
-    return tuple(Continuous(1) for _ in range(attribute.width))

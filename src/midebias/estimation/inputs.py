@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from ..arguments import check_representation
-from ..attributes import Attribute, Categorical, Continuous, join_attributes
-from ..columns import MOST_CATEGORIES, Column, read_columns, read_matrix
+from ..attributes import Attribute, Categorical, Continuous, LabelCount, join_attributes
+from ..columns import MOST_CATEGORIES, Column, name_level, read_columns
 from ..errors import InputError
+from ..matrices import read_matrix
 
 _LARGEST_LABEL = 255  # integers beyond are numbered by what there is of them
 
@@ -27,21 +28,32 @@ def read_representation(z: Any) -> Tensor:
 
 def read_attribute(c: Any, n: int, attribute: Attribute | None) -> tuple[Tensor, Attribute]:
     """Read c as what ``attribute`` encodes, or find out by `Column.is_category`; integers are labels as they stand."""
-    if attribute is not None and isinstance(c, Tensor):
-        return c.detach().cpu(), attribute
-    columns = read_columns(c, "c", n=n, like="z")
     if attribute is not None:
-        values = [column.values if column.is_numeric else column.code()[0] for column in columns]
-        return torch.from_numpy(np.column_stack(values)), attribute
-    found = [_encode(column) for column in columns]
+        c = c.detach().cpu() if isinstance(c, Tensor) else _read_as(c, n, attribute)
+        if c.ndim in (1, 2):
+            LabelCount(attribute).observe(c)
+        return c, attribute
+    found = [_encode(column) for column in read_columns(c, "c", n=n, like="z")]
     return torch.from_numpy(np.column_stack([values for values, _ in found])), join_attributes([a for _, a in found])
+
+
+def _read_as(c: Any, n: int, attribute: Attribute) -> Tensor:
+    columns = read_columns(c, "c", n=n, like="z")
+    is_text = [not k.is_numeric or (k.texts is not None and not isinstance(attribute, Continuous)) for k in columns]
+    values = [column.code()[0] if text else column.values for column, text in zip(columns, is_text, strict=True)]
+    return torch.from_numpy(np.column_stack(values))
 
 
 def _encode(column: Column) -> tuple[np.ndarray, Attribute]:
     codes, levels = column.code()
     if column.is_category:
-        if column.stored_as == "integer" and len(levels) == 2 and levels[0] == -1:
-            raise InputError(f"{column.name} holds {levels[1]:g} and -1, which means missing: number its labels from 0")
+        column.check_categories()
+        if column.stored_as == "integer" and len(levels) and levels[0] == -1:
+            others = ", ".join(map(name_level, levels[1:4])) + ", ..." * (len(levels) > 4)
+            raise InputError(
+                f"{column.name} holds {others} and -1, which means missing among labels: number its labels from 0, and "
+                "write NaN where it is missing, or say what it is by attribute=Categorical(n)"
+            )
         if column.stored_as == "integer" and len(levels) and levels[-1] <= _LARGEST_LABEL:
             return np.where(column.missing, -1, column.values), Categorical(max(2, int(levels[-1]) + 1))
         return codes, Categorical(max(2, len(levels)))
@@ -62,7 +74,8 @@ def read_groups(values: Any, n: int, name: str) -> Tensor | None:
         raise InputError(f"{name} must be one column of labels, got {len(columns)}")
     (column,) = columns
     if column.missing.any():
-        raise InputError(f"{name} is missing in row {int(column.missing.argmax())}")
+        row = int(column.missing.argmax())
+        raise InputError(f"{name} is missing in row {row} ({int(column.missing.sum()):,} rows in all): leave those out")
     codes, levels = column.code()
     if not column.is_category and column.stored_as != "integer":
         raise InputError(f"{name} must hold labels, got a quantity: continuous values are not binned silently")

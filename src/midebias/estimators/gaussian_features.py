@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..distributed import Pool
+from ..marginals import number_groups
 
 
 def append_products(c: Tensor, moments: tuple[Tensor, Tensor] | None = None) -> Tensor:
@@ -27,9 +28,9 @@ def sign_groups(c: Tensor, groups: Tensor | None, generator: torch.Generator, po
     """
     if groups is None:
         return c
-    n_groups = int(groups.max()) + 1 if pool is None else pool.n_groups
+    groups, n_groups = number_groups(groups) if pool is None else (groups.long(), pool.n_groups)
     signs = torch.randint(2, (n_groups,), generator=generator).mul_(2).sub_(1)
-    return torch.cat([c, c * signs.to(c).index_select(0, groups.long())[:, None]], dim=1)
+    return torch.cat([c, c * signs.to(c).index_select(0, groups)[:, None]], dim=1)
 
 
 def project_columns(values: Tensor, generator: torch.Generator, *, most: int, rows: int | None = None) -> Tensor:

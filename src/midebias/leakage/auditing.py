@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arguments import checked
-from ..columns import read_columns, read_matrix
+from ..columns import read_columns
 from ..errors import InputError, TooFewSamples
+from ..matrices import read_matrix
 from .answers import answer_questions, join_folds
 from .findings import judge_findings
 from .inputs import CodedColumn, check_range, code_columns, code_predictions
@@ -56,14 +57,15 @@ def audit(
     z : array, tensor, frame or lists of shape (n, dim)
         The representation; further axes are flattened.
     c : array, tensor, series or list of shape (n,) or (n, attributes), frame, or mapping of names to them
-        The attributes. Text, booleans and whole numbers of at most 20 distinct values are categories; other numbers are
-        quantities, which are cut into ``n_bins`` bins of equally many rows. That can only lose information. NaN, None
-        and negative integers among categories are missing: these rows are left out of that attribute.
+        The attributes. Text, booleans and whole numbers of at most 20 distinct values are categories; other numbers,
+        also where they are written as text, are quantities, which are cut into ``n_bins`` bins of equally many rows.
+        That can only lose information. NaN, None and empty text are missing: these rows are left out of that attribute.
     y : array, tensor, series or list of shape (n,), optional
         The task's label.
     predictions : array, tensor, series, list or frame of shape (n,) or (n, classes), optional
         A model's answers, as labels, as probabilities per class, or as probabilities of the second of two classes. Adds
-        fairness metrics on all rows; needs ``y``.
+        fairness metrics on all rows; needs ``y``. Classes stand in ascending order, numbers by size, unless columns of
+        a frame have their names.
     groups : array, tensor, series or list of shape (n,), optional
         Which rows belong together, as the images of one person do. No group is split between fitting and judging, as
         by scikit-learn's `GroupKFold`, and intervals and tests take groups for independent, not rows. At least ten.
@@ -89,7 +91,8 @@ def audit(
     Raises
     ------
     InputError
-        Wrong shapes or kinds, NaN in z, fewer than 100 rows or ten groups, or an attribute that never varies.
+        Wrong shapes or kinds, NaN in z, fewer than 100 rows or ten groups, or an attribute that never varies or is
+        nearly all distinct.
 
     See Also
     --------

@@ -35,27 +35,29 @@ def measure_groups(
     crossed = [[a] for a in attributes] + ([list(attributes)] if len(attributes) > 1 else [])
     for parts in crossed:
         name = " x ".join(a.name for a in parts)
-        names, y_true, y_pred, weight = _count_cells(y, predictions, parts)
-        values, place = np.unique(names, return_inverse=True)
+        members, names, y_true, y_pred, weight = _count_cells(y, predictions, parts)
+        values, place = np.unique(members, return_inverse=True)
         sizes = np.bincount(place, weights=weight)
         if not 0 < len(values) <= _MOST_GROUPS:
             continue
-        for group in values:
-            t, p, w = (column[names == group] for column in (y_true, y_pred, weight))
+        accuracies = dict[int, float]()
+        for group in values.tolist():
+            t, p, w = (column[members == group] for column in (y_true, y_pred, weight))
             n, right = round(w.sum()), float(np.sum(w * (t == p)))
             low, high = compute_wilson_interval(right, n)
+            accuracies[group] = right / n
             entry = {
-                "attribute": name, "group": str(group), "n": n, "small": n < SMALL_GROUP, "accuracy": right / n,
+                "attribute": name, "group": names[group], "n": n, "small": n < SMALL_GROUP, "accuracy": right / n,
                 "low": low, "high": high,
             }  # fmt: skip
             for rate, label in _RATES.items() if len(y.names) == 2 else ():
                 known = label is None or label in t  # otherwise the rate is not known, and not zero
                 entry[rate] = float(getattr(fair, rate)(t, p, sample_weight=w)) if known else None
             groups.append(entry)
-        large = np.isin(names, values[sizes >= SMALL_GROUP])
-        compared = large if len(np.unique(names[large])) >= 2 else np.ones_like(large)
-        t, p, s, w = (column[compared] for column in (y_true, y_pred, names, weight))
-        accuracies = [e["accuracy"] for e in groups if e["attribute"] == name and e["group"] in set(s)]
+        large = np.isin(members, values[sizes >= SMALL_GROUP])
+        compared = large if len(np.unique(members[large])) >= 2 else np.ones_like(large)
+        t, p, s, w = (column[compared] for column in (y_true, y_pred, members, weight))
+        shown = [accuracies[group] for group in np.unique(s).tolist()]
         parity, odds = [], []
         for label in positives:
             given = {"y_true": t == label, "y_pred": p == label, "sensitive_features": s, "sample_weight": w}
@@ -64,16 +66,19 @@ def measure_groups(
         differences.append({
             "attribute": name, "demographic_parity_difference": float(max(parity)),
             "equalized_odds_difference": max(odds, default=None),
-            "accuracy_difference": float(max(accuracies) - min(accuracies)),
-            "worst_group_accuracy": float(min(accuracies)), "without_small": not bool(compared.all()),
+            "accuracy_difference": float(max(shown) - min(shown)),
+            "worst_group_accuracy": float(min(shown)), "without_small": not bool(compared.all()),
         })  # fmt: skip
     return groups, differences
 
 
 def _count_cells(
     y: CodedColumn, predictions: NDArray[np.int64], parts: Sequence[CodedColumn]
-) -> tuple[NDArray[np.str_], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Group, label and prediction of each combination that there is, and how many rows hold it: few for many rows."""
+) -> tuple[NDArray[np.int64], dict[int, str], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Group, label and prediction of each combination that there is, and how many rows hold it: few for many rows.
+
+    Groups are numbers, since names may look alike once they are joined; the second is the name of each.
+    """
     rows = np.flatnonzero(np.logical_and.reduce([column.codes >= 0 for column in (y, *parts)]))
     group = np.zeros(len(rows), dtype=np.int64)
     for a in parts:  # numbered anew each time: the product of many attributes' sizes would overflow
@@ -83,8 +88,11 @@ def _count_cells(
     cells = (group * len(y.names) + y.codes[rows]) * kinds + answers
     _, first, n = np.unique(cells, return_index=True, return_counts=True)
     example = rows[first]
-    joined = np.array([", ".join(a.names[a.codes[row]] for a in parts) for row in example], dtype=str)
-    return joined, y.codes[example], predictions[example], n.astype(np.float64)
+    members = group[first]
+    names = {
+        g: ", ".join(a.names[a.codes[row]] for a in parts) for g, row in zip(members.tolist(), example, strict=True)
+    }
+    return members, names, y.codes[example], predictions[example], n.astype(np.float64)
 
 
 def _compare_odds(fair: Any, given: dict[str, Any], *, least: int) -> list[float]:

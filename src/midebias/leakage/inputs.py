@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..columns import MOST_CATEGORIES, Column, read_columns
+from ..columns import MOST_CATEGORIES, Column, name_level, read_columns
 from ..errors import InputError
 
 _LARGEST = 1e18
 _FEWEST_ROWS = 20  # of a category that stands alone
-_NOT_A_NAME = ("", "nan", "NaN", "<NA>", "NaT")  # what missing values become in an array of text
 
 
 @dataclass(frozen=True)
@@ -23,6 +22,7 @@ class CodedColumn:
     codes: NDArray[np.int64]  # from 0; -1 where the value is missing
     names: tuple[str, ...]  # one for each code
     binned: bool  # whether codes are bins of a quantity, which hold equally many rows each
+    joined: bool = False  # whether the last code stands for several rare categories
 
     def take(self, rows: NDArray[np.intp]) -> "CodedColumn":
         """Some of the rows."""
@@ -46,27 +46,19 @@ def code_columns(values: Any, argument: str, n: int, *, n_bins: int) -> tuple[Co
 
 
 def code_column(column: Column, *, n_bins: int) -> CodedColumn:
-    """Code categories, of which rare ones are joined, and a quantity in ``n_bins`` bins of equally many rows.
-
-    Missing are NaN, None, empty text, and negative integers among categories.
-    """
-    if column.is_numeric and column.is_category and column.stored_as == "integer":
-        known = np.where(column.values < 0, np.nan, column.values)
-        if len(np.unique(known[~np.isnan(known)])) < 2 <= len(column.code()[1]):
-            raise InputError(f"{column.name} never varies: negative integers are missing, number categories from 0")
-        column = replace(column, values=known)
-    elif not column.is_numeric:
-        values = column.values.copy()
-        values[np.isin(values, _NOT_A_NAME)] = None
-        column = replace(column, values=values)
+    """Code categories, of which rare ones are joined, and a quantity in ``n_bins`` bins of equally many rows."""
+    column.check_categories()
     codes, levels = column.code()
     if not column.is_category and len(levels) > MOST_CATEGORIES:
         return _join_rare(_bin_quantity(column, n_bins))
-    return _join_rare(CodedColumn(column.name, codes, _name_levels(levels), False))
+    return _join_rare(CodedColumn(column.name, codes, tuple(map(name_level, levels)), False))
 
 
 def code_predictions(predictions: Any, y: CodedColumn) -> NDArray[np.int64]:
-    """Code a model's answers as those of y: labels, probabilities per class, or of the second of two classes."""
+    """Code a model's answers as those of y: labels, probabilities per class, or of the second of two classes.
+
+    Probabilities stand in the ascending order of the classes, numbers by size, unless columns have the classes' names.
+    """
     columns = read_columns(predictions, "predictions", n=len(y.codes), like="z")
     missing = sum(int(c.missing.sum()) for c in columns)
     if missing:
@@ -74,9 +66,7 @@ def code_predictions(predictions: Any, y: CodedColumn) -> NDArray[np.int64]:
     if y.binned:
         raise InputError(f"predictions need a y of classes; a y of more than {MOST_CATEGORIES} values is none")
     if len(columns) > 1:
-        if len(columns) != len(y.names):
-            raise InputError(f"predictions must have {len(y.names)} columns, one per class, got {len(columns)}")
-        return np.column_stack([c.values for c in columns]).argmax(axis=1)
+        return _choose_likeliest(columns, y)
     (answers,) = columns
     codes, levels = answers.code()
     if answers.is_numeric and answers.stored_as != "integer" and len(y.names) == 2 and len(levels) > 2:
@@ -84,18 +74,29 @@ def code_predictions(predictions: Any, y: CodedColumn) -> NDArray[np.int64]:
             raise InputError("predictions must be labels or probabilities in [0, 1]")
         return (answers.values >= 0.5).astype(np.int64)
     place = {name: i for i, name in enumerate(y.names)}
-    names = _name_levels(levels)
+    names = [name_level(level) for level in levels]
     unknown = sorted(set(names) - set(place))
-    if unknown and not y.names[-1].startswith("other ("):  # of rare classes, always the last
+    if unknown and not y.joined:
         raise InputError(f"predictions hold {unknown[0]!r}, which y never is; y is {', '.join(y.names[:6])}")
     return np.array([place.get(name, len(place) - 1) for name in names])[codes]
+
+
+def _choose_likeliest(columns: list[Column], y: CodedColumn) -> NDArray[np.int64]:
+    if len(columns) != len(y.names):
+        raise InputError(f"predictions must have {len(y.names)} columns, one per class, got {len(columns)}")
+    text = next((c.name for c in columns if not c.is_numeric), None)
+    if text is not None:
+        raise InputError(f"predictions must hold probabilities, and column {text!r} holds text")
+    names = [c.name for c in columns]
+    order = [names.index(name) for name in y.names] if set(names) == set(y.names) else range(len(columns))
+    return np.column_stack([columns[j].values for j in order]).argmax(axis=1)
 
 
 def _bin_quantity(column: Column, n_bins: int) -> CodedColumn:
     edges = np.unique(np.quantile(column.values[~column.missing], np.linspace(0, 1, n_bins + 1)))
     last = len(edges) - 2
     codes = np.clip(np.searchsorted(edges, column.values, side="right") - 1, 0, last)
-    texts = _name_levels(edges)
+    texts = _name_edges(edges)
     names = tuple(f"{a} to {'' if i == last else 'below '}{b}" for i, (a, b) in enumerate(pairwise(texts)))
     return CodedColumn(column.name, np.where(column.missing, -1, codes).astype(np.int64), names, True)
 
@@ -110,8 +111,14 @@ def _join_rare(column: CodedColumn) -> CodedColumn:
     kept = np.flatnonzero(~rare)
     place = np.where(rare, len(kept), np.cumsum(~rare) - 1)
     names = (*(column.names[i] for i in kept), f"other ({int(rare.sum())} rare)")
-    return replace(column, codes=np.where(column.codes >= 0, place[column.codes], -1), names=names)
+    codes = np.where(column.codes >= 0, place[column.codes], -1)
+    return replace(column, codes=codes, names=names, joined=True)
 
 
-def _name_levels(levels: NDArray[Any]) -> tuple[str, ...]:
-    return tuple(str(v) if isinstance(v, str) else f"{float(v):.4g}" for v in levels)
+def _name_edges(edges: NDArray[np.float64]) -> list[str]:
+    """In as few digits, at least four, as tell them apart."""
+    for digits in range(4, 17):
+        names = [f"{edge:.{digits}g}" for edge in edges]
+        if len(set(names)) == len(edges):
+            break
+    return names

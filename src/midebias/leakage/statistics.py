@@ -103,7 +103,7 @@ def compute_quantile(level: float, n_groups: int) -> float:
 
 def compute_tail(estimate: float, stderr: float, n_groups: int) -> float:
     """One-sided p-value of an estimate above zero, by Student's t; 1 where nothing varies."""
-    from scipy.special import stdtr  # type: ignore[import-untyped,unused-ignore]
+    from scipy.special import stdtr  # type: ignore[import-untyped,unused-ignore]  # as above
 
     return float(stdtr(max(1, n_groups - 1), -estimate / stderr)) if stderr > _ROUNDING else 1.0
 

@@ -111,9 +111,9 @@ class DebiasModule(pl.LightningModule):
                 "precision '16-mixed' scales the loss, and with it the penalty's balance; use 'bf16-mixed'"
             )
 
-    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> Tensor:
+    def training_step(self, batch: Any, batch_index: int) -> Tensor:
         """Compute the task's loss; `backward` adds the penalty."""
-        x, y, c = batch
+        x, y, c = unpack_batch(batch)
         passed = run_forward(self.encoder, self.head, x, y, c, task_loss=self._task_loss, adjustment=self.adjustment)
         self._passed = passed, y, c
         return passed.task_loss
@@ -133,11 +133,11 @@ class DebiasModule(pl.LightningModule):
         if self.penalty is not None:
             self.log("mi", sum(result.mi), prog_bar=True, batch_size=len(y))
 
-    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> None:
+    def validation_step(self, batch: Any, batch_index: int) -> None:
         """Log loss and accuracy."""
         self._evaluate(batch, "val")
 
-    def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> None:
+    def test_step(self, batch: Any, batch_index: int) -> None:
         """Do as in validation, and log it under ``test_``."""
         self._evaluate(batch, "test")
 
@@ -145,10 +145,22 @@ class DebiasModule(pl.LightningModule):
         """Logits; a batch may be x alone, or (x, ...)."""
         return self(batch if isinstance(batch, Tensor) else batch[0])
 
-    def _evaluate(self, batch: tuple[Tensor, Tensor, Tensor], name: str) -> None:
-        x, y, c = batch
+    def _evaluate(self, batch: Any, name: str) -> None:
+        x, y, c = unpack_batch(batch)
         passed = run_forward(self.encoder, self.head, x, y, c, task_loss=self._task_loss)
         self.log(f"{name}_loss", passed.task_loss, prog_bar=True, batch_size=len(y), sync_dist=True)
         if passed.logits.ndim == 2 and not y.is_floating_point():
             accuracy = (passed.logits.argmax(1) == y).float().mean()
             self.log(f"{name}_accuracy", accuracy, prog_bar=True, batch_size=len(y), sync_dist=True)
+
+
+def unpack_batch(batch: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """Take x, y and c from a batch. Raises `InputError` unless it is a sequence of the three."""
+    if not isinstance(batch, (tuple, list)) or len(batch) != 3:
+        size = f" of {len(batch)}" if hasattr(batch, "__len__") else ""
+        raise InputError(
+            f"batch must be (x, y, c), got {type(batch).__name__}{size}: "
+            "have the data set, or collate_fn of its DataLoader, return these three"
+        )
+    x, y, c = batch
+    return x, y, c

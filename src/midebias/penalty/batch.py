@@ -7,10 +7,11 @@ from typing import Literal, cast
 from torch import Tensor, nn
 
 from ..arguments import check_groups
-from ..attributes import Attribute
+from ..attributes import Attribute, LabelCount
 from ..devices import move_to
 from ..distributed import Pool, Ranks
 from ..errors import InputError
+from ..marginals import MOST_LABELS
 from ..representations import FeatureMap, Shape, Tokens, check_shape, compute_width
 from .pair_bank import LEAST_PAIRS, PairBank
 
@@ -56,6 +57,7 @@ class InputReader:
             raise InputError(f"dim must name at least one representation of size >= 1, got {dim!r}")
         self.names = ["z"] if len(self.shapes) == 1 else [f"z[{k}]" for k in range(len(self.shapes))]
         self._attribute, self._criterion, self._condition_on = attribute, criterion, condition_on
+        self._labels = LabelCount(attribute)
 
     def read(self, z: Tensor | Sequence[Tensor], c: Tensor, y: Tensor | None) -> Batch:
         """This rank's rows, on the device of the first representation."""
@@ -73,6 +75,7 @@ class InputReader:
         values, present = self._attribute.encode(c)
         if len(values) != n:
             raise InputError(f"c must have {n} rows like z, got {len(values)}")
+        self._labels.observe(c)
         c = c[:, None] if c.ndim == 1 else c
         if self._criterion == "independence":
             return Batch(representations, c, values, None, present)
@@ -100,15 +103,15 @@ def gather_batch(
 ) -> Batch:
     """The rows of all ranks.
 
-    Where all estimators are ``summable``, and the rows enough, they stay where they are. Else banks, of which each
-    rank may hold rows of its own by then, are made the same everywhere, too.
+    Where all estimators are ``summable``, the rows enough and labels no identifiers, they stay where they are. Else
+    banks, of which each rank may hold rows of its own by then, are made the same everywhere, too.
     """
     groups = batch.groups
     n_groups = int(groups.max()) + 1 if groups is not None and len(groups) else 0
     of_ranks = ranks.exchange(batch.n, n_groups, batch.missing)
     counts, missing = [numbers[0] for numbers in of_ranks], sum(numbers[2] for numbers in of_ranks)
     n = sum(counts)
-    if summable and n >= LEAST_PAIRS:
+    if summable and n >= LEAST_PAIRS and max(numbers[1] for numbers in of_ranks) <= MOST_LABELS:
         return replace(batch, pool=Pool(ranks, n, max(numbers[1] for numbers in of_ranks)), n=n, missing=missing)
     for bank in banks:
         cast(PairBank, bank).collect(ranks)

@@ -59,6 +59,11 @@ class CriticTrainer(nn.Module):
             z, c, labels = bank.rows()
         if not estimator.trainable or self.optimizer is None or len(z) < 2:
             return
+        if torch.is_inference_mode_enabled():
+            raise InputError(
+                "penalty is in training mode under torch.inference_mode, in which no critic can learn: "
+                "call penalty.eval() first, or use torch.no_grad()"
+            )
         steps = max(self.steps, self.warmup) if self.steps and not self.is_ready(k) else self.steps
         rows = torch.randint(len(z), (steps, min(len(z), _BATCH)), generator=self._generator).to(z.device)
         values = self._attribute.encode(c)[0].to(z)

@@ -129,6 +129,16 @@ class ServedTable(nn.Module):
             columns.append(values if column["kind"] == "raw" else values.masked_fill(missing, math.nan))
         return torch.stack(columns, dim=1)
 
+    def decode(self, x: Tensor) -> list[Column]:
+        """Return the columns that `encode` makes the matrix x (n, p) of."""
+        columns = []
+        for values, entry in zip(x.T.tolist(), self.description["columns"], strict=True):
+            if entry["kind"] == "category":
+                names = {**dict(enumerate(entry["categories"])), -1: "not seen in fit"}
+                values = [None if math.isnan(v) else names[int(v)] for v in values]
+            columns.append(Column(entry["name"], np.array(values, object if entry["kind"] == "category" else None)))
+        return columns
+
     def encode(self, X: Any) -> NDArray[np.float64]:
         """Return the matrix (n, p) that `forward` takes: of a frame X by its names, of an array by places."""
         entries = self.description["columns"]

@@ -1,5 +1,6 @@
 """What the three scikit-learn estimators share: reading, fitting, and the representation."""
 
+import functools
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from ..attributes import Attribute, Categorical, encode_columns
+from ..columns import Column
 from ..errors import InputError
 from ..networks.early_stopping import EarlyStopping
 from ..penalty import Criterion
@@ -22,6 +24,7 @@ from ..tabular.networks import TableModel, TabularNetwork
 from ..tabular.parameters import check_parameters
 from ..tabular.penalty import TabularPenalty, choose_weights
 from ..tabular.preprocessing import TablePreprocessor
+from ..tabular.separate_penalties import SeparatePenalties, has_gaps
 from ..tabular.table import Table, read_table
 from ..tabular.targets import Target
 from ..tabular.trainer import TabularRows, TabularTrainer
@@ -70,7 +73,8 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             Labels of any kind for a classifier, numbers for a regressor, either for a transformer; without y, z is to
             reconstruct X.
         sensitive_features : array, list, series, frame or mapping, of n rows, optional
-            One or several attributes, categories or quantities. Rows in which one is missing train the task alone.
+            One or several attributes, categories or quantities. Rows in which one is missing train the task alone, and
+            where others miss another one, each is penalised by itself.
             Without any, and without ``sensitive_columns``, `fit` warns and trains without a penalty.
         sample_weight : array of shape (n,), optional
             Weights in the task loss; the penalty counts every row of positive weight once.
@@ -106,8 +110,8 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
                 module=self.module, seed=seed,
             )  # fmt: skip
         self.attribute_ = attribute
-        if isinstance(attribute, Categorical) and c is not None:
-            c = c.nan_to_num(-1.0).long()  # labels are read fastest as such
+        if isinstance(attribute, Categorical) and c is not None and not bool(c.isnan().any()):
+            c = c.long()  # labels are read fastest as such
         rows = TabularRows(x, target.y, c, None if weights is None else torch.from_numpy(weights))
         self._train(rows, target, attribute if mi_weight > 0 else None, mi_weight, decision_weight, seed)
         return self
@@ -151,14 +155,17 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         seed: int,
     ) -> None:  # fmt: skip
         """Train the network; without an attribute on the task alone."""
-        penalty = budget = None
+        penalty: TabularPenalty | SeparatePenalties | None = None
+        budget: LeakageBudget | None = None
         if attribute is not None:
             # Closed forms of that many pairs need no older ones beside them.
             bank = 0 if self.estimator == "gaussian" and min(self.batch_size, len(rows)) >= 256 else None
-            penalty = TabularPenalty(
-                self.network_.dim, target.n_outputs, attribute, criterion=self.criterion, condition_on=target.groups_of,
-                decision_weight=decision_weight, estimator=self.estimator, bank=bank, seed=seed,
+            build = functools.partial(
+                TabularPenalty, self.network_.dim, target.n_outputs, criterion=self.criterion, seed=seed,
+                condition_on=target.groups_of, decision_weight=decision_weight, estimator=self.estimator, bank=bank,
             )  # fmt: skip
+            separate = rows.c is not None and has_gaps(rows.c)
+            penalty = SeparatePenalties(attribute, build) if separate else build(attribute)
             if self.max_mi is not None:
                 budget = LeakageBudget(self.max_mi, attribute, target.groups_of, seed=seed)
         early_stopping = EarlyStopping(self.network_, self.n_iter_no_change, least_gain=1e-6)
@@ -187,12 +194,23 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         except ValueError as error:
             raise InputError(f"random_state cannot be used: {error}") from error
 
-    @torch.no_grad()
+    def compute_outputs(self, columns: Sequence[Column]) -> tuple[NDArray[np.float64], ...]:
+        """Return predictions, if there are any, and z (n, dim), of columns of X."""
+        outputs, z = self._run_network(columns)
+        return (*self._finish(outputs), z)
+
+    def _finish(self, outputs: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+        """Turn the network's outputs (n, n_outputs) into predictions."""
+        return ()
+
     def _predict(self, X: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Outputs and z of X."""
         check_is_fitted(self, "network_")
-        table = read_table(self, X, self.sensitive_columns, reset=False)
-        x = torch.from_numpy(self._preprocessor.transform(table.features))
+        return self._run_network(read_table(self, X, self.sensitive_columns, reset=False).features)
+
+    @torch.no_grad()
+    def _run_network(self, columns: Sequence[Column]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        x = torch.from_numpy(self._preprocessor.transform(columns))
         outputs, z = zip(*(self.network_(part) for part in x.split(_ROWS_PREDICTED)), strict=True)
         return torch.cat(outputs).numpy(), torch.cat(z).numpy()
 

@@ -104,7 +104,10 @@ class MIDebiasClassifier(ClassifierMixin, MIDebiasEstimator):  # type: ignore[mi
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Return probabilities (n, n_classes) for X (n, p), in the order of ``classes_``."""
-        return torch.from_numpy(self._predict(X)[0]).softmax(dim=1).numpy()
+        return self._finish(self._predict(X)[0])[0]
+
+    def _finish(self, outputs: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+        return (torch.from_numpy(outputs).softmax(dim=1).numpy(),)
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return labels (n,) for X (n, p)."""

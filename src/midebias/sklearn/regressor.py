@@ -70,8 +70,11 @@ class MIDebiasRegressor(RegressorMixin, MIDebiasEstimator):  # type: ignore[misc
 
     def predict(self, X: Any) -> NDArray[np.float64]:
         """Return numbers (n,) or (n, n_outputs), as y was, for X (n, p)."""
-        outputs = self._predict(X)[0] * self._scale + self._center
-        return outputs if self._several else outputs[:, 0]
+        return self._finish(self._predict(X)[0])[0]
+
+    def _finish(self, outputs: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+        numbers = outputs * self._scale + self._center
+        return (numbers if self._several else numbers[:, 0],)
 
     def _read_target(self, y: Any, n: int, weights: NDArray[np.float64] | None, *, resume: bool) -> Target:
         values, several = read_numbers(y, n)

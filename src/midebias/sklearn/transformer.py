@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.utils.multiclass import type_of_target
 
 from ..errors import InputError
-from ..tabular.targets import Target, compute_moments, read_labels, read_numbers, refuse_missing
+from ..tabular.targets import Target, compute_moments, read_labels, read_numbers, read_target
 from .base import MIDebiasEstimator
 
 
@@ -78,7 +78,7 @@ class MIDebiasTransformer(MIDebiasEstimator):
             if self.criterion == "separation":
                 raise InputError("criterion='separation' needs y; use 'independence' to go without")
             return Target("reconstruction", torch.empty(n, 0), 0)
-        refuse_missing(y)
+        y = read_target(y)
         if type_of_target(y, input_name="y").startswith("continuous"):
             values, _ = read_numbers(y, n)
             center, scale = compute_moments(values, weights)

@@ -5,9 +5,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..attributes import Attribute, Categorical
+from ..attributes import Attribute, Categorical, split_attribute
 from ..estimators import GaussianMI
 from ..penalty.budget import DualAscent
+from .separate_penalties import has_gaps
 
 
 @torch.no_grad()
@@ -48,9 +49,12 @@ class LeakageBudget:
         return float(self._ascent.multiplier)
 
     def observe(self, z: Tensor, c: Tensor, y: Tensor) -> None:
-        """Measure the leakage of rows held out, and move the weight."""
+        """Measure the leakage of rows held out, the largest where attributes are apart, and move the weight."""
         groups, seed = None if self.groups_of is None else self.groups_of(y), self.seed + len(self.measurements)
-        self.measurements.append(measure_leakage(z, c, self.attribute, groups, seed=seed))
+        parts = split_attribute(self.attribute) if has_gaps(c) else (self.attribute,)
+        columns = c.reshape(len(c), -1).split([part.width for part in parts], dim=1)
+        found = [measure_leakage(z, k, part, groups, seed=seed) for k, part in zip(columns, parts, strict=True)]
+        self.measurements.append(max(found))
         self._ascent.observe(self.measurements[-1])
 
     @property

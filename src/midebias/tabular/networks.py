@@ -5,9 +5,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..columns import Column
 from ..errors import InputError
 from ..networks import build_perceptron
 from ..randomness import seeded
@@ -128,6 +131,10 @@ class TableModel(ABC):
     @abstractmethod
     def describe(self) -> dict[str, Any]:
         """Return inputs and outputs as plain JSON; see `midebias.serving.ServedTable`."""
+
+    @abstractmethod
+    def compute_outputs(self, columns: Sequence[Column]) -> tuple[NDArray[np.float64], ...]:
+        """Return what a `midebias.serving.ServedTable` of it should, for columns as in fit."""
 
 
 @torch.no_grad()

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..columns import Column
+from ..columns import Column, name_level
 from ..errors import InputError
+from ..numeric_text import parse_text, parse_texts
 
 MISSING = "(missing)"  # the category of values that are not there
 
@@ -27,7 +28,8 @@ class TablePreprocessor:
     ----------
     entries : list of dict
         One for each column, as plain JSON: ``name`` and ``kind``; of a "number" ``mean``, ``scale`` (None where there
-        was no value) and ``indicator``; of a "category" ``categories``; of a "raw" number nothing more.
+        was no value), ``indicator``, and ``decimal`` where it was a comma; of a "category" ``categories``; of a "raw"
+        number nothing more.
     """
 
     entries: list[dict[str, Any]]
@@ -40,8 +42,8 @@ class TablePreprocessor:
         if self.raw:
             self.entries = [{"name": column.name, "kind": "raw"} for column in columns]
         else:
-            numbers = iter(_describe_numbers([column for column in columns if column.is_numeric], weights))
-            self.entries = [next(numbers) if c.is_numeric else self._describe_categories(c) for c in columns]
+            numbers = iter(_describe_numbers([column for column in columns if _is_number(column)], weights))
+            self.entries = [next(numbers) if _is_number(c) else self._describe_categories(c) for c in columns]
         return self.transform(columns)
 
     def transform(self, columns: Sequence[Column]) -> NDArray[np.float64]:
@@ -66,7 +68,9 @@ class TablePreprocessor:
         return np.column_stack([*numbers, *marks, *categories]).astype(np.float64, copy=False)
 
     def _describe_categories(self, column: Column) -> dict[str, Any]:
-        found = {MISSING if value is None else value for value in column.values.tolist()}
+        _, levels = column.code()
+        found = {MISSING} if column.missing.any() else set()
+        found |= set(map(name_level, levels))
         if len(found) > self.max_categories:
             raise InputError(
                 f"column {column.name!r} has {len(found):,} categories, more than max_categories="
@@ -75,29 +79,56 @@ class TablePreprocessor:
         return {"name": column.name, "kind": "category", "categories": sorted(found)}
 
 
+def _is_number(column: Column) -> bool:
+    return column.is_numeric and column.stored_as != "category"
+
+
 def code_columns(columns: Sequence[Column], entries: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
     """Return the matrix (n, p) of columns for the entries of a `TablePreprocessor`.
 
     A number is itself, NaN where it is missing. A category is its place among the entry's ``categories``, -1 where it
-    is none of them, and NaN where it is missing and missing is none of them. `InputError` for text among numbers.
+    is none of them, and NaN where it is missing and missing is none of them. `InputError` for text where numbers were,
+    and for numbers where words were.
     """
     return np.column_stack([_code_column(column, entry) for column, entry in zip(columns, entries, strict=True)])
 
 
 def _code_column(column: Column, entry: Mapping[str, Any]) -> NDArray[np.float64]:
-    values: Any = column.values
-    if entry["kind"] == "category":
-        places = {category: float(place) for place, category in enumerate(entry["categories"])}
-        missing = places.get(MISSING, math.nan)
-        if column.is_numeric:
-            values = [None if v != v else f"{v:g}" for v in values]
-        return np.array([missing if v is None else places.get(v, -1.0) for v in values])
-    if column.is_numeric:
+    return _place_categories(column, entry) if entry["kind"] == "category" else _read_numbers(column, entry)
+
+
+def _place_categories(column: Column, entry: Mapping[str, Any]) -> NDArray[np.float64]:
+    """Find the places of values among categories: by their text, and of numbers by their size."""
+    categories = entry["categories"]
+    places = {category: float(place) for place, category in enumerate(categories)}
+    missing = places.get(MISSING, math.nan)
+    given = column.values if column.texts is None else column.texts
+    if column.is_numeric and column.texts is None:
+        sizes = {parse_text(category): place for category, place in places.items()}
+        if len(sizes) > 1 or None not in sizes:
+            places = {size: place for size, place in sizes.items() if size is not None}
+        elif not column.missing.all():
+            raise InputError(
+                f"column {column.name!r} held text in fit ({categories[0]!r}) and now holds numbers "
+                f"({name_level(given[~column.missing][0])})"
+            )
+    return np.array([missing if v is None or v != v else places.get(v, -1.0) for v in given.tolist()])
+
+
+def _read_numbers(column: Column, entry: Mapping[str, Any]) -> NDArray[np.float64]:
+    """Return the numbers of a column; those written as text by the decimal sign that fit has seen, if it has."""
+    decimal = entry.get("decimal", column.decimal)
+    if column.is_numeric and (column.texts is None or decimal == column.decimal):
         return column.values
-    for row, value in enumerate(values):
-        if value is not None:
-            raise InputError(f"column {column.name!r} held numbers in fit and now holds text ({value!r}, row {row})")
-    return np.full(len(values), np.nan)
+    texts = column.values if column.texts is None else column.texts
+    distinct = list(dict.fromkeys(text for text in texts if text is not None))
+    parsed = parse_texts(distinct, decimal)
+    if parsed is None and distinct:
+        odd = next((text for text in distinct if parse_text(text, decimal) is None), distinct[0])
+        row = int((texts == odd).argmax())
+        raise InputError(f"column {column.name!r} held numbers in fit and now holds text ({odd!r}, row {row})")
+    numbers = {} if parsed is None else parsed.numbers
+    return np.array([np.nan if text is None else numbers[text] for text in texts])
 
 
 def _describe_numbers(columns: Sequence[Column], weights: NDArray[np.float64] | None) -> list[dict[str, Any]]:
@@ -111,5 +142,6 @@ def _describe_numbers(columns: Sequence[Column], weights: NDArray[np.float64] | 
     for column, *moments in zip(columns, scaler.mean_.tolist(), scaler.scale_.tolist(), strict=True):
         mean, scale = moments if all(map(math.isfinite, moments)) else (None, None)
         indicator = bool(np.isnan(column.values).any())
-        entries.append({"name": column.name, "kind": "number", "mean": mean, "scale": scale, "indicator": indicator})
+        entry = {"name": column.name, "kind": "number", "mean": mean, "scale": scale, "indicator": indicator}
+        entries.append(entry | ({"decimal": column.decimal} if column.decimal != "." else {}))
     return entries

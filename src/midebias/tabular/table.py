@@ -8,8 +8,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import validate_data
+from torch import Tensor
 
-from ..columns import Column, is_frame, read_column, read_columns, read_frame
+from ..columns import Column, is_frame, read_array, read_column, read_columns, read_frame
 from ..errors import InputError
 
 _NO_FEATURES = "X has no column beside sensitive_columns"
@@ -78,6 +79,7 @@ def _read_frame(estimator: Any, X: Any, named: list[Any], reset: bool) -> Table:
 
 def _read_array(estimator: Any, X: Any, named: list[Any], reset: bool) -> Table:
     sensitive: list[Column] = []
+    X = read_array(X, "X") if isinstance(X, Tensor) else X
     if named:
         X, sensitive = _take_columns(estimator, X, named, reset)
     try:
@@ -87,15 +89,12 @@ def _read_array(estimator: Any, X: Any, named: list[Any], reset: bool) -> Table:
         if "could not convert" not in str(error) and "numeric bytes/strings" not in str(error):
             raise
     values = validate_data(estimator, X, dtype=object, ensure_all_finite=False, reset=reset)
-    return Table([read_column(values[:, j].tolist(), f"X[{j}]") for j in range(values.shape[1])], sensitive)
+    return Table(read_columns(values, "X"), sensitive)
 
 
 def _take_columns(estimator: Any, X: Any, named: list[Any], reset: bool) -> tuple[Any, list[Column]]:
     """An array without the columns of these numbers, and those columns."""
-    try:
-        X = np.asarray(X)
-    except TypeError as error:  # a tensor in bfloat16, say
-        raise InputError(f"X cannot be read as an array: {error}") from error
+    X = read_array(X, "X")
     if not all(isinstance(j, Integral) for j in named):
         raise InputError(f"sensitive_columns must be column numbers where X has no names, got {named!r}")
     if X.ndim != 2:
@@ -110,4 +109,4 @@ def _take_columns(estimator: Any, X: Any, named: list[Any], reset: bool) -> tupl
     rest = [j for j in range(width) if j not in taken]
     if not rest:
         raise InputError(_NO_FEATURES)
-    return X[:, rest], [read_column(X[:, j].tolist(), f"X[{j}]") for j in taken]
+    return X[:, rest], [read_column(X[:, j], f"X[{j}]") for j in taken]

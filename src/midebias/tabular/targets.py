@@ -1,6 +1,5 @@
 """What y may be in a table: labels as codes, numbers as columns, and the groups that separation conditions on."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from numbers import Integral
@@ -14,6 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 from torch import Tensor, nn
 
+from ..columns import find_missing, read_array, read_columns
 from ..errors import InputError
 from ..penalty import Criterion
 
@@ -58,26 +58,46 @@ def compute_task_loss(outputs: Tensor, y: Tensor, weights: Tensor | None, task: 
     return losses.mean() if weights is None else (losses * weights).sum() / weights.sum()
 
 
-def refuse_missing(y: Any) -> None:
-    """Raise `InputError` for labels that are None or NaN."""
+def read_target(y: Any) -> NDArray[Any]:
+    """Read y as an array of one plain type, as it was given otherwise.
+
+    Raises
+    ------
+    InputError
+        No y, labels that are missing, dates, lists, or a mixture of numbers and text.
+    """
     if y is None:
         raise InputError("requires y to be passed, but the target y is None")
-    try:
-        values = np.asarray(y, dtype=object)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"y cannot be read as an array ({error})") from error
+    values = read_array(y, "y")
     if values.ndim == 0:
         raise InputError(f"y must have shape (n,), got the single value {y!r}")
-    missing = np.array([v is None or (isinstance(v, float) and math.isnan(v)) for v in values.ravel().tolist()])
-    if missing.any():
-        n, row = int(missing.sum()), int(missing.argmax()) // max(1, values[:1].size)
+    _refuse_missing(find_missing(values))
+    if values.dtype.kind in "fiub" or values.ndim > 2:
+        return values
+    columns = read_columns(y, "y")
+    for column in columns:
+        _refuse_missing(column.missing)  # text that says so
+    kinds = set(map(type, values.ravel().tolist()))
+    if kinds <= {bool, np.bool_}:
+        return values.astype(bool)
+    if all(issubclass(kind, (int, np.integer)) for kind in kinds):
+        return np.array(values.tolist())  # also beyond what float64 tells apart
+    if not all(column.is_numeric and column.texts is None for column in columns):
+        return values
+    found = np.column_stack([column.values for column in columns])
+    return found[:, 0] if values.ndim == 1 else found
+
+
+def _refuse_missing(missing: NDArray[np.bool_]) -> None:
+    rows = missing.any(axis=tuple(range(1, missing.ndim)))
+    if rows.any():
+        n, row = int(rows.sum()), int(rows.argmax())
         raise InputError(f"Input y contains NaN: {n} labels are missing, the first in row {row}; leave those rows out")
 
 
 def read_labels(y: Any, n: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Return codes (n,) of labels y, and the sorted classes they stand for."""
-    refuse_missing(y)
-    labels = column_or_1d(y, warn=True)
+    labels = column_or_1d(read_target(y), warn=True)
     if labels.dtype.kind == "f" and np.isinf(labels).any():
         raise InputError("Input y contains infinity")
     check_classification_targets(labels)
@@ -88,8 +108,14 @@ def read_labels(y: Any, n: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
 
 def read_numbers(y: Any, n: int) -> tuple[NDArray[np.float64], bool]:
     """Return numbers y as (n, n_outputs), and whether they came with a second axis."""
-    refuse_missing(y)
-    values = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+    values = read_target(y)
+    if values.dtype.kind not in "fiub":
+        columns = read_columns(y, "y")
+        text = next((column for column in columns if not column.is_numeric), None)
+        if text is not None:
+            raise InputError(f"y must hold numbers, got text ({text.values[0]!r})")
+        values = columns[0].values if values.ndim == 1 else np.column_stack([column.values for column in columns])
+    values = check_array(values, ensure_2d=False, dtype=np.float64, input_name="y")
     _check_length(values, n)
     return (values, True) if values.ndim == 2 else (values[:, None], False)
 

@@ -18,6 +18,7 @@ from ..training.step import train_step
 from .leakage import LeakageBudget
 from .networks import TabularNetwork
 from .penalty import TabularPenalty
+from .separate_penalties import SeparatePenalties
 from .targets import Task, compute_task_loss
 
 _LOWEST_RATE_UNDER_A_BUDGET = 0.3  # of the learning rate: what is still to be moved must be able to move
@@ -63,7 +64,7 @@ class TabularTrainer:
     """
 
     network: TabularNetwork
-    penalty: TabularPenalty | None
+    penalty: TabularPenalty | SeparatePenalties | None
     task: Task
     mi_weight: float
     epochs: int | None
