@@ -20,7 +20,7 @@ from midebias.errors import InputError
 from midebias.randomness import seeded
 from midebias.training.checkpoints import write_checkpoint
 
-ESTIMATORS = ("gaussian", "gaussian_linear", "gaussian_learned", "donsker_varadhan")
+ESTIMATORS = ("prequential", "gaussian", "gaussian_linear", "gaussian_learned", "donsker_varadhan")
 OTHERS = ("nwj", "jensen_shannon", "smile", "info_nce", "club", "barber_agakov")
 CASES = [
     *product(ESTIMATORS, ("separation", "independence"), ("added", "balanced"), ("categorical",)),

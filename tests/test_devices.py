@@ -21,6 +21,7 @@ from .conftest import generator
 from .second_device import DEVICE, use_second_device
 
 NAMED = (
+    "prequential",
     "gaussian", "gaussian_linear", "gaussian_learned", "donsker_varadhan", "nwj", "jensen_shannon", "smile", "info_nce",
     "club", "barber_agakov",
 )  # fmt: skip

@@ -227,7 +227,7 @@ def test_columns_of_a_table_in_fit_and_in_prediction(shift: int) -> None:
     np.testing.assert_allclose(model.predict_proba(predict), expected_columns(), atol=1e-9)
 
 
-@pytest.mark.parametrize("estimator", ["gaussian", "gaussian_linear", "gaussian_learned"])
+@pytest.mark.parametrize("estimator", ["prequential", "gaussian", "gaussian_linear", "gaussian_learned"])
 @pytest.mark.parametrize("code", [lambda y: y + 1_000_000, lambda y: y * 94110 + 2**40, lambda y: y + 5000])
 def test_groups_of_a_penalty(estimator: Any, code: Coding) -> None:
     z, c, y, _ = (torch.tensor(v) for v in planted())

@@ -21,6 +21,7 @@ __all__ = ["ATTRIBUTES", "CRITERIA", "DTYPES", "ESTIMATORS", "SCALES", "TARGETS"
 TASKS = ("binary", "classes", "regression")
 ATTRIBUTES = ("binary", "categories", "continuous", "mixed", "missing")
 ESTIMATORS = (
+    "prequential",
     "gaussian_learned", "gaussian", "gaussian_linear", "donsker_varadhan", "nwj", "jensen_shannon", "smile",
     "info_nce",
     "club", "barber_agakov", "own",

@@ -72,7 +72,7 @@ def flat(value: Any, at: str = "") -> dict[str, Any]:
     return {at: value}
 
 
-@pytest.mark.parametrize("estimator", ["gaussian_learned", "gaussian", "donsker_varadhan"])
+@pytest.mark.parametrize("estimator", ["prequential", "gaussian_learned", "gaussian", "donsker_varadhan"])
 @pytest.mark.parametrize("mi_weight", [0.5, None])
 @pytest.mark.parametrize("max_mi", [None, 0.01])
 def test_lightning_and_the_raw_loop_take_the_same_steps(

@@ -21,6 +21,7 @@ from .gaussian import GaussianMI
 from .info_nce import InfoNCE
 from .interface import Estimator
 from .learned_gaussian import LearnedGaussianMI
+from .prequential import PrequentialMI
 
 __all__ = [
     "CLUB",
@@ -34,4 +35,5 @@ __all__ = [
     "InfoNCE",
     "JensenShannon",
     "LearnedGaussianMI",
+    "PrequentialMI",
 ]

@@ -38,29 +38,32 @@ class LinearPredictors(nn.Module):
     block_cross: Tensor
     block_rows: Tensor
     block: Tensor
+    labels: Tensor
+    n_known: Tensor
 
     def __init__(self, dim: int, width: int, *, memory: float, n_groups: int, ridge: float) -> None:
         super().__init__()
         self.dim, self.width, self.memory, self.n_groups, self.ridge = dim, width, memory, n_groups, ridge
         self.names = ("ridge", "exact", "recent", *(("group",) if n_groups else ()))
-        labels = max(1, n_groups)
+        places = n_groups + 1
         for name, shape in (
-            ("rows", ()), ("gram", (dim, dim)), ("covariance", (width, width)), ("cross", (labels, dim, width)),
-            ("group_rows", (labels,)), ("block_cross", (_BLOCKS, dim, width)), ("block_rows", (_BLOCKS,)),
+            ("rows", ()), ("gram", (dim, dim)), ("covariance", (width, width)), ("cross", (places, dim, width)),
+            ("group_rows", (places,)), ("block_cross", (_BLOCKS, dim, width)), ("block_rows", (_BLOCKS,)),
         ):  # fmt: skip
             self.register_buffer(name, torch.zeros(shape))
-        self.register_buffer("block", torch.zeros((), dtype=torch.long))
+        for name, shape in (("block", ()), ("labels", (n_groups,)), ("n_known", ())):
+            self.register_buffer(name, torch.zeros(shape, dtype=torch.long))
         self._slopes: dict[str, Tensor] = {}
 
     def pool_covariance(self, target: Tensor) -> Tensor:
         """Covariance (width, width) of c in the rows remembered and these, in float64."""
         return ((self.covariance.to(target) + target.T @ target).double()) / (float(self.rows) + len(target))
 
-    def predict(
-        self, z: Tensor, target: Tensor, groups: Tensor | None, halves: Sequence[Tensor]
-    ) -> dict[str, Tensor]:
-        """Predictions (n, width) by name, differentiable in z; each row's from what is remembered and the other half."""
-        labels = self._number(groups, len(z), z.device)
+    def predict(self, z: Tensor, target: Tensor, labels: Tensor, halves: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Predictions (n, width) by name, differentiable in z; each row's from what is remembered and the other half.
+
+        ``labels`` are places of groups, see `number`.
+        """
         constant = z.detach()
         moments = [self._measure(constant[half], target[half], labels[half]) for half in halves]
         parts: dict[str, list[Tensor]] = {}
@@ -84,9 +87,9 @@ class LinearPredictors(nn.Module):
         """Slopes (dim, width) of the combination by ``shares`` of the latest predictions, the halves' in the mean."""
         return torch.stack([shares[name] * slope for name, slope in self._slopes.items()]).sum(0)
 
-    def learn(self, z: Tensor, target: Tensor, groups: Tensor | None) -> None:
+    def learn(self, z: Tensor, target: Tensor, labels: Tensor) -> None:
         """Remember rows."""
-        gram, cross, group_rows = self._measure(z, target, self._number(groups, len(z), z.device))
+        gram, cross, group_rows = self._measure(z, target, labels)
         kept = math.exp(-len(z) / self.memory)
         self.rows.mul_(kept).add_(len(z))
         self.gram.mul_(kept).add_(gram)
@@ -99,11 +102,22 @@ class LinearPredictors(nn.Module):
         self.block_cross[self.block] += cross.sum(0)
         self.block_rows[self.block] += len(z)
 
-    def _number(self, groups: Tensor | None, n: int, device: torch.device) -> Tensor:
-        """Labels that are predicted on their own; others count as the last."""
+    def number(self, groups: Tensor | None, n: int, *, learn: bool) -> Tensor:
+        """Places (n,) of labels among the ``n_groups`` known ones, and after them for all others.
+
+        With ``learn``, new labels get a place of their own while there is one left.
+        """
         if groups is None or not self.n_groups:
-            return torch.zeros(n, dtype=torch.long, device=device)
-        return groups.long().clamp(max=self.n_groups - 1)
+            return torch.zeros(n, dtype=torch.long, device=self.labels.device)
+        if learn:
+            new = torch.unique(groups)
+            known = int(self.n_known)
+            new = new[~torch.isin(new, self.labels[:known])][: self.n_groups - known]
+            self.labels[known : known + len(new)] = new.long()
+            self.n_known += len(new)
+        found = groups.long()[:, None] == self.labels[: int(self.n_known)]
+        places = torch.where(found.any(1), found.long().argmax(1), self.n_groups) if found.shape[1] else None
+        return torch.full((n,), self.n_groups, device=groups.device) if places is None else places
 
     def _measure(self, z: Tensor, target: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         n_labels = len(self.group_rows)
@@ -115,9 +129,7 @@ class LinearPredictors(nn.Module):
             cross = (z.T @ spread).reshape(self.dim, n_labels, self.width).transpose(0, 1)
         return z.T @ z, cross, onehot.sum(0)
 
-    def _fit(
-        self, other: tuple[Tensor, Tensor, Tensor], z: Tensor, target: Tensor
-    ) -> dict[str, Tensor]:
+    def _fit(self, other: tuple[Tensor, Tensor, Tensor], z: Tensor, target: Tensor) -> dict[str, Tensor]:
         dtype = z.dtype
         rows = float(self.rows) + len(z)
         gram = (self.gram.to(dtype) + other[0]) / rows
@@ -130,7 +142,7 @@ class LinearPredictors(nn.Module):
         if self.n_groups:
             share = (self.group_rows.to(dtype) + other[2]) / rows
             flat = (by_group / share.clamp(min=1e-12)[:, None, None]).transpose(0, 1).reshape(self.dim, -1)
-            solved = torch.cholesky_solve(flat, shrunk).reshape(self.dim, self.n_groups, self.width)
+            solved = torch.cholesky_solve(flat, shrunk).reshape(self.dim, len(share), self.width)
             weights["group"] = solved.transpose(0, 1)
         filled = self.block_rows > 0
         if bool(filled.any()):

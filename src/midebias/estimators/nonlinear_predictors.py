@@ -92,8 +92,11 @@ class NonlinearPredictors(nn.Module):
         self.register_buffer("product_places", torch.zeros(2, n_products, dtype=torch.long))
         self.register_buffer("wave_places", torch.zeros(n_used, dtype=torch.long))
 
-    def predict(self, z: Tensor, groups: Tensor | None) -> dict[str, Tensor]:
-        """Predictions (n, width) by name, differentiable in z; none before the first rows were learned."""
+    def predict(self, z: Tensor, *, learn: bool) -> dict[str, Tensor]:
+        """Predictions (n, width) by name, differentiable in z; none before the first rows were learned.
+
+        With ``learn``, the scale of each is remembered.
+        """
         if not float(self.rows):
             return {}
         found: dict[str, Tensor] = {}
@@ -112,11 +115,7 @@ class NonlinearPredictors(nn.Module):
             if kind not in found:
                 continue
             value = found[kind] - found[kind].mean(0)
-            with torch.no_grad():
-                spread = value.square().mean(0).sqrt()
-                known = self.deviations[place]
-                known.copy_(torch.where(known > 0, 0.9 * known + 0.1 * spread, spread))
-                unit = known.to(z, copy=True).clamp(min=1e-12)
+            unit = self._scale(place, value.detach(), learn=learn).to(z)
             bounded = torch.tanh(_SHARPNESS * value / unit) * unit
             predictions[kind] = value @ kept.T
             predictions[f"{kind} (bounded)"] = (bounded - bounded.mean(0)) @ kept.T
@@ -148,6 +147,14 @@ class NonlinearPredictors(nn.Module):
         if float(self.fresh) >= self.memory / _BLOCKS or float(self.rows) <= n:
             self.fresh.zero_()
             self._renew(float(self.rows))
+
+    def _scale(self, place: int, values: Tensor, *, learn: bool) -> Tensor:
+        spread = values.square().mean(0).sqrt().to(self.deviations)
+        known = self.deviations[place]
+        scale = torch.where(known > 0, 0.9 * known + 0.1 * spread, spread)
+        if learn:
+            known.copy_(scale)
+        return scale.clamp(min=1e-12)
 
     def _find_scales(self) -> Tensor:
         variances = self.gram.diagonal() / self.rows.clamp(min=1)

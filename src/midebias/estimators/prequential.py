@@ -51,7 +51,7 @@ class PrequentialMI(DrawingEstimator):
         Labels below it are predicted for each on its own, too.
     nonlinear : bool, default True
         False leaves the nonlinear predictors out.
-    ridge : float, default 1e-3
+    ridge : float, default 1e-5
         Noise, in units of the mean variance of z's columns, that counts as part of z.
     smoothing : float, default 1.0
         As ``ridge``, for the length of the gradient.
@@ -97,7 +97,7 @@ class PrequentialMI(DrawingEstimator):
         memory: float = 4096.0,
         n_groups: int = 0,
         nonlinear: bool = True,
-        ridge: float = 1e-3,
+        ridge: float = 1e-5,
         smoothing: float = 1.0,
         seed: int = 0,
     ) -> None:
@@ -149,14 +149,14 @@ class PrequentialMI(DrawingEstimator):
         scaled = centred / centred.square().mean().sqrt().clamp(min=1e-12)
         halves = torch.randperm(len(z), generator=self._generator).to(z.device).tensor_split(2)
 
-        predictions = self.linear.predict(scaled, target, groups, halves)
+        labels = self.linear.number(groups, len(z), learn=self.training)
+        predictions = self.linear.predict(scaled, target, labels, halves)
         if self.nonlinear is not None:
-            predictions = predictions | self.nonlinear.predict(scaled, groups)
-        white = target @ self._find_whitening(target)
-        value = self._read(predictions, target, white, c, groups)
+            predictions |= self.nonlinear.predict(scaled, learn=self.training)
+        value = self._read(predictions, target, c, groups)
         if self.training:
             with torch.no_grad():
-                self.linear.learn(scaled.detach(), target, groups)
+                self.linear.learn(scaled.detach(), target, labels)
                 if self.nonlinear is not None:
                     self.nonlinear.learn(scaled.detach(), target)
         return value.to(z.dtype)
@@ -164,13 +164,11 @@ class PrequentialMI(DrawingEstimator):
     def _find_whitening(self, target: Tensor) -> Tensor:
         covariance = self.linear.pool_covariance(target)
         scale = covariance.diagonal().sqrt().clamp(min=1e-12)
-        return ((compute_whitening(covariance / scale / scale[:, None], tolerance=1e-5)) / scale[:, None]).to(target)
+        return (compute_whitening(covariance / scale / scale[:, None], tolerance=1e-5) / scale[:, None]).to(target)
 
-    def _read(
-        self, predictions: dict[str, Tensor], target: Tensor, white: Tensor, c: Tensor, groups: Tensor | None
-    ) -> Tensor:
-        names = list(predictions)
-        whitening = self._find_whitening(target)
+    def _read(self, predictions: dict[str, Tensor], target: Tensor, c: Tensor, groups: Tensor | None) -> Tensor:
+        names, whitening = list(predictions), self._find_whitening(target)
+        white = target @ whitening
         stacked = torch.stack([predictions[name] for name in names]) @ whitening
         shares = self.stacking.combine(names, stacked.detach(), white, learn=self.training)
         if not bool(shares.any()):
@@ -190,7 +188,7 @@ class PrequentialMI(DrawingEstimator):
         if not float(told) > 0:
             return told + total.sum() * 0.0
         damped = (covariance / (variance + self.smoothing * steepness).sqrt().clamp(min=1e-30)).square()
-        descended = 0.5 * damped.sum() * (told / (0.5 * squares.sum()).clamp(min=1e-12))
+        descended = damped.sum() * (told / squares.sum().clamp(min=1e-12))
         return told + (descended - descended.detach())
 
 
