@@ -20,7 +20,7 @@ Leak = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
 def read(z: Tensor, c: Tensor, y: Tensor | None = None, *, passes: int = 3) -> float:
     """Mean of the last 20 estimates of a penalty that is called on batches of the same rows, pass after pass."""
     criterion = "independence" if y is None else "separation"
-    penalty = MIPenalty(z.shape[1], Categorical(int(c.max()) + 1), criterion=criterion)
+    penalty = MIPenalty(z.shape[1], Categorical(int(c.max()) + 1), criterion=criterion, estimator="prequential")
     generator, values = torch.Generator().manual_seed(1), []
     with torch.no_grad():
         for _ in range(passes):
@@ -99,7 +99,7 @@ def test_a_quantity_is_read_to_the_second_order() -> None:
     z = torch.randn(4000, 32, generator=generator)
     z[:, 0] = 0.6 * c + 0.8 * z[:, 0]
     z[:, 1] += c.square()
-    penalty = MIPenalty(32, Continuous(), criterion="independence")
+    penalty = MIPenalty(32, Continuous(), criterion="independence", estimator="prequential")
     values = [float(penalty(z[k : k + 500], c[k : k + 500]).detach()) for k in range(0, 4000, 500)]
     truth = -0.5 * math.log(1 - 0.36) - 0.5 * math.log(1 - 2 / 3)
     assert sum(values[2:]) / 6 == pytest.approx(truth, abs=0.12)
@@ -109,7 +109,7 @@ def test_descent_moves_a_map_hardly_further_than_needed_and_erases_the_shift() -
     """The means of z given c become equal: LEACE's condition for what no linear predictor finds."""
     z, c, _ = draw(32)
     z += math.sqrt(0.4458 / 32) * (2 * c[:, None] - 1)
-    penalty = MIPenalty(32, Categorical(2), criterion="independence")
+    penalty = MIPenalty(32, Categorical(2), criterion="independence", estimator="prequential")
     with seeded(0):
         encoder = torch.nn.Linear(32, 32)
     with torch.no_grad():
@@ -138,7 +138,7 @@ def test_descent_moves_a_map_hardly_further_than_needed_and_erases_the_shift() -
 
 def test_independent_pairs_hardly_pull() -> None:
     z, c, _ = draw(64, rows=4096)
-    penalty = MIPenalty(64, Categorical(2), criterion="independence")
+    penalty = MIPenalty(64, Categorical(2), criterion="independence", estimator="prequential")
     pulls = []
     for rows in torch.arange(4096).split(BATCH):
         leaf = z[rows].requires_grad_()
