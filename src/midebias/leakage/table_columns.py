@@ -40,7 +40,7 @@ def _parse_list(text: str) -> list[float] | None:
 def is_index(column: Column) -> bool:
     """Whether these are whole numbers, each once, that rise or fall with the rows, or are called an index."""
     values: NDArray[Any] = column.values
-    if column.missing.any() or len(values) < 2 or (values != np.round(values)).any():
+    if not column.is_numeric or column.missing.any() or len(values) < 2 or (values != np.round(values)).any():
         return False
     steps = np.diff(values)
     if (steps > 0).all() or (steps < 0).all():
