@@ -24,7 +24,7 @@ from midebias.cli import run
 
 from .script import Script
 
-__all__ = ["KINDS", "audit_file", "write_file"]
+__all__ = ["CODES", "COLUMNS", "KINDS", "LISTS", "audit_file", "write_file"]
 
 KINDS = ("list column", "oddly typed column", "coded label")
 _ROWS = 600  # enough in each class to audit within classes
@@ -38,14 +38,14 @@ def _write_with_commas(text: str) -> str:
     return text.replace(",", " ").replace(".", ",").replace(" ", ".")
 
 
-_LISTS: dict[str, Callable[[Floats], list[Any]]] = {
+LISTS: dict[str, Callable[[Floats], list[Any]]] = {
     "lists": lambda z: z.tolist(),
     "arrays": list,
     "single precision": lambda z: list(z.astype(np.float32)),
     "integers": lambda z: np.round(100 * z).astype(int).tolist(),
     "tuples": lambda z: [tuple(row) for row in z.tolist()],
 }
-_COLUMNS: dict[str, Callable[[Floats], Any]] = {
+COLUMNS: dict[str, Callable[[Floats], Any]] = {
     "decimal": lambda v: [Decimal(f"{x:.3f}") for x in v],
     "thousands": lambda v: [f"{1000 + 500 * x:,.2f}" for x in v],
     "decimal comma": lambda v: [f"{1000 + 500 * x:.1f}".replace(".", ",") for x in v],
@@ -68,7 +68,7 @@ _COLUMNS: dict[str, Callable[[Floats], Any]] = {
     "dates as text": lambda v: (pd.Timestamp("2000-01-01") + pd.to_timedelta(np.round(100 * v), unit="D")).astype(str),
     "numbers and a few words": lambda v: np.where(np.arange(len(v)) % 50 == 3, "n/a?", v.round(3).astype(str)),
 }
-_CODES: dict[str, Callable[[NDArray[np.int64]], Any]] = {
+CODES: dict[str, Callable[[NDArray[np.int64]], Any]] = {
     "identifiers": lambda c: 94110 + c,
     "large identifiers": lambda c: 2**60 + c,
     "signs": lambda c: 2 * c - 1,
@@ -106,14 +106,14 @@ def write_file(kind: str, folder: Path, seed: int, *, planted: bool) -> list[str
     if rng.random() < 0.5:
         columns["person"] = [f"person {i}" for i in range(_ROWS)]
     if kind == "list column":
-        columns[name] = _draw(_LISTS, rng)(z)
+        columns[name] = _draw(LISTS, rng)(z)
     else:
         columns |= {f"{name}_{j}": z[:, j] for j in range(z.shape[1])}
         if kind == "oddly typed column":
-            columns[f"{name}_{place}"] = _draw(_COLUMNS, rng)(z[:, place])
+            columns[f"{name}_{place}"] = _draw(COLUMNS, rng)(z[:, place])
     coded = kind == "coded label"
-    attribute: Any = _draw(_CODES, rng)(c) if coded else np.array(["m", "f", "x"])[c]
-    columns |= {"attribute": attribute, "label": _draw(_CODES, rng)(y) if coded else y}
+    attribute: Any = _draw(CODES, rng)(c) if coded else np.array(["m", "f", "x"])[c]
+    columns |= {"attribute": attribute, "label": _draw(CODES, rng)(y) if coded else y}
     frame = pd.DataFrame(columns)[list(rng.permutation(list(columns)))]
     path = folder / f"{kind.replace(' ', '-')}-{seed}-{'planted' if planted else 'clean'}.{suffix}"
     if suffix == "parquet":

@@ -180,3 +180,26 @@ def test_an_attribute_of_10000_categories_is_refused() -> None:
         encode_columns(
             read_columns(pd.Series([f"p{i}" for i in range(10_000)], name="id"), "sensitive_features", n=10_000)
         )
+
+
+QUANTITIES: dict[str, Callable[[int], str]] = {
+    "times": lambda i: f"{i // 60}:{i % 60:02d}", "durations": lambda i: f"{i - 3} days +23:{i % 60:02d}:12",
+    "clock": lambda i: f"{1 + i % 12}:{i:02d} PM", "ISO durations": lambda i: f"P{i}DT{i}H",
+    "months": lambda i: f"{1950 + i}-07", "named months": lambda i: f"{1 + i % 28} March {1950 + i}",
+    "American dates": lambda i: f"Jan {1 + i % 28}, {1950 + i}", "stamps": lambda i: f"2001-02-{i:02d}T10:00:00",
+    "a unit": lambda i: f"{i}.5 kg", "two units": lambda i: f"{i} {'months' if i % 2 else 'years'}",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", QUANTITIES)
+def test_text_that_holds_a_quantity_is_refused_unless_it_is_declared_or_has_few_values(name: str) -> None:
+    texts = [QUANTITIES[name](i) for i in range(1, 29)]
+    with pytest.raises(InputError, match=r"column 'c' holds (dates|times|numbers with a unit) \("):
+        read_column(texts * 5, "c")
+    assert read_columns(pd.Series(texts * 5, dtype="category"), "c")[0].is_category
+    assert read_column(texts[:20] * 5, "c").is_category
+
+
+@pytest.mark.parametrize("write", [lambda i: f"{i}{'ABCDEFG'[i % 7]}", lambda i: f"site {i}", lambda i: f"P{i}"])
+def test_codes_are_no_quantities(write: Callable[[int], str]) -> None:
+    assert read_column([write(i) for i in range(40)] * 5, "c").is_category

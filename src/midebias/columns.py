@@ -29,7 +29,15 @@ MOST_CATEGORIES = 20
 _LARGEST_SHARE_DISTINCT = 0.5  # of the rows: what is more is no category but an identifier
 _MOST_ODD_WORDS = 3  # distinct, among many numbers: "n/a" and "?", and not codes such as V27 beside 250
 _REMEDY = "make numbers or categories of it first"
-_DATE = re.compile(r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([T ].*)?")
+_CLOCK = r"\d{1,3}:\d{2}(:\d{2}([.,]\d+)?)?( ?[AaPp]\.?[Mm]\.?)?"
+_QUANTITIES = {
+    "dates": re.compile(
+        r"(\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?|\d{1,2}[-/. ](\d{1,2}|[^\W\d]{3,9}\.?)[-/., ]+\d{2,4}"
+        r"|[^\W\d]{3,9}\.? \d{1,2},? \d{4})([T ].*)?"
+    ),
+    "times": re.compile(rf"[+-]?((\d+ days?,? )?[+-]?{_CLOCK}|\d+ days?|P(\d+[YMWD])*(T(\d+([.,]\d+)?[HMS])*)?)"),
+}
+_WITH_UNIT = re.compile(r"[+-]?\d[\d.,]*\s*([^\W\d][^\d]*)")
 
 
 @dataclass(frozen=True)
@@ -183,6 +191,7 @@ def _name_column(name: Any, j: int, several: Sized) -> str:
 
 def read_array(values: Any, name: str) -> NDArray[Any]:
     """Read a tensor, an array, or lists as an array; what has no type of its own becomes objects."""
+    is_frame(values, name)  # refuses a lazy one, which numpy takes for a single object
     if isinstance(values, Tensor):
         values = values.detach().cpu()
         return np.asarray(values.float() if str(values.dtype) == "torch.bfloat16" else values)  # numpy has no bfloat16
@@ -304,11 +313,18 @@ def _read_texts(cells: Sequence[str | None], name: str) -> Column:
 
 
 def _check_texts(distinct: Sequence[str], name: str) -> None:
-    """Raise `InputError` for too many dates for categories, and for many numbers with a few words among them."""
+    """Raise `InputError` for too many for categories of what is a quantity: dates, times, numbers with a unit or words.
+
+    As codes with a letter ("12A", "7C") end in many words, so few are taken for units.
+    """
     if len(distinct) <= MOST_CATEGORIES:
         return
-    if all(_DATE.fullmatch(text.strip()) for text in distinct):
-        raise InputError(f"column {name!r} holds dates ({distinct[0]!r}): {_REMEDY}")
+    found = next((k for k, p in _QUANTITIES.items() if all(p.fullmatch(text.strip()) for text in distinct)), None)
+    units = {match and match[1] for match in (_WITH_UNIT.fullmatch(text.strip()) for text in distinct)}
+    if found is None and None not in units and len(units) <= _MOST_ODD_WORDS:
+        found = "numbers with a unit"
+    if found is not None:
+        raise InputError(f"column {name!r} holds {found} ({distinct[0]!r}): {_REMEDY}")
     odd = [text for text in distinct if numeric_text.parse_text(text) is None]
     odd = [text for text in odd if numeric_text.parse_text(text, ",") is None]
     if 0 < len(odd) <= _MOST_ODD_WORDS:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -199,3 +202,11 @@ def test_doctor_says_what_a_report_needs(capsys: pytest.CaptureFixture[str], mon
     monkeypatch.setattr(sys.modules["midebias.cli.doctor"], "read_file", damaged)  # the function has its name
     assert run(["doctor"]) == 1
     assert "is damaged" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("label", [[np.ones(2)] * 30, [datetime.date(2000, 1, 1)] * 30, [0.0, 1.0, float("inf")] * 10])
+def test_a_label_that_cannot_be_read_is_named(tmp_path: Path, capsys: Any, label: list[Any]) -> None:
+    frame = pd.DataFrame({"x": np.arange(30) % 7 / 3, "sex": np.arange(30) % 2, "answer": label})
+    frame.to_parquet(tmp_path / "t.parquet")
+    assert run(["train", str(tmp_path / "t.parquet"), "--label", "answer", "--attribute", "sex"]) == 2
+    assert "column 'answer' holds" in capsys.readouterr().err

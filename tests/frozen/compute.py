@@ -604,7 +604,7 @@ def trained_reference() -> tuple[list[float], list[float]]:
     return trained("reference", 512, 3, 64, critic_steps=3)
 
 
-@frozen(TRAINING)
+@frozen(UNSTEADY)  # a critic in a run of eight steps: AVX2 and AVX512 differ by 1.1%
 def train_mib() -> list[Any]:
     return trained_mib()[0]
 

@@ -15,6 +15,7 @@ from benchmarks.audit_files import KINDS, audit_file, write_file
 from midebias import audit
 from midebias.cli import run
 from midebias.errors import InputError
+from midebias.leakage.embedding_files import read_embeddings
 from midebias.leakage.inputs import code_columns
 
 RNG = np.random.default_rng(0)
@@ -153,3 +154,14 @@ def test_no_planted_file_passes_and_no_clean_one_fails(kind: str, tmp_path: Path
         assert status in (1, 2)
         assert (status == 2) == error.startswith("midebias: ")
     assert audit_file(write_file(kind, tmp_path, 1000, planted=False), tmp_path)[0] in (0, 2)
+
+
+def test_a_text_column_of_mostly_numbers_is_not_left_out_of_z(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": rng.normal(size=300), "sex": rng.integers(2, size=300)})
+    frame["dose"] = [f"< {i % 9}" if i % 5 == 0 else f"{i}.25" for i in range(300)]
+    frame["person"] = [f"{10**18 + i}" for i in range(300)]
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(InputError, match="column 'dose' mixes numbers and text: make numbers of it, or name"):
+        read_embeddings(tmp_path / "t.csv", ["sex"])
+    assert read_embeddings(tmp_path / "t.csv", ["sex"], columns=["a"]).dimensions == ("a",)

@@ -14,7 +14,7 @@ from midebias.errors import InputError
 from midebias.leakage import AuditResult
 from midebias.leakage.findings import Condition, Finding, judge_findings
 from midebias.leakage.inputs import CodedColumn
-from midebias.leakage.questions import Question
+from midebias.leakage.questions import Question, Unaudited
 
 CONDITIONS = ("overall", "within classes", "y = 0", "y = overall", "group = y = 1")
 
@@ -57,7 +57,10 @@ def draw_tables(draw: st.DrawFn) -> tuple[AuditResult, float]:
         figures = [(draw(number), draw(st.floats(0, 1)), draw(p_value)) for _ in range(probes)]
         findings.append([build_finding(attribute, condition, f"probe {i}", *f) for i, f in enumerate(figures)])
     judged, summary = judge_findings(questions, findings, alpha)
-    return AuditResult(summary, judged, (), (), (), {"rows_probed": 100, "alpha": alpha}), alpha
+    shares = draw(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 1)), max_size=2))
+    unaudited = tuple(Unaudited(name, 50, 100, share) for name, share in shares)
+    rest = {"rows_probed": 100, "alpha": alpha}
+    return AuditResult(summary, judged, (), (), (), rest, unaudited=unaudited), alpha
 
 
 def check_agreement(result: AuditResult, alpha: float, limit: float, condition: Condition) -> None:
@@ -82,9 +85,14 @@ def check_agreement(result: AuditResult, alpha: float, limit: float, condition: 
     exceeding = [s for s in rows if s.leaks and s.leakage > limit]
     assert verdict.leaks == any(s.leaks for s in rows)
     assert verdict.text.startswith("No leakage found") == (not verdict.leaks)
-    assert verdict.exit_status == int(bool(exceeding)) == int(result.exceeds(limit, condition=condition))
-    assert verdict.compare_with_limit("limit").startswith("Leakage exceeds") == bool(verdict.exit_status)
-    assert verdict.exit_status <= verdict.leaks
+    unjudged = [u for u in result.unaudited if u.nats > limit and condition != "overall"]
+    assert bool(exceeding) == result.exceeds(limit, condition=condition)
+    assert verdict.exit_status == (1 if exceeding else 2 if unjudged else 0)
+    text = ("was shown", "Leakage exceeds", "cannot be judged within classes")
+    assert [part in verdict.compare_with_limit("limit") for part in text] == [
+        verdict.exit_status == i for i in range(3)
+    ]
+    assert verdict.leaks or verdict.exit_status != 1
     assert verdict.worst in rows
     if verdict.leaks:
         assert f"leaks {verdict.worst.attribute}" in verdict.text
@@ -127,3 +135,30 @@ def test_a_condition_that_was_not_audited_is_refused() -> None:
         result.exceeds(0.1, condition="within classes")
     with pytest.raises(InputError, match="condition must be"):
         result.describe("whatever")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("rows_of_rare_class", [150, 10])
+def test_a_limit_is_not_passed_where_classes_are_too_small_to_be_audited(rows_of_rare_class: int) -> None:
+    rng = np.random.default_rng(0)
+    y = np.arange(1000) < rows_of_rare_class
+    c = rng.integers(2, size=1000)
+    z = rng.normal(size=(1000, 2))
+    z[y, 0] += 8 * (2 * c[y] - 1)  # told in the rare class alone
+    result = audit(z, {"sex": c}, y, probes=["linear"])
+    (unaudited,) = result.unaudited
+    assert (unaudited.attribute, unaudited.rows, unaudited.n) == ("sex", rows_of_rare_class, 1000)
+    assert unaudited.nats == pytest.approx(rows_of_rare_class / 1000 * np.log(2), rel=0.1)
+    verdict = result.decide(unaudited.nats / 2, condition="within classes")
+    assert verdict.exit_status == 2
+    assert f"{rows_of_rare_class} of 1,000 rows, up to {unaudited.nats:.3f} nats of sex" in verdict.compare_with_limit(
+        "L"
+    )
+    assert result.decide(unaudited.nats, condition="within classes").exit_status == 0
+    assert result.decide(unaudited.nats / 2, condition="overall").exit_status != 2
+
+
+def test_an_attribute_known_in_few_rows_is_refused() -> None:
+    rng = np.random.default_rng(0)
+    c = np.where(np.arange(400) < 30, rng.integers(2, size=400), np.nan)
+    with pytest.raises(InputError, match="age is known in 30 rows; an audit needs at least 100"):
+        audit(rng.normal(size=(400, 2)), {"sex": np.arange(400) % 2, "age": c}, probes=["linear"])

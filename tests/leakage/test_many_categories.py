@@ -42,7 +42,7 @@ def test_a_leak_about_many_categories_is_found(k: int, kind: str) -> None:
     rng = np.random.default_rng(0)
     c = draw_categories(rng, 2000, k, kind)
     z = rng.normal(size=(2000, 8)) + rng.normal(size=(k, 8))[c] * 0.45**0.5
-    result = audit(z, c.astype(str), probes=["linear"])
+    result = audit(z, np.char.add("n", c.astype(str)), probes=["linear"])
     assert result.leaks
     assert 0.02 < result.leakage < 8 / 2 * np.log(1.45)
 

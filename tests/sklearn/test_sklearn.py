@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -421,3 +423,33 @@ def test_frames_that_cannot_be_read_are_named() -> None:
         MIDebiasClassifier().fit(X.lazy(), [0, 1] * 10)
     half = torch.tensor(X.to_numpy(), dtype=torch.bfloat16)
     assert MIDebiasClassifier(epochs=1).fit(half, [0, 1] * 10, [0, 1] * 10).predict(half).shape == (20,)
+
+
+@pytest.mark.parametrize("write", [
+    lambda y: y.astype(object), lambda y: pd.Series(y, dtype="boolean"), lambda y: y.tolist(),
+    lambda y: np.array([Decimal(int(v)) for v in y], dtype=object),
+])  # fmt: skip
+def test_score_reads_labels_as_fit_does(write: Callable[[np.ndarray], Any]) -> None:
+    rng = np.random.default_rng(0)
+    X, sex = rng.normal(size=(60, 2)), rng.integers(2, size=60)
+    y = X[:, 0] > 0
+    model = MIDebiasClassifier(epochs=1, random_state=0).fit(X, write(y), sensitive_features=sex)
+    plain = MIDebiasClassifier(epochs=1, random_state=0).fit(X, y, sensitive_features=sex)
+    assert model.score(X, write(y)) == plain.score(X, y)
+
+
+def test_a_regressor_scores_numbers_of_any_type() -> None:
+    rng = np.random.default_rng(0)
+    X, sex = rng.normal(size=(60, 2)), rng.integers(2, size=60)
+    y = X[:, 0].round(2)
+    model = MIDebiasRegressor(epochs=1, random_state=0).fit(X, y, sensitive_features=sex)
+    assert model.score(X, [Decimal(str(v)) for v in y]) == pytest.approx(model.score(X, y))
+
+
+def test_a_lazy_y_and_labels_that_are_quantities_are_named() -> None:
+    X, sex = np.random.default_rng(0).normal(size=(60, 2)), np.arange(60) % 2
+    model = MIDebiasClassifier(epochs=1, random_state=0)
+    with pytest.raises(InputError, match="y is a lazy frame"):
+        model.fit(X, pl.DataFrame({"y": sex}).lazy(), sensitive_features=sex)
+    with pytest.raises(InputError, match="y: Unknown label type"):
+        model.fit(X, X[:, 0], sensitive_features=sex)

@@ -60,7 +60,8 @@ def audit(
 ) -> None:
     """Audit embeddings, ours or anybody's: what do they tell about an attribute, and to which probe?
 
-    Exit status: 0 done, 1 more leakage than --max-leakage, 2 bad arguments or data.
+    Exit status: 0 done, 1 more leakage than --max-leakage, 2 bad arguments or data, or classes of --label too small to
+    judge the limit.
 
     Example: midebias audit embeddings.parquet --attribute sex --label y --max-leakage 0.05
     """
@@ -81,6 +82,7 @@ def audit(
             raise InputError(f"{file}: {name!r} must be one column, got shape {found.columns[name].shape}")
     given = {a: found.columns[a] for a in answers}
     roles = {"attribute": names, "label": [] if label is None else [label], "predictions": answers}
+    roles["groups"] = [] if groups is None else [groups]
     inputs = [*found.describe(), *describe_columns(found.columns, roles)]
     show_line("\n".join(inputs))
     options["attribute"] = ",".join(names)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..columns import describe_columns, read_frame
+from ..columns import describe_columns, name_level, read_frame
 from ..errors import DataError, InputError
 from ..leakage.table_columns import is_index
 
@@ -34,16 +34,17 @@ def read_table(path: Path, label: str | None, attribute: str | None) -> Training
             raise InputError(f"{option}: {path} has no column {name!r}; it has {', '.join(map(str, frame.columns))}")
     if label in attributes:
         raise InputError(f"--label and --attribute name the same column {label!r}")
-    missing = int(frame[label].isna().sum())
+    (labels,) = read_frame(frame[[label]])
+    missing = int(labels.missing.sum())
     if missing:
         raise DataError(f"{path}: column {label!r} is missing in {missing} rows; leave those out")
     if len(frame) < 20:
         raise DataError(f"{path} has {len(frame)} rows; at least 20 are needed to train and to test")
-    if frame[label].nunique() > 100:
-        raise DataError(f"{path}: column {label!r} has {frame[label].nunique():,} values; a label has 100 at most")
-    counts = frame[label].value_counts()
-    if len(counts) < 2:
-        raise DataError(f"{path}: column {label!r} has one value only, {str(counts.index[0])!r}")
+    _, levels = labels.code()
+    if len(levels) > 100:
+        raise DataError(f"{path}: column {label!r} has {len(levels):,} values; a label has 100 at most")
+    if len(levels) < 2:
+        raise DataError(f"{path}: column {label!r} has one value only, {name_level(levels[0])!r}")
     whole = [n for n in frame.columns if n not in (label, *attributes) and frame[n].dtype.kind in "iu"]
     left_out = [n for n in whole if is_index(*read_frame(frame[n]))]
     frame = frame.drop(columns=left_out)

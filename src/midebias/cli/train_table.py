@@ -34,8 +34,9 @@ def train_table(
     from ..sklearn import MIDebiasClassifier
 
     counts = frame[label].value_counts()
+    possible = counts.min() >= 2 and len(counts) <= len(frame) // 4  # each class in both parts
     train, test = train_test_split(
-        frame, test_size=0.25, random_state=seed, stratify=frame[label] if counts.min() >= 2 else None
+        frame, test_size=0.25, random_state=seed, stratify=frame[label] if possible else None
     )
     options: dict[str, Any] = {"criterion": criterion, "max_mi": max_mi, "epochs": epochs, "random_state": seed}
     options |= {} if mi_weight is None else {"mi_weight": mi_weight}

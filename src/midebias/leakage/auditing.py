@@ -17,7 +17,7 @@ from .findings import judge_findings
 from .inputs import CodedColumn, check_range, code_columns, code_predictions
 from .many_categories import join_rare
 from .probes import PROBES
-from .questions import list_questions
+from .questions import Unaudited, list_questions
 from .result import AuditResult
 from .sample_map import draw_sample
 from .split import deal_groups
@@ -140,9 +140,8 @@ def audit(
     if n_groups < _FEW_GROUPS:
         part.warnings.append(f"only {n_groups} groups: intervals and p-values rest on few independent values")
     n_folds = n_folds or (3 if len(part.z) > _MANY_ROWS else 5)
-    questions = [
-        q for a in part.attributes for q in list_questions(a, part.label[0] if part.label else None, part.warnings)
-    ]
+    label, unaudited = part.label[0] if part.label else None, list[Unaudited]()
+    questions = [q for a in part.attributes for q in list_questions(a, label, part.warnings, unaudited)]
     folds = deal_groups(part.groups, np.arange(len(part.z)), n_folds, part.generator)
     answers = answer_questions(part.z, questions, probes, folds, part.groups, part.generator, random_state, on_step)
     findings = [
@@ -156,7 +155,7 @@ def audit(
     judged, summary = judge_findings(questions, findings, alpha)
     sample = draw_sample(part.z, [*part.label, *part.attributes], part.generator)
     unique = tuple(dict.fromkeys(part.warnings))
-    return AuditResult(summary, judged, tuple(metrics), tuple(differences), unique, settings, sample)
+    return AuditResult(summary, judged, tuple(metrics), tuple(differences), unique, settings, sample, tuple(unaudited))
 
 
 @dataclass(frozen=True)
@@ -201,6 +200,9 @@ def read_audit_inputs(z: Any, c: Any, y: Any, groups: Any, options: dict[str, An
     n, n_bins = len(z), options["n_bins"]
     _check_options(n, **options)
     attributes = code_columns(c, "c", n, n_bins=n_bins)
+    for known, name in ((int((a.codes >= 0).sum()), a.name) for a in attributes):
+        if known < _FEWEST_ROWS:
+            raise TooFewSamples(f"{name} is known in {known} rows; an audit needs at least {_FEWEST_ROWS}")
     label: tuple[CodedColumn, ...] = ()  # or one column
     if y is not None:
         label = tuple(replace(column, name="y") for column in code_columns(y, "y", n, n_bins=n_bins))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..columns import read_frame
 from ..errors import DataError, InputError
 from ..matrices import stack_lists
-from .table_columns import is_index, is_list_column, parse_lists
+from .table_columns import holds_numbers, is_index, is_list_column, parse_lists
 
 
 class EmbeddingFile(NamedTuple):
@@ -129,6 +129,11 @@ def _choose_columns(path: Path, frame: Any, named: Sequence[str]) -> tuple[list[
             (column,) = read_frame(frame[name])
         except InputError as error:
             raise InputError(f"{path}: {error}, or name the columns of the representation with --columns") from error
+        if not column.is_numeric and holds_numbers(column):
+            raise InputError(
+                f"{path}: column {name!r} mixes numbers and text: make numbers of it, or name the columns of the "
+                "representation with --columns"
+            )
         if not column.is_numeric:
             left_out.append(f"{name} (text)")
         elif is_index(column):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ..errors import InputError
-from .questions import Question
+from .questions import Question, Unaudited
 from .statistics import adjust_p_values, compute_quantile
 
 Condition = Literal["overall", "within classes"] | None
@@ -84,16 +84,25 @@ class Verdict:
     exceeding: tuple[AttributeLeakage, ...]
     max_leakage: float
     condition: Condition
+    unjudged: tuple[Unaudited, ...] = ()
 
     @property
     def exit_status(self) -> int:
-        """1 if an attribute leaks more than the limit, otherwise 0."""
-        return int(bool(self.exceeding))
+        """1 if an attribute leaks more than the limit; else 2 if rows not audited could hold more; otherwise 0."""
+        return 1 if self.exceeding else 2 * bool(self.unjudged)
 
     def compare_with_limit(self, name: str) -> str:
         """Write a sentence that goes with the exit status; ``name`` is the limit's."""
         looked_at = {None: "", "overall": " of the rows overall", "within classes": " of the rows within classes"}
         limit = f"{name} {self.max_leakage:g} nats"
+        if self.unjudged and not self.exceeding:
+            shown = "; ".join(
+                f"{u.rows:,} of {u.n:,} rows, up to {u.nats:.3f} nats of {u.attribute}" for u in self.unjudged
+            )
+            return (
+                f"Leakage above {limit} cannot be judged within classes: too few rows in them, or the attribute hardly "
+                f"varies there ({shown}). Audit more rows, join classes, or look at independence alone."
+            )
         if not self.exceeding:
             return f"No leakage above {limit} was shown{looked_at[self.condition]}."
         shown = ", ".join(f"{s.attribute} ({s.condition}) {s.leakage:.3f}" for s in self.exceeding)
@@ -138,8 +147,9 @@ def _summarize(question: Question, findings: Sequence[Finding]) -> AttributeLeak
 
 
 def decide(
-    summary: Sequence[AttributeLeakage], rows: int, *, condition: Condition = None, max_leakage: float = 0.0
-) -> Verdict:
+    summary: Sequence[AttributeLeakage], rows: int, *, condition: Condition = None, max_leakage: float = 0.0,
+    unaudited: Sequence[Unaudited] = (),
+) -> Verdict:  # fmt: skip
     """Decide on the rows of the table that a condition names; ``rows`` is how many the probes saw.
 
     Parameters
@@ -148,6 +158,8 @@ def decide(
         None takes all rows; "within classes" those of each class too.
     max_leakage : float, default 0.0
         What may leak, in nats.
+    unaudited : sequence of Unaudited
+        What could not be asked within classes. Where it could hold more than ``max_leakage``, nothing is passed.
 
     Raises
     ------
@@ -164,7 +176,8 @@ def decide(
     worst = max(leaking or chosen, key=lambda s: s.leakage)
     exceeding = tuple(s for s in leaking if s.leakage > max_leakage)
     text = _write_verdict(chosen, leaking, worst, rows, within=condition == "within classes")
-    return Verdict(bool(leaking), text, worst, exceeding, max_leakage, condition)
+    unjudged = tuple(u for u in unaudited if condition != "overall" and u.nats > max_leakage)
+    return Verdict(bool(leaking), text, worst, exceeding, max_leakage, condition, unjudged)
 
 
 def _write_verdict(

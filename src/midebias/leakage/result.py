@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from .findings import AttributeLeakage, Condition, Finding, Verdict, decide, format_differences, format_summary
+from .questions import Unaudited
 from .sample_map import map_sample
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ class AuditResult:
     warnings : tuple of str
     settings : dict
         What reproduces the audit: rows, dimensions, seed, level.
+    unaudited : tuple of Unaudited
+        What could not be asked within classes.
     """
 
     summary: tuple[AttributeLeakage, ...]
@@ -38,6 +41,7 @@ class AuditResult:
     warnings: tuple[str, ...]
     settings: dict[str, Any]
     _sample: Mapping[str, Any] = field(repr=False, default_factory=dict)
+    unaudited: tuple[Unaudited, ...] = ()
 
     def decide(self, max_leakage: float = 0.0, *, condition: Condition = None) -> Verdict:
         """Decide on the table: its verdict, exit status and figures all come from here.
@@ -58,7 +62,8 @@ class AuditResult:
         InputError
             Another condition, or one that was not audited.
         """
-        return decide(self.summary, self.settings["rows_probed"], condition=condition, max_leakage=max_leakage)
+        rows = self.settings["rows_probed"]
+        return decide(self.summary, rows, condition=condition, max_leakage=max_leakage, unaudited=self.unaudited)
 
     @property
     def leaks(self) -> bool:
@@ -127,6 +132,7 @@ class AuditResult:
             "interval": list(self.interval), "p_value": self.p_value, "summary": [asdict(s) for s in self.summary],
             "rows": [asdict(f) for f in self.findings], "groups": list(self.groups),
             "differences": list(self.differences), "warnings": list(self.warnings), "settings": self.settings,
+            "unaudited": [asdict(u) for u in self.unaudited],
         }  # fmt: skip
 
     def to_json(self, path: str | Path | None = None) -> str:

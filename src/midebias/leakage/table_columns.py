@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..columns import Column
+from ..numeric_text import parse_text
 
 _INDEX_NAME = re.compile(r"unnamed: ?\d+(_level_\d+)?|(row_?)?(index|id|idx|nr|no)|__index_level_\d+__|level_\d+")
 _LIST = re.compile(r"\s*[\[(].*[\])]\s*", re.DOTALL)
@@ -39,9 +40,16 @@ def _parse_list(text: str) -> list[float] | None:
 def is_index(column: Column) -> bool:
     """Whether these are whole numbers, each once, that rise or fall with the rows, or are called an index."""
     values: NDArray[Any] = column.values
-    if column.missing.any() or len(values) < 2 or (values != np.round(values)).any():
+    if not column.is_numeric or column.missing.any() or len(values) < 2 or (values != np.round(values)).any():
         return False
     steps = np.diff(values)
     if (steps > 0).all() or (steps < 0).all():
         return True
     return bool(_INDEX_NAME.fullmatch(column.name.strip().lower())) and len(np.unique(values)) == len(values)
+
+
+def holds_numbers(column: Column) -> bool:
+    """Whether most of a column of text are numbers, beside words such as "< 0.1"; not identifiers, digits alone."""
+    texts = [text for text in column.values if text is not None and not text.strip().isdigit()]
+    found = sum(parse_text(text) is not None or parse_text(text, ",") is not None for text in texts)
+    return found > 0.5 * len(column.values)

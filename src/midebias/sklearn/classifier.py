@@ -10,7 +10,7 @@ from sklearn.base import ClassifierMixin
 
 from ..errors import InputError
 from ..penalty import Criterion
-from ..tabular.targets import Target, read_labels
+from ..tabular.targets import Target, read_labels, read_target
 from .base import MIDebiasEstimator
 
 
@@ -114,6 +114,10 @@ class MIDebiasClassifier(ClassifierMixin, MIDebiasEstimator):  # type: ignore[mi
         outputs, _ = self._predict(X)
         labels: NDArray[Any] = self.classes_[outputs.argmax(axis=1)]
         return labels
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the accuracy on X (n, p) of labels y (n,), weighted."""
+        return float(super().score(X, read_target(y), sample_weight))
 
     def _read_target(self, y: Any, n: int, weights: NDArray[np.float64] | None, *, resume: bool) -> Target:
         codes, classes = read_labels(y, n)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 
+from ..columns import read_array
 from ..errors import InputError
 from ..tabular.targets import Target, compute_moments, read_numbers
 from .base import MIDebiasEstimator
@@ -75,6 +76,11 @@ class MIDebiasRegressor(RegressorMixin, MIDebiasEstimator):  # type: ignore[misc
     def _finish(self, outputs: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
         numbers = outputs * self._scale + self._center
         return (numbers if self._several else numbers[:, 0],)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return R² on X (n, p) of numbers y (n,) or (n, n_outputs), weighted."""
+        values, several = read_numbers(y, len(read_array(y, "y")))
+        return float(super().score(X, values if several else values[:, 0], sample_weight))
 
     def _read_target(self, y: Any, n: int, weights: NDArray[np.float64] | None, *, resume: bool) -> Target:
         values, several = read_numbers(y, n)

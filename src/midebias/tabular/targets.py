@@ -100,7 +100,10 @@ def read_labels(y: Any, n: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
     labels = column_or_1d(read_target(y), warn=True)
     if labels.dtype.kind == "f" and np.isinf(labels).any():
         raise InputError("Input y contains infinity")
-    check_classification_targets(labels)
+    try:
+        check_classification_targets(labels)
+    except ValueError as error:
+        raise InputError(f"y: {error}") from None
     _check_length(labels, n)
     classes, codes = np.unique(labels, return_inverse=True)
     return codes.astype(np.int64), classes
