@@ -155,24 +155,24 @@ def render_table(document: Mapping[str, Any]) -> str:
     return "\n".join(format_table(("leak", "truth", *(f"`{e}`" for e in estimators)), lines)) + (
         f"\n\nNats, at {widths} columns of z. Each figure is the mean of a penalty's last {_LATE} estimates after "
         f"{first['passes']} passes over {first['rows']:,} rows in batches of {first['batch']}, with z fixed; "
-        f"seeds {', '.join(map(str, seeds))}. `{document['command']}`\n"
+        f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}. `{document['command']}`\n"
     )
 
 
 if __name__ == "__main__":
     script = Script(
         "penalty_sight", __doc__, dims=[16, 64, 256], rows=8000, batch=512, passes=25, seeds=[0],
-        estimators=["gaussian_linear", "gaussian", "gaussian_learned", "prequential"], kinds=";".join(KINDS),
+        estimators=["gaussian_linear", "gaussian", "gaussian_learned", "prequential"], kinds=None,
     )  # fmt: skip
     given, rows = script.given, list[dict[str, Any]]()
     if script.output.exists():  # goes on from what it holds
         rows = json.loads(script.output.read_text(encoding="utf-8"))["rows"]
+    kinds = list(KINDS) if given["kinds"] is None else given["kinds"].split(";")
     done = {(r["kind"], r["estimator"], r["dim"], r["rows"], r["batch"], r["seed"]) for r in rows}
-    for seed, dim, kind, name in itertools.product(
-        given["seeds"], given["dims"], given["kinds"].split(";"), given["estimators"]
-    ):
+    for seed, dim, kind, name in itertools.product(given["seeds"], given["dims"], kinds, given["estimators"]):
         if (kind, name, dim, given["rows"], given["batch"], seed) in done:
             continue
         settings = {k: given[k] for k in ("rows", "batch", "passes")}
         rows.append(measure_sight(kind, name, dim=dim, seed=seed, **settings))
         script.write(rows, given["seeds"])
+    script.write(rows, given["seeds"])
