@@ -232,7 +232,7 @@ class LabelCount:
             self._counts[j] = [self._counts[j][0] + missing, self._counts[j][1] + len(labels) - missing]
             if len(self._seen[j]) == size or self._counts[j][1] > _MOST_ROWS_COUNTED:
                 del self._open[j]
-            elif _seems_shifted(self._seen[j], size, *self._counts[j]):
+            elif _detect_shift(self._seen[j], size, *self._counts[j]):
                 raise InputError(
                     f"{name} holds -1, which means missing, in {self._counts[j][0]:,} rows, and never "
                     f"{0 if 0 not in self._seen[j] else size - 1}: number its labels from 0, or write NaN where it is "
@@ -247,7 +247,7 @@ def _list_sizes(attribute: Attribute) -> list[int]:
     return list(attribute.sizes) if isinstance(attribute, Categorical) else [0] * attribute.width
 
 
-def _seems_shifted(seen: set[int], size: int, missing: int, present: int) -> bool:
+def _detect_shift(seen: set[int], size: int, missing: int, present: int) -> bool:
     if missing < max(32, 0.1 * (missing + present)):
         return False
     # A rare category may be missing from a few rows, but hardly the first one.

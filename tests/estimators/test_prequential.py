@@ -194,3 +194,17 @@ def test_few_rows_and_what_does_not_vary() -> None:
         PrequentialMI(4, 2)(z[:7], values[:7])
     assert float(PrequentialMI(4, 2)(torch.ones(64, 4), values)) <= 0
     assert float(PrequentialMI(4, 2)(z, values[:1].expand(64, 2))) <= 0
+
+
+@pytest.mark.parametrize("dim", [64, 512])
+def test_one_dominant_direction_and_dead_columns_are_no_hindrance(dim: int) -> None:
+    z, c, generator = draw(dim, rows=1024)
+    z = 1e-4 * z + 100.0 * torch.randn(1024, 1, generator=generator)
+    z[:, :4] = 0.0
+    penalty = MIPenalty(dim, Categorical(2), criterion="independence", estimator="prequential")
+    for rows in torch.arange(1024).split(256):
+        leaf = z[rows].requires_grad_()
+        penalty(leaf, c[rows]).backward()
+        assert leaf.grad is not None
+        assert bool(leaf.grad.isfinite().all())
+        assert abs(penalty.estimates[0]) < 0.1

@@ -130,7 +130,7 @@ class LinearPredictors(nn.Module):
         return z.T @ z, cross, onehot.sum(0)
 
     def _fit(self, other: tuple[Tensor, Tensor, Tensor], z: Tensor, target: Tensor) -> dict[str, Tensor]:
-        dtype = z.dtype
+        dtype = torch.float64  # z of one dominant direction is too close to singular for float32
         rows = float(self.rows) + len(z)
         gram = (self.gram.to(dtype) + other[0]) / rows
         by_group = (self.cross.to(dtype) + other[1]) / rows
@@ -146,8 +146,8 @@ class LinearPredictors(nn.Module):
             weights["group"] = solved.transpose(0, 1)
         filled = self.block_rows > 0
         if bool(filled.any()):
-            weights["recent"] = self._span(shrunk, filled, z, target)
-        return weights
+            weights["recent"] = self._span(shrunk, filled, z.double(), target.double())
+        return {name: weight.to(z.dtype) for name, weight in weights.items()}
 
     def _span(self, shrunk: Tensor, filled: Tensor, z: Tensor, target: Tensor) -> Tensor:
         blocks = (self.block_cross[filled] / self.block_rows[filled][:, None, None]).to(z)

@@ -48,7 +48,7 @@ class PrequentialMI(DrawingEstimator):
     memory : float, default 4096
         Rows that predictors remember, > 0.
     n_groups : int, default 0
-        Labels below it are predicted for each on its own, too.
+        Labels, of those that come first, for each of which c is predicted on its own, too.
     nonlinear : bool, default True
         False leaves the nonlinear predictors out.
     ridge : float, default 1e-5
@@ -81,8 +81,8 @@ class PrequentialMI(DrawingEstimator):
     True
     """
 
-    bound: Bound = "lower"
-    assumption = "within what the predictors can tell, by squared correlation"
+    bound: Bound = "exact"
+    assumption = "predictions and c are jointly normal, and the predictors tell all"
     closed_form = True
     contrasts: Tensor
 
