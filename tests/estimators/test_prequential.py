@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from midebias import MIPenalty
+from midebias import MIPenalty, estimate_mi
 from midebias.attributes import Categorical, Continuous
 from midebias.errors import InputError, TooFewSamples
 from midebias.estimators import PrequentialMI
@@ -208,3 +208,9 @@ def test_one_dominant_direction_and_dead_columns_are_no_hindrance(dim: int) -> N
         assert leaf.grad is not None
         assert bool(leaf.grad.isfinite().all())
         assert abs(penalty.estimates[0]) < 0.1
+
+
+def test_estimate_mi_says_that_it_is_not_for_it() -> None:
+    z, c, _ = draw(4, rows=200)
+    with pytest.raises(InputError, match="'prequential' reads batch after batch"):
+        estimate_mi(z, c, estimator="prequential", n_permutations=0)

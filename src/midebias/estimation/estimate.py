@@ -174,6 +174,8 @@ def _estimate(
         result = estimate_by_random_features(z, values, groups, attribute, seed)
     elif estimator == "donsker_varadhan":
         result = estimate_by_donsker_varadhan((z, values, groups), **training)
+    elif estimator == "prequential":
+        raise InputError("estimator 'prequential' reads batch after batch, in MIPenalty; here take 'auto'")
     elif estimator in get_args(EstimatorName):
         result = estimate_by_critic(cast(EstimatorName, estimator), (z, values, groups), attribute, **training)
     else:
