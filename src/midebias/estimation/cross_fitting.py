@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -34,15 +34,23 @@ class ClosedForm(ABC):
         """What a network minimises on rows."""
 
     @abstractmethod
-    def evaluate(self, network: nn.Module, rows: Tensor, rounds: int) -> tuple[Tensor, Tensor]:
-        """What each row contributes, without the network and with it, over so many permutations where there are any."""
+    def compute_scores(self, network: nn.Module, rows: Tensor, rounds: int) -> Tensor:
+        """Scores (parts, rows, m) that add up, over so many permutations where there are any.
+
+        The first part is linear, and the last one the network's.
+        """
+
+    @abstractmethod
+    def compute_local(self, scores: Tensor, rows: Tensor) -> Tensor:
+        """What each row contributes to the estimate, of scores (rows, m)."""
 
 
 @dataclass(frozen=True)
 class CrossFit:
-    """What each held-out pair contributes, with the network and without, in nats; the means are the estimates.
+    """What each held-out pair contributes in nats, of all parts and of the linear one; the means are the estimates.
 
-    Held-out pairs read too low by about half of what the pairs that the network was fitted on read higher: that half is
+    Parts count by weights from 0, which are the best for the pairs of the other folds: what says nothing of held-out
+    pairs hardly counts, so that values are hardly below zero. Held-out pairs read too low by about half of what the pairs that the network was fitted on read higher: that half is
     part of ``stderr``. ``undertrained``: training in some fold was still improving when it ended.
     """
 
@@ -53,7 +61,7 @@ class CrossFit:
 
     @property
     def gains(self) -> bool:
-        """Whether the network adds more than two standard errors, measured on the same pairs."""
+        """Whether the other parts add more than two standard errors, measured on the same pairs."""
         gain = self.local - self.base_local
         return float(gain.mean()) > 2 * compute_stderr(gain)
 
@@ -90,17 +98,47 @@ def cross_fit(
 ) -> CrossFit:
     """Fit a closed form on all folds but one, train a network beside it, and evaluate both on that fold, in turn."""
     generator = Generator().manual_seed(seed)
-    local, base_local = torch.empty(2, n, dtype=torch.float64)
-    known, undertrained = 0.0, False
-    for k, (rows, held) in enumerate(split_folds(n, n_folds)):
+    forms, held_scores, known_scores, undertrained = [], [], [], False
+    folds = list(split_folds(n, n_folds))
+    for k, (rows, held) in enumerate(folds):
         form = fit(rows, generator)
         network, late = _train(form, rows, n_restarts, max_steps, seed + 17 * k, generator)
         undertrained = undertrained or late
         with torch.no_grad():
-            known += float(form.evaluate(network, rows, 4)[1].mean())
-            base_local[held], local[held] = form.evaluate(network, held, 16)
-    optimism = max(0.0, known / n_folds - float(local.mean()))
+            forms.append(form)
+            known_scores.append(form.compute_scores(network, rows, 4))
+            held_scores.append(form.compute_scores(network, held, 16))
+    several = [(form, scores, held) for form, scores, (_, held) in zip(forms, held_scores, folds, strict=True)]
+    local, base_local, known = torch.empty(n, dtype=torch.float64), torch.empty(n, dtype=torch.float64), 0.0
+    for k, ((form, scores, held), (rows, _)) in enumerate(zip(several, folds, strict=True)):
+        others = several[:k] + several[k + 1 :]
+        weights = _choose_weights(others)
+        local[held] = form.compute_local(_combine(scores, weights), held)
+        base_local[held] = form.compute_local(_combine(scores[:1], _choose_weights(others, 1)), held)
+        known += float(form.compute_local(_combine(known_scores[k], weights), rows).mean()) / n_folds
+    optimism = max(0.0, known - float(local.mean()))
     return CrossFit(local, base_local, math.hypot(compute_stderr(local), optimism / 2), undertrained)
+
+
+def _combine(scores: Tensor, weights: Tensor) -> Tensor:
+    return torch.einsum("p,pnm->nm", weights, scores)
+
+
+@torch.enable_grad()
+def _choose_weights(folds: Sequence[tuple[ClosedForm, Tensor, Tensor]], n_parts: int | None = None) -> Tensor:
+    """Weights from 0 of the first parts of scores, of which the estimate on these folds is largest."""
+    roots = torch.ones(len(folds[0][1][:n_parts]), requires_grad=True)  # whose squares are the weights
+    optimizer = torch.optim.LBFGS([roots], max_iter=30, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        values = [form.compute_local(_combine(scores[:n_parts], roots**2), rows) for form, scores, rows in folds]
+        loss = -torch.cat(values).mean()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    return roots.detach() ** 2
 
 
 def _train(
@@ -120,7 +158,8 @@ def _train(
         for step in range(max_steps + 1):
             if step % _EVERY == 0:
                 with torch.no_grad():
-                    value = float(form.evaluate(average.module, aside, 4)[1].mean())
+                    scores = form.compute_scores(average.module, aside, 4).sum(0)
+                    value = float(form.compute_local(scores, aside).mean())
                 early = max(early, value) if step <= 2 * max_steps // 3 else early
                 if stopping.observe(-value, step):
                     break

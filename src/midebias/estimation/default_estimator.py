@@ -14,6 +14,7 @@ from .classifier import cross_fit_classifier
 from .closed_form import estimate_within_each_group
 from .cross_fitting import compute_stderr
 from .density_ratio import choose_degrees_of_freedom, cross_fit_ratio
+from .discriminant import estimate_by_discriminant
 from .nearest_neighbours import estimate_by_neighbours
 from .normal_scores import compute_normal_scores
 from .result import MIEstimate, warn_of_size, warn_of_training
@@ -39,18 +40,31 @@ def estimate_by_default(
 
 def _estimate_by_classifier(values: Tensor, labels: Tensor, groups: Tensor | None, **options: Any) -> MIEstimate:
     values = compute_normal_scores(values, groups)
-    fit = cross_fit_classifier(whiten(values), labels, groups, **options)
+    white = whiten(values)
+    fit = cross_fit_classifier(values, labels, groups, **options)
+    gain = fit.local - fit.base_local if fit.gains else torch.zeros_like(fit.local)
+    local, stderr, name = fit.base_local, compute_stderr(fit.base_local), "logistic regression"
     if fit.gains:
         local, stderr, name = fit.local, fit.stderr, "classifier"
-    else:
-        local, stderr, name = fit.base_local, compute_stderr(fit.base_local), "logistic regression"
     result = MIEstimate(
         float(local.mean()), stderr, name, "lower", len(values),
         assumption="none: entropy less the cross-entropy of held-out pairs",
         alarms=warn_of_training(fit.undertrained and fit.gains, options["max_steps"]),
     )  # fmt: skip
+    closed = estimate_by_discriminant(white, labels, groups)
+    if closed is not None:
+        result = _add_to_closed_form(result, closed, fit.base_local, gain)
     apart = labels[:, None].float() * 1e3  # farther than any two normal scores
     return _consider_neighbours(result, local, values, apart, groups)
+
+
+def _add_to_closed_form(result: MIEstimate, closed: MIEstimate, base: Tensor, gain: Tensor) -> MIEstimate:
+    """Where few rows cost held-out pairs some of what is linear, the closed form's value, and the gain beyond it."""
+    if closed.value <= float(base.mean()):
+        return replace(result, stderr=max(result.stderr, closed.stderr))
+    value, stderr = closed.value + float(gain.mean()), math.hypot(closed.stderr, compute_stderr(gain))
+    name = f"{closed.estimator} and {result.estimator}" if bool(gain.any()) else closed.estimator
+    return replace(closed, value=value, stderr=stderr, estimator=name, alarms=result.alarms)
 
 
 def _estimate_by_ratio(z: Tensor, c: Tensor, groups: Tensor | None, *, tails: bool, **options: Any) -> MIEstimate:
@@ -60,14 +74,15 @@ def _estimate_by_ratio(z: Tensor, c: Tensor, groups: Tensor | None, *, tails: bo
     fit = cross_fit_ratio(z, c, groups, dof=dof, separate=separate, **options)
     name = "Gaussian copula" if math.isinf(dof) else "Student copula"
     local, value = fit.base_local, float(fit.local.mean())
-    # A copula of more columns than the pairs carry is far below zero: to be above it is no gain.
-    if fit.gains and value > 0:
+    if fit.gains:
         local = fit.local
         alarms = warn_of_training(fit.undertrained, options["max_steps"])
         if value > math.log(n / options["n_folds"]) - 2:
             alarms += (warn_of_size(value, n // options["n_folds"]),)
         name, assumption = f"{name} and critic", "samples many beside exp(information)"
         result = MIEstimate(value, fit.stderr, name, "lower", n, assumption=assumption, alarms=alarms)
+        if math.isinf(dof):
+            result = _add_to_closed_form(result, closed, fit.base_local, fit.local - fit.base_local)
     elif math.isinf(dof):
         assumption = "normal scores are jointly normal: no gain by a network"
         result = replace(closed, estimator=name, assumption=assumption)

@@ -6,9 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..marginals import draw_permutation, draw_permutation_within
+from ..marginals import center_within, draw_permutation, draw_permutation_within
 from .copula import EllipticalCopula
 from .cross_fitting import ClosedForm, CrossFit, Pairs, build_smooth_perceptron, compute_stderr, cross_fit, take
+from .summaries import summarize
 
 _FOR_DOF = 4000  # rows that choose the degrees of freedom
 _DOF = (1.0, 1.5, 2.0, 3.0, 4.5, 7.0, 12.0)  # tried for a Student copula; the loss in between is of second order
@@ -47,9 +48,24 @@ def choose_degrees_of_freedom(
 def cross_fit_ratio(
     z: Tensor, c: Tensor, groups: Tensor | None, *, dof: float = math.inf, separate: bool = False, **options: Any
 ) -> CrossFit:
-    """Estimate the Donsker-Varadhan bound of normal scores; critic: a copula's log density ratio and a network."""
-    pairs = z, c, groups
-    return cross_fit(lambda fit, generator: _CopulaRatio(pairs, fit, generator, dof, separate), len(z), **options)
+    """Estimate the Donsker-Varadhan bound of normal scores; critic: a copula's log density ratio and a network.
+
+    Where columns of z are many beside the rows, both see summaries of them.
+    """
+    functions = center_within(_compute_functions(c), groups)[0]
+
+    def fit_ratio(fit: Tensor, generator: torch.Generator) -> ClosedForm:
+        found = summarize(z, c, functions, fit)
+        few = z if found.columns.shape == z.shape else torch.cat([found.scores, found.columns], dim=1)
+        return _CopulaRatio((few, c, groups), found.features, fit, generator, dof, separate)
+
+    return cross_fit(fit_ratio, len(z), **options)
+
+
+def _compute_functions(c: Tensor) -> Tensor:
+    """Polynomials and waves of c (n, q), fewer where its columns are many."""
+    several = [c, c**2, c**3, *(wave(k * c) for k in (1.5, 3.0) for wave in (torch.cos, torch.sin))]
+    return torch.cat(several[: max(1, 16 // c.shape[1])], dim=1)
 
 
 class _CopulaRatio(ClosedForm):
@@ -57,14 +73,17 @@ class _CopulaRatio(ClosedForm):
 
     batch = 256
 
-    def __init__(self, pairs: Pairs, fit: Tensor, generator: torch.Generator, dof: float, separate: bool) -> None:
+    def __init__(
+        self, pairs: Pairs, features: Tensor, fit: Tensor, generator: torch.Generator, dof: float, separate: bool
+    ) -> None:
         z, c, groups = pairs
         of_fit = take(pairs, fit)
         self._copula = EllipticalCopula(*of_fit, dof=dof, separate=separate)
         self._variates = self._copula.rotate(z, c, groups)
         left, right, _ = EllipticalCopula(*of_fit).rotate(z, c, groups)
         onehot = torch.zeros(len(z), 0) if groups is None else nn.functional.one_hot(groups).float()
-        self._z, self._c = (torch.cat([_add_radius(v), onehot], dim=1) for v in (left, right))
+        self._z = torch.cat([_add_radius(left), onehot, features], dim=1)
+        self._c = torch.cat([_add_radius(right), onehot], dim=1)
         self._groups, self._generator = groups, generator
         self._weights: dict[int, Tensor] = {}  # without groups, of each number of rows
 
@@ -78,15 +97,19 @@ class _CopulaRatio(ClosedForm):
         scores = ratios + torch.addmm(left[:, -1:], left[:, :-1], right.T)
         return torch.logsumexp((scores + self._weigh(rows)).flatten(), dim=0) - scores.diagonal().mean()
 
-    def evaluate(self, network: nn.Module, rows: Tensor, rounds: int) -> tuple[Tensor, Tensor]:
+    def compute_scores(self, network: nn.Module, rows: Tensor, rounds: int) -> Tensor:
+        """Log ratios of pairs, and of as many permuted ones as there are rounds."""
         others = [_permute(rows, self._groups, self._generator) for _ in range(rounds)]
         a, b, rho = (part[rows] for part in self._variates)
         left, right = network(self._z[rows], self._c[rows])
-        base, whole = [], []
+        base, added = [], []
         for other in [torch.arange(len(rows)), *others]:
             base.append(self._copula.compute_log_ratio(a, b[other], rho))
-            whole.append(base[-1] + (left[:, :-1] * right[other]).sum(dim=1) + left[:, -1])
-        return _compute_influence(*base), _compute_influence(*whole)
+            added.append((left[:, :-1] * right[other]).sum(dim=1) + left[:, -1])
+        return torch.stack([torch.stack(base, dim=1), torch.stack(added, dim=1)])
+
+    def compute_local(self, scores: Tensor, rows: Tensor) -> Tensor:
+        return _compute_influence(*scores.T)
 
     def _weigh(self, rows: Tensor) -> Tensor:
         """Logarithms of the weights with which pairs stand for the product of the marginals (within groups)."""
