@@ -61,9 +61,9 @@ class CrossFit:
 
     @property
     def gains(self) -> bool:
-        """Whether the other parts add more than two standard errors, measured on the same pairs."""
+        """Whether the other parts add more than a standard error, measured on the same pairs."""
         gain = self.local - self.base_local
-        return float(gain.mean()) > 2 * compute_stderr(gain)
+        return float(gain.mean()) > compute_stderr(gain)
 
 
 def take(pairs: Pairs, rows: Tensor) -> Pairs:

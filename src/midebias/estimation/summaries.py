@@ -35,7 +35,7 @@ def summarize(z: Tensor, c: Tensor, functions: Tensor, fit: Tensor) -> Summaries
     """Summarise z (n, p), of standardised columns, by what its rows ``fit`` say of c (n, q) and functions of it (n, t).
 
     Scores are ridge regressions' predictions of c, of each row of ``fit`` without that row, so that all are out of
-    sample; the ridge is that of the best predictions. Features are the length of a row, waves, and products of two columns.
+    sample; the ridge is that of the best predictions. Features are the length of a row, waves of columns, and products of two, as they are and bounded.
     Features, and columns where they are many beside the rows, are kept when their squared correlations with the
     functions exceed what chance reaches among so many, the strongest first.
 
@@ -80,10 +80,10 @@ def _predict(z: Tensor, targets: Tensor, fit: Tensor) -> Tensor:
 
 
 def _measure_excess(squares: Tensor, white: Tensor, several: int) -> Tensor:
-    """Sums of squared correlations with the targets, less what one of so many reaches by chance."""
+    """Sums of squared correlations with the targets, less what one of so many hardly reaches by chance."""
     t = white.shape[1]
     # Wilson and Hilferty's quantile of chi-square.
-    quantile = float(torch.special.ndtri(torch.tensor(1 - 1 / max(2, several), dtype=torch.float64)))
+    quantile = float(torch.special.ndtri(torch.tensor(1 - 0.1 / several, dtype=torch.float64)))
     return squares - t * (1 - 2 / (9 * t) + quantile * math.sqrt(2 / (9 * t))) ** 3 / len(white)
 
 
@@ -109,4 +109,6 @@ def _find_products(z: Tensor, white: Tensor, fit: Tensor) -> Iterator[_Found]:
     for value, place in zip(best.values.tolist(), best.indices.tolist(), strict=True):
         if value > 0:
             i, j = divmod(place, p)
-            yield _Found(value, (i, j), z[:, i] * z[:, j])
+            product = z[:, i] * z[:, j]
+            for values in (product, torch.tanh(2 * (product - product.mean()))):
+                yield _Found(value, (i, j), values)
