@@ -7,9 +7,8 @@ from torch import Tensor, nn
 
 from ..marginals import center_within
 from .cross_fitting import ClosedForm, CrossFit, build_smooth_perceptron, cross_fit
+from .exponential_family import fit_slopes
 from .summaries import summarize
-
-_PENALTIES = (1e-4, 1e-3, 1e-2, 0.1)  # of squared weights, tried on a fourth of the rows
 
 
 def cross_fit_classifier(z: Tensor, labels: Tensor, groups: Tensor | None, **options: Any) -> CrossFit:
@@ -22,7 +21,7 @@ def cross_fit_classifier(z: Tensor, labels: Tensor, groups: Tensor | None, **opt
     counts.index_put_((strata, labels), torch.ones(len(z), dtype=torch.float64), accumulate=True)
     prior = ((counts + 1e-3) / (counts + 1e-3).sum(dim=1, keepdim=True)).log().float()[strata]
     targets = center_within(nn.functional.one_hot(labels).float(), groups)[0]
-    onehot = torch.zeros(len(z), 0) if groups is None else nn.functional.one_hot(groups).float()
+    onehot = nn.functional.one_hot(strata).float()
 
     def fit_logistic(fit: Tensor, _: torch.Generator) -> ClosedForm:
         scores, columns, features = summarize(z, targets, targets, fit)
@@ -39,8 +38,9 @@ class _LogisticRegressions(ClosedForm):
 
     def __init__(self, linear: Tensor, inputs: Tensor, labels: Tensor, prior: Tensor, fit: Tensor) -> None:
         self.inputs, self.labels, self.prior = inputs, labels, prior
-        self.linear = _fit_logistic(linear, labels, prior, fit)
-        self.nonlinear = _fit_logistic(inputs, labels, prior + self.linear, fit)
+        own, classes = nn.functional.one_hot(labels[fit], prior.shape[1]).float(), torch.eye(prior.shape[1])
+        self.linear = linear @ fit_slopes(linear[fit], own, prior[fit], classes)
+        self.nonlinear = inputs @ fit_slopes(inputs[fit], own, (prior + self.linear)[fit], classes)
 
     def build_network(self) -> nn.Module:
         return build_smooth_perceptron(self.inputs.shape[1], self.prior.shape[1])
@@ -59,30 +59,3 @@ class _LogisticRegressions(ClosedForm):
             nn.functional.cross_entropy(logits, target, reduction="none") for logits in (prior, prior + scores.double())
         )
         return of_prior - of_all
-
-
-def _fit_logistic(x: Tensor, labels: Tensor, start: Tensor, fit: Tensor) -> Tensor:
-    """Logits (n, classes) to be added to ``start``; fourths of the rows, or one of many, say how to shrink weights."""
-    losses = dict.fromkeys(_PENALTIES, 0.0)
-    for part in range(min(4, -(-2000 // len(fit)))):
-        inside = torch.arange(len(fit)) % 4 != part
-        less, aside = fit[inside], fit[~inside]
-        for penalty in _PENALTIES:
-            logits = start[aside] + x[aside] @ _minimize(x[less], labels[less], start[less], penalty)
-            losses[penalty] += float(nn.functional.cross_entropy(logits, labels[aside]))
-    return x @ _minimize(x[fit], labels[fit], start[fit], min(_PENALTIES, key=losses.__getitem__))
-
-
-@torch.enable_grad()
-def _minimize(x: Tensor, labels: Tensor, start: Tensor, penalty: float) -> Tensor:
-    weights = torch.zeros(x.shape[1], start.shape[1], requires_grad=True)
-    optimizer = torch.optim.LBFGS([weights], max_iter=50, line_search_fn="strong_wolfe")
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(start + x @ weights, labels) + penalty * weights.square().sum()
-        loss.backward()
-        return loss
-
-    optimizer.step(closure)
-    return weights.detach()

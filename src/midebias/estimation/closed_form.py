@@ -13,7 +13,7 @@ from ..estimators.registry import build_estimator
 from .cross_fitting import take
 from .result import MIEstimate
 
-N_BLOCKS = 10
+_BLOCKS = 10
 
 
 def estimate_linearly(z: Tensor, c: Tensor, groups: Tensor | None) -> MIEstimate:
@@ -48,20 +48,22 @@ def estimate_within_each_group(z: Tensor, c: Tensor, groups: Tensor | None) -> t
     return replace(pooled, value=value, stderr=stderr), True
 
 
-def estimate_by_blocks(compute: Callable[[int | None], float], n: int, name: str, assumption: str) -> MIEstimate:
-    """Estimate by a function of which of 10 blocks of rows is left out, if any, which is what the error is from."""
+def estimate_by_blocks(
+    compute: Callable[[int | None], float], n: int, n_blocks: int, name: str, assumption: str
+) -> MIEstimate:
+    """Estimate by a function of which block of rows is left out, if any, which is what the error is from."""
     full = compute(None)
-    left_out = torch.tensor([compute(block) for block in range(N_BLOCKS)])
-    stderr = float(((1 - 1 / N_BLOCKS) * (left_out - left_out.mean()).square().sum()).sqrt())
+    left_out = torch.tensor([compute(block) for block in range(n_blocks)])
+    stderr = float(((1 - 1 / n_blocks) * (left_out - left_out.mean()).square().sum()).sqrt())
     return MIEstimate(full, stderr, name, "exact", n, assumption=assumption)
 
 
 def _jackknife(
     build: Callable[[], Estimator], z: Tensor, c: Tensor, groups: Tensor | None, assumption: str
 ) -> MIEstimate:
-    blocks = torch.arange(len(z)) % N_BLOCKS
+    blocks = torch.arange(len(z)) % _BLOCKS
 
     def compute(block: int | None) -> float:
         return float(build()(*take((z, c, groups), blocks != (-1 if block is None else block))))
 
-    return estimate_by_blocks(compute, len(z), "GaussianMI", assumption)
+    return estimate_by_blocks(compute, len(z), _BLOCKS, "GaussianMI", assumption)

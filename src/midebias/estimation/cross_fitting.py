@@ -126,26 +126,40 @@ def _combine(scores: Tensor, weights: Tensor) -> Tensor:
 
 @torch.enable_grad()
 def _choose_weights(folds: Sequence[tuple[ClosedForm, Tensor, Tensor]], n_parts: int | None = None) -> Tensor:
-    """Weights from 0 of the first parts of scores, of which the estimate on these folds is largest."""
-    roots = torch.ones(len(folds[0][1][:n_parts]), requires_grad=True)  # whose squares are the weights
-    optimizer = torch.optim.LBFGS([roots], max_iter=30, line_search_fn="strong_wolfe")
+    """Weights from 0 of the first parts of scores, of which the estimate on these folds is largest.
 
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        values = [form.compute_local(_combine(scores[:n_parts], roots**2), rows) for form, scores, rows in folds]
-        loss = -torch.cat(values).mean()
-        loss.backward()
-        return loss
+    Of a concave function of the weights: parts that would count negatively are left out, until there are none.
+    """
+    used, n = torch.ones(len(folds[0][1][:n_parts])), sum(len(rows) for *_, rows in folds)
+    while bool(used.any()):
+        weights = (0.5 * used).requires_grad_()
+        optimizer = torch.optim.LBFGS([weights], max_iter=50, line_search_fn="strong_wolfe")
 
-    optimizer.step(closure)
-    return roots.detach() ** 2
+        def closure(weights: Tensor = weights, used: Tensor = used) -> Tensor:
+            weights.grad = None
+            scores = [form.compute_local(_combine(part[:n_parts], weights * used), rows) for form, part, rows in folds]
+            # A normal prior about 1, for parts that say too little for their weights to be known.
+            loss = (weights - 1).square().sum() - torch.cat(scores).sum()
+            (loss / n).backward()
+            return loss / n
+
+        optimizer.step(closure)
+        weights = weights.detach() * used
+        if bool((weights >= 0).all()):
+            return weights
+        used = used * (weights > 0)
+    return used
 
 
 def _train(
     form: ClosedForm, fit: Tensor, n_restarts: int, max_steps: int, seed: int, generator: Generator
 ) -> tuple[nn.Module, bool]:
-    """Train networks; return the best on the eighth of the rows set aside, and whether it still improved at the end."""
-    aside, fit = fit[: len(fit) // 8], fit[len(fit) // 8 :]
+    """Train networks; return the best on rows set aside, and whether it still improved at the end.
+
+    That is an eighth of the rows, but up to a third where these are less than 500.
+    """
+    n_aside = max(len(fit) // 8, min(len(fit) // 3, 500))
+    aside, fit = fit[:n_aside], fit[n_aside:]
     candidates: list[tuple[float, nn.Module, bool]] = []
     for restart in range(n_restarts):
         with seeded(seed + restart):
@@ -175,6 +189,11 @@ def _train(
                 schedule.step()
         stopping.restore(net)
         best = -stopping.loss
+        with torch.no_grad():
+            scores = form.compute_scores(net, aside, 4)
+            gain = form.compute_local(scores.sum(0), aside) - form.compute_local(scores[:-1].sum(0), aside)
+        if float(gain.mean()) <= 2 * compute_stderr(gain):  # by chance, as the best of many steps
+            net = form.build_network()
         late = stopping.step > 2 * max_steps // 3 and best - early > max(0.05, 0.15 * best)
         candidates.append((best, net, late))
     _, network, late = max(candidates, key=lambda candidate: candidate[0])

@@ -9,11 +9,13 @@ from torch import Tensor, nn
 from ..marginals import center_within, draw_permutation, draw_permutation_within
 from .copula import EllipticalCopula
 from .cross_fitting import ClosedForm, CrossFit, Pairs, build_smooth_perceptron, compute_stderr, cross_fit, take
+from .exponential_family import fit_slopes
 from .summaries import summarize
 
 _FOR_DOF = 4000  # rows that choose the degrees of freedom
 _DOF = (1.0, 1.5, 2.0, 3.0, 4.5, 7.0, 12.0)  # tried for a Student copula; the loss in between is of second order
 _INNER = 32
+_SAMPLED, _REGRESSED = 256, 2000  # values of c and rows that a regression is fitted on
 
 
 def choose_degrees_of_freedom(
@@ -57,7 +59,7 @@ def cross_fit_ratio(
     def fit_ratio(fit: Tensor, generator: torch.Generator) -> ClosedForm:
         found = summarize(z, c, functions, fit)
         few = z if found.columns.shape == z.shape else torch.cat([found.scores, found.columns], dim=1)
-        return _CopulaRatio((few, c, groups), found.features, fit, generator, dof, separate)
+        return _CopulaRatio((few, c, groups), found.features, functions, fit, generator, dof, separate)
 
     return cross_fit(fit_ratio, len(z), **options)
 
@@ -69,13 +71,17 @@ def _compute_functions(c: Tensor) -> Tensor:
 
 
 class _CopulaRatio(ClosedForm):
-    """A copula's log density ratio; copula and network see the pairs standardised by those they are fitted on."""
+    """A copula's log density ratio; copula and network see the pairs standardised by those they are fitted on.
+
+    Between them stands what features of z say of functions of c beyond the copula, a regression.
+    """
 
     batch = 256
 
     def __init__(
-        self, pairs: Pairs, features: Tensor, fit: Tensor, generator: torch.Generator, dof: float, separate: bool
-    ) -> None:
+        self, pairs: Pairs, features: Tensor, functions: Tensor, fit: Tensor, generator: torch.Generator, dof: float,
+        separate: bool,
+    ) -> None:  # fmt: skip
         z, c, groups = pairs
         of_fit = take(pairs, fit)
         self._copula = EllipticalCopula(*of_fit, dof=dof, separate=separate)
@@ -86,6 +92,20 @@ class _CopulaRatio(ClosedForm):
         self._c = torch.cat([_add_radius(right), onehot], dim=1)
         self._groups, self._generator = groups, generator
         self._weights: dict[int, Tensor] = {}  # without groups, of each number of rows
+        self._functions = functions / functions[fit].std(0).clamp(min=1e-6)
+        self._regression = self._fit_regression(fit)
+
+    def _fit_regression(self, fit: Tensor) -> tuple[Tensor, Tensor]:
+        """Slopes (n, t) of functions of c, and levels (n,) that make the ratio one on average over a sample of c."""
+        x = self._z / self._z[fit].std(0).clamp(min=1e-3)
+        sample, several = fit[:_SAMPLED], fit[-_REGRESSED:]
+        a, b, rho = self._variates
+        starts = self._copula.compute_all_log_ratios(a, b[sample], rho)
+        if self._groups is not None:
+            starts = starts.masked_fill(self._groups[:, None] != self._groups[sample], -30.0)
+        own, others = self._functions[several], self._functions[sample]
+        slopes = x @ fit_slopes(x[several], own, starts[several], others)
+        return slopes, starts.logsumexp(1) - torch.addmm(starts, slopes, others.T).logsumexp(1)
 
     def build_network(self) -> nn.Module:
         return _InnerProduct(self._z.shape[1], self._c.shape[1])
@@ -94,7 +114,9 @@ class _CopulaRatio(ClosedForm):
         a, b, rho = (part[rows] for part in self._variates)
         left, right = network(self._z[rows], self._c[rows])
         ratios = self._copula.compute_all_log_ratios(a, b, rho)
+        slopes, level = (part[rows] for part in self._regression)
         scores = ratios + torch.addmm(left[:, -1:], left[:, :-1], right.T)
+        scores = scores + torch.addmm(level[:, None], slopes, self._functions[rows].T)
         return torch.logsumexp((scores + self._weigh(rows)).flatten(), dim=0) - scores.diagonal().mean()
 
     def compute_scores(self, network: nn.Module, rows: Tensor, rounds: int) -> Tensor:
@@ -102,11 +124,13 @@ class _CopulaRatio(ClosedForm):
         others = [_permute(rows, self._groups, self._generator) for _ in range(rounds)]
         a, b, rho = (part[rows] for part in self._variates)
         left, right = network(self._z[rows], self._c[rows])
-        base, added = [], []
+        slopes, level = self._regression
+        base, regression, added = [], [], []
         for other in [torch.arange(len(rows)), *others]:
             base.append(self._copula.compute_log_ratio(a, b[other], rho))
+            regression.append((slopes[rows] * self._functions[rows][other]).sum(dim=1) + level[rows])
             added.append((left[:, :-1] * right[other]).sum(dim=1) + left[:, -1])
-        return torch.stack([torch.stack(base, dim=1), torch.stack(added, dim=1)])
+        return torch.stack([torch.stack(part, dim=1) for part in (base, regression, added)])
 
     def compute_local(self, scores: Tensor, rows: Tensor) -> Tensor:
         return _compute_influence(*scores.T)

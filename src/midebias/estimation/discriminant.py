@@ -5,10 +5,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-from .closed_form import N_BLOCKS, estimate_by_blocks
+from .closed_form import estimate_by_blocks
 from .result import MIEstimate
 
-_DRAWS = 4096
+_BLOCKS, _DRAWS = 20, 4096
 _WIDEST = 0.8  # columns over degrees of freedom, beyond which an inverse covariance says nothing
 
 
@@ -35,7 +35,7 @@ def estimate_by_discriminant(z: Tensor, labels: Tensor, groups: Tensor | None) -
     if z.shape[1] > _WIDEST * (0.9 * len(z) - math.prod(shape)):
         return None
     cells = nn.functional.one_hot(strata * shape[1] + labels, math.prod(shape)).double()
-    blocks = [(z[rows].double(), cells[rows]) for rows in torch.arange(len(z)).view(-1).split(-(-len(z) // N_BLOCKS))]
+    blocks = [(z[rows].double(), cells[rows]) for rows in torch.arange(len(z)).tensor_split(_BLOCKS)]
     moments = [(z.T @ z, z.T @ cell, cell.sum(0)) for z, cell in blocks]
     whole = [torch.stack(part).sum(0) for part in zip(*moments, strict=True)]
 
@@ -45,7 +45,7 @@ def estimate_by_discriminant(z: Tensor, labels: Tensor, groups: Tensor | None) -
 
     assumption = "within classes, scores of the columns are normal with one covariance"
     alike, apart = (
-        estimate_by_blocks(lambda block, apart=apart: compute(block, apart), len(z), "discriminant", assumption)
+        estimate_by_blocks(lambda block, apart=apart: compute(block, apart), len(z), _BLOCKS, "discriminant", assumption)
         for apart in ((False, groups is not None))
     )
     return apart if apart.value - alike.value > 2 * max(alike.stderr, apart.stderr) else alike
