@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ..marginals import center_within
 from .cross_fitting import ClosedForm, CrossFit, build_smooth_perceptron, cross_fit
-from .exponential_family import fit_slopes
+from .exponential_family import Regression, fit_weights
 from .summaries import summarize
 
 
@@ -24,23 +24,28 @@ def cross_fit_classifier(z: Tensor, labels: Tensor, groups: Tensor | None, **opt
     onehot = nn.functional.one_hot(strata).float()
 
     def fit_logistic(fit: Tensor, _: torch.Generator) -> ClosedForm:
-        scores, columns, features = summarize(z, targets, targets, fit)
-        linear = torch.cat([scores, columns, onehot], dim=1)
-        return _LogisticRegressions(linear, torch.cat([linear, features], dim=1), labels, prior, fit)
+        found = summarize(z, targets, targets, fit)
+        linear = torch.cat([found.scores, found.columns, onehot], dim=1)
+        inputs = torch.cat([found.feature_scores, linear, found.features], dim=1)
+        nonlinear = inputs[:, : found.feature_scores.shape[1] + found.scores.shape[1]]
+        return _LogisticRegressions(linear, torch.cat([nonlinear, onehot], dim=1), inputs, labels, prior, fit)
 
     return cross_fit(fit_logistic, len(z), **options)
 
 
 class _LogisticRegressions(ClosedForm):
-    """Logistic regressions fitted on some rows, from the prior (n, classes): a linear one, and one on features too."""
+    """Logistic regressions fitted on some rows, from the prior (n, classes): a linear one, and one on scores."""
 
     batch = 512
 
-    def __init__(self, linear: Tensor, inputs: Tensor, labels: Tensor, prior: Tensor, fit: Tensor) -> None:
+    def __init__(
+        self, linear: Tensor, nonlinear: Tensor, inputs: Tensor, labels: Tensor, prior: Tensor, fit: Tensor
+    ) -> None:
         self.inputs, self.labels, self.prior = inputs, labels, prior
         own, classes = nn.functional.one_hot(labels[fit], prior.shape[1]).float(), torch.eye(prior.shape[1])
-        self.linear = linear @ fit_slopes(linear[fit], own, prior[fit], classes)
-        self.nonlinear = inputs @ fit_slopes(inputs[fit], own, (prior + self.linear)[fit], classes)
+        self.linear = linear @ fit_weights(Regression(linear[fit], own, prior[fit], classes))
+        starts = (prior + self.linear)[fit]
+        self.nonlinear = nonlinear @ fit_weights(Regression(nonlinear[fit], own, starts, classes))
 
     def build_network(self) -> nn.Module:
         return build_smooth_perceptron(self.inputs.shape[1], self.prior.shape[1])

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from ..marginals import center_within, draw_permutation, draw_permutation_within
 from .copula import EllipticalCopula
 from .cross_fitting import ClosedForm, CrossFit, Pairs, build_smooth_perceptron, compute_stderr, cross_fit, take
-from .exponential_family import fit_slopes
-from .summaries import summarize
+from .exponential_family import Regression, fit_weights
+from .summaries import Summaries, summarize
 
 _FOR_DOF = 4000  # rows that choose the degrees of freedom
 _DOF = (1.0, 1.5, 2.0, 3.0, 4.5, 7.0, 12.0)  # tried for a Student copula; the loss in between is of second order
@@ -59,14 +59,14 @@ def cross_fit_ratio(
     def fit_ratio(fit: Tensor, generator: torch.Generator) -> ClosedForm:
         found = summarize(z, c, functions, fit)
         few = z if found.columns.shape == z.shape else torch.cat([found.scores, found.columns], dim=1)
-        return _CopulaRatio((few, c, groups), found.features, functions, fit, generator, dof, separate)
+        return _CopulaRatio((few, c, groups), found, functions, fit, generator, dof, separate)
 
     return cross_fit(fit_ratio, len(z), **options)
 
 
 def _compute_functions(c: Tensor) -> Tensor:
-    """Polynomials and waves of c (n, q), fewer where its columns are many."""
-    several = [c, c**2, c**3, *(wave(k * c) for k in (1.5, 3.0) for wave in (torch.cos, torch.sin))]
+    """C and waves of it (n, q), fewer where its columns are many."""
+    several = [c, *(wave(k * c) for k in (0.8, 1.6, 2.4, 3.2) for wave in (torch.cos, torch.sin))]
     return torch.cat(several[: max(1, 16 // c.shape[1])], dim=1)
 
 
@@ -79,7 +79,7 @@ class _CopulaRatio(ClosedForm):
     batch = 256
 
     def __init__(
-        self, pairs: Pairs, features: Tensor, functions: Tensor, fit: Tensor, generator: torch.Generator, dof: float,
+        self, pairs: Pairs, found: Summaries, functions: Tensor, fit: Tensor, generator: torch.Generator, dof: float,
         separate: bool,
     ) -> None:  # fmt: skip
         z, c, groups = pairs
@@ -88,23 +88,23 @@ class _CopulaRatio(ClosedForm):
         self._variates = self._copula.rotate(z, c, groups)
         left, right, _ = EllipticalCopula(*of_fit).rotate(z, c, groups)
         onehot = torch.zeros(len(z), 0) if groups is None else nn.functional.one_hot(groups).float()
-        self._z = torch.cat([_add_radius(left), onehot, features], dim=1)
+        self._z = torch.cat([_add_radius(left), onehot, found.features], dim=1)
         self._c = torch.cat([_add_radius(right), onehot], dim=1)
         self._groups, self._generator = groups, generator
         self._weights: dict[int, Tensor] = {}  # without groups, of each number of rows
         self._functions = functions / functions[fit].std(0).clamp(min=1e-6)
-        self._regression = self._fit_regression(fit)
+        self._regression = self._fit_regression(found.feature_scores, fit)
 
-    def _fit_regression(self, fit: Tensor) -> tuple[Tensor, Tensor]:
+    def _fit_regression(self, x: Tensor, fit: Tensor) -> tuple[Tensor, Tensor]:
         """Slopes (n, t) of functions of c, and levels (n,) that make the ratio one on average over a sample of c."""
-        x = self._z / self._z[fit].std(0).clamp(min=1e-3)
         sample, several = fit[:_SAMPLED], fit[-_REGRESSED:]
         a, b, rho = self._variates
         starts = self._copula.compute_all_log_ratios(a, b[sample], rho)
         if self._groups is not None:
             starts = starts.masked_fill(self._groups[:, None] != self._groups[sample], -30.0)
         own, others = self._functions[several], self._functions[sample]
-        slopes = x @ fit_slopes(x[several], own, starts[several], others)
+        own_starts = self._copula.compute_log_ratio(a[several], b[several], rho[several])
+        slopes = x @ fit_weights(Regression(x[several], own, starts[several], others, own_starts))
         return slopes, starts.logsumexp(1) - torch.addmm(starts, slopes, others.T).logsumexp(1)
 
     def build_network(self) -> nn.Module:

@@ -17,11 +17,16 @@ _FREQUENCIES = (1.0, 2.0, 3.0, 4.0)  # radians per standard deviation
 
 
 class Summaries(NamedTuple):
-    """Of all rows, from what some of them say: linear scores (n, k), columns (n, m) and nonlinear features (n, f)."""
+    """Of all rows, from what some of them say."""
 
     scores: Tensor
+    """(n, k), linear in all columns of z."""
     columns: Tensor
+    """(n, m)"""
     features: Tensor
+    """(n, f), nonlinear in z."""
+    feature_scores: Tensor
+    """(n, l), linear in columns and features."""
 
 
 class _Found(NamedTuple):
@@ -34,8 +39,8 @@ class _Found(NamedTuple):
 def summarize(z: Tensor, c: Tensor, functions: Tensor, fit: Tensor) -> Summaries:
     """Summarise z (n, p), of standardised columns, by what its rows ``fit`` say of c (n, q) and functions of it (n, t).
 
-    Scores are ridge regressions' predictions of c, of each row of ``fit`` without that row, so that all are out of
-    sample; the ridge is that of the best predictions. Features are the length of a row, waves of columns, and products of two, as they are and bounded.
+    Scores are ridge regressions' predictions, of c from z and of the functions from columns and features, of each row of
+    ``fit`` without that row, so that all are out of sample; the ridge is that of the best predictions. Features are the length of a row, waves of columns, and products of two, as they are and bounded.
     Features, and columns where they are many beside the rows, are kept when their squared correlations with the
     functions exceed what chance reaches among so many, the strongest first.
 
@@ -55,12 +60,14 @@ def summarize(z: Tensor, c: Tensor, functions: Tensor, fit: Tensor) -> Summaries
         kept = best.indices[best.values > 0].sort().values
     length = z.square().mean(1, keepdim=True).log1p()
     features = torch.cat([length, *(feature.values[:, None] for feature in found[:_MOST_FEATURES])], dim=1)
-    features = (features - features[fit].mean(0)) / features[fit].std(0).clamp(min=1e-6)
-    return Summaries(_predict(z, whiten(c[fit]), fit), z[:, kept], features)
+    features = ((features - features[fit].mean(0)) / features[fit].std(0).clamp(min=1e-6)).clamp(-4, 4)
+    columns = z[:, kept]
+    scores = _predict(z, whiten(c[fit]), fit), _predict(torch.cat([columns, features], dim=1), white, fit)
+    return Summaries(scores[0], columns, features, scores[1])
 
 
 def _predict(z: Tensor, targets: Tensor, fit: Tensor) -> Tensor:
-    """Ridge regressions' predictions of targets, which are those of the rows ``fit``; scores of unit variance."""
+    """Ridge regressions' predictions of targets, which are those of the rows ``fit``."""
     inside = z[fit].double()
     variances, directions = torch.linalg.eigh(inside.T @ inside / len(fit))
     along = inside @ directions
@@ -75,8 +82,7 @@ def _predict(z: Tensor, targets: Tensor, fit: Tensor) -> Tensor:
             least, scores = loss, (z.double() @ (directions @ (weights[:, None] * slopes)))
             scores[fit] = without
     strongest = torch.linalg.svd(targets.double().T @ scores[fit]).Vh[:_MOST_SCORES]
-    scores = scores @ strongest.T
-    return (scores / scores[fit].std(0).clamp(min=1e-9)).float()
+    return (scores @ strongest.T).float()
 
 
 def _measure_excess(squares: Tensor, white: Tensor, several: int) -> Tensor:
