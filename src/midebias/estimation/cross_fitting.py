@@ -193,7 +193,8 @@ def _train(
             scores = form.compute_scores(net, aside, 4)
             gain = form.compute_local(scores.sum(0), aside) - form.compute_local(scores[:-1].sum(0), aside)
         if float(gain.mean()) <= 2 * compute_stderr(gain):  # by chance, as the best of many steps
-            net = form.build_network()
+            with seeded(seed):
+                net = form.build_network()
         late = stopping.step > 2 * max_steps // 3 and best - early > max(0.05, 0.15 * best)
         candidates.append((best, net, late))
     _, network, late = max(candidates, key=lambda candidate: candidate[0])

@@ -15,7 +15,7 @@ from .summaries import Summaries, summarize
 _FOR_DOF = 4000  # rows that choose the degrees of freedom
 _DOF = (1.0, 1.5, 2.0, 3.0, 4.5, 7.0, 12.0)  # tried for a Student copula; the loss in between is of second order
 _INNER = 32
-_SAMPLED, _REGRESSED = 256, 2000  # values of c and rows that a regression is fitted on
+_SAMPLED, _REGRESSED = 128, 2000  # values of c and rows that a regression is fitted on
 
 
 def choose_degrees_of_freedom(
