@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -205,9 +205,7 @@ def render_table(document: Mapping[str, Any]) -> str:
             distance = sum(abs(r["value"] - r["truth"]) for r in mine) / len(mine)
             seconds = sum(r["seconds"] for r in mine) / len(mine)
             label = f"`{name}`" if name == _OURS else name
-            lines.append(
-                (label, f"{n:,}", len(mine), sum(map(is_hit, mine)), f"{distance:.3f}", f"{seconds:.1f}")
-            )
+            lines.append((label, f"{n:,}", len(mine), sum(map(is_hit, mine)), f"{distance:.3f}", f"{seconds:.1f}"))
     missed = "; ".join(
         f"{r['task']}, {r['n']:,} pairs: {r['value']:.2f} for {r['truth']:.2f}"
         for r in rows

@@ -50,8 +50,9 @@ class CrossFit:
     """What each held-out pair contributes in nats, of all parts and of the linear one; the means are the estimates.
 
     Parts count by weights from 0, which are the best for the pairs of the other folds: what says nothing of held-out
-    pairs hardly counts, so that values are hardly below zero. Held-out pairs read too low by about half of what the pairs that the network was fitted on read higher: that half is
-    part of ``stderr``. ``undertrained``: training in some fold was still improving when it ended.
+    pairs hardly counts, so that values are hardly below zero. They still read too low by about half of what the pairs
+    that the network was fitted on read higher: that half is part of ``stderr``. ``undertrained``: training in some fold
+    was still improving when it ended.
     """
 
     local: Tensor

@@ -45,7 +45,9 @@ def estimate_by_discriminant(z: Tensor, labels: Tensor, groups: Tensor | None) -
 
     assumption = "within classes, scores of the columns are normal with one covariance"
     alike, apart = (
-        estimate_by_blocks(lambda block, apart=apart: compute(block, apart), len(z), _BLOCKS, "discriminant", assumption)
+        estimate_by_blocks(
+            lambda block, apart=apart: compute(block, apart), len(z), _BLOCKS, "discriminant", assumption
+        )
         for apart in ((False, groups is not None))
     )
     return apart if apart.value - alike.value > 2 * max(alike.stderr, apart.stderr) else alike

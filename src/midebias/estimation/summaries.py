@@ -1,4 +1,4 @@
-"""What is worth knowing of wide z: linear scores made out of sample, and the columns and features that screening finds."""
+"""Summaries of wide z: scores made out of sample, and the columns and features that screening finds."""
 
 import math
 from collections.abc import Iterator
@@ -37,12 +37,13 @@ class _Found(NamedTuple):
 
 @torch.no_grad()
 def summarize(z: Tensor, c: Tensor, functions: Tensor, fit: Tensor) -> Summaries:
-    """Summarise z (n, p), of standardised columns, by what its rows ``fit`` say of c (n, q) and functions of it (n, t).
+    """Summarise z (n, p), of standardised columns, by what rows ``fit`` say of c (n, q) and functions of it (n, t).
 
-    Scores are ridge regressions' predictions, of c from z and of the functions from columns and features, of each row of
-    ``fit`` without that row, so that all are out of sample; the ridge is that of the best predictions. Features are the length of a row, waves of columns, and products of two, as they are and bounded.
-    Features, and columns where they are many beside the rows, are kept when their squared correlations with the
-    functions exceed what chance reaches among so many, the strongest first.
+    Scores are ridge regressions' predictions, of c from z and of the functions from columns and features, of each row
+    of ``fit`` without that row, so that all are out of sample; the ridge is that of the best predictions. Features are
+    the length of a row, waves of columns, and products of two, as they are and bounded. Features, and columns where
+    they are many beside the rows, are kept when their squared correlations with the functions exceed what chance
+    reaches among so many, the strongest first.
 
     References
     ----------
