@@ -64,7 +64,8 @@ def _add_to_closed_form(result: MIEstimate, closed: MIEstimate, base: Tensor, ga
     if closed.value <= float(base.mean()):
         return replace(result, stderr=max(result.stderr, closed.stderr))
     value, stderr = closed.value + float(gain.mean()), math.hypot(closed.stderr, compute_stderr(gain))
-    return replace(result, value=value, stderr=stderr, bound="exact", assumption=closed.assumption)
+    bound: Bound = "lower" if bool(gain.any()) else "exact"
+    return replace(result, value=value, stderr=stderr, bound=bound, assumption=closed.assumption)
 
 
 def _estimate_by_ratio(z: Tensor, c: Tensor, groups: Tensor | None, *, tails: bool, **options: Any) -> MIEstimate:
@@ -74,7 +75,8 @@ def _estimate_by_ratio(z: Tensor, c: Tensor, groups: Tensor | None, *, tails: bo
     fit = cross_fit_ratio(z, c, groups, dof=dof, separate=separate, **options)
     gain = fit.local - fit.base_local if fit.gains else torch.zeros_like(fit.local)
     name, local, stderr = "Student copula", fit.base_local, compute_stderr(fit.base_local)
-    assumption, alarms = f"scores follow a Student copula of {dof:g} degrees of freedom: no gain by a network", ()
+    alarms: tuple[str, ...] = ()
+    assumption = f"scores follow a Student copula of {dof:g} degrees of freedom: no gain by a network"
     if math.isinf(dof):
         name, assumption = "Gaussian copula", "normal scores are jointly normal: no gain by a network"
     if fit.gains:

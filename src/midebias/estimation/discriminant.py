@@ -37,23 +37,25 @@ def estimate_by_discriminant(z: Tensor, labels: Tensor, groups: Tensor | None) -
     cells = nn.functional.one_hot(strata * shape[1] + labels, math.prod(shape)).double()
     blocks = [(z[rows].double(), cells[rows]) for rows in torch.arange(len(z)).tensor_split(_BLOCKS)]
     moments = [(z.T @ z, z.T @ cell, cell.sum(0)) for z, cell in blocks]
-    whole = [torch.stack(part).sum(0) for part in zip(*moments, strict=True)]
+    grams, sums, counts = (torch.stack(part) for part in zip(*moments, strict=True))
 
-    def compute(block: int | None, apart: bool) -> float:
-        left = [0.0] * 3 if block is None else moments[block]
-        return _compute_information(*(a - b for a, b in zip(whole, left, strict=True)), shape, apart)
+    def estimate(apart: bool) -> MIEstimate:
+        def compute(block: int | None) -> float:
+            used = torch.ones(_BLOCKS).double()
+            if block is not None:
+                used[block] = 0.0
+            parts = (torch.tensordot(used, part, dims=1) for part in (grams, sums, counts))
+            return _compute_information(*parts, shape=shape, apart=apart)
+
+        return estimate_by_blocks(compute, len(z), _BLOCKS, "discriminant", assumption)
 
     assumption = "within classes, scores of the columns are normal with one covariance"
-    alike, apart = (
-        estimate_by_blocks(
-            lambda block, apart=apart: compute(block, apart), len(z), _BLOCKS, "discriminant", assumption
-        )
-        for apart in ((False, groups is not None))
-    )
+    alike = estimate(apart=False)
+    apart = alike if groups is None else estimate(apart=True)
     return apart if apart.value - alike.value > 2 * max(alike.stderr, apart.stderr) else alike
 
 
-def _compute_information(gram: Tensor, sums: Tensor, counts: Tensor, shape: tuple[int, int], apart: bool) -> float:
+def _compute_information(gram: Tensor, sums: Tensor, counts: Tensor, *, shape: tuple[int, int], apart: bool) -> float:
     """From z'z (p, p), sums of z (p, cells) and numbers of rows (cells,), of groups by classes."""
     n_groups, n_classes = shape
     n, p = float(counts.sum()), len(gram)

@@ -52,7 +52,7 @@ def fit_weights(regression: Regression) -> Tensor:
 @torch.enable_grad()
 def _minimize(regression: Regression, penalty: float) -> Tensor:
     weights = torch.zeros(regression.x.shape[1], regression.own.shape[1], requires_grad=True)
-    optimizer = torch.optim.LBFGS([weights], max_iter=30, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS([weights], max_iter=30, tolerance_change=1e-6, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimizer.zero_grad()
