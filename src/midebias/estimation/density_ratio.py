@@ -93,6 +93,7 @@ class _CopulaRatio(ClosedForm):
         self._groups, self._generator = groups, generator
         self._weights: dict[int, Tensor] = {}  # without groups, of each number of rows
         self._functions = functions / functions[fit].std(0).clamp(min=1e-6)
+        self._most = 0.5 * math.log(len(fit))  # a single pair that says more says it of all
         self._regression = self._fit_regression(found.feature_scores, fit)
 
     def _fit_regression(self, x: Tensor, fit: Tensor) -> tuple[Tensor, Tensor]:
@@ -116,7 +117,7 @@ class _CopulaRatio(ClosedForm):
         ratios = self._copula.compute_all_log_ratios(a, b, rho)
         slopes, level = (part[rows] for part in self._regression)
         scores = ratios + torch.addmm(left[:, -1:], left[:, :-1], right.T)
-        scores = scores + torch.addmm(level[:, None], slopes, self._functions[rows].T)
+        scores = scores + torch.addmm(level[:, None], slopes, self._functions[rows].T).clamp(max=self._most)
         return torch.logsumexp((scores + self._weigh(rows)).flatten(), dim=0) - scores.diagonal().mean()
 
     def compute_scores(self, network: nn.Module, rows: Tensor, rounds: int) -> Tensor:
@@ -128,7 +129,8 @@ class _CopulaRatio(ClosedForm):
         base, regression, added = [], [], []
         for other in [torch.arange(len(rows)), *others]:
             base.append(self._copula.compute_log_ratio(a, b[other], rho))
-            regression.append((slopes[rows] * self._functions[rows][other]).sum(dim=1) + level[rows])
+            told = (slopes[rows] * self._functions[rows][other]).sum(dim=1) + level[rows]
+            regression.append(told.clamp(max=self._most))
             added.append((left[:, :-1] * right[other]).sum(dim=1) + left[:, -1])
         return torch.stack([torch.stack(part, dim=1) for part in (base, regression, added)])
 
