@@ -64,8 +64,9 @@ def _add_to_closed_form(result: MIEstimate, closed: MIEstimate, base: Tensor, ga
     if closed.value <= float(base.mean()):
         return replace(result, stderr=max(result.stderr, closed.stderr))
     value, stderr = closed.value + float(gain.mean()), math.hypot(closed.stderr, compute_stderr(gain))
-    bound: Bound = "lower" if bool(gain.any()) else "exact"
-    return replace(result, value=value, stderr=stderr, bound=bound, assumption=closed.assumption)
+    if bool(gain.any()):
+        return replace(result, value=value, stderr=stderr, assumption=closed.assumption)
+    return replace(closed, value=value, stderr=stderr, alarms=result.alarms)
 
 
 def _estimate_by_ratio(z: Tensor, c: Tensor, groups: Tensor | None, *, tails: bool, **options: Any) -> MIEstimate:
@@ -92,6 +93,7 @@ def _estimate_by_ratio(z: Tensor, c: Tensor, groups: Tensor | None, *, tails: bo
     bound: Bound = "lower" if fit.gains else "exact"
     result = MIEstimate(float(local.mean()), stderr, name, bound, n, assumption=assumption, alarms=alarms)
     if math.isinf(dof):
+        closed = replace(closed, estimator=name, assumption=assumption)
         result = _add_to_closed_form(result, closed, fit.base_local, gain)
     return _consider_neighbours(result, local, z, c, groups)
 

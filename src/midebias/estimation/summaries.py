@@ -11,7 +11,7 @@ from ..whitening import whiten
 
 _NARROW = 50  # rows per column from which all columns are kept
 _FEW = 8  # columns that are always kept, and as many that screening keeps
-_MOST_SCORES, _MOST_FEATURES = 12, 16
+_MOST_TARGETS, _MOST_SCORES, _MOST_FEATURES = 16, 12, 16
 _RIDGES = (1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)  # in units of the mean variance
 _FREQUENCIES = (1.0, 2.0, 3.0, 4.0)  # radians per standard deviation
 
@@ -49,7 +49,7 @@ def summarize(z: Tensor, c: Tensor, functions: Tensor, fit: Tensor) -> Summaries
     ----------
     Fan and Lv, "Sure independence screening for ultrahigh dimensional feature space", JRSS B 2008.
     """
-    white, p = whiten(functions[fit]), z.shape[1]
+    white, p = whiten(functions[fit])[:, -_MOST_TARGETS:], z.shape[1]
     found = sorted((*_find_waves(z, white, fit), *_find_products(z, white, fit)), reverse=True, key=lambda f: f.excess)
     strength = _measure_excess((z[fit].T @ white / len(fit)).square().sum(1), white, p)
     for feature in found:
