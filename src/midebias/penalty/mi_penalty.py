@@ -47,7 +47,8 @@ class MIPenalty(nn.Module):
     estimator : str or callable
         A name of `build_estimator`. Default "prequential", which judges predictors on rows that they have not
         learned from; "gaussian_learned" erases a little more from narrow z, and learns rows by heart;
-        "gaussian" and "gaussian_linear" are cheapest; "donsker_varadhan" is the paper's. A callable is given (dim, attribute_dim) and returns an `Estimator`.
+        "gaussian" and "gaussian_linear" are cheapest; "donsker_varadhan" is the paper's. A callable is given
+        (dim, attribute_dim) and returns an `Estimator`.
     gradient_ratio : float, default 1.0
         Of `backward`: the length of the penalty's gradient over the task's, at each representation.
     max_mi : float, optional
