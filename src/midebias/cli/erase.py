@@ -1,0 +1,174 @@
+"""``midebias erase``: somebody's embeddings with an attribute taken out, in a file of the same kind."""
+
+import shlex
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from safetensors.torch import save
+from typer import Option
+
+from ..atomic_writing import write_atomically
+from ..columns import describe_columns
+from ..erasure import MIEraser
+from ..errors import InputError
+from ..experiments.erasure import hold_out
+from ..experiments.erasure_report import describe_change, describe_cost, write_erasure
+from ..experiments.run_folder import make_run_folder
+from ..leakage.embedding_files import EmbeddingFile, read_embeddings
+from ..leakage.embedding_writers import write_embeddings
+from ..leakage.findings import Condition, format_change
+from ..leakage.inputs import check_range
+from ..matrices import read_matrix
+from .command_line import collect_options, write_command
+from .console import show_files, show_line, show_share
+from .options import (
+    AttributeColumns,
+    Config,
+    Criterion,
+    EmbeddingColumns,
+    EmbeddingsFile,
+    EmbeddingTable,
+    GroupColumn,
+    MaxLeakage,
+    OutputDir,
+    check_limit,
+    read_names,
+)
+
+_Method = StrEnum("_Method", ["nonlinear", "linear"])
+_Unseen = StrEnum("_Unseen", ["error", "unaware"])
+_CONDITIONS: dict[Criterion, Condition] = {Criterion.independence: "overall", Criterion.separation: "within classes"}
+_DEFAULTS: dict[str, Any] = {
+    "method": "nonlinear",
+    "criterion": "independence",
+    "unseen": "error",
+    "max_rows": 20_000,
+    "seed": 0,
+}
+
+
+def erase(
+    file: EmbeddingsFile,
+    attribute: AttributeColumns = None,
+    keep: Annotated[
+        str | None, Option(help="Columns by commas whose covariance with the representation the linear map keeps.")
+    ] = None,
+    criterion: Annotated[
+        Criterion, Option(help="independence: erases I(Z;C); separation: I(Z;C|Y), with Y in --label.")
+    ] = Criterion.independence,
+    label: Annotated[
+        str | None, Option(help="Column of the task's label, whose probe is reported, and which separation needs.")
+    ] = None,
+    method: Annotated[
+        _Method, Option(help="linear: in closed form, against linear probes alone; nonlinear: against others too.")
+    ] = _Method.nonlinear,
+    max_mi: Annotated[
+        float | None, Option(help="Budget in nats: the map that moves rows least and leaves no more is taken.")
+    ] = None,
+    aware: Annotated[
+        bool, Option("--aware", help="Erase by a map that is given the attribute, such as a batch.")
+    ] = False,
+    unseen: Annotated[
+        _Unseen, Option(help="What --aware does with categories that it was not fitted on, and missing ones.")
+    ] = _Unseen.error,
+    groups: GroupColumn = None,
+    columns: EmbeddingColumns = None,
+    use_rep: Annotated[str | None, Option(help="Key of obsm of an .h5ad; default is X.")] = None,
+    table: EmbeddingTable = None,
+    max_leakage: MaxLeakage = None,
+    max_rows: Annotated[int, Option(min=100, help="Probes see so many rows held out, drawn at random.")] = 20_000,
+    seed: Annotated[int, Option(min=0, help="Seeds what is held out, the eraser and the probes.")] = 0,
+    config: Config = None,
+    output_dir: OutputDir = Path("runs"),
+) -> None:
+    """Take an attribute out of embeddings, ours or anybody's, and write a file of the same kind.
+
+    The eraser is fitted on two thirds of the rows, and audited on the others, before and after. The file that is
+    written has all rows, and all other columns as they were.
+
+    Exit status: 0 done, 1 more leakage of rows held out than --max-leakage, 2 bad arguments or data, or classes of
+    --label too small to judge the limit.
+
+    Example: midebias erase embeddings.parquet --attribute sex --keep income --max-leakage 0.02
+    """
+    options = collect_options(locals(), "file", "config", "output_dir")
+    names = read_names(attribute)
+    roles: dict[str, list[str]] = {
+        "attribute": names, "keep": [name for name in (keep or "").split(",") if name],
+        "label": [] if label is None else [label], "groups": [] if groups is None else [groups],
+    }  # fmt: skip
+    check_limit(max_leakage)
+    for role, given in roles.items():
+        if role != "attribute" and (taken := next((name for name in given if name in names), None)):
+            raise InputError(f"--{role} names {taken!r}, which --attribute says is to be erased")
+    if criterion == Criterion.separation and label is None:
+        raise InputError("--criterion separation needs --label")
+    found = _read(file, roles, columns, use_rep, table)
+    inputs = [*found.describe(), *describe_columns(found.columns, roles)]
+    show_line("\n".join(inputs))
+    z = read_matrix(found.z, "z")
+    check_range(z)
+    parts = {role: {name: found.columns[name] for name in given} for role, given in roles.items()}
+    y, group = (next(iter(parts[role].values()), None) for role in ("label", "groups"))
+    within = y if criterion == Criterion.separation else None
+    held = hold_out(
+        len(z), parts["attribute"], within, parts["keep"] | parts["label"], group, seed=seed, max_rows=max_rows
+    )
+    fitted = np.isin(np.arange(len(z)), held.rows, invert=True)
+    inputs.append(f"fitted on {fitted.sum():,} rows, audited on {len(held.rows):,} others")
+    show_line(inputs[-1])
+    condition, before = _CONDITIONS[criterion], z[held.rows]
+    with show_share("audit before") as step:
+        first = held.audit(before, on_step=step)
+    first.decide(condition=condition)  # refuses classes of which none can be audited
+    start = time.perf_counter()
+    shared: dict[str, Any] = {"criterion": str(criterion), "aware": aware, "unseen": str(unseen), "random_state": seed}
+    fit: dict[str, Any] = {"keep": parts["keep"] or None, "groups": group, "fit_on": fitted}
+    eraser = MIEraser(**shared | {"method": str(method), "max_mi": max_mi}).fit(z, y, parts["attribute"], **fit)
+    seconds = time.perf_counter() - start
+    linear = MIEraser(method="linear", **shared).fit(z, y, parts["attribute"], **fit)
+    options["attribute"] = ",".join(names)
+    folder = make_run_folder(output_dir, "erase", {"command": "erase", "file": str(file), **options})
+    try:
+        erased = eraser.transform(z, *[parts["attribute"]] * aware)
+        written = write_embeddings(file, folder / file.name, found.dimensions, erased)
+        after = read_matrix(read_embeddings(folder / file.name, (), columns=written).z, "z")[held.rows]
+    except BaseException:
+        shutil.rmtree(folder)  # nothing is left behind that is not whole
+        raise
+    write_atomically(folder / "eraser.safetensors", save(eraser.module_.state_dict()))
+    with show_share("audit after") as step:
+        second = held.audit(after, on_step=step)
+    measured = held.compare(before, linear.transform(before, *[held.attributes] * aware), after, method=str(method))
+    gate = None if max_leakage is None else second.decide(max_leakage, condition=condition)
+    texts = [describe_change(first, second, condition)]
+    texts += [] if gate is None else [gate.compare_with_limit("--max-leakage")]
+    shown = {k: v for k, v in options.items() if v != _DEFAULTS.get(k)}
+    write_erasure(
+        folder, write_command(f"erase {shlex.quote(str(file))}", **shown), options, before=first, after=second,
+        gate=gate, texts=texts, measured=measured, rows=(int(fitted.sum()), len(held.rows)), inputs=inputs,
+        seconds_of_fit=seconds,
+    )  # fmt: skip
+    show_line("\n".join(["", *format_change(first.summary, second.summary), "", *texts, describe_cost(measured), ""]))
+    show_files(folder, file=file.name, eraser="eraser.safetensors", report="report.html", results="results.json")
+    if gate is not None:
+        raise typer.Exit(gate.exit_status)
+
+
+def _read(
+    file: Path, roles: Mapping[str, Sequence[str]], columns: str | None, use_rep: str | None, table: Path | None
+) -> EmbeddingFile:
+    """Read the file, with the columns of all roles."""
+    if use_rep is not None and file.suffix.lower() != ".h5ad":
+        raise InputError(f"--use-rep is for .h5ad, and {file} is none: name the representation with --columns")
+    named = list(dict.fromkeys(name for given in roles.values() for name in given))
+    chosen = use_rep if columns is None else columns
+    found = read_embeddings(file, named, columns=None if chosen is None else chosen.split(","), table=table)
+    found.check_single(file, named)
+    return found
