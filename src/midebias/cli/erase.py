@@ -3,8 +3,8 @@
 import shlex
 import shutil
 import time
-from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,11 +18,11 @@ from ..columns import describe_columns
 from ..erasure import MIEraser
 from ..errors import InputError
 from ..experiments.erasure import hold_out
-from ..experiments.erasure_report import describe_change, describe_cost, write_erasure
+from ..experiments.erasure_report import describe_cost, write_erasure
 from ..experiments.run_folder import make_run_folder
-from ..leakage.embedding_files import EmbeddingFile, read_embeddings
+from ..leakage.embedding_files import read_embeddings
 from ..leakage.embedding_writers import write_embeddings
-from ..leakage.findings import Condition, format_change
+from ..leakage.findings import format_change
 from ..leakage.inputs import check_range
 from ..matrices import read_matrix
 from .command_line import collect_options, write_command
@@ -43,7 +43,6 @@ from .options import (
 
 _Method = StrEnum("_Method", ["nonlinear", "linear"])
 _Unseen = StrEnum("_Unseen", ["error", "unaware"])
-_CONDITIONS: dict[Criterion, Condition] = {Criterion.independence: "overall", Criterion.separation: "within classes"}
 _DEFAULTS: dict[str, Any] = {
     "method": "nonlinear",
     "criterion": "independence",
@@ -97,46 +96,49 @@ def erase(
 
     Example: midebias erase embeddings.parquet --attribute sex --keep income --max-leakage 0.02
     """
-    options = collect_options(locals(), "file", "config", "output_dir")
-    names = read_names(attribute)
+    options = collect_options(locals(), "config", "output_dir")
     roles: dict[str, list[str]] = {
-        "attribute": names, "keep": [name for name in (keep or "").split(",") if name],
+        "attribute": read_names(attribute), "keep": [] if keep is None else keep.split(","),
         "label": [] if label is None else [label], "groups": [] if groups is None else [groups],
     }  # fmt: skip
     check_limit(max_leakage)
-    for role, given in roles.items():
-        if role != "attribute" and (taken := next((name for name in given if name in names), None)):
-            raise InputError(f"--{role} names {taken!r}, which --attribute says is to be erased")
+    for role, names in roles.items():
+        if role != "attribute" and (taken := set(names) & set(roles["attribute"])):
+            raise InputError(f"--{role} names {min(taken)!r}, which --attribute says is to be erased")
     if criterion == Criterion.separation and label is None:
         raise InputError("--criterion separation needs --label")
-    found = _read(file, roles, columns, use_rep, table)
+    if use_rep is not None and file.suffix.lower() != ".h5ad":
+        raise InputError(f"--use-rep is for .h5ad, and {file} is none: name the representation with --columns")
+    named, chosen = list(dict.fromkeys(chain(*roles.values()))), columns or use_rep
+    found = read_embeddings(file, named, columns=None if chosen is None else chosen.split(","), table=table)
+    found.check_single(file, named)
     inputs = [*found.describe(), *describe_columns(found.columns, roles)]
     show_line("\n".join(inputs))
     z = read_matrix(found.z, "z")
     check_range(z)
-    parts = {role: {name: found.columns[name] for name in given} for role, given in roles.items()}
-    y, group = (next(iter(parts[role].values()), None) for role in ("label", "groups"))
-    within = y if criterion == Criterion.separation else None
+    c, kept, labels, group = ({name: found.columns[name] for name in names} for names in roles.values())
+    y, of = next(iter(labels.values()), None), next(iter(group.values()), None)
     held = hold_out(
-        len(z), parts["attribute"], within, parts["keep"] | parts["label"], group, seed=seed, max_rows=max_rows
-    )
+        len(z), c, y if criterion == Criterion.separation else None, kept | labels, of,
+        random_state=seed, max_rows=max_rows,
+    )  # fmt: skip
     fitted = np.isin(np.arange(len(z)), held.rows, invert=True)
     inputs.append(f"fitted on {fitted.sum():,} rows, audited on {len(held.rows):,} others")
     show_line(inputs[-1])
-    condition, before = _CONDITIONS[criterion], z[held.rows]
+    before = z[held.rows]
     with show_share("audit before") as step:
         first = held.audit(before, on_step=step)
-    first.decide(condition=condition)  # refuses classes of which none can be audited
+    leaked = first.decide(condition=held.condition).worst.leakage  # refuses classes of which none can be audited
     start = time.perf_counter()
     shared: dict[str, Any] = {"criterion": str(criterion), "aware": aware, "unseen": str(unseen), "random_state": seed}
-    fit: dict[str, Any] = {"keep": parts["keep"] or None, "groups": group, "fit_on": fitted}
-    eraser = MIEraser(**shared | {"method": str(method), "max_mi": max_mi}).fit(z, y, parts["attribute"], **fit)
+    fit: dict[str, Any] = {"sensitive_features": c, "keep": kept or None, "groups": of, "fit_on": fitted}
+    eraser = MIEraser(**shared | {"method": str(method), "max_mi": max_mi}).fit(z, y, **fit)
     seconds = time.perf_counter() - start
-    linear = MIEraser(method="linear", **shared).fit(z, y, parts["attribute"], **fit)
-    options["attribute"] = ",".join(names)
-    folder = make_run_folder(output_dir, "erase", {"command": "erase", "file": str(file), **options})
+    linear = MIEraser(method="linear", **shared).fit(z, y, **fit)
+    options |= {"file": str(file), "attribute": ",".join(roles["attribute"])}
+    folder = make_run_folder(output_dir, "erase", {"command": "erase", **options})
     try:
-        erased = eraser.transform(z, *[parts["attribute"]] * aware)
+        erased = eraser.transform(z, *[c] * aware)
         written = write_embeddings(file, folder / file.name, found.dimensions, erased)
         after = read_matrix(read_embeddings(folder / file.name, (), columns=written).z, "z")[held.rows]
     except BaseException:
@@ -146,29 +148,18 @@ def erase(
     with show_share("audit after") as step:
         second = held.audit(after, on_step=step)
     measured = held.compare(before, linear.transform(before, *[held.attributes] * aware), after, method=str(method))
-    gate = None if max_leakage is None else second.decide(max_leakage, condition=condition)
-    texts = [describe_change(first, second, condition)]
-    texts += [] if gate is None else [gate.compare_with_limit("--max-leakage")]
-    shown = {k: v for k, v in options.items() if v != _DEFAULTS.get(k)}
+    decided = second.decide(max_leakage or 0.0, condition=held.condition)
+    text = f"Before: at least {max(0.0, leaked):.3f} nats. After: {decided.text}"
+    text += "" if max_leakage is None else f" {decided.compare_with_limit('--max-leakage')}"
+    shown = {k: v for k, v in options.items() if k != "file" and v != _DEFAULTS.get(k)}
+    command = write_command(f"erase {shlex.quote(str(file))}", **shown)
     write_erasure(
-        folder, write_command(f"erase {shlex.quote(str(file))}", **shown), options, before=first, after=second,
-        gate=gate, texts=texts, measured=measured, rows=(int(fitted.sum()), len(held.rows)), inputs=inputs,
-        seconds_of_fit=seconds,
+        folder, command, options, before=first, after=second, decided=decided, text=text, measured=measured,
+        fitted=int(fitted.sum()), held=len(held.rows), inputs=inputs, seconds_of_fit=seconds,
+        **({} if max_leakage is None else {"exit_status": decided.exit_status}),
     )  # fmt: skip
-    show_line("\n".join(["", *format_change(first.summary, second.summary), "", *texts, describe_cost(measured), ""]))
+    table_of_change = format_change(first.summary, second.summary)
+    show_line("\n".join(["", *table_of_change, "", text, describe_cost(measured), ""]))
     show_files(folder, file=file.name, eraser="eraser.safetensors", report="report.html", results="results.json")
-    if gate is not None:
-        raise typer.Exit(gate.exit_status)
-
-
-def _read(
-    file: Path, roles: Mapping[str, Sequence[str]], columns: str | None, use_rep: str | None, table: Path | None
-) -> EmbeddingFile:
-    """Read the file, with the columns of all roles."""
-    if use_rep is not None and file.suffix.lower() != ".h5ad":
-        raise InputError(f"--use-rep is for .h5ad, and {file} is none: name the representation with --columns")
-    named = list(dict.fromkeys(name for given in roles.values() for name in given))
-    chosen = use_rep if columns is None else columns
-    found = read_embeddings(file, named, columns=None if chosen is None else chosen.split(","), table=table)
-    found.check_single(file, named)
-    return found
+    if max_leakage is not None:
+        raise typer.Exit(decided.exit_status)

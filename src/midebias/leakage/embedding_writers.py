@@ -19,30 +19,11 @@ Floats = NDArray[np.floating[Any]]
 
 
 def write_embeddings(source: Path, target: Path, dimensions: Sequence[str], z: Floats) -> list[str] | None:
-    """Copy a file that `read_embeddings` has read, with z in the place of its representation.
+    """Copy a file that `read_embeddings` has read to ``target``, with z in the place of its ``dimensions``.
 
-    Types are kept, but whole numbers and booleans, which z is not, become floats. An ``.h5ad`` keeps its representation
-    and has z in ``obsm`` beside it. Numbers written as text have a decimal point.
-
-    Parameters
-    ----------
-    source, target : Path
-        Of the same suffix.
-    dimensions : sequence of str
-        `EmbeddingFile.dimensions` of ``source``.
-    z : array of shape (n, dim)
-
-    Returns
-    -------
-    columns : list of str or None
-        With which `read_embeddings` finds z in ``target``.
-
-    Raises
-    ------
-    InputError
-        A column that is the index of a data frame, or a name that is taken already.
-    DataError
-        Lines of text that are not the rows that were read.
+    Types are kept, but whole numbers and booleans, which z is not, become floats. Numbers written as text have a decimal
+    point. An ``.h5ad`` keeps its representation, and has z in ``obsm`` beside it. Returns the ``columns`` with which
+    `read_embeddings` finds z in ``target``. Raises `InputError` for a name that cannot be used, `DataError`.
     """
     return _WRITERS[source.suffix.lower()](source, target, dimensions, z)
 

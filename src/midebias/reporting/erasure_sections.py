@@ -26,13 +26,14 @@ def build_erasure(content: Mapping[str, Any]) -> str:
         ]
         for a, b in pairs
     ]  # fmt: skip
+    asked = [r for r in zip(before["rows"], after["rows"], strict=True) if not r[0]["condition"].startswith("y = ")]
     probes = [
         [
             a["attribute"], a["condition"], a["probe"], format_figure(a["balanced_accuracy"]),
             format_figure(b["balanced_accuracy"]), f"{a['mi']:.4f}", f"{b['mi']:.4f}", _format_interval(b),
             f"{b['p_adjusted']:.3g}",
         ]
-        for a, b in zip(before["rows"], after["rows"], strict=True)
+        for a, b in asked
     ]  # fmt: skip
     return build_section(
         "Leakage before and after",
@@ -40,15 +41,7 @@ def build_erasure(content: Mapping[str, Any]) -> str:
         build_table(
             _LEAKAGE, leakage, left=2, marked=[bool(b["leaks"]) for _, b in pairs], label="Leakage before and after"
         ),
-        "<details open><summary>Each probe</summary>",
-        build_table(
-            _PROBES,
-            probes,
-            left=3,
-            marked=[bool(r["leaks"]) for r in after["rows"]],
-            label="Each probe before and after",
-        ),
-        "</details>",
+        build_table(_PROBES, probes, left=3, marked=[bool(b["leaks"]) for _, b in asked], label="Each probe"),
     )
 
 
@@ -56,11 +49,11 @@ def build_kept(content: Mapping[str, Any]) -> str:
     """What probes tell of other columns, covariances and neighbours."""
     kept, neighbours = content["kept"], content["kept"]["neighbours"]
     lines = list[list[str]]()
-    for c in kept["columns"]:
-        accuracy = (c["balanced_accuracy_before"], c["balanced_accuracy_after"], c["chance"])
-        lines.append([f"balanced accuracy of a probe of {c['column']}", *map(format_figure, accuracy)])
-        told = (f"{c['leakage_before']:.4f}", f"{c['leakage_after']:.4f}")
-        lines.append([f"what a probe tells of {c['column']}, nats", *told, "0"])
+    for a, b in ((c["before"], c["after"]) for c in kept["columns"]):
+        accuracy = (a["balanced_accuracy"], b["balanced_accuracy"], a["balanced_chance"])
+        lines.append([f"balanced accuracy of a probe of {a['attribute']}", *map(format_figure, accuracy)])
+        told = (f"{s['leakage'] + 0.0:.4f}" for s in (a, b))
+        lines.append([f"what a probe tells of {a['attribute']}, nats", *told, "0"])
     for a in neighbours["alike"]:
         shares = (a["before"], a["after"], a["chance"])
         lines.append([f"ten nearest neighbours with the same {a['column']}", *map(format_figure, shares)])
