@@ -31,8 +31,8 @@ def describe_cost(measured: Mapping[str, Any]) -> str:
 
 
 def write_erasure(
-    folder: Path, command: str, options: Mapping[str, Any], *, before: AuditResult, after: AuditResult, decided: Verdict,
-    text: str, measured: Mapping[str, Any], fitted: int, held: int, **record: Any,
+    folder: Path, command: str, options: Mapping[str, Any], *, before: AuditResult, after: AuditResult,
+    decided: Verdict, text: str, measured: Mapping[str, Any], fitted: int, held: int, **record: Any,
 ) -> None:  # fmt: skip
     """Write ``results.json`` and ``report.html``; ``fitted`` and ``held`` count rows."""
     found = {"before": before.to_dict(), "after": after.to_dict()}

@@ -21,8 +21,8 @@ Floats = NDArray[np.floating[Any]]
 def write_embeddings(source: Path, target: Path, dimensions: Sequence[str], z: Floats) -> list[str] | None:
     """Copy a file that `read_embeddings` has read to ``target``, with z in the place of its ``dimensions``.
 
-    Types are kept, but whole numbers and booleans, which z is not, become floats. Numbers written as text have a decimal
-    point. An ``.h5ad`` keeps its representation, and has z in ``obsm`` beside it. Returns the ``columns`` with which
+    Types are kept, but whole numbers and booleans, which z is not, become floats. Numbers written as text have a point.
+    An ``.h5ad`` keeps its representation, and has z in ``obsm`` beside it. Returns the ``columns`` with which
     `read_embeddings` finds z in ``target``. Raises `InputError` for a name that cannot be used, `DataError`.
     """
     return _WRITERS[source.suffix.lower()](source, target, dimensions, z)
