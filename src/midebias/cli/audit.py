@@ -14,10 +14,10 @@ from ..experiments.run_folder import make_run_folder, write_results
 from ..leakage.auditing import audit as run_audit
 from ..leakage.embedding_files import read_embeddings
 from ..leakage.findings import Condition
-from ..leakage.probes import PROBES
 from .command_line import collect_options, write_command
 from .console import show_files, show_line, show_share
 from .options import (
+    ALL_PROBES,
     AttributeColumns,
     Config,
     EmbeddingColumns,
@@ -26,6 +26,7 @@ from .options import (
     GroupColumn,
     MaxLeakage,
     OutputDir,
+    Probes,
     check_limit,
     read_names,
 )
@@ -52,7 +53,7 @@ def audit(
     criterion: Annotated[
         _Criterion, Option(help="What --max-leakage looks at: I(Z;C) (independence), I(Z;C|Y) (separation), or any.")
     ] = _Criterion.any,
-    probes: Annotated[str, Option(help="Names by commas.")] = ",".join(PROBES),
+    probes: Probes = ALL_PROBES,
     max_rows: Annotated[int, Option(min=100, help="Probes see so many rows, drawn at random.")] = 50_000,
     seed: Annotated[int, Option(min=0, help="Seeds rows, folds and probes.")] = 0,
     config: Config = None,
@@ -81,7 +82,7 @@ def audit(
     inputs = [*found.describe(), *describe_columns(found.columns, roles)]
     show_line("\n".join(inputs))
     options["attribute"] = ",".join(names)
-    default = {"criterion": "any", "probes": ",".join(PROBES), "max_rows": 50_000, "seed": 0}
+    default = {"criterion": "any", "probes": ALL_PROBES, "max_rows": 50_000, "seed": 0}
     shown = {k: v for k, v in options.items() if v != default.get(k)}
     command = write_command(f"audit {shlex.quote(str(file))}", **shown)
     with show_share("audit") as step:

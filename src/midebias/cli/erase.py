@@ -28,6 +28,7 @@ from ..matrices import read_matrix
 from .command_line import collect_options, write_command
 from .console import show_files, show_line, show_share
 from .options import (
+    ALL_PROBES,
     AttributeColumns,
     Config,
     Criterion,
@@ -37,6 +38,7 @@ from .options import (
     GroupColumn,
     MaxLeakage,
     OutputDir,
+    Probes,
     check_limit,
     read_names,
 )
@@ -44,12 +46,9 @@ from .options import (
 _Method = StrEnum("_Method", ["nonlinear", "linear"])
 _Unseen = StrEnum("_Unseen", ["error", "unaware"])
 _DEFAULTS: dict[str, Any] = {
-    "method": "nonlinear",
-    "criterion": "independence",
-    "unseen": "error",
-    "max_rows": 20_000,
-    "seed": 0,
-}
+    "method": "nonlinear", "criterion": "independence", "unseen": "error", "probes": ALL_PROBES,
+    "max_rows": 20_000, "seed": 0,
+}  # fmt: skip
 
 
 def erase(
@@ -81,6 +80,7 @@ def erase(
     use_rep: Annotated[str | None, Option(help="Key of obsm of an .h5ad; default is X.")] = None,
     table: EmbeddingTable = None,
     max_leakage: MaxLeakage = None,
+    probes: Probes = ALL_PROBES,
     max_rows: Annotated[int, Option(min=100, help="Probes see so many rows held out, drawn at random.")] = 20_000,
     seed: Annotated[int, Option(min=0, help="Seeds what is held out, the eraser and the probes.")] = 0,
     config: Config = None,
@@ -120,7 +120,7 @@ def erase(
     y, of = next(iter(labels.values()), None), next(iter(group.values()), None)
     held = hold_out(
         len(z), c, y if criterion == Criterion.separation else None, kept | labels, of,
-        random_state=seed, max_rows=max_rows,
+        random_state=seed, max_rows=max_rows, probes=probes.split(","),
     )  # fmt: skip
     fitted = np.isin(np.arange(len(z)), held.rows, invert=True)
     inputs.append(f"fitted on {fitted.sum():,} rows, audited on {len(held.rows):,} others")

@@ -10,6 +10,7 @@ import yaml
 from typer import Argument, Option
 
 from ..errors import InputError
+from ..leakage.probes import PROBES
 
 
 def _from_file(context: typer.Context, path: Path | None) -> Path | None:
@@ -74,6 +75,8 @@ AttributeColumns = Annotated[
 GroupColumn = Annotated[
     str | None, Option(help="Column that says which rows belong together, such as a person's; they are never split.")
 ]
+ALL_PROBES = ",".join(PROBES)
+Probes = Annotated[str, Option(help="Names by commas.")]
 MaxLeakage = Annotated[
     float | None, Option(min=0.0, help="Exit with 1 if an attribute leaks, and more than so many nats.")
 ]

@@ -18,13 +18,13 @@ from ..leakage.split import deal_groups
 Floats = NDArray[np.floating[Any]]
 
 _PARTS = 3  # of the rows, one of which is held out
-_FAST: dict[str, Any] = {"probes": ("linear", "boosted trees")}
+_FAST = ("linear", "boosted trees")
 _ROWS_OF_A_POINT = 4_000
 _NEIGHBOURS, _QUERIES, _CANDIDATES = 10, 1_000, 5_000
 _BINS = 40
 _RULE = (
-    "The map that was written, and maps that go a part of the way to it. Figures are of two probes, linear and boosted "
-    "trees, on {rows:,} rows held out."
+    "The map that was written, and maps that go a part of the way to it. Leakage by these probes: {probes}, of "
+    "{rows:,} rows held out."
 )
 
 
@@ -47,13 +47,19 @@ class HeldOut:
         """What is minimised."""
         return "overall" if self.label is None else "within classes"
 
+    @property
+    def _fast(self) -> list[str]:
+        """Probes, of those asked for, for what is measured many times."""
+        asked = list(self.options["probes"])
+        return [name for name in asked if name in _FAST] or asked
+
     def audit(self, z: Floats, **options: Any) -> AuditResult:
         """Audit z, with more options of `audit`."""
         return self._audit(z, self.attributes, label=self.label, **options)
 
     def compare(self, before: Floats, linear: Floats, after: Floats, *, method: str) -> dict[str, Any]:
         """Compare z before and after: contents ``kept``, ``movement`` and ``front`` of `write_html_report`."""
-        told = [self._audit(z, self.useful, **_FAST).summary if self.useful else () for z in (before, after)]
+        told = [self._audit(z, self.useful, probes=self._fast).summary if self.useful else () for z in (before, after)]
         columns = [{"before": asdict(a), "after": asdict(b)} for a, b in zip(*told, strict=True)]
         way = [(f"{share:.0%} of the way", before, after, share) for share in (0.25, 0.5, 0.75)]
         if method != "linear":
@@ -74,7 +80,7 @@ class HeldOut:
             "movement": measure_movement(before, after),
             "front": {
                 "points": points, "x_label": "leakage, nats", "y_label": [*accuracies, "share of neighbours kept"][0],
-                "rule": _RULE.format(rows=min(len(self.rows), _ROWS_OF_A_POINT)),
+                "rule": _RULE.format(probes=", ".join(self._fast), rows=min(len(self.rows), _ROWS_OF_A_POINT)),
             },
         }  # fmt: skip
 
@@ -93,12 +99,12 @@ class HeldOut:
         return {"queries": len(nearest[0]), "among": len(among), "kept": float(kept), "alike": alike}
 
     def _measure_point(self, name: str, before: Floats, z: Floats) -> dict[str, Any]:
-        found = self.audit(z, **_FAST, max_rows=_ROWS_OF_A_POINT)
+        found = self.audit(z, probes=self._fast, max_rows=_ROWS_OF_A_POINT)
         worst = found.decide(condition=self.condition).worst
         point = {"label": name, "x": max(0.0, worst.leakage), "x_err": _find_stderr(found, worst), "chosen": False}
         if not self.useful:
             return point | {"y": self.compare_neighbours(before, z)["kept"]}
-        useful = self._audit(z, self.useful, **_FAST, max_rows=_ROWS_OF_A_POINT)
+        useful = self._audit(z, self.useful, probes=self._fast, max_rows=_ROWS_OF_A_POINT)
         first = [f for f in useful.findings if f.attribute == useful.summary[0].attribute]
         best = max(first, key=lambda f: f.balanced_accuracy)
         return point | {"y": best.balanced_accuracy, "y_err": (best.balanced_high - best.balanced_low) / 3.92}
