@@ -143,7 +143,7 @@ def test_an_h5ad_keeps_everything_and_has_one_obsm_more(tmp_path: Path, key: str
     target, _ = copy(tmp_path / "c.h5ad", None if key == "X" else [key])
     after = anndata.read_h5ad(target)
     np.testing.assert_array_equal(after.X, Z)
-    assert sorted(after.obsm) == ["X_pca", f"{key}_erased"]
+    assert set(after.obsm) == {"X_pca", f"{key}_erased"}
     with h5py.File(target) as file:
         assert file["obsm"].attrs["encoding-type"] == "dict"
     with pytest.raises(InputError, match=f"has an obsm '{key}_erased' already"):

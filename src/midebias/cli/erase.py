@@ -14,7 +14,7 @@ from safetensors.torch import save
 from typer import Option
 
 from ..atomic_writing import write_atomically
-from ..columns import describe_columns
+from ..columns import Column, describe_columns
 from ..erasure import MIEraser
 from ..errors import InputError
 from ..experiments.erasure import hold_out
@@ -113,9 +113,12 @@ def erase(
     found = read_embeddings(file, named, columns=None if chosen is None else chosen.split(","), table=table)
     found.check_single(file, named)
     inputs = [*found.describe(), *describe_columns(found.columns, roles)]
-    show_line("\n".join(inputs))
     z = read_matrix(found.z, "z")
     check_range(z)
+    coded = [name for name, values in zip(found.dimensions, z.T, strict=False) if Column(name, values).is_category]
+    if len(coded) < len(found.dimensions) == z.shape[1] and coded:
+        inputs.append(f"part of z, few whole numbers: {', '.join(coded)}; if that is a label, say so with --keep")
+    show_line("\n".join(inputs))
     c, kept, labels, group = ({name: found.columns[name] for name in names} for names in roles.values())
     y, of = next(iter(labels.values()), None), next(iter(group.values()), None)
     held = hold_out(
@@ -128,7 +131,11 @@ def erase(
     before = z[held.rows]
     with show_share("audit before") as step:
         first = held.audit(before, on_step=step)
-    leaked = first.decide(condition=held.condition).worst.leakage  # refuses classes of which none can be audited
+    told = held.audit_useful(before)
+    try:
+        leaked = first.decide(condition=held.condition).worst.leakage
+    except InputError as error:
+        raise InputError(f"--criterion separation: {error}, with 200 rows each in the third held out") from error
     start = time.perf_counter()
     shared: dict[str, Any] = {"criterion": str(criterion), "aware": aware, "unseen": str(unseen), "random_state": seed}
     fit: dict[str, Any] = {"sensitive_features": c, "keep": kept or None, "groups": of, "fit_on": fitted}
@@ -136,7 +143,7 @@ def erase(
     seconds = time.perf_counter() - start
     linear = MIEraser(method="linear", **shared).fit(z, y, **fit)
     options |= {"file": str(file), "attribute": ",".join(roles["attribute"])}
-    folder = make_run_folder(output_dir, "erase", {"command": "erase", **options})
+    folder = make_run_folder(output_dir, "erase", {"command": "erase", **options, "attribute": roles["attribute"]})
     try:
         erased = eraser.transform(z, *[c] * aware)
         written = write_embeddings(file, folder / file.name, found.dimensions, erased)
@@ -147,7 +154,8 @@ def erase(
     write_atomically(folder / "eraser.safetensors", save(eraser.module_.state_dict()))
     with show_share("audit after") as step:
         second = held.audit(after, on_step=step)
-    measured = held.compare(before, linear.transform(before, *[held.attributes] * aware), after, method=str(method))
+    half_way = linear.transform(before, *[held.attributes] * aware)
+    measured = held.compare(before, half_way, after, told=told, method=str(method))
     decided = second.decide(max_leakage or 0.0, condition=held.condition)
     text = f"Before: at least {max(0.0, leaked):.3f} nats. After: {decided.text}"
     text += "" if max_leakage is None else f" {decided.compare_with_limit('--max-leakage')}"

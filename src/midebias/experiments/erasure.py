@@ -1,6 +1,6 @@
 """What `midebias erase` measures: leakage, what is kept and how far rows moved, on rows the eraser has not seen."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -57,10 +57,19 @@ class HeldOut:
         """Audit z, with more options of `audit`."""
         return self._audit(z, self.attributes, label=self.label, **options)
 
-    def compare(self, before: Floats, linear: Floats, after: Floats, *, method: str) -> dict[str, Any]:
-        """Compare z before and after: contents ``kept``, ``movement`` and ``front`` of `write_html_report`."""
-        told = [self._audit(z, self.useful, probes=self._fast).summary if self.useful else () for z in (before, after)]
-        columns = [{"before": asdict(a), "after": asdict(b)} for a, b in zip(*told, strict=True)]
+    def audit_useful(self, z: Floats) -> Sequence[AttributeLeakage]:
+        """Audit what z tells of each useful column."""
+        return self._audit(z, self.useful, probes=self._fast).summary if self.useful else ()
+
+    def compare(
+        self, before: Floats, linear: Floats, after: Floats, *, told: Sequence[AttributeLeakage], method: str
+    ) -> dict[str, Any]:
+        """Compare z before, which ``told`` so much of the useful columns, and after.
+
+        Returns the contents ``kept``, ``movement`` and ``front`` of `write_html_report`.
+        """
+        pairs = zip(told, self.audit_useful(after), strict=True)
+        columns = [{"before": asdict(a), "after": asdict(b)} for a, b in pairs]
         way = [(f"{share:.0%} of the way", before, after, share) for share in (0.25, 0.5, 0.75)]
         if method != "linear":
             way = [("half of linear", before, linear, 0.5), ("linear", before, linear, 1.0)]
