@@ -45,7 +45,7 @@ def build_erasure(content: Mapping[str, Any]) -> str:
     )
 
 
-def build_kept(content: Mapping[str, Any]) -> str:
+def build_cost(content: Mapping[str, Any]) -> str:
     """What probes tell of other columns, covariances and neighbours."""
     kept, neighbours = content["kept"], content["kept"]["neighbours"]
     lines = list[list[str]]()
