@@ -44,9 +44,10 @@ def content() -> dict[str, Any]:
     more = {"training": describe_training({"mib": trace}), "comparison": describe_comparison(summary), "front": front}
     erased = HeldOut(np.arange(300), {"sex": sex}, None, {"y": y}, None, {"random_state": 0, "probes": ["linear"]})
     after = z - (sex == NASTY)[:, None] * np.float64(0.9)
-    more |= erased.compare(z, after, after, told=erased.audit_useful(z), method="nonlinear")
-    audits = {"before": erased.audit(z).to_dict(), "after": erased.audit(after).to_dict()}
-    more |= {"erasure": audits | {"note": NASTY}, "front": front}
+    audits = erased.audit(z), erased.audit(after)
+    more |= erased.compare(z, after, after, method="nonlinear", told=erased.audit_useful(z), audits=audits)
+    stages = dict(zip(("before", "after"), (a.to_dict() for a in audits), strict=True))
+    more |= {"erasure": stages | {"note": NASTY}, "front": front}
     return result.collect_report_content(command="midebias audit 'a b.csv'") | more
 
 

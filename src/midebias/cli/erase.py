@@ -151,11 +151,13 @@ def erase(
     except BaseException:
         shutil.rmtree(folder)  # nothing is left behind that is not whole
         raise
-    write_atomically(folder / "eraser.safetensors", save(eraser.module_.state_dict()))
+    write_atomically(
+        folder / "eraser.safetensors", save({k: v.contiguous() for k, v in eraser.module_.state_dict().items()})
+    )
     with show_share("audit after") as step:
         second = held.audit(after, on_step=step)
     half_way = linear.transform(before, *[held.attributes] * aware)
-    measured = held.compare(before, half_way, after, told=told, method=str(method))
+    measured = held.compare(before, half_way, after, method=str(method), told=told, audits=(first, second))
     decided = second.decide(max_leakage or 0.0, condition=held.condition)
     text = f"Before: at least {max(0.0, leaked):.3f} nats. After: {decided.text}"
     text += "" if max_leakage is None else f" {decided.compare_with_limit('--max-leakage')}"

@@ -10,7 +10,7 @@ from typing import Any
 from ..atomic_writing import write_atomically
 from ..errors import InputError
 from .audit_sections import build_groups, build_leakage, build_map, build_verdict, build_warnings
-from .erasure_sections import build_erasure, build_cost, build_movement
+from .erasure_sections import build_cost, build_erasure, build_movement
 from .run_sections import build_comparison, build_front, build_reproduction, build_training
 
 _LARGEST = 5_000_000  # bytes
