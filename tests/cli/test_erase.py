@@ -158,6 +158,8 @@ def test_the_seed_decides_everything(files: Path, tmp_path: Path) -> None:
         ("e.csv", ["--use-rep", "X_pca"], "--use-rep is for .h5ad"),
         ("e.csv", ["--label", "code"], "categories in 200 rows, nearly all distinct"),
         ("e.csv", ["--resume", "runs/erase-001"], "--resume"),
+        ("short.npz", [], "'sex' has 599 rows, and z has 600"),
+        ("short.npz", ["--columns", "y"], "has no array 'y'"),
         ("e.npy", [], "give a table of attributes with --table"),
         ("few.csv", [], "of the third of the rows that is held out, z holds 50 rows"),
         ("nan.csv", [], "z_0"),
@@ -173,6 +175,8 @@ def test_refusals_are_one_sentence_and_leave_nothing(
         table[:150].to_csv(files / file, index=False)
     if file == "nan.csv":
         table.assign(z_0=np.where(np.arange(N) == 7, np.nan, table["z_0"])).to_csv(files / file, index=False)
+    if file == "short.npz":
+        np.savez(files / file, z=np.zeros((N, 2)), sex=np.arange(N - 1) % 2)
     if file == "e.txt":
         (files / file).write_text("nothing")
     assert erase(files / file, tmp_path, *options)[0] == 2

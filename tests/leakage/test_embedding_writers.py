@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from midebias.errors import DataError, InputError
+from midebias.leakage import embedding_files, embedding_writers
 from midebias.leakage.embedding_files import read_embeddings
 from midebias.leakage.embedding_writers import write_embeddings
 
@@ -131,6 +132,10 @@ def test_a_text_that_changes_under_our_hands_is_refused(tmp_path: Path) -> None:
     pd.DataFrame({"a": Z[:, 0]}).to_csv(tmp_path / "e.csv", index=False)
     with pytest.raises(DataError, match="6 lines for 5 rows"):
         write_embeddings(tmp_path / "e.csv", tmp_path / "copy.csv", ["a"], Z[:5, :1])
+
+
+def test_what_can_be_read_can_be_written() -> None:
+    assert set(embedding_writers._WRITERS) == set(embedding_files._READERS)
 
 
 @pytest.mark.parametrize("key", ["X", "X_pca"])

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..columns import Column, read_columns
 from ..erasure.moments import CrossMoments
-from ..errors import TooFewSamples
+from ..errors import InputError, TooFewSamples
 from ..leakage.auditing import audit, code_groups
 from ..leakage.findings import AttributeLeakage, Condition
 from ..leakage.result import AuditResult
@@ -138,6 +138,9 @@ def hold_out(
     n: int, attributes: Mapping[str, Any], label: Any, useful: Mapping[str, Any], groups: Any, **options: Any
 ) -> HeldOut:
     """Draw a third of n rows, of whole groups, by ``random_state`` among the ``options`` of `audit`."""
+    for name, values in {**attributes, **useful}.items():
+        if len(values) != n:
+            raise InputError(f"{name!r} has {len(values):,} rows, and z has {n:,}")
     codes = np.arange(n) if groups is None else code_groups(groups, n)[0]
     generator = np.random.default_rng(options["random_state"])
     rows = np.sort(deal_groups(codes, np.arange(n), _PARTS, generator)[0])

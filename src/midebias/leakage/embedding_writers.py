@@ -141,4 +141,4 @@ def _write_anndata(source: Path, target: Path, dimensions: Sequence[str], z: Flo
 
 
 _WRITERS = {".npy": _write_npy, ".npz": _write_npz, ".h5ad": _write_anndata}
-_WRITERS |= {".csv": _write_text, ".tsv": _write_text, ".parquet": _write_parquet}
+_WRITERS |= {".csv": _write_text, ".tsv": _write_text, ".parquet": _write_parquet, ".pq": _write_parquet}
