@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 import torch
 from numpy.typing import NDArray
+from sklearn.utils.estimator_checks import check_estimator
 
 from midebias import MIEraser
 from midebias.errors import InputError
@@ -157,3 +158,23 @@ def test_bad_parameters_are_refused_by_name(name: str, value: object) -> None:
     z, c = draw()
     with pytest.raises(InputError, match=name):
         MIEraser(**{name: value}).fit(z, sensitive_features=c)  # type: ignore[arg-type]  # that is what is tested
+
+
+def test_estimator_checks() -> None:
+    weighted = "the attribute is drawn from the rows, and shrinkage counts rows as weights allow"
+    names = ("check_sample_weight_equivalence_on_dense_data", "check_sample_weight_equivalence_on_sparse_data")
+    check_estimator(ErasesTheFirstColumn(), expected_failed_checks=dict.fromkeys(names, weighted), on_fail="raise")
+
+
+class ErasesTheFirstColumn(MIEraser):
+    """What scikit-learn's checks can fit: they know no sensitive_features."""
+
+    def __init__(self) -> None:
+        super().__init__(method="linear")
+
+    def _gather(self, X: object, y: object, sensitive_features: object, *rest: object, **kwargs: object) -> object:  # type: ignore[override]  # the arguments after these are passed on
+        z = self._read(X, reset=bool(kwargs["first"]))
+        if len(z) < 2 or np.ptp(z[:, 0]) == 0:
+            raise InputError(f"n_samples={len(z)}: X must hold 2 samples, and they must differ")
+        given = (z[:, 0] > z[:, 0].mean()).astype(int)
+        return super()._gather(X, y, given, *rest, **kwargs)  # type: ignore[arg-type]  # as they were given

@@ -45,7 +45,7 @@ def content() -> dict[str, Any]:
     erased = HeldOut(np.arange(300), {"sex": sex}, None, {"y": y}, None, {"random_state": 0, "probes": ["linear"]})
     after = z - (sex == NASTY)[:, None] * np.float64(0.9)
     audits = erased.audit(z), erased.audit(after)
-    more |= erased.compare(z, after, after, method="nonlinear", told=erased.audit_useful(z), audits=audits)
+    more |= erased.compare(z, after, after, told=erased.audit_useful(z), audits=audits)
     stages = dict(zip(("before", "after"), (a.to_dict() for a in audits), strict=True))
     more |= {"erasure": stages | {"note": NASTY}, "front": front}
     return result.collect_report_content(command="midebias audit 'a b.csv'") | more

@@ -3,6 +3,7 @@
 import shlex
 import shutil
 import time
+import warnings
 from enum import StrEnum
 from itertools import chain
 from pathlib import Path
@@ -10,10 +11,8 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from safetensors.torch import save
 from typer import Option
 
-from ..atomic_writing import write_atomically
 from ..columns import Column, describe_columns
 from ..erasure import MIEraser
 from ..errors import InputError
@@ -47,7 +46,7 @@ _Method = StrEnum("_Method", ["nonlinear", "linear"])
 _Unseen = StrEnum("_Unseen", ["error", "unaware"])
 _DEFAULTS: dict[str, Any] = {
     "method": "nonlinear", "criterion": "independence", "unseen": "error", "probes": ALL_PROBES,
-    "max_rows": 20_000, "seed": 0,
+    "max_rows": 20_000, "seed": 0, "min_neighbours": 0.76,
 }  # fmt: skip
 
 
@@ -69,6 +68,9 @@ def erase(
     max_mi: Annotated[
         float | None, Option(help="Budget in nats: the map that moves rows least and leaves no more is taken.")
     ] = None,
+    min_neighbours: Annotated[
+        float, Option(help="Share of neighbours that the nonlinear map keeps without --max-mi, at any leakage.")
+    ] = 0.76,
     aware: Annotated[
         bool, Option("--aware", help="Erase by a map that is given the attribute, such as a batch.")
     ] = False,
@@ -139,9 +141,12 @@ def erase(
     start = time.perf_counter()
     shared: dict[str, Any] = {"criterion": str(criterion), "aware": aware, "unseen": str(unseen), "random_state": seed}
     fit: dict[str, Any] = {"sensitive_features": c, "keep": kept or None, "groups": of, "fit_on": fitted}
-    eraser = MIEraser(**shared | {"method": str(method), "max_mi": max_mi}).fit(z, y, **fit)
-    seconds = time.perf_counter() - start
-    linear = MIEraser(method="linear", **shared).fit(z, y, **fit)
+    own: dict[str, Any] = {"method": str(method), "max_mi": max_mi, "min_neighbours": min_neighbours}
+    with warnings.catch_warnings(record=True) as said:
+        eraser = MIEraser(**shared | own).fit(z, y, **fit)
+    seconds, notes = time.perf_counter() - start, [str(w.message) for w in said]
+    straight = method == _Method.linear or aware
+    linear = None if straight else MIEraser(method="linear", **shared).fit(z, y, **fit).transform(before)
     options |= {"file": str(file), "attribute": ",".join(roles["attribute"])}
     folder = make_run_folder(output_dir, "erase", {"command": "erase", **options, "attribute": roles["attribute"]})
     try:
@@ -151,13 +156,10 @@ def erase(
     except BaseException:
         shutil.rmtree(folder)  # nothing is left behind that is not whole
         raise
-    write_atomically(
-        folder / "eraser.safetensors", save({k: v.contiguous() for k, v in eraser.module_.state_dict().items()})
-    )
+    eraser.save(folder / "eraser.safetensors")
     with show_share("audit after") as step:
         second = held.audit(after, on_step=step)
-    half_way = linear.transform(before, *[held.attributes] * aware)
-    measured = held.compare(before, half_way, after, method=str(method), told=told, audits=(first, second))
+    measured = held.compare(before, linear, after, told=told, audits=(first, second))
     decided = second.decide(max_leakage or 0.0, condition=held.condition)
     text = f"Before: at least {max(0.0, leaked):.3f} nats. After: {decided.text}"
     text += "" if max_leakage is None else f" {decided.compare_with_limit('--max-leakage')}"
@@ -165,11 +167,11 @@ def erase(
     command = write_command(f"erase {shlex.quote(str(file))}", **shown)
     write_erasure(
         folder, command, options, before=first, after=second, decided=decided, text=text, measured=measured,
-        fitted=int(fitted.sum()), held=len(held.rows), inputs=inputs, seconds_of_fit=seconds,
+        fitted=int(fitted.sum()), held=len(held.rows), notes=notes, inputs=inputs, seconds_of_fit=seconds,
         **({} if max_leakage is None else {"exit_status": decided.exit_status}),
     )  # fmt: skip
     table_of_change = format_change(first.summary, second.summary)
-    show_line("\n".join(["", *table_of_change, "", text, describe_cost(measured), ""]))
+    show_line("\n".join(["", *table_of_change, "", *notes, text, describe_cost(measured), ""]))
     show_files(folder, file=file.name, eraser="eraser.safetensors", report="report.html", results="results.json")
     if max_leakage is not None:
         raise typer.Exit(decided.exit_status)

@@ -1,11 +1,18 @@
 """Linear erasure in closed form: the least-squares map after which z and c are uncorrelated."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..columns import Column
 from ..errors import InputError
-from .moments import Floats
+from .moments import CrossMoments, Floats, Moments
+
+_ROWS_AT_ONCE = 8192
 
 _LEAST_CORRELATION = 1e-8  # less is rounding
 _LEAST_ANGLE = 1e-6  # as a sine, between what is erased and what is kept
@@ -102,3 +109,56 @@ def shrink_covariance(covariance: Floats, rows: float) -> Floats:
     noise = (p * scale) ** 2 / rows
     weight = 1.0 if distance <= 0 else min(1.0, noise / distance)
     return (1 - weight) * covariance + weight * scale * np.eye(p)
+
+
+class LinearFit:
+    """What `compute_linear_erasure` needs, gathered over batches of rows.
+
+    Parameters
+    ----------
+    origin : array of shape (p,)
+        About the mean of z.
+    erased, kept : sequences of Column
+        Of the first batch: names and kinds of what is erased and kept.
+    shrinkage : bool
+    """
+
+    def __init__(
+        self, origin: Floats, erased: Sequence[Column], kept: Sequence[Column], *, shrinkage: bool = True
+    ) -> None:
+        self.moments, self.shrinkage = Moments(origin), shrinkage
+        self.erased = [CrossMoments(column, len(origin)) for column in erased]
+        self.kept = [CrossMoments(column, len(origin)) for column in kept]
+
+    def update(
+        self, z: NDArray[Any], erased: Sequence[Column], kept: Sequence[Column], weights: Floats, classes: NDArray[Any]
+    ) -> None:
+        """Count rows z (n, p), of weights (n,); ``erased`` counts within ``classes`` (n,)."""
+        for name, known, given in (("sensitive_features", self.erased, erased), ("keep", self.kept, kept)):
+            names = [part.name for part in known]
+            if names != [column.name for column in given]:
+                raise InputError(f"{name} must hold the same columns in every batch: {', '.join(names) or 'none'}")
+        for start in range(0, len(z), _ROWS_AT_ONCE):
+            rows = np.arange(start, min(start + _ROWS_AT_ONCE, len(z)))
+            part, w = z[rows].astype(np.float64) - self.moments.origin, weights[rows]
+            self.moments.update(part, w)
+            for moments, column in zip(self.erased, erased, strict=True):
+                moments.update(part, column.take(rows), w, classes[rows])
+            for moments, column in zip(self.kept, kept, strict=True):
+                moments.update(part, column.take(rows), w, np.zeros(len(rows)))
+
+    def compute(self) -> LinearErasure:
+        """Compute the map of the rows so far. Raises `InputError` where there is nothing to be erased or kept."""
+        moments = self.moments
+        return compute_linear_erasure(
+            moments.mean, moments.covariance, *self.compute_covariances(), rows=moments.rows, shrinkage=self.shrinkage
+        )
+
+    def compute_covariances(self) -> tuple[Floats, Floats | None]:
+        """Compute the covariances (p, k) of z with what is erased, and (p, l) with what is kept, of unit variance."""
+        for role, several in (("attribute", self.erased), ("keep", self.kept)):
+            for part in several:
+                part.check(role)
+        erased = np.concatenate([part.compute_covariance() for part in self.erased], axis=1)
+        kept = [part.compute_covariance() for part in self.kept]
+        return erased, np.concatenate(kept, axis=1) if kept else None

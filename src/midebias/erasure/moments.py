@@ -1,6 +1,5 @@
 """Means and covariances of z with itself, and with attributes and labels, gathered over batches of rows."""
 
-from collections import defaultdict
 from typing import Any
 
 import numpy as np
@@ -54,7 +53,7 @@ class CrossMoments:
     def __init__(self, column: Column, p: int) -> None:
         self.name, self.is_category, self.is_text, self.p = column.name, column.is_category, not column.is_numeric, p
         # Weight, sum of z, and, of a quantity, sum of it, of its square and of its product with z.
-        self._cells: dict[tuple[Any, Any], Floats] = defaultdict(lambda: np.zeros(2 * p + 3))
+        self._cells: dict[tuple[Any, Any], Floats] = {}
 
     def update(self, z: Floats, column: Column, weights: Floats, classes: NDArray[Any]) -> None:
         """Count rows z (n, p), their values in ``column``, weights and classes (n,)."""
@@ -72,7 +71,8 @@ class CrossMoments:
             for key in np.unique(keys[present & (classes == y)]):
                 rows = present & (classes == y) & (keys == key)
                 w, v = weights[rows], values[rows]
-                cell = self._cells[y, levels[key] if self.is_category else None]
+                place = (y, levels[key] if self.is_category else None)
+                cell = self._cells.setdefault(place, np.zeros(2 * self.p + 3))
                 cell[: self.p] += w @ z[rows]
                 cell[self.p : 2 * self.p] += (w * v) @ z[rows]
                 cell[2 * self.p :] += w.sum(), w @ v, w @ v**2

@@ -59,21 +59,22 @@ class HeldOut:
         return self._audit(z, self.useful, probes=self._fast).summary if self.useful else ()
 
     def compare(
-        self, before: Floats, linear: Floats, after: Floats, *, method: str, told: Sequence[AttributeLeakage],
+        self, before: Floats, linear: Floats | None, after: Floats, *, told: Sequence[AttributeLeakage],
         audits: tuple[AuditResult, AuditResult],
     ) -> dict[str, Any]:  # fmt: skip
         """Compare z before, which ``told`` so much of the useful columns, and after, with the ``audits`` of both.
 
-        Returns the contents ``kept``, ``movement`` and ``front`` of `write_html_report`.
+        The way there goes by a ``linear`` map, or straight. Returns the contents ``kept``, ``movement`` and ``front``
+        of `write_html_report`.
         """
         pairs = zip(told, self.audit_useful(after), strict=True)
         columns = [{"before": asdict(a), "after": asdict(b)} for a, b in pairs]
         way = [(f"{share:.0%} of the way", before, after, share) for share in (0.25, 0.5, 0.75)]
-        if method != "linear":
+        if linear is not None:
             way = [("half of linear", before, linear, 0.5), ("linear", before, linear, 1.0)]
-            way += [("half of nonlinear", linear, after, 0.5)]
-        way = [("as it was", before, after, 0.0), *way, (method, before, after, 1.0)]
-        known = dict(zip(("as it was", method), audits, strict=True)) if len(self.rows) <= _ROWS_OF_A_POINT else {}
+            way += [("half of the rest", linear, after, 0.5)]
+        way = [("as it was", before, after, 0.0), *way, ("erased", before, after, 1.0)]
+        known = dict(zip(("as it was", "erased"), audits, strict=True)) if len(self.rows) <= _ROWS_OF_A_POINT else {}
         points = [
             self._measure_point(name, before, (1 - share) * a + share * b, known.get(name)) for name, a, b, share in way
         ]

@@ -1,6 +1,6 @@
 """What an erasure came to: in words, in the record and on the page of a run folder."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -32,16 +32,17 @@ def describe_cost(measured: Mapping[str, Any]) -> str:
 
 def write_erasure(
     folder: Path, command: str, options: Mapping[str, Any], *, before: AuditResult, after: AuditResult,
-    decided: Verdict, text: str, measured: Mapping[str, Any], fitted: int, held: int, **record: Any,
+    decided: Verdict, text: str, measured: Mapping[str, Any], fitted: int, held: int, notes: Sequence[str],
+    **record: Any,
 ) -> None:  # fmt: skip
-    """Write ``results.json`` and ``report.html``; ``fitted`` and ``held`` count rows."""
+    """Write ``results.json`` and ``report.html``; ``fitted`` and ``held`` count rows, ``notes`` warn."""
     found = {"before": before.to_dict(), "after": after.to_dict()}
     rows = [{"stage": stage} | asdict(f) for stage, r in (("before", before), ("after", after)) for f in r.findings]
     record |= {stage: {key: content[key] for key in _RECORD} for stage, content in found.items()}
-    record |= {"verdict": text, "rows_fitted": fitted, "rows_held_out": held}
+    record |= {"verdict": text, "rows_fitted": fitted, "rows_held_out": held, "warnings": list(notes)}
     write_results(folder, command, options["seed"], rows, **record, **measured)
     write_report(
         folder, title=f"Erasure of {options['attribute']} from {Path(options['file']).name}",
-        verdict={"text": text, "status": "leaks" if decided.leaks else "clean"}, warnings=after.warnings,
+        verdict={"text": text, "status": "leaks" if decided.leaks else "clean"}, warnings=[*notes, *after.warnings],
         erasure=found | {"note": _NOTE.format(held=held, fitted=fitted)}, settings=options, command=command, **measured,
     )  # fmt: skip
