@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from safetensors.numpy import load_file
 
+from midebias import MIEraser
 from midebias.cli import run
 from midebias.leakage.embedding_files import read_embeddings
 
@@ -81,7 +82,8 @@ def test_each_kind_of_file_comes_out_as_it_went_in(files: Path, tmp_path: Path, 
     assert {p.name for p in folder.iterdir()} == {
         source.name, "config.yaml", "eraser.safetensors", "report.html", "results.json",
     }  # fmt: skip
-    assert load_file(folder / "eraser.safetensors")
+    again = MIEraser.load(folder / "eraser.safetensors").transform(np.asarray(old.z))
+    np.testing.assert_allclose(again, new.z, rtol=1e-5, atol=1e-5)
 
 
 def test_the_gate_is_judged_on_rows_held_out(files: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -131,6 +133,54 @@ def test_separation_erases_within_the_label(files: Path, tmp_path: Path, capfd: 
     for y in (0, 1):
         assert correlate(after.filter(like="z_")[table["income"] == y], table["sex"][table["income"] == y] == "w") < 0.1
     assert yaml.safe_load((folder / "config.yaml").read_text())["groups"] == "person"
+
+
+def test_the_nonlinear_map_goes_further_than_the_linear_one(files: Path, tmp_path: Path) -> None:
+    records = []
+    for method in ("linear", "nonlinear"):
+        options = ["--method", method, "--probes", "quadratic", "--min-neighbours", "0"]
+        status, folder = erase(files / "e.npz", tmp_path / method, *options)
+        assert status == 0
+        records.append(json.loads((folder / "results.json").read_text()))
+    linear, nonlinear = records
+    assert nonlinear["after"]["leakage"] < 0.5 * linear["after"]["leakage"]
+    assert nonlinear["movement"]["mean_square"] > linear["movement"]["mean_square"]
+    labels = [p["label"] for p in nonlinear["front"]["points"]]
+    assert labels == ["as it was", "half of linear", "linear", "half of the rest", "erased"]
+    assert nonlinear["front"]["points"][2]["x"] == pytest.approx(linear["front"]["points"][4]["x"], abs=0.01)
+
+
+class Warns(MIEraser):
+    def fit(self, *args: Any, **kwargs: Any) -> Warns:
+        warnings.warn("no map meets max_mi", UserWarning, stacklevel=1)
+        return super().fit(*args, **kwargs)
+
+
+def test_what_the_eraser_warns_of_is_said(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.modules["midebias.cli.erase"], "MIEraser", Warns)
+    status, folder = erase(files / "e.npz", tmp_path)
+    assert status == 0
+    assert json.loads((folder / "results.json").read_text())["warnings"] == ["no map meets max_mi"]
+    assert "no map meets max_mi" in capfd.readouterr().out
+    assert "<li>no map meets max_mi</li>" in (folder / "report.html").read_text()
+
+
+def test_an_attribute_that_is_known_may_be_missing_if_that_is_said(
+    files: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    table = make_table()
+    table.loc[::9, "sex"] = None
+    table.to_csv(tmp_path / "t.csv", index=False)
+    aware = ["--aware", "--method", "nonlinear"]
+    assert erase(tmp_path / "t.csv", tmp_path / "runs", *aware)[0] == 2
+    assert "unseen" in capfd.readouterr().err
+    assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())
+    status, folder = erase(tmp_path / "t.csv", tmp_path / "runs", *aware, "--unseen", "unaware")
+    assert status == 0
+    written, known = pd.read_csv(folder / "t.csv"), table["sex"].notna()
+    assert correlate(written.filter(like="z_")[known], table["sex"][known] == "w") < 0.15
 
 
 def test_the_seed_decides_everything(files: Path, tmp_path: Path) -> None:

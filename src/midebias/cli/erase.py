@@ -143,8 +143,9 @@ def erase(
     fit: dict[str, Any] = {"sensitive_features": c, "keep": kept or None, "groups": of, "fit_on": fitted}
     own: dict[str, Any] = {"method": str(method), "max_mi": max_mi, "min_neighbours": min_neighbours}
     with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", UserWarning)
         eraser = MIEraser(**shared | own).fit(z, y, **fit)
-    seconds, notes = time.perf_counter() - start, [str(w.message) for w in said]
+    seconds, notes = time.perf_counter() - start, [str(w.message) for w in said if w.category is UserWarning]
     straight = method == _Method.linear or aware
     linear = None if straight else MIEraser(method="linear", **shared).fit(z, y, **fit).transform(before)
     options |= {"file": str(file), "attribute": ",".join(roles["attribute"])}
