@@ -88,7 +88,10 @@ for name, points in versions.items():
     print(f"{name}: leakage {result.leakage:.3f} nats")
 
 # %%
-# After the linear map a linear probe guesses, and the others still read nearly everything.
+# After the linear map a linear probe guesses, and the others still read nearly everything. After the nonlinear map a
+# perceptron reads much less. Boosted trees still read the scanner: hidden units are often exactly zero, and where they
+# are zero in a blurred image differs from where they are in a sharp one. Audit your own embeddings before you hand
+# them on.
 
 figure, axes = plt.subplots(
     1, 2, figsize=(8, 3), layout="constrained", width_ratios=[3, 2]
