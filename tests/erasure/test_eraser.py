@@ -1,9 +1,11 @@
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from numpy.typing import NDArray
-from sklearn.utils.estimator_checks import check_estimator
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from midebias import MIEraser
 from midebias.errors import InputError
@@ -160,12 +162,6 @@ def test_bad_parameters_are_refused_by_name(name: str, value: object) -> None:
         MIEraser(**{name: value}).fit(z, sensitive_features=c)  # type: ignore[arg-type]  # that is what is tested
 
 
-def test_estimator_checks() -> None:
-    weighted = "the attribute is drawn from the rows, and shrinkage counts rows as weights allow"
-    names = ("check_sample_weight_equivalence_on_dense_data", "check_sample_weight_equivalence_on_sparse_data")
-    check_estimator(ErasesTheFirstColumn(), expected_failed_checks=dict.fromkeys(names, weighted), on_fail="raise")
-
-
 class ErasesTheFirstColumn(MIEraser):
     """What scikit-learn's checks can fit: they know no sensitive_features."""
 
@@ -178,3 +174,22 @@ class ErasesTheFirstColumn(MIEraser):
             raise InputError(f"n_samples={len(z)}: X must hold 2 samples, and they must differ")
         given = (z[:, 0] > z[:, 0].mean()).astype(int)
         return super()._gather(X, y, given, *rest, **kwargs)  # type: ignore[arg-type]  # as they were given
+
+
+WEIGHTED = "the attribute is drawn from the rows, and shrinkage counts rows as weights allow"
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+@parametrize_with_checks(
+    [ErasesTheFirstColumn()],
+    expected_failed_checks=lambda estimator: {
+        "check_sample_weight_equivalence_on_dense_data": WEIGHTED,
+        "check_sample_weight_equivalence_on_sparse_data": WEIGHTED,
+    },
+)
+def test_conventions_of_scikit_learn(estimator: MIEraser, check: Callable[[MIEraser], None]) -> None:
+    state = np.random.get_state()  # noqa: NPY002 - some checks draw from it
+    try:
+        check(estimator)
+    finally:
+        np.random.set_state(state)  # noqa: NPY002

@@ -12,7 +12,9 @@ from ..leakage.statistics import compare_with_marginal
 from .linear import compute_linear_erasure
 from .moments import Floats
 
-_RIDGES = (3e-4, 1e-2, 0.3)  # of the mean eigenvalue: the weaker a dependence, the more
+# Of each kernel, what a column of unit variance counts, over p, and the ridge, of the mean eigenvalue: weak dependences
+# want more of it, and those of many turns a narrow kernel.
+_KERNELS = ((1.0, 3e-4), (1.0, 1e-2), (1.0, 0.3), (8.0, 1e-2))
 _SHARPNESS = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
 _NEIGHBOURS = 10
 
@@ -49,17 +51,17 @@ class Judge:
         x = (x - x[: self.m].mean(dim=0)) / (x[: self.m].std(dim=0) + 1e-3 * x[: self.m].std() + 1e-12)
         x = x.clamp(-6, 6)
         y = torch.from_numpy(c - c.mean(axis=0)).float()
-        kernel = _compute_kernel(x, x[: self.m], 1 / x.shape[1])
-        found = []
-        for ridge in _RIDGES:
-            factor = torch.linalg.cholesky(kernel[: self.m] + ridge * self.m * torch.eye(self.m))
-            found.append((kernel[self.m :] @ torch.cholesky_solve(y, factor)).numpy())
+        found, kernel = [], _compute_kernel(x, x[: self.m], 1 / x.shape[1])
+        for width, ridge in _KERNELS:
+            narrow = kernel if width == 1 else kernel**width
+            factor = torch.linalg.cholesky(narrow[: self.m] + ridge * self.m * torch.eye(self.m))
+            found.append((narrow[self.m :] @ torch.cholesky_solve(y, factor)).numpy())
         squares = x.square() - x[: self.m].square().mean(dim=0)  # kernels are slow to see a few variances that differ
         inner = squares[: self.m].T @ squares[: self.m] + 1e-2 * self.m * torch.eye(x.shape[1])
         found.append((squares[self.m :] @ torch.linalg.solve(inner, squares[: self.m].T @ y)).numpy())
         return self._read(found)
 
-    def count_kept(self, before: Tensor, after: Tensor) -> float:
+    def count_neighbours(self, before: Tensor, after: Tensor) -> float:
         """Count the share of the ten nearest held-out rows that are still among the ten nearest."""
         near, now = (_find_neighbours(z[self.m :].float()) for z in (before, after))
         return float((near[:, :, None] == now[:, None, :]).any(dim=2).float().mean())

@@ -161,7 +161,7 @@ class NonlinearFit:
         leakage = judge.measure_leakage(moved)
 
         def record(step: float, leakage: float, after: Tensor, chosen: bool = False) -> None:
-            found = {"leakage": leakage, "neighbours": judge.count_kept(before, after), "chosen": chosen}
+            found = {"leakage": leakage, "neighbours": judge.count_neighbours(before, after), "chosen": chosen}
             history.append({"attribute": grouping.name, "step": step, **found})
 
         record(0.0, leakage, moved, True)
@@ -206,11 +206,11 @@ class NonlinearFit:
     def _find_farthest(self, judge: Judge, before: Tensor, moved: Tensor, direction: Tensor) -> float:
         """The longest step after which held-out rows keep enough neighbours, by bisection."""
         low, high = 0.0, 1.0
-        if self.max_mi is not None or judge.count_kept(before, moved + high * direction) >= self.min_neighbours:
+        if self.max_mi is not None or judge.count_neighbours(before, moved + high * direction) >= self.min_neighbours:
             return high
         for _ in range(6):
             middle = (low + high) / 2
-            enough = judge.count_kept(before, moved + middle * direction) >= self.min_neighbours
+            enough = judge.count_neighbours(before, moved + middle * direction) >= self.min_neighbours
             low, high = (middle, high) if enough else (low, middle)
         return low
 
