@@ -3,7 +3,7 @@
 import functools
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -19,19 +19,21 @@ from ..columns import Column
 from ..errors import InputError
 from ..networks.early_stopping import EarlyStopping
 from ..penalty import Criterion
-from ..tabular.leakage import LeakageBudget
+from ..tabular.boosted_trees import BoostedTrees
 from ..tabular.networks import TableModel, TabularNetwork
-from ..tabular.parameters import check_parameters
+from ..tabular.parameters import LIMITS, check_parameters
 from ..tabular.penalty import TabularPenalty, choose_weights
 from ..tabular.preprocessing import TablePreprocessor
 from ..tabular.separate_penalties import SeparatePenalties, has_gaps
 from ..tabular.table import Table, read_table
 from ..tabular.targets import Target
 from ..tabular.trainer import TabularRows, TabularTrainer
+from ..tabular.weight_path import FrontPoint, WeightPath
 from ..training.records import EpochRecord
 
 _LEAST_ROWS = 5
 _ROWS_PREDICTED = 8192
+_FEWEST_EPOCHS_OF_A_PATH = 8
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -89,8 +91,10 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         resume = bool(self.warm_start) and hasattr(self, "network_")
         table, target, weights = self._read_rows(X, y, sensitive_features, sample_weight, resume)
         c, attribute = encode_columns(table.sensitive) if table.sensitive else (None, None)
+        limits = {name.removeprefix("max_"): parameters[name] for name in LIMITS if parameters.get(name) is not None}
+        limits |= {"leakage": limits.pop("mi")} if "mi" in limits else {}
         mi_weight, decision_weight = choose_weights(
-            self.criterion, decides=target.task == "classification" and self.max_mi is None,
+            self.criterion, decides=target.task == "classification" and set(limits) != {"leakage"},
             mi_weight=self.mi_weight, decision_weight=parameters.get("decision_weight"),
         )  # fmt: skip
         if attribute is None and mi_weight > 0:
@@ -104,17 +108,37 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         if target.task == "reconstruction":
             target = Target("reconstruction", x, x.shape[1])
         seed = self._draw_seed()
+        inputs = x
         if not resume:
+            trees, unseen = self._grow_trees(x.numpy(), target, weights, seed)
+            inputs = x if unseen is None else torch.cat([x, unseen], dim=1)
             self.network_ = TabularNetwork.build(
                 x, target.n_outputs, hidden=tuple(self.hidden_layer_sizes), dim=self.dim, n_pieces=self.n_pieces,
-                module=self.module, seed=seed,
+                module=self.module, trees=trees, seed=seed,
             )  # fmt: skip
         self.attribute_ = attribute
         if isinstance(attribute, Categorical) and c is not None and not bool(c.isnan().any()):
             c = c.long()  # labels are read fastest as such
-        rows = TabularRows(x, target.y, c, None if weights is None else torch.from_numpy(weights))
-        self._train(rows, target, attribute if mi_weight > 0 else None, mi_weight, decision_weight, seed)
+        rows = TabularRows(inputs, target.y, c, None if weights is None else torch.from_numpy(weights))
+        path: WeightPath | None = None
+        if attribute is not None and mi_weight > 0 and self._looks_for_a_weight(limits):
+            path = WeightPath(
+                mi_weight, limits, attribute, criterion=self.criterion, task=target.task, groups_of=target.groups_of,
+                seed=seed,
+            )  # fmt: skip
+        self._train(rows, target, attribute if mi_weight > 0 else None, mi_weight, decision_weight, path, seed)
         return self
+
+    def _grow_trees(
+        self, x: NDArray[np.float64], target: Target, weights: NDArray[np.float64] | None, seed: int
+    ) -> tuple[BoostedTrees | None, torch.Tensor | None]:
+        """Boosted trees for the network to read, and what they predict of rows not seen; of most estimators none."""
+        return None, None
+
+    def _looks_for_a_weight(self, limits: Mapping[str, float]) -> bool:
+        """Whether the weight is looked for: to keep limits, or beside trees, where trying a weight is cheap."""
+        by_default = self.network_.reads_trees and self.mi_weight is None and not self.early_stopping
+        return bool(limits) or (by_default and (self.epochs is None or self.epochs >= _FEWEST_EPOCHS_OF_A_PATH))
 
     def transform(self, X: Any) -> NDArray[np.float64]:
         """Return the representation z, of shape (n, dim), of X; its sensitive columns may be missing."""
@@ -152,11 +176,10 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     def _train(
         self, rows: TabularRows, target: Target, attribute: Attribute | None, mi_weight: float, decision_weight: float,
-        seed: int,
+        path: WeightPath | None, seed: int,
     ) -> None:  # fmt: skip
         """Train the network; without an attribute on the task alone."""
         penalty: TabularPenalty | SeparatePenalties | None = None
-        budget: LeakageBudget | None = None
         if attribute is not None:
             # Closed forms of that many pairs need no older ones beside them.
             bank = 0 if self.estimator == "gaussian" and min(self.batch_size, len(rows)) >= 256 else None
@@ -166,21 +189,23 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             )  # fmt: skip
             separate = rows.c is not None and has_gaps(rows.c)
             penalty = SeparatePenalties(attribute, build) if separate else build(attribute)
-            if self.max_mi is not None:
-                budget = LeakageBudget(self.max_mi, attribute, target.groups_of, seed=seed)
         early_stopping = EarlyStopping(self.network_, self.n_iter_no_change, least_gain=1e-6)
         trainer = TabularTrainer(
             network=self.network_, penalty=penalty, task=target.task, mi_weight=mi_weight, epochs=self.epochs,
             batch_size=self.batch_size, learning_rate=self.learning_rate, weight_decay=self.weight_decay,
-            early_stopping=early_stopping if self.early_stopping else None, budget=budget, seed=seed,
-            validation_fraction=self.validation_fraction if budget is None else max(self.validation_fraction, 0.2),
+            early_stopping=early_stopping if self.early_stopping else None, path=path, seed=seed,
+            validation_fraction=self.validation_fraction if path is None else max(self.validation_fraction, 0.2),
         )  # fmt: skip
         self.history_ = trainer.records
         trainer.train(rows, self._call_callbacks)
         self.n_iter_ = len(trainer.records)
         self.mi_ = () if penalty is None else tuple(penalty.estimates)
-        self.held_out_mi_ = None if budget is None else budget.measurements[-1]
-        self.mi_weight_ = mi_weight * (1.0 if budget is None else budget.multiplier)
+        self.front_: list[FrontPoint] = [] if path is None else path.points
+        chosen = None if path is None or path.chosen is None else path.points[path.chosen]
+        self.held_out_mi_ = None if chosen is None else chosen.leakage
+        self.mi_weight_ = trainer.mi_weight
+        if path is not None and path.describe_misses():
+            warnings.warn(f"{type(self).__name__} does not keep {path.describe_misses()}", UserWarning, stacklevel=3)
 
     def _call_callbacks(self, record: EpochRecord) -> bool:
         answers = [callback(self, record) for callback in self.callbacks or ()]  # all are called, whatever one answers

@@ -1,7 +1,7 @@
 """A classifier whose representation and decisions carry little about an attribute."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -10,8 +10,12 @@ from sklearn.base import ClassifierMixin
 
 from ..errors import InputError
 from ..penalty import Criterion
+from ..tabular.boosted_trees import BoostedTrees
 from ..tabular.targets import Target, read_labels, read_target
 from .base import MIDebiasEstimator
+
+_OF_A_NETWORK = ("hidden_layer_sizes", "n_pieces", "module", "weight_decay", "warm_start")
+_LEAST_ROWS_OF_TREES, _MOST_CLASSES_OF_TREES = 500, 10
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -100,7 +104,10 @@ class MIDebiasClassifier(ClassifierMixin, MIDebiasEstimator):  # type: ignore[mi
     """
 
     criterion: Criterion = "separation"
+    base: Literal["auto", "trees", "network"] = "auto"
     decision_weight: float | None = None
+    max_parity_difference: float | None = None
+    max_odds_difference: float | None = None
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Return probabilities (n, n_classes) for X (n, p), in the order of ``classes_``."""
@@ -130,6 +137,20 @@ class MIDebiasClassifier(ClassifierMixin, MIDebiasEstimator):  # type: ignore[mi
         if weights is not None and len(np.unique(codes[weights > 0])) < 2:
             raise InputError("y holds one class only among the rows of positive sample_weight; a classifier needs two")
         return Target.of_labels(np.searchsorted(self.classes_, classes)[codes], len(self.classes_), self.criterion)
+
+    def _grow_trees(
+        self, x: NDArray[np.float64], target: Target, weights: NDArray[np.float64] | None, seed: int
+    ) -> tuple[BoostedTrees | None, torch.Tensor | None]:
+        y = target.y.numpy()
+        if self.base == "network" or (self.base == "auto" and not self._prefers_trees(y)):
+            return None, None
+        return BoostedTrees.fit(x, self._preprocessor.category_columns, y, weights, seed=seed)
+
+    def _prefers_trees(self, y: NDArray[np.int64]) -> bool:
+        """Whether trees are likely to be of use, and nothing of a network was asked for."""
+        usual = all(getattr(self, name) == getattr(type(self), name) for name in _OF_A_NETWORK)
+        fewest, n_classes = np.bincount(y).min(), len(self.classes_)
+        return usual and len(y) >= _LEAST_ROWS_OF_TREES and fewest >= 20 and n_classes <= _MOST_CLASSES_OF_TREES
 
     def _describe_outputs(self) -> dict[str, Any]:
         plain = [label.item() if isinstance(label, np.generic) else label for label in self.classes_]

@@ -67,6 +67,18 @@ class TablePreprocessor:
                     marks.append(np.isnan(code))
         return np.column_stack([*numbers, *marks, *categories]).astype(np.float64, copy=False)
 
+    @property
+    def category_columns(self) -> list[slice]:
+        """Which columns of the matrix each category is, one-hot."""
+        n = len(self.entries)
+        at, found = n + sum(bool(entry.get("indicator")) for entry in self.entries), []
+        widths = [len(entry["categories"]) for entry in self.entries if entry["kind"] == "category"]
+        at -= len(widths)
+        for width in widths:
+            found.append(slice(at, at + width))
+            at += width
+        return found
+
     def _describe_categories(self, column: Column) -> dict[str, Any]:
         _, levels = column.code()
         found = {MISSING} if column.missing.any() else set()

@@ -15,14 +15,15 @@ from ..networks.early_stopping import EarlyStopping
 from ..randomness import seeded
 from ..training.records import EpochRecord
 from ..training.step import train_step
-from .leakage import LeakageBudget
 from .networks import TabularNetwork
 from .penalty import TabularPenalty
 from .separate_penalties import SeparatePenalties
 from .targets import Task, compute_task_loss
+from .weight_path import POINTS, WeightPath
 
-_LOWEST_RATE_UNDER_A_BUDGET = 0.3  # of the learning rate: what is still to be moved must be able to move
-_LONGEST_UNDER_A_BUDGET = 5  # times the epochs: a budget may need longer to settle
+_STEPS, _STEPS_WITH_TREES = 60, 300  # at least, where epochs are not given
+_STEPS_ON_A_PATH = 600
+_RATE_ON_A_PATH = 0.5  # of the learning rate
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,8 @@ class TabularTrainer:
     """Trains a network on the rows of a table: what scikit-learn's ``fit`` does once its arguments are tensors.
 
     The parameters are those of `MIDebiasClassifier`. ``mi_weight`` rises over the first three tenths of the steps.
-    ``early_stopping`` watches the task loss and the penalty of rows held out. ``budget`` moves the weight by their
-    leakage and ends the training when it has settled, after at most five times as many epochs.
+    ``early_stopping`` watches the task loss and the penalty of rows held out. With ``path`` a quarter of the epochs goes
+    without a penalty, half of them along the path, and the rest with the weight that was chosen, on all rows.
     """
 
     network: TabularNetwork
@@ -72,7 +73,7 @@ class TabularTrainer:
     learning_rate: float
     weight_decay: float
     early_stopping: EarlyStopping | None
-    budget: LeakageBudget | None
+    path: WeightPath | None
     validation_fraction: float
     seed: int
     records: list[EpochRecord] = field(default_factory=list)
@@ -81,19 +82,24 @@ class TabularTrainer:
     def train(self, rows: TabularRows, on_epoch: Callable[[EpochRecord], bool]) -> None:
         """Train on rows; ``on_epoch`` is called after each epoch and stops the training by returning True."""
         generator = torch.Generator().manual_seed(self.seed)
-        held: TabularRows | None = None
-        if self.budget is not None or self.early_stopping is not None:
-            rows, held = rows.split(self.validation_fraction, generator)
         # Small tables are cheap, and in double precision a weight of two is two rows.
-        dtype = torch.float64 if len(rows) <= self.batch_size else torch.float32
-        rows, held = rows.cast(dtype), None if held is None else held.cast(dtype)
-        self.network.to(dtype).train()
-        self.network.whiten(rows.x)
-        try:
-            with seeded(self.seed):
-                self._train_epochs(rows, held, generator, on_epoch)
-        finally:
-            self.network.unwhiten()
+        rows = rows.cast(torch.float64 if len(rows) <= self.batch_size else torch.float32)
+        kept, held = rows, None
+        if self.path is not None or self.early_stopping is not None:
+            kept, held = rows.split(self.validation_fraction, generator)
+        self.network.to(rows.x.dtype).train()
+        with self.network.read_beforehand():
+            self.network.whiten(kept.x)
+            try:
+                with seeded(self.seed):
+                    groups = self.network.group_parameters(self.learning_rate, self.weight_decay)
+                    self._optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, fused=True)
+                    if self.path is None or held is None:
+                        self._train_epochs(kept, held, generator, on_epoch)
+                    else:
+                        self._follow_path(self.path, rows, kept, held, generator, on_epoch)
+            finally:
+                self.network.unwhiten()
         # In double precision a prediction does not depend on the batch that it is made in.
         self.network.double().eval()
 
@@ -101,21 +107,58 @@ class TabularTrainer:
         self, rows: TabularRows, held: TabularRows | None, generator: torch.Generator,
         on_epoch: Callable[[EpochRecord], bool],
     ) -> None:  # fmt: skip
-        groups = self.network.group_parameters(self.learning_rate, self.weight_decay)
-        optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, fused=True)
         per_epoch = max(1, len(rows) // self.batch_size)
-        epochs = max(20, math.ceil(60 / per_epoch)) if self.epochs is None else self.epochs
-        longest = epochs if self.budget is None else _LONGEST_UNDER_A_BUDGET * epochs
-        for epoch in range(1, longest + 1):
-            started = time.perf_counter()
-            batches = self._draw_batches(rows, generator)
-            loss, accuracy, mi = self._train_epoch(batches, optimizer, epochs * per_epoch)
-            done = held is not None and self._observe(held) and (self.budget is None or epoch >= epochs)
-            self.records.append(EpochRecord(epoch, self._step, loss, accuracy, mi, time.perf_counter() - started))
-            if on_epoch(self.records[-1]) or done:
+        least = _STEPS_WITH_TREES if self.network.reads_trees else _STEPS
+        epochs = max(20, math.ceil(least / per_epoch)) if self.epochs is None else self.epochs
+        n_steps = epochs * per_epoch
+
+        def schedule(step: int) -> tuple[float, float]:
+            done = min(1.0, step / n_steps)
+            rate = min(1.0, (step + 1) / (0.1 * n_steps + 1)) * 0.5 * (1 + math.cos(math.pi * done))
+            return rate, self.mi_weight * min(1.0, done / 0.3)
+
+        for _ in range(epochs):
+            ends = self._train_epoch(rows, generator, schedule, on_epoch)
+            if (held is not None and self._observe(held)) or ends:
                 break
         if self.early_stopping is not None:
             self.early_stopping.restore()
+
+    def _follow_path(
+        self, path: WeightPath, rows: TabularRows, kept: TabularRows, held: TabularRows, generator: torch.Generator,
+        on_epoch: Callable[[EpochRecord], bool],
+    ) -> None:  # fmt: skip
+        """Train plainly, then with larger and larger weights, then on all rows with the weight that is chosen."""
+        per_epoch = max(1, len(kept) // self.batch_size)
+        epochs = max(20, math.ceil(_STEPS_ON_A_PATH / per_epoch)) if self.epochs is None else self.epochs
+        n_plain, on_path = epochs // 4, max(1, epochs // 2)
+        weights = path.list_weights(min(POINTS, on_path))
+        each = on_path // len(weights)
+        warm_up = 0.1 * epochs * per_epoch
+        ends = False
+        for epoch in range(n_plain + each * len(weights)):
+            point = (epoch - n_plain) // each
+            weight = 0.0 if epoch < n_plain else weights[point]
+            rate = 1.0 if epoch < n_plain else _RATE_ON_A_PATH
+            ends = self._train_epoch(
+                kept, generator, lambda step, r=rate, w=weight: (r * min(1.0, (step + 1) / (warm_up + 1)), w), on_epoch
+            )
+            if epoch >= n_plain and (epoch - n_plain) % each == each - 1 and held.c is not None:
+                path.observe(self.network, weight, held.x, held.y, held.c)
+            if ends:
+                break
+        if not path.points:
+            return
+        point_taken = path.choose()
+        self.network.load_state_dict(point_taken.state)
+        self.mi_weight = point_taken.mi_weight
+        first, n_rest = self._step, (epochs - n_plain - each * len(weights)) * max(1, len(rows) // self.batch_size)
+
+        def anneal(step: int) -> tuple[float, float]:
+            return _RATE_ON_A_PATH * 0.5 * (1 + math.cos(math.pi * (step - first) / n_rest)), self.mi_weight
+
+        while not ends and self._step < first + n_rest:
+            ends = self._train_epoch(rows, generator, anneal, on_epoch)
 
     def _draw_batches(self, rows: TabularRows, generator: torch.Generator) -> Iterable[TabularRows]:
         if len(rows) <= self.batch_size:
@@ -124,44 +167,43 @@ class TabularTrainer:
         return (rows[part] for part in order.split(self.batch_size) if len(part) == self.batch_size)
 
     def _train_epoch(
-        self, batches: Iterable[TabularRows], optimizer: torch.optim.Optimizer, n_steps: int
-    ) -> tuple[float, float, tuple[float, ...]]:
-        """Mean loss, mean accuracy of a classifier, and the last estimates in nats."""
-        losses, shares = [], []
-        budget = self.budget
-        multiplier, lowest = (1.0, 0.0) if budget is None else (budget.multiplier, _LOWEST_RATE_UNDER_A_BUDGET)
-        for batch in batches:
-            done = min(1.0, self._step / n_steps)
-            rate = min(1.0, (self._step + 1) / (0.1 * n_steps + 1)) * 0.5 * (1 + math.cos(math.pi * done))
-            for group in optimizer.param_groups:
-                group["lr"] = group["rate"] * max(lowest, rate)
+        self, rows: TabularRows, generator: torch.Generator, schedule: Callable[[int], tuple[float, float]],
+        on_epoch: Callable[[EpochRecord], bool],
+    ) -> bool:  # fmt: skip
+        """Go through the rows once; ``schedule`` tells a step's share of the learning rate, and its weight."""
+        started, losses, shares = time.perf_counter(), [], []
+        for batch in self._draw_batches(rows, generator):
+            rate, weight = schedule(self._step)
+            for group in self._optimizer.param_groups:
+                group["lr"] = group["rate"] * rate
             result = train_step(
                 self.network, self.network.head,
-                self.penalty if batch.c is not None else None,  # type: ignore[arg-type]  # it answers as an MIPenalty
-                optimizer, batch.x, batch.y,
+                self.penalty if batch.c is not None and (weight or self.path is None) else None,  # type: ignore[arg-type]
+                self._optimizer, batch.x, batch.y,
                 batch.c,  # type: ignore[arg-type]  # None goes with no penalty
-                task_loss=functools.partial(compute_task_loss, weights=batch.weights, task=self.task),
-                mi_weight=self.mi_weight * min(1.0, done / 0.3) * multiplier,
-                max_grad_norm=10.0,
+                task_loss=functools.partial(self._compute_loss, weights=batch.weights, n=len(rows)),
+                mi_weight=weight, max_grad_norm=10.0,
             )  # fmt: skip
             self._step += 1
             losses.append(result.loss)
             shares.append(result.correct / len(batch))
         accuracy = sum(shares) / len(shares) if self.task == "classification" else math.nan
-        return sum(losses) / len(losses), accuracy, result.mi
+        loss, seconds = sum(losses) / len(losses), time.perf_counter() - started
+        self.records.append(EpochRecord(len(self.records) + 1, self._step, loss, accuracy, result.mi, seconds))
+        return on_epoch(self.records[-1])
+
+    def _compute_loss(self, outputs: Tensor, y: Tensor, *, weights: Tensor | None, n: int) -> Tensor:
+        return compute_task_loss(outputs, y, weights, self.task) + self.network.compute_ridge(n)
 
     @torch.no_grad()
     def _observe(self, held: TabularRows) -> bool:
-        """Show rows held out to budget or early stopping; True where it would end the training."""
+        """Show rows held out to early stopping; True where it would end the training."""
         self.network.eval()
         outputs, z = self.network(held.x)
         self.network.train()
-        if self.budget is not None and held.c is not None:
-            self.budget.observe(z, held.c, held.y)
-            return self.budget.settled
         objective = compute_task_loss(outputs, held.y, held.weights, self.task)
         if self.penalty is not None and held.c is not None:
             self.penalty.eval()
             objective = objective + self.mi_weight * self.penalty((outputs, z), held.c, held.y)
             self.penalty.train()
-        return self.early_stopping is not None and self.early_stopping.observe(float(objective), len(self.records) + 1)
+        return self.early_stopping is not None and self.early_stopping.observe(float(objective), len(self.records))
