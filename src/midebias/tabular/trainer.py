@@ -23,7 +23,7 @@ from .weight_path import POINTS, WeightPath
 
 _STEPS, _STEPS_WITH_TREES = 60, 300  # at least, where epochs are not given
 _STEPS_ON_A_PATH = 600
-_RATE_ON_A_PATH = 0.5  # of the learning rate
+_MEMORY_OF_A_POINT = 0.95  # per step
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ class TabularTrainer:
     seed: int
     records: list[EpochRecord] = field(default_factory=list)
     _step: int = field(default=0, init=False)
+    _average: Any = field(default=None, init=False)
 
     def train(self, rows: TabularRows, on_epoch: Callable[[EpochRecord], bool]) -> None:
         """Train on rows; ``on_epoch`` is called after each epoch and stops the training by returning True."""
@@ -132,30 +133,31 @@ class TabularTrainer:
         per_epoch = max(1, len(kept) // self.batch_size)
         epochs = max(20, math.ceil(_STEPS_ON_A_PATH / per_epoch)) if self.epochs is None else self.epochs
         n_plain, on_path = epochs // 4, max(1, epochs // 2)
-        weights = path.list_weights(min(POINTS, on_path))
-        each = on_path // len(weights)
-        warm_up = 0.1 * epochs * per_epoch
-        ends = False
-        for epoch in range(n_plain + each * len(weights)):
-            point = (epoch - n_plain) // each
-            weight = 0.0 if epoch < n_plain else weights[point]
-            rate = 1.0 if epoch < n_plain else _RATE_ON_A_PATH
-            ends = self._train_epoch(
-                kept, generator, lambda step, r=rate, w=weight: (r * min(1.0, (step + 1) / (warm_up + 1)), w), on_epoch
-            )
-            if epoch >= n_plain and (epoch - n_plain) % each == each - 1 and held.c is not None:
-                path.observe(self.network, weight, held.x, held.y, held.c)
-            if ends:
-                break
-        if not path.points:
-            return
-        point_taken = path.choose()
-        self.network.load_state_dict(point_taken.state)
-        self.mi_weight = point_taken.mi_weight
-        first, n_rest = self._step, (epochs - n_plain - each * len(weights)) * max(1, len(rows) // self.batch_size)
+        weights = [0.0, *path.list_weights(min(POINTS, on_path))]
+        each = on_path // (len(weights) - 1)
+        warm_up, ends = 0.1 * epochs * per_epoch, False
+        for weight in weights:
+            for _ in range(each if weight else n_plain):
+                rate = path.find_rate(weight) if weight else 1.0
+                ends = ends or self._train_epoch(
+                    kept, generator,
+                    lambda step, r=rate, w=weight: (r * min(1.0, (step + 1) / (warm_up + 1)), w), on_epoch,
+                )  # fmt: skip
+            if not ends and held.c is not None:
+                network = self.network if self._average is None else self._average.module
+                path.observe(network, weight, held.x, held.y, held.c, held.weights)
+            if self._average is None:
+                # Decisions swing about where they settle: a mean over steps tells better where that is.
+                mean = torch.optim.swa_utils.get_ema_multi_avg_fn(_MEMORY_OF_A_POINT)
+                self._average = torch.optim.swa_utils.AveragedModel(self.network, multi_avg_fn=mean)
+        self._average = None
+        taken = path.choose()
+        self.network.load_state_dict(taken.state)
+        self.mi_weight, highest = taken.mi_weight, path.find_rate(taken.mi_weight)
+        first, n_rest = self._step, (epochs - n_plain - on_path) * max(1, len(rows) // self.batch_size)
 
         def anneal(step: int) -> tuple[float, float]:
-            return _RATE_ON_A_PATH * 0.5 * (1 + math.cos(math.pi * (step - first) / n_rest)), self.mi_weight
+            return highest * 0.5 * (1 + math.cos(math.pi * (step - first) / n_rest)), self.mi_weight
 
         while not ends and self._step < first + n_rest:
             ends = self._train_epoch(rows, generator, anneal, on_epoch)
@@ -185,6 +187,8 @@ class TabularTrainer:
                 mi_weight=weight, max_grad_norm=10.0,
             )  # fmt: skip
             self._step += 1
+            if self._average is not None:
+                self._average.update_parameters(self.network)
             losses.append(result.loss)
             shares.append(result.correct / len(batch))
         accuracy = sum(shares) / len(shares) if self.task == "classification" else math.nan
