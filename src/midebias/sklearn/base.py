@@ -1,6 +1,7 @@
 """What the three scikit-learn estimators share: reading, fitting, and the representation."""
 
 import functools
+import sys
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +26,7 @@ from ..tabular.parameters import LIMITS, check_parameters
 from ..tabular.penalty import TabularPenalty, choose_weights
 from ..tabular.preprocessing import TablePreprocessor
 from ..tabular.separate_penalties import SeparatePenalties, has_gaps
-from ..tabular.table import Table, read_table
+from ..tabular.table import Table, read_table, refuse_other_order
 from ..tabular.targets import Target
 from ..tabular.trainer import TabularRows, TabularTrainer
 from ..tabular.weight_path import FrontPoint, WeightPath
@@ -60,6 +61,7 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     warm_start: bool = False
     callbacks: Sequence[Callable[[Any, EpochRecord], bool | None]] | None = None
     max_categories: int = 1000
+    verbose: bool = False
     random_state: int | np.random.RandomState | None = None
 
     def fit(
@@ -161,6 +163,8 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self, X: Any, y: Any, sensitive_features: Any, sample_weight: ArrayLike | None, resume: bool
     ) -> tuple[Table, Target, NDArray[np.float64] | None]:
         """The rows of positive weight."""
+        for given, name in ((y, "y"), (sensitive_features, "sensitive_features")):
+            refuse_other_order(X, given, name)
         table = read_table(self, X, self.sensitive_columns, sensitive_features, reset=not resume)
         n = len(table)
         if n < _LEAST_ROWS:
@@ -204,10 +208,41 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         chosen = None if path is None or path.chosen is None else path.points[path.chosen]
         self.held_out_mi_ = None if chosen is None else chosen.leakage
         self.mi_weight_ = trainer.mi_weight
+        whole = self.epochs is None or path is not None
+        if penalty is not None and target.task == "classification" and whole:
+            self._warn_of_a_constant(rows)
         if path is not None and path.describe_misses():
             warnings.warn(f"{type(self).__name__} does not keep {path.describe_misses()}", UserWarning, stacklevel=3)
 
+    @torch.no_grad()
+    def _warn_of_a_constant(self, rows: TabularRows) -> None:
+        with self.network_.read_beforehand():
+            parts = rows.x.split(_ROWS_PREDICTED)
+            answers = torch.cat([self.network_(part)[0].argmax(dim=1) for part in parts])
+        if int(answers.min()) != int(answers.max()):
+            return
+        advice = "give a smaller mi_weight or decision_weight"
+        telling = [p for p in self.front_ if not p.accuracy <= self.front_[-1].accuracy]
+        if telling:
+            least = min(telling, key=lambda p: p.parity_difference)
+            advice = f"max_parity_difference={least.parity_difference:.2g} could be met without, see front_"
+        gave_up = f"{type(self).__name__} answers alike for all rows that it was fitted on"
+        warnings.warn(f"{gave_up}: under this penalty nothing is left of the task; {advice}", UserWarning, stacklevel=4)
+
+    def use_front_point(self, index: int) -> Self:
+        """Make the model that of ``front_[index]``, as it was on the path, and return it."""
+        check_is_fitted(self, "network_")
+        if not -len(self.front_) <= index < len(self.front_):
+            raise InputError(f"index must be that of one of the {len(self.front_)} points of front_, got {index}")
+        point = self.front_[index]
+        self.network_.load_point(point.state)
+        self.held_out_mi_, self.mi_weight_ = point.leakage, point.mi_weight
+        return self
+
     def _call_callbacks(self, record: EpochRecord) -> bool:
+        if self.verbose and (record.epoch <= 10 or record.epoch % 10 == 0):
+            mi = "".join(f", {value:.4f} nats" for value in record.mi)
+            sys.stdout.write(f"epoch {record.epoch}: loss {record.loss:.4f}{mi}\n")
         answers = [callback(self, record) for callback in self.callbacks or ()]  # all are called, whatever one answers
         return any(answers)
 

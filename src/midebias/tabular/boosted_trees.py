@@ -90,7 +90,7 @@ class BoostedTrees(nn.Module):
         children = [np.where(leaf, itself, shift + nodes[side].astype(np.int64)) for side in ("left", "right")]
         joint.branches.copy_(torch.from_numpy(np.column_stack(children).ravel()))
         joint.values.copy_(torch.from_numpy(np.where(leaf, nodes["value"], 0.0) / len(folds)))
-        joint.start.copy_(sum(start for _, start in folds) / len(folds))
+        joint.start.copy_(torch.stack([start for _, start in folds]).mean(0))
         return joint
 
     @classmethod

@@ -159,6 +159,15 @@ class TabularNetwork(nn.Module):
         network.load_state_dict(dict(state))
         return network
 
+    def load_point(self, state: Mapping[str, Tensor]) -> None:
+        """Load parameters of a point that a `WeightPath` has kept while the linear map learned in white coordinates."""
+        if isinstance(self.encoder, TabularEncoder):
+            for name in ("mean", "whitening"):
+                kept = state.get(f"encoder.wide.{name}")
+                setattr(self.encoder.wide, name, None if kept is None else kept.double())
+        self.load_state_dict(dict(state), strict=False)
+        self.unwhiten()
+
     def group_parameters(self, learning_rate: float, weight_decay: float) -> list[dict[str, Any]]:
         """Make groups for an optimiser, whose ``rate`` is that before any schedule; linear maps are not decayed."""
 

@@ -25,7 +25,7 @@ def _are_counts(value: Any) -> bool:
 
 
 _KINDS: dict[str, Any] = {
-    **dict.fromkeys(("preprocess", "early_stopping", "warm_start"), bool),
+    **dict.fromkeys(("preprocess", "early_stopping", "warm_start", "verbose"), bool),
     "criterion": str,
     "estimator": str | Callable[..., Any],
     "module": Callable[..., Any] | None,
@@ -37,7 +37,9 @@ _COUNT = (_is_count, f"be a whole number >= 1 and <= {_MOST:,}")
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(("mi_weight", "decision_weight", "weight_decay", "learning_rate"), _WEIGHT),
     **dict.fromkeys(("batch_size", "n_iter_no_change", "max_categories", "epochs", "dim"), _COUNT),
-    **dict.fromkeys(("max_parity_difference", "max_odds_difference"), (lambda v: _is_between(v, 0, 1), "lie in [0, 1]")),
+    **dict.fromkeys(
+        ("max_parity_difference", "max_odds_difference"), (lambda v: _is_between(v, 0, 1), "lie in [0, 1]")
+    ),
     "base": (lambda v: v in ("auto", "trees", "network"), "be 'auto', 'trees' or 'network'"),
     "criterion": (lambda v: v in ("independence", "separation"), "be 'independence' or 'separation'"),
     "hidden_layer_sizes": (_are_counts, f"be whole numbers >= 1 and <= {_MOST:,}"),
@@ -64,4 +66,4 @@ def check_parameters(given: Mapping[str, Any]) -> None:
             if given["mi_weight"] == 0:
                 raise InputError(f"{name} needs mi_weight > 0: the weight is what it moves")
             if given["early_stopping"]:
-                raise InputError(f"{name} and early_stopping exclude each other: a budget has its own end of the training")
+                raise InputError(f"{name} and early_stopping exclude each other: a budget ends the training itself")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,7 @@ def read_table(
         return table
     if table.sensitive:
         raise InputError("give sensitive_features or sensitive_columns, not both")
+    refuse_same_names(sensitive_features, "sensitive_features")
     sensitive = read_columns(sensitive_features, "sensitive_features", n=len(table))
     twice = sorted({c.name for c in table.features} & {c.name for c in sensitive})
     if twice and hasattr(estimator, "feature_names_in_"):
@@ -57,9 +58,32 @@ def read_table(
     return Table(table.features, sensitive)
 
 
+def refuse_same_names(frame: Any, name: str) -> None:
+    """Raise `InputError` for a frame in which two columns have one name."""
+    seen = set[str]()
+    for column in map(str, getattr(frame, "columns", ())):
+        if column in seen:
+            raise InputError(f"{name} has two columns named {column!r}: rename one of them, or leave it out")
+        seen.add(column)
+
+
+def refuse_other_order(X: Any, given: Any, name: str) -> None:
+    """Raise `InputError` where pandas' index says that ``given`` holds the rows of X in another order."""
+    mine, other = (getattr(part, "index", None) for part in (X, given))
+    mine, other = cast(Any, mine), cast(Any, other)
+    if not (hasattr(mine, "equals") and hasattr(other, "equals")) or len(mine) != len(other) or mine.equals(other):
+        return
+    if mine.is_unique and other.is_unique and mine.isin(other).all():
+        raise InputError(
+            f"{name} has the index of X in another order: pass {name}.loc[X.index], or {name}.to_numpy() if the rows "
+            "are in the order of X"
+        )
+
+
 def _read_frame(estimator: Any, X: Any, named: list[Any], reset: bool) -> Table:
     import narwhals as nw
 
+    refuse_same_names(X, "X")
     frame: Any = nw.from_native(X, eager_only=True, allow_series=True)
     if isinstance(frame, nw.Series):
         raise InputError(f"X must be two-dimensional, got the series {frame.name!r}: use to_frame()")

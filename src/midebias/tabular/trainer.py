@@ -60,8 +60,8 @@ class TabularTrainer:
     """Trains a network on the rows of a table: what scikit-learn's ``fit`` does once its arguments are tensors.
 
     The parameters are those of `MIDebiasClassifier`. ``mi_weight`` rises over the first three tenths of the steps.
-    ``early_stopping`` watches the task loss and the penalty of rows held out. With ``path`` a quarter of the epochs goes
-    without a penalty, half of them along the path, and the rest with the weight that was chosen, on all rows.
+    ``early_stopping`` watches the task loss and the penalty of rows held out. With ``path`` a quarter of the epochs has
+    no penalty, half of them go along the path, and the rest have the weight that was chosen, and all rows.
     """
 
     network: TabularNetwork
@@ -135,14 +135,14 @@ class TabularTrainer:
         n_plain, on_path = epochs // 4, max(1, epochs // 2)
         weights = [0.0, *path.list_weights(min(POINTS, on_path))]
         each = on_path // (len(weights) - 1)
-        warm_up, ends = 0.1 * epochs * per_epoch, False
+        warm_up, ends, weight = 0.1 * epochs * per_epoch, False, 0.0
+
+        def follow(step: int) -> tuple[float, float]:
+            return (path.find_rate(weight) if weight else 1.0) * min(1.0, (step + 1) / (warm_up + 1)), weight
+
         for weight in weights:
             for _ in range(each if weight else n_plain):
-                rate = path.find_rate(weight) if weight else 1.0
-                ends = ends or self._train_epoch(
-                    kept, generator,
-                    lambda step, r=rate, w=weight: (r * min(1.0, (step + 1) / (warm_up + 1)), w), on_epoch,
-                )  # fmt: skip
+                ends = ends or self._train_epoch(kept, generator, follow, on_epoch)
             if not ends and held.c is not None:
                 network = self.network if self._average is None else self._average.module
                 path.observe(network, weight, held.x, held.y, held.c, held.weights)
@@ -151,9 +151,13 @@ class TabularTrainer:
                 mean = torch.optim.swa_utils.get_ema_multi_avg_fn(_MEMORY_OF_A_POINT)
                 self._average = torch.optim.swa_utils.AveragedModel(self.network, multi_avg_fn=mean)
         self._average = None
+        if not path.points:
+            return
         taken = path.choose()
         self.network.load_state_dict(taken.state)
         self.mi_weight, highest = taken.mi_weight, path.find_rate(taken.mi_weight)
+        if self.penalty is not None and path.is_default and path.is_constant:
+            self.penalty.release_decision()
         first, n_rest = self._step, (epochs - n_plain - on_path) * max(1, len(rows) // self.batch_size)
 
         def anneal(step: int) -> tuple[float, float]:

@@ -1,7 +1,7 @@
-"""The penalty's weight, chosen on rows held aside: it rises along a path, and the least that keeps all limits is taken."""
+"""The penalty's weight, chosen on rows held aside: of those along a path, the least that keeps all limits."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,12 +16,10 @@ from .targets import Task, compute_task_loss
 
 POINTS = 18
 _LOWEST, _HIGHEST = 0.01, 10.0  # of the weight that is used where none is looked for
-_DEFAULT_HIGHEST = {"independence": 1.0, "separation": 0.5}  # the decision's counts twice as much there
+_DEFAULT_HIGHEST = 1.25  # where no limit is given
+_RANKING_KEPT, _GAIN_KEPT = 0.7, 0.4  # of AUC above a half; where there are not two classes, of the task loss
 _LEAST_ROWS = 20  # of a group, for its rate to be compared
-_LEAKAGE_OF_EVEN_GROUPS = 0.008  # nats, of which a probe makes a balanced accuracy of about 0.55
-_LEAKAGE_OF_A_QUANTITY = 0.005  # nats, of a correlation of 0.1
-_GAIN_KEPT = 0.5
-_DISPARITIES = {"independence": ("parity_difference", 0.02), "separation": ("odds_difference", 0.04)}
+_FEW = 0.2  # of the answers of the rarer class that a plain model gives: then decisions are as good as constant
 
 
 @dataclass(frozen=True)
@@ -63,9 +61,10 @@ class WeightPath:
     mi_weight : float
         What is used where none is looked for. The path goes from a hundredth of it to ten times as much.
     limits : mapping
-        Names of measures of `FrontPoint` with what each may be at most. Empty for limits that follow from the data; the
-        path then ends at ``mi_weight``, or half of it under separation, and where half of what the task gains over a
-        constant answer would be lost.
+        Names of measures of `FrontPoint` with what each may be at most: the least weight that keeps them is taken. If
+        empty, the path ends at five quarters of ``mi_weight``, and the largest weight is taken that leaves seven tenths
+        of AUC above one half, or, where there are not two classes, four tenths of what the task loss gains over a
+        constant answer.
     attribute, groups_of, task, criterion, seed
         As of `TabularTrainer` and `TabularPenalty`.
     """
@@ -78,21 +77,19 @@ class WeightPath:
         self.attribute, self.criterion, self.task, self.groups_of = attribute, criterion, task, groups_of
         self.seed, self.usual = seed, mi_weight
         self.points: list[FrontPoint] = []
+        self._shares: list[NDArray[np.float64]] = []  # of the classes among the answers, at each point
         self.chosen: int | None = None
 
     def list_weights(self, n: int) -> list[float]:
         """Return n weights, geometrically from the least to the largest."""
-        highest = _DEFAULT_HIGHEST[self.criterion] if self.is_default else _HIGHEST
-        return (self.usual * np.geomspace(_LOWEST, highest, n)).tolist()
+        return (self.usual * np.geomspace(_LOWEST, _DEFAULT_HIGHEST if self.is_default else _HIGHEST, n)).tolist()
 
     def find_rate(self, mi_weight: float) -> float:
         """Find the share of the learning rate that suits a weight: the objective is the steeper the larger it is."""
         return 0.4 / (1 + 4 * mi_weight / self.usual)
 
     @torch.no_grad()
-    def observe(
-        self, network: Any, mi_weight: float, x: Tensor, y: Tensor, c: Tensor, weights: Tensor | None
-    ) -> None:
+    def observe(self, network: Any, mi_weight: float, x: Tensor, y: Tensor, c: Tensor, weights: Tensor | None) -> None:
         """Measure the network of this weight on rows held aside."""
         network.eval()
         outputs, z = network(x)
@@ -100,12 +97,10 @@ class WeightPath:
         state = {k: v.clone() for k, v in network.state_dict().items()}
         groups = None if self.groups_of is None else self.groups_of(y)
         parts, columns = self._split(c)
-        self._leakage_allowed = min(map(_allow_leakage, parts, columns))
         leakage = max(
             measure_leakage(z, k, part, groups, seed=self.seed) for part, k in zip(parts, columns, strict=True)
         )
         found = (math.nan,) * 4
-        self._noise = dict.fromkeys(("parity_difference", "odds_difference"), 0.0) if not self.points else self._noise
         if self.task == "classification":
             found = self._measure_decisions(outputs, y, parts, columns)
         loss = float(compute_task_loss(outputs, y, weights, self.task))
@@ -115,29 +110,31 @@ class WeightPath:
 
     def choose(self) -> FrontPoint:
         """Take the point of the least weight that keeps all limits, or that of the largest weight."""
-        from sklearn.isotonic import isotonic_regression
-
         if self.is_default:
-            name, limit = _DISPARITIES[self.criterion]
-            self.limits = {"leakage": self._leakage_allowed, name: max(limit, self._noise[name])}
-        kept = np.ones(len(self.points), dtype=bool)
-        affordable = len(kept) - 1
-        if self.is_default:
-            affordable = self._find_affordable()
-        for name, limit in self.limits.items():
-            values = np.nan_to_num([getattr(point, name) for point in self.points])
-            # A larger weight leaves less; what else it shows is the noise of few rows.
-            kept &= isotonic_regression(values, increasing=False) <= limit
-        self.chosen = min(int(kept.argmax()) if kept.any() else len(kept) - 1, affordable)
+            self.chosen = self._find_affordable()
+        else:
+            kept = np.ones(len(self.points), dtype=bool)
+            for name, limit in self.limits.items():
+                # A larger weight leaves less; what else it shows is the noise of few rows.
+                kept &= fit_monotone([getattr(point, name) for point in self.points], increasing=False) <= limit
+            self.chosen = int(kept.argmax()) if kept.any() else len(kept) - 1
         return self.points[self.chosen]
 
     def _find_affordable(self) -> int:
-        """Find the last point that keeps so much of what the task gains over a constant answer."""
-        from sklearn.isotonic import isotonic_regression
+        """Find the last point that keeps so much of how the task ranks, or of what it gains over a constant answer."""
+        gains, share = [point.auc - 0.5 for point in self.points], _RANKING_KEPT
+        if math.isnan(gains[0]):
+            gains, share = [self._loss_of_a_constant - point.loss for point in self.points], _GAIN_KEPT
+        smooth = fit_monotone(gains, increasing=False)
+        return max(int((smooth >= share * smooth[0]).sum()) - 1, 0)
 
-        losses = isotonic_regression([point.loss for point in self.points])
-        highest = self._loss_of_a_constant - _GAIN_KEPT * (self._loss_of_a_constant - losses[0])
-        return max(int((losses <= highest).sum()) - 1, 0)
+    @property
+    def is_constant(self) -> bool:
+        """Whether the chosen point answers nearly alike for all rows held aside, where a plain model does not."""
+        if not self._shares:
+            return False
+        plain, chosen = self._shares[0], self._shares[self.chosen or 0]
+        return 1 - float(chosen.max()) < _FEW * (1 - float(plain.max()))
 
     def describe_misses(self) -> str:
         """Name the limits that the chosen point does not keep; empty if there are none."""
@@ -163,34 +160,38 @@ class WeightPath:
         if outputs.shape[1] == 2 and 0 < truth.mean() < 1:
             auc = float(roc_auc_score(truth, (outputs[:, 1] - outputs[:, 0]).numpy()))
         labels = [1] if outputs.shape[1] == 2 else range(outputs.shape[1])
-        parity, odds = [(math.nan, math.nan)], [(math.nan, math.nan)]
+        parity, odds = list[NDArray[np.float64]](), list[NDArray[np.float64]]()
         for part, column in zip(parts, columns, strict=True):
             if isinstance(part, Categorical):
                 group = np.nan_to_num(column[:, 0].double().numpy(), nan=-1.0)
-                for label in labels:
-                    parity.append(compare_rates(decided == label, group))
-                    odds += [compare_rates(decided[truth == t] == label, group[truth == t]) for t in np.unique(truth)]
-        known = [[pair for pair in pairs if not math.isnan(pair[0])] for pairs in (parity, odds)]
-        (parity_difference, parity_noise), (odds_difference, odds_noise) = (
-            max(pairs, default=(math.nan, 0.0)) for pairs in known
-        )
-        if not self.points:
-            self._noise = {"parity_difference": parity_noise, "odds_difference": odds_noise}
-        return float((decided == truth).mean()), auc, parity_difference, odds_difference
+                n = max(part.sizes)
+                parity += [measure_rates(decided == label, group, n) for label in labels]
+                odds += [
+                    measure_rates(decided[truth == t] == label, group[truth == t], n)
+                    for label in labels
+                    for t in np.unique(truth)
+                ]
+        self._shares.append(np.bincount(decided, minlength=outputs.shape[1]) / len(decided))
+        return float((decided == truth).mean()), auc, compare_rates(parity), compare_rates(odds)
 
 
-def compare_rates(decided: NDArray[np.bool_], group: NDArray[Any]) -> tuple[float, float]:
-    """Return the largest difference between groups of how often something is decided, and its standard error.
+def fit_monotone(values: Sequence[float], *, increasing: bool) -> NDArray[np.float64]:
+    """Fit the monotone sequence nearest to values (n,); what is not known counts as zero."""
+    from sklearn.isotonic import isotonic_regression
 
-    Both are NaN where fewer than two groups hold 20 rows; rows of negative ``group`` are left out.
-    """
-    sizes = {g: int((group == g).sum()) for g in np.unique(group[group >= 0])}
-    rates = {g: float(decided[group == g].mean()) for g, size in sizes.items() if size >= _LEAST_ROWS}
-    if len(rates) < 2:
-        return math.nan, math.nan
-    ends = max(rates, key=lambda g: rates[g]), min(rates, key=lambda g: rates[g])
-    variance = sum(rates[g] * (1 - rates[g]) / sizes[g] for g in ends)
-    return rates[ends[0]] - rates[ends[1]], math.sqrt(variance)
+    return np.asarray(isotonic_regression(np.nan_to_num(values), increasing=increasing))
+
+
+def measure_rates(decided: NDArray[np.bool_], group: NDArray[Any], n_groups: int) -> NDArray[np.float64]:
+    """Compute how often something is decided in each group 0 .. n_groups - 1; NaN of fewer than 20 rows."""
+    sizes = [(group == g).sum() for g in range(n_groups)]
+    return np.array([decided[group == g].mean() if n >= _LEAST_ROWS else math.nan for g, n in enumerate(sizes)])
+
+
+def compare_rates(rates: Sequence[NDArray[np.float64]]) -> float:
+    """Find the largest difference between groups, of several rates; NaN where fewer than two groups are known."""
+    known = [of_groups[~np.isnan(of_groups)] for of_groups in rates]
+    return max((float(np.ptp(of_groups)) for of_groups in known if len(of_groups) > 1), default=math.nan)
 
 
 def _measure_constant(y: Tensor, weights: Tensor | None, task: Task) -> float:
@@ -201,19 +202,3 @@ def _measure_constant(y: Tensor, weights: Tensor | None, task: Task) -> float:
         return float(-torch.special.xlogy(shares, shares).sum())
     means = (y * w[:, None]).sum(0) / w.sum()
     return float(((y - means).square().mean(dim=1) * w).sum() / w.sum())
-
-
-def _allow_leakage(attribute: Attribute, c: Tensor) -> float:
-    """Nats that may be left where no limit is given: the fewer, the less even the groups are."""
-    if not isinstance(attribute, Categorical):
-        return _LEAKAGE_OF_A_QUANTITY
-    n, counts = max(attribute.sizes), torch.unique(c[~c.isnan()], return_counts=True)[1].double()
-    evenness = (1 - (counts / counts.sum()).square().sum()) / (1 - 1 / n)
-    return _LEAKAGE_OF_EVEN_GROUPS * (n - 1) * float(evenness)
-
-
-def compare_rates(decided: NDArray[np.bool_], group: NDArray[Any]) -> float:
-    """Largest difference between groups of how often something is decided; NaN of fewer than two groups."""
-    rates = [decided[group == g].mean() for g in np.unique(group[group >= 0]) if (group == g).sum() >= _LEAST_ROWS]
-    return float(max(rates) - min(rates)) if len(rates) > 1 else math.nan
-
