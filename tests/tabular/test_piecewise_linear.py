@@ -86,7 +86,7 @@ def test_a_network_learns_what_is_narrow() -> None:
 
 def test_it_is_saved_and_served_with_the_network(tmp_path: Path) -> None:
     frame, y, c = table()
-    model = MIDebiasClassifier(epochs=5, random_state=0).fit(frame, y, sensitive_features=c)
+    model = MIDebiasClassifier(base="network", epochs=5, random_state=0).fit(frame, y, sensitive_features=c)
     assert isinstance(model.network_.encoder.reading, PiecewiseLinear)
     served = ServedTable.from_model(model)
     with torch.no_grad():

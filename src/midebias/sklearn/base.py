@@ -1,6 +1,7 @@
 """What the three scikit-learn estimators share: reading, fitting, and the representation."""
 
 import functools
+import math
 import sys
 import warnings
 from abc import abstractmethod
@@ -34,7 +35,7 @@ from ..training.records import EpochRecord
 
 _LEAST_ROWS = 5
 _ROWS_PREDICTED = 8192
-_FEWEST_EPOCHS_OF_A_PATH = 8
+_FEWEST_STEPS_OF_A_PATH = 150
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -123,7 +124,7 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             c = c.long()  # labels are read fastest as such
         rows = TabularRows(inputs, target.y, c, None if weights is None else torch.from_numpy(weights))
         path: WeightPath | None = None
-        if attribute is not None and mi_weight > 0 and self._looks_for_a_weight(limits):
+        if attribute is not None and mi_weight > 0 and self._looks_for_a_weight(limits, len(rows)):
             path = WeightPath(
                 mi_weight, limits, attribute, criterion=self.criterion, task=target.task, groups_of=target.groups_of,
                 seed=seed,
@@ -137,10 +138,11 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         """Boosted trees for the network to read, and what they predict of rows not seen; of most estimators none."""
         return None, None
 
-    def _looks_for_a_weight(self, limits: Mapping[str, float]) -> bool:
+    def _looks_for_a_weight(self, limits: Mapping[str, float], n: int) -> bool:
         """Whether the weight is looked for: to keep limits, or beside trees, where trying a weight is cheap."""
         by_default = self.network_.reads_trees and self.mi_weight is None and not self.early_stopping
-        return bool(limits) or (by_default and (self.epochs is None or self.epochs >= _FEWEST_EPOCHS_OF_A_PATH))
+        steps = math.inf if self.epochs is None else self.epochs * max(1, n // self.batch_size)
+        return bool(limits) or (by_default and steps >= _FEWEST_STEPS_OF_A_PATH)
 
     def transform(self, X: Any) -> NDArray[np.float64]:
         """Return the representation z, of shape (n, dim), of X; its sensitive columns may be missing."""

@@ -22,7 +22,8 @@ from .targets import Task, compute_task_loss
 from .weight_path import POINTS, WeightPath
 
 _STEPS, _STEPS_WITH_TREES = 60, 300  # at least, where epochs are not given
-_STEPS_ON_A_PATH = 600
+_STEPS_ON_A_PATH = 400
+_LONGER_UNDER_A_BUDGET = 3  # times the epochs
 _MEMORY_OF_A_POINT = 0.95  # per step
 
 
@@ -61,7 +62,7 @@ class TabularTrainer:
 
     The parameters are those of `MIDebiasClassifier`. ``mi_weight`` rises over the first three tenths of the steps.
     ``early_stopping`` watches the task loss and the penalty of rows held out. With ``path`` a quarter of the epochs has
-    no penalty, half of them go along the path, and the rest have the weight that was chosen, and all rows.
+    no penalty, half of them go along the path, three times as many where limits are given, and the rest settle.
     """
 
     network: TabularNetwork
@@ -93,8 +94,6 @@ class TabularTrainer:
             self.network.whiten(kept.x)
             try:
                 with seeded(self.seed):
-                    groups = self.network.group_parameters(self.learning_rate, self.weight_decay)
-                    self._optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, fused=True)
                     if self.path is None or held is None:
                         self._train_epochs(kept, held, generator, on_epoch)
                     else:
@@ -108,12 +107,14 @@ class TabularTrainer:
         self, rows: TabularRows, held: TabularRows | None, generator: torch.Generator,
         on_epoch: Callable[[EpochRecord], bool],
     ) -> None:  # fmt: skip
-        per_epoch = max(1, len(rows) // self.batch_size)
+        self._make_optimizer()
+        per_epoch, first = max(1, len(rows) // self.batch_size), self._step
         least = _STEPS_WITH_TREES if self.network.reads_trees else _STEPS
         epochs = max(20, math.ceil(least / per_epoch)) if self.epochs is None else self.epochs
         n_steps = epochs * per_epoch
 
         def schedule(step: int) -> tuple[float, float]:
+            step -= first
             done = min(1.0, step / n_steps)
             rate = min(1.0, (step + 1) / (0.1 * n_steps + 1)) * 0.5 * (1 + math.cos(math.pi * done))
             return rate, self.mi_weight * min(1.0, done / 0.3)
@@ -129,10 +130,17 @@ class TabularTrainer:
         self, path: WeightPath, rows: TabularRows, kept: TabularRows, held: TabularRows, generator: torch.Generator,
         on_epoch: Callable[[EpochRecord], bool],
     ) -> None:  # fmt: skip
-        """Train plainly, then with larger and larger weights, then on all rows with the weight that is chosen."""
+        """Train without a penalty, then with larger and larger weights, and settle with the one chosen.
+
+        Under limits the model is that of the point that was measured. Where the largest weight costs the task too
+        little to matter, it is trained with as ever, anew and on all rows.
+        """
+        self._make_optimizer()
         per_epoch = max(1, len(kept) // self.batch_size)
         epochs = max(20, math.ceil(_STEPS_ON_A_PATH / per_epoch)) if self.epochs is None else self.epochs
+        epochs *= 1 if path.is_default else _LONGER_UNDER_A_BUDGET
         n_plain, on_path = epochs // 4, max(1, epochs // 2)
+        start = {k: v.clone() for k, v in self.network.state_dict().items()}
         weights = [0.0, *path.list_weights(min(POINTS, on_path))]
         each = on_path // (len(weights) - 1)
         warm_up, ends, weight = 0.1 * epochs * per_epoch, False, 0.0
@@ -151,20 +159,31 @@ class TabularTrainer:
                 mean = torch.optim.swa_utils.get_ema_multi_avg_fn(_MEMORY_OF_A_POINT)
                 self._average = torch.optim.swa_utils.AveragedModel(self.network, multi_avg_fn=mean)
         self._average = None
-        if not path.points:
+        if not path.points or ends:
             return
         taken = path.choose()
+        self.mi_weight = taken.mi_weight
+        if path.is_default and taken is path.points[-1]:  # nothing was looked for
+            self.network.load_state_dict(start)
+            self._train_epochs(rows, None, generator, on_epoch)
+            return
         self.network.load_state_dict(taken.state)
-        self.mi_weight, highest = taken.mi_weight, path.find_rate(taken.mi_weight)
-        if self.penalty is not None and path.is_default and path.is_constant:
+        if not path.is_default:
+            return  # what was measured is what was asked for
+        if self.penalty is not None and path.is_constant:
             self.penalty.release_decision()
-        first, n_rest = self._step, (epochs - n_plain - on_path) * max(1, len(rows) // self.batch_size)
+        per_epoch, highest = max(1, len(rows) // self.batch_size), path.find_rate(self.mi_weight)
+        first, n_steps = self._step, max(1, epochs - n_plain - on_path) * per_epoch
 
-        def anneal(step: int) -> tuple[float, float]:
-            return highest * 0.5 * (1 + math.cos(math.pi * (step - first) / n_rest)), self.mi_weight
+        def settle(step: int) -> tuple[float, float]:
+            return highest * 0.5 * (1 + math.cos(math.pi * (step - first) / n_steps)), self.mi_weight
 
-        while not ends and self._step < first + n_rest:
-            ends = self._train_epoch(rows, generator, anneal, on_epoch)
+        while not ends and self._step < first + n_steps:
+            ends = self._train_epoch(rows, generator, settle, on_epoch)
+
+    def _make_optimizer(self) -> None:
+        groups = self.network.group_parameters(self.learning_rate, self.weight_decay)
+        self._optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, fused=True)
 
     def _draw_batches(self, rows: TabularRows, generator: torch.Generator) -> Iterable[TabularRows]:
         if len(rows) <= self.batch_size:

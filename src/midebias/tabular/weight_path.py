@@ -14,10 +14,11 @@ from ..attributes import Attribute, Categorical, split_attribute
 from .leakage import measure_leakage
 from .targets import Task, compute_task_loss
 
-POINTS = 18
+POINTS = 14
 _LOWEST, _HIGHEST = 0.01, 10.0  # of the weight that is used where none is looked for
-_DEFAULT_HIGHEST = 1.25  # where no limit is given
-_RANKING_KEPT, _GAIN_KEPT = 0.7, 0.4  # of AUC above a half; where there are not two classes, of the task loss
+_DEFAULT_HIGHEST = {"independence": 1.25, "separation": 0.75}  # where no limit is given; decisions count twice there
+_KEPT = (0.75, 0.4)  # of the task, where the decisions differ little between groups, and where they do
+_DISPARITIES = {"independence": ("parity_difference", 0.02), "separation": ("odds_difference", 0.04)}
 _LEAST_ROWS = 20  # of a group, for its rate to be compared
 _FEW = 0.2  # of the answers of the rarer class that a plain model gives: then decisions are as good as constant
 
@@ -62,9 +63,9 @@ class WeightPath:
         What is used where none is looked for. The path goes from a hundredth of it to ten times as much.
     limits : mapping
         Names of measures of `FrontPoint` with what each may be at most: the least weight that keeps them is taken. If
-        empty, the path ends at five quarters of ``mi_weight``, and the largest weight is taken that leaves seven tenths
-        of AUC above one half, or, where there are not two classes, four tenths of what the task loss gains over a
-        constant answer.
+        empty, the path ends near ``mi_weight``, and the
+        largest weight is taken that
+        leaves three quarters of what the task can do, or four tenths while decisions differ between groups.
     attribute, groups_of, task, criterion, seed
         As of `TabularTrainer` and `TabularPenalty`.
     """
@@ -82,11 +83,12 @@ class WeightPath:
 
     def list_weights(self, n: int) -> list[float]:
         """Return n weights, geometrically from the least to the largest."""
-        return (self.usual * np.geomspace(_LOWEST, _DEFAULT_HIGHEST if self.is_default else _HIGHEST, n)).tolist()
+        highest = _DEFAULT_HIGHEST[self.criterion] if self.is_default else _HIGHEST
+        return (self.usual * np.geomspace(_LOWEST, highest, n)).tolist()
 
     def find_rate(self, mi_weight: float) -> float:
         """Find the share of the learning rate that suits a weight: the objective is the steeper the larger it is."""
-        return 0.4 / (1 + 4 * mi_weight / self.usual)
+        return max(0.05, 0.4 / (1 + 4 * mi_weight / self.usual))
 
     @torch.no_grad()
     def observe(self, network: Any, mi_weight: float, x: Tensor, y: Tensor, c: Tensor, weights: Tensor | None) -> None:
@@ -111,7 +113,7 @@ class WeightPath:
     def choose(self) -> FrontPoint:
         """Take the point of the least weight that keeps all limits, or that of the largest weight."""
         if self.is_default:
-            self.chosen = self._find_affordable()
+            self.chosen = self._choose_by_default()
         else:
             kept = np.ones(len(self.points), dtype=bool)
             for name, limit in self.limits.items():
@@ -120,13 +122,19 @@ class WeightPath:
             self.chosen = int(kept.argmax()) if kept.any() else len(kept) - 1
         return self.points[self.chosen]
 
-    def _find_affordable(self) -> int:
-        """Find the last point that keeps so much of how the task ranks, or of what it gains over a constant answer."""
-        gains, share = [point.auc - 0.5 for point in self.points], _RANKING_KEPT
+    def _choose_by_default(self) -> int:
+        """Find the largest weight that leaves enough of the task; a larger one where decisions still differ too much.
+
+        What the task keeps is told by how it ranks or, where there are not two classes, by its loss.
+        """
+        gains = [point.auc - 0.5 for point in self.points]
         if math.isnan(gains[0]):
-            gains, share = [self._loss_of_a_constant - point.loss for point in self.points], _GAIN_KEPT
+            gains = [self._loss_of_a_constant - point.loss for point in self.points]
         smooth = fit_monotone(gains, increasing=False)
-        return max(int((smooth >= share * smooth[0]).sum()) - 1, 0)
+        enough, least = (int((smooth >= share * smooth[0]).sum()) - 1 for share in _KEPT)
+        name, limit = _DISPARITIES[self.criterion]
+        uneven = fit_monotone([getattr(point, name) for point in self.points], increasing=False) > limit
+        return max(enough, min(int(uneven.sum()), least), 0)
 
     @property
     def is_constant(self) -> bool:
