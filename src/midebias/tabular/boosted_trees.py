@@ -11,6 +11,7 @@ from torch import Tensor, nn
 _DEPTH, _LEAVES = 6, 16
 _ROUNDS, _RATE = 100, 0.15
 _FOLDS = 3
+_LAST_DIGITS = 1e-9
 _ROWS_AT_ONCE = 1024  # the places of all rows in all trees should fit a processor's cache
 
 
@@ -86,7 +87,9 @@ class BoostedTrees(nn.Module):
         nodes, leaf = np.concatenate(trees), np.concatenate([nodes["is_leaf"] == 1 for nodes in trees])
         itself, shift = np.arange(len(nodes)), np.repeat(offsets[:-1], np.diff(offsets))
         joint.columns.copy_(torch.from_numpy(np.where(leaf, 0, nodes["feature_idx"].astype(np.int64))))
-        joint.thresholds.copy_(torch.from_numpy(np.where(leaf, 0.0, nodes["num_threshold"])))
+        # A threshold may be a value of the table, which another runtime computes with another last digit.
+        thresholds = nodes["num_threshold"] + _LAST_DIGITS * np.maximum(np.abs(nodes["num_threshold"]), 1.0)
+        joint.thresholds.copy_(torch.from_numpy(np.where(leaf, 0.0, thresholds)))
         children = [np.where(leaf, itself, shift + nodes[side].astype(np.int64)) for side in ("left", "right")]
         joint.branches.copy_(torch.from_numpy(np.column_stack(children).ravel()))
         joint.values.copy_(torch.from_numpy(np.where(leaf, nodes["value"], 0.0) / len(folds)))

@@ -40,6 +40,7 @@ def read_table(
     ``reset`` is for a first fit: ``estimator`` is given ``n_features_in_`` and ``feature_names_in_``. Else X is
     compared with them, and its sensitive columns need not be there.
     """
+    refuse_same_names(X, "X")
     named: Any = [] if sensitive_columns is None else sensitive_columns
     named = [named] if isinstance(named, (str, Integral)) else list(named)
     table = _read_frame(estimator, X, named, reset) if is_frame(X) else _read_array(estimator, X, named, reset)
@@ -83,7 +84,6 @@ def refuse_other_order(X: Any, given: Any, name: str) -> None:
 def _read_frame(estimator: Any, X: Any, named: list[Any], reset: bool) -> Table:
     import narwhals as nw
 
-    refuse_same_names(X, "X")
     frame: Any = nw.from_native(X, eager_only=True, allow_series=True)
     if isinstance(frame, nw.Series):
         raise InputError(f"X must be two-dimensional, got the series {frame.name!r}: use to_frame()")
