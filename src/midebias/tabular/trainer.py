@@ -23,7 +23,6 @@ from .weight_path import POINTS, WeightPath
 
 _STEPS, _STEPS_WITH_TREES = 60, 300  # at least, where epochs are not given
 _STEPS_ON_A_PATH = 400
-_LONGER_UNDER_A_BUDGET = 3  # times the epochs
 _MEMORY_OF_A_POINT = 0.95  # per step
 
 
@@ -62,7 +61,8 @@ class TabularTrainer:
 
     The parameters are those of `MIDebiasClassifier`. ``mi_weight`` rises over the first three tenths of the steps.
     ``early_stopping`` watches the task loss and the penalty of rows held out. With ``path`` a quarter of the epochs has
-    no penalty, half of them go along the path, three times as many where limits are given, and the rest settle.
+    no penalty, half of them go along the path, and the rest settle; under limits all of them have no penalty, and twice
+    as many more go along the path.
     """
 
     network: TabularNetwork
@@ -138,8 +138,9 @@ class TabularTrainer:
         self._make_optimizer()
         per_epoch = max(1, len(kept) // self.batch_size)
         epochs = max(20, math.ceil(_STEPS_ON_A_PATH / per_epoch)) if self.epochs is None else self.epochs
-        epochs *= 1 if path.is_default else _LONGER_UNDER_A_BUDGET
         n_plain, on_path = epochs // 4, max(1, epochs // 2)
+        if not path.is_default:
+            n_plain, on_path = epochs, 2 * epochs  # the model is a point of it, and is to have learned enough
         start = {k: v.clone() for k, v in self.network.state_dict().items()}
         weights = [0.0, *path.list_weights(min(POINTS, on_path))]
         each = on_path // (len(weights) - 1)

@@ -119,6 +119,9 @@ class WeightPath:
             for name, limit in self.limits.items():
                 # A larger weight leaves less; what else it shows is the noise of few rows.
                 kept &= fit_monotone([getattr(point, name) for point in self.points], increasing=False) <= limit
+            # What has learned nothing yet leaks nothing either.
+            learned = kept & (np.array([point.loss for point in self.points]) < self._loss_of_a_constant)
+            kept = learned if learned.any() else kept
             self.chosen = int(kept.argmax()) if kept.any() else len(kept) - 1
         return self.points[self.chosen]
 
