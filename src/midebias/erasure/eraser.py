@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import validate_data
 from torch import nn
 
 from ..arguments import check_kind
@@ -22,6 +22,7 @@ from ..errors import InputError
 from ..matrices import read_matrix
 from .aware import code_levels, fit_aware, refuse_unseen
 from .grouping import Grouping, group_rows
+from .inputs import FitRows, read_classes, read_weights
 from .linear import LinearFit
 from .moments import Floats
 from .nonlinear import NonlinearFit
@@ -32,17 +33,6 @@ _ROWS_AT_ONCE = 8192
 _CHOICES = {
     "method": ("nonlinear", "linear"), "criterion": ("independence", "separation"), "unseen": ("error", "unaware"),
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """What `MIEraser.fit` is given, read."""
-
-    z: NDArray[Any]
-    erased: list[Column]
-    kept: list[Column]
-    weights: Floats
-    classes: NDArray[Any]
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -159,12 +149,22 @@ class MIEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: 
         self, X: Any, y: Any = None, sensitive_features: Any = None, *, keep: Any = None,
         sample_weight: ArrayLike | None = None, fit_on: ArrayLike | None = None,
     ) -> Self:  # fmt: skip
-        """Learn from one more batch of rows; of ``method="linear"``. Arguments are those of `fit`.
+        """Learn from one more batch of rows; batches give the same map as all rows at once.
 
-        Batches give the same map as all rows at once. Categories may appear in any batch.
+        Parameters
+        ----------
+        X, y, sensitive_features, keep, sample_weight, fit_on : optional but for X and ``sensitive_features``
+            As in `fit`. Categories may appear in any batch.
+
+        Raises
+        ------
+        InputError
+            As in `fit`; for an aware or a nonlinear eraser, which is fitted to all rows at once.
         """
-        if self.method != "linear":
-            raise InputError("partial_fit needs method='linear': a nonlinear map is fitted to all rows at once")
+        if self.method != "linear" or self.aware:
+            raise InputError(
+                "partial_fit needs method='linear' and aware=False: other maps are fitted to all rows at once"
+            )
         first = not hasattr(self, "_linear")
         self._gather(X, y, sensitive_features, keep, sample_weight, fit_on, first=first)
         return self
@@ -177,7 +177,18 @@ class MIEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: 
     def transform(self, X: Any, sensitive_features: Any = None) -> NDArray[np.floating[Any]]:
         """Return X erased, of shape (n, p): float64 of float64, float32 of less.
 
-        ``sensitive_features`` is for ``aware=True`` alone.
+        Parameters
+        ----------
+        X : as in `fit`
+        sensitive_features : as in `fit`, optional
+            With ``aware=True``, and then only.
+
+        Raises
+        ------
+        InputError
+            Other columns than those of `fit`; a category it has not seen, unless ``unseen`` is "unaware".
+        NotFittedError
+            Before `fit`.
         """
         if (sensitive_features is not None) != self.aware:
             raise InputError(f"transform takes sensitive_features where aware=True, and it is {self.aware}")
@@ -208,7 +219,13 @@ class MIEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: 
         return found
 
     def save(self, path: str | Path) -> None:
-        """Write the fitted eraser as safetensors; `load` reads it."""
+        """Write the fitted eraser as safetensors, to be read by `load`.
+
+        Parameters
+        ----------
+        path : path
+            Written whole or not at all.
+        """
         modules = {"module": self.module_, **({} if self._aware is None else {"aware": self._aware})}
         parameters = {**self.get_params(deep=False), "random_state": None}
         known = {
@@ -222,7 +239,17 @@ class MIEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: 
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read an eraser that `save` wrote. Raises `DataError` for another file."""
+        """Read an eraser that `save` wrote; it transforms, and learns no further batches.
+
+        Parameters
+        ----------
+        path : path
+
+        Raises
+        ------
+        DataError
+            A file that is missing, damaged or of another format.
+        """
         modules, description = read_eraser(path)
         eraser = cls(**description["parameters"])
         eraser._module, eraser.n_features_in_ = modules["module"], description["n_features"]
@@ -306,7 +333,7 @@ class MIEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: 
 
     def _gather(
         self, X: Any, y: Any, sensitive_features: Any, keep: Any, sample_weight: Any, fit_on: Any, *, first: bool
-    ) -> "_Rows":
+    ) -> FitRows:
         self._check_parameters()
         z = self._read(X, reset=first)
         n = len(z)
@@ -317,18 +344,18 @@ class MIEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: 
         quantity = next((column.name for column in erased if self.aware and not column.is_category), None)
         if quantity is not None:
             raise InputError(f"aware=True takes categories, and {quantity!r} is a quantity: use aware=False")
-        weights, classes = self._read_weights(sample_weight, fit_on, n), self._read_classes(y, n)
+        weights, classes = read_weights(sample_weight, fit_on, n), read_classes(y, n, self.criterion)
         if first:
             self._linear = self._start(z, erased, kept, weights)
         self._linear.update(z, erased, kept, weights, classes)
         self._module = None
-        return _Rows(z, erased, kept, weights, classes)
+        return FitRows(z, erased, kept, weights, classes)
 
     def _start(self, z: NDArray[Any], erased: list[Column], kept: list[Column], weights: Floats) -> LinearFit:
         origin = z[weights > 0][:_ROWS_AT_ONCE].mean(axis=0, dtype=np.float64)
         return LinearFit(origin, erased, kept, shrinkage=bool(self.shrinkage))
 
-    def _fit_nonlinear(self, rows: "_Rows", groupings: list[Grouping], groups: Any) -> nn.Module:
+    def _fit_nonlinear(self, rows: FitRows, groupings: list[Grouping], groups: Any) -> nn.Module:
         n = len(rows.z)
         blocks = np.arange(n)
         if groups is not None:
@@ -351,28 +378,3 @@ class MIEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: 
         search = NonlinearFit(max_mi=self.max_mi, min_neighbours=self.min_neighbours, seed=self._draw_seed())
         module, self.history_ = search.fit(rows.z, self._linear.compute(), groupings, rows.weights, blocks, gather)
         return module
-
-    def _read_weights(self, sample_weight: Any, fit_on: Any, n: int) -> Floats:
-        weights = np.ones(n)
-        if sample_weight is not None:
-            weights = _check_sample_weight(
-                sample_weight, np.empty((n, 1)), dtype=np.float64, ensure_non_negative=True, copy=True
-            )
-        if fit_on is not None:
-            chosen = read_array(fit_on, "fit_on")
-            if chosen.shape != (n,) or not set(map(type, chosen.tolist())) <= {bool}:
-                raise InputError(f"fit_on must hold {n} booleans, one for each row of X: True where it is learned from")
-            weights = weights * chosen.astype(bool)
-        if not weights.any():
-            raise InputError("sample_weight and fit_on leave no row to learn from")
-        return weights
-
-    def _read_classes(self, y: Any, n: int) -> NDArray[Any]:
-        if self.criterion != "separation":
-            return np.zeros(n)
-        if y is None:
-            raise InputError("criterion='separation' needs y; use 'independence' to go without")
-        columns: list[Column] = read_columns(y, "y", n=n)
-        if len(columns) > 1 or not columns[0].is_category or columns[0].missing.any():
-            raise InputError("y must be one column of labels, none of them missing, for criterion='separation'")
-        return columns[0].values

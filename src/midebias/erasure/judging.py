@@ -83,7 +83,7 @@ class Judge:
             c = np.searchsorted(columns, truth[rows])
             share = np.maximum(np.bincount(c, minlength=len(columns)) / len(rows), 1e-3)
             parts = [scores[rows][:, columns] / share for scores in candidates]
-            parts = [ratio / max(float(ratio.std()), 1e-12) for ratio in parts]
+            parts = [np.clip(ratio / max(float(ratio.std()), 1e-12), -4, 4) for ratio in parts]
             halves = slice(0, None, 2), slice(1, None, 2)
             for one, other in (halves, halves[::-1]):
                 known = [(_compare(a * r[one], c[one]), a, j) for j, r in enumerate(parts) for a in _SHARPNESS]
