@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .erasure import MIEraser as MIEraser
     from .estimation import estimate_mi as estimate_mi
     from .leakage import audit as audit
     from .penalty import MIPenalty as MIPenalty
@@ -23,12 +24,13 @@ __version__ = "0.1.0"
 _EXPORTS = {
     "FeatureMap": "representations",
     "LogitAdjustment": "training.logit_adjustment",
+    "MIEraser": "erasure",
     "MIPenalty": "penalty",
     "Tokens": "representations",
     "audit": "leakage",
     "estimate_mi": "estimation",
 }
-__all__ = ["FeatureMap", "LogitAdjustment", "MIPenalty", "Tokens", "__version__", "audit", "estimate_mi"]
+__all__ = ["FeatureMap", "LogitAdjustment", "MIEraser", "MIPenalty", "Tokens", "__version__", "audit", "estimate_mi"]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+_PRINCIPAL = 64  # principal directions of z that are followed
 _BLOCKS = 8  # in which covariances with c are remembered
 
 
@@ -38,6 +39,7 @@ class LinearPredictors(nn.Module):
     block_cross: Tensor
     block_rows: Tensor
     block: Tensor
+    principal: Tensor
     labels: Tensor
     n_known: Tensor
 
@@ -51,6 +53,8 @@ class LinearPredictors(nn.Module):
             ("group_rows", (places,)), ("block_cross", (_BLOCKS, dim, width)), ("block_rows", (_BLOCKS,)),
         ):  # fmt: skip
             self.register_buffer(name, torch.zeros(shape))
+        first = torch.randn(dim, min(dim, _PRINCIPAL), generator=torch.Generator().manual_seed(dim))
+        self.register_buffer("principal", torch.linalg.qr(first).Q)
         for name, shape in (("block", ()), ("labels", (n_groups,)), ("n_known", ())):
             self.register_buffer(name, torch.zeros(shape, dtype=torch.long))
         self._slopes: dict[str, Tensor] = {}
@@ -87,12 +91,20 @@ class LinearPredictors(nn.Module):
         """Slopes (dim, width) of the combination by ``shares`` of the latest predictions, the halves' in the mean."""
         return torch.stack([shares[name] * slope for name, slope in self._slopes.items()]).sum(0)
 
+    def project(self, z: Tensor, most: int) -> Tensor:
+        """z itself, or at most so many of its principal columns."""
+        if z.shape[1] <= most:
+            return z
+        return z @ self.principal[:, :most].to(z)
+
     def learn(self, z: Tensor, target: Tensor, labels: Tensor) -> None:
         """Remember rows."""
         gram, cross, group_rows = self._measure(z, target, labels)
         kept = math.exp(-len(z) / self.memory)
         self.rows.mul_(kept).add_(len(z))
         self.gram.mul_(kept).add_(gram)
+        # Subspace iteration over calls; made anew, as a backward pass may still need the last one.
+        self.principal = torch.linalg.qr(self.gram @ self.principal).Q
         self.covariance.mul_(kept).add_(target.T @ target)
         self.cross.mul_(kept).add_(cross)
         self.group_rows.mul_(kept).add_(group_rows)

@@ -12,11 +12,17 @@ from ..marginals import center_within
 from ..whitening import compute_whitening
 from .gaussian_features import append_products
 from .interface import Bound, DrawingEstimator
+from .kernel_predictors import KernelPredictors
 from .linear_predictors import LinearPredictors
+from .log_determinant import compute_gaussian_information
 from .nonlinear_predictors import NonlinearPredictors
 from .stacking import Stacking
 
 _LEAST_ROWS = 8
+_PAIRS_PER_COVARIANCE = 8
+_SIGNIFICANT = 3.0  # standard errors
+_RIDGE_OF_PAIRS = 1e-2
+_SMOOTHING_OF_PAIRS = 0.1
 _HIGHEST = 0.98  # squared correlation that is told at most: the logarithm has a pole at 1
 
 
@@ -26,8 +32,8 @@ class PrequentialMI(DrawingEstimator):
     A predictor that is judged on the rows it learned from finds dependence in anything that is wide enough. Here
     several predict c (less its mean within each group) from z: linear ones, ridge regressions of the latest ``memory``
     rows and of the other half of these; and nonlinear ones, which find products of columns, directions of unequal
-    variance, length, and waves of single columns (`LinearPredictors`, `NonlinearPredictors`). They are combined by what
-    each has lately told of rows new to it (`Stacking`), and the value is
+    variance, length, waves of single columns, and smooth functions of all (`LinearPredictors`, `NonlinearPredictors`,
+    `KernelPredictors`). They are combined by what each has lately told of rows new to it (`Stacking`), and the value is
     :math:`-\tfrac12\sum_k \log(1-\rho_k^2)` over the correlations :math:`\rho_k` of the combination with c's white
     columns, less the expected :math:`\rho_k^2` of independent ones. With categories it is at most H(C|G).
 
@@ -37,6 +43,10 @@ class PrequentialMI(DrawingEstimator):
     other noise becomes small with it; that moves z, and erases nothing. So the gradient is that of the covariances of
     predictions and c alone: it moves the means of z given c together, it vanishes with them, and it is bounded in units
     of z's scale. Its length is chosen such that one nat is one nat.
+
+    What is remembered lags behind an encoder that changes fast. Therefore the mean is taken of this gradient and that
+    of the closed form of the present pairs, on the predictions and on z, or as many of its principal columns as so few
+    pairs bear; the second counts only as far as its value over the latest calls is beyond chance.
 
     Parameters
     ----------
@@ -85,6 +95,7 @@ class PrequentialMI(DrawingEstimator):
     assumption = "predictions and c are jointly normal, and the predictors tell all"
     closed_form = True
     contrasts: Tensor
+    level: Tensor
 
     @checked
     def __init__(
@@ -120,8 +131,11 @@ class PrequentialMI(DrawingEstimator):
         width = self.contrasts.shape[1]
         self.linear = LinearPredictors(dim, width, memory=memory, n_groups=n_groups, ridge=ridge)
         self.nonlinear = NonlinearPredictors(dim, width, memory=memory, seed=seed) if nonlinear else None
-        names = self.linear.names + (() if self.nonlinear is None else self.nonlinear.names)
+        self.kernel = KernelPredictors(dim, width, memory=memory / 2, seed=seed) if nonlinear else None
+        names = [name for part in (self.linear, self.nonlinear, self.kernel) if part is not None for name in part.names]
         self.stacking = Stacking(names, memory=memory / 4)
+        self._memory_of_level = memory / 4
+        self.register_buffer("level", torch.zeros(()))  # of `_measure_pairs`, over the latest calls
 
     def forward(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
         """Estimate in nats; in training mode, then learn from these pairs.
@@ -153,12 +167,16 @@ class PrequentialMI(DrawingEstimator):
         predictions = self.linear.predict(scaled, target, labels, halves)
         if self.nonlinear is not None:
             predictions |= self.nonlinear.predict(scaled, learn=self.training)
-        value = self._read(predictions, target, c, groups)
+        if self.kernel is not None:
+            predictions |= self.kernel.predict(scaled, target, halves)
+        value = self._read(scaled, predictions, target, c, groups)
         if self.training:
             with torch.no_grad():
                 self.linear.learn(scaled.detach(), target, labels)
                 if self.nonlinear is not None:
                     self.nonlinear.learn(scaled.detach(), target)
+                if self.kernel is not None:
+                    self.kernel.learn(scaled.detach(), target)
         return value.to(z.dtype)
 
     def _find_whitening(self, target: Tensor) -> Tensor:
@@ -166,7 +184,9 @@ class PrequentialMI(DrawingEstimator):
         scale = covariance.diagonal().sqrt().clamp(min=1e-12)
         return (compute_whitening(covariance / scale / scale[:, None], tolerance=1e-5) / scale[:, None]).to(target)
 
-    def _read(self, predictions: dict[str, Tensor], target: Tensor, c: Tensor, groups: Tensor | None) -> Tensor:
+    def _read(
+        self, z: Tensor, predictions: dict[str, Tensor], target: Tensor, c: Tensor, groups: Tensor | None
+    ) -> Tensor:
         names, whitening = list(predictions), self._find_whitening(target)
         white = target @ whitening
         stacked = torch.stack([predictions[name] for name in names]) @ whitening
@@ -175,7 +195,8 @@ class PrequentialMI(DrawingEstimator):
             return stacked.sum() * 0.0
         total = torch.einsum("f,fnq->nq", shares, stacked)
         n, constant = len(total), total.detach()
-        slopes = self.linear.combine_slopes(dict(zip(names, shares, strict=True))) @ whitening
+        of_linear = {name: share for name, share in zip(names, shares, strict=True) if name in self.linear.names}
+        slopes = self.linear.combine_slopes(of_linear) @ whitening
         variance, steepness = constant.square().mean(0), slopes.square().sum(0)
         scale = (variance + self.ridge * steepness).sqrt()
         covariance = (total * white).mean(0)
@@ -187,9 +208,31 @@ class PrequentialMI(DrawingEstimator):
             told = told.clamp(max=_measure_entropy(c, self.sizes, groups))
         if not float(told) > 0:
             return told + total.sum() * 0.0
+        damping = (variance + _SMOOTHING_OF_PAIRS * steepness).sqrt().clamp(min=1e-30)
+        visible = (-0.5 * (-(covariance / damping).detach().square().clamp(max=_HIGHEST)).log1p()).sum().minimum(told)
         damped = (covariance / (variance + self.smoothing * steepness).sqrt().clamp(min=1e-30)).square()
         descended = damped.sum() * (told / squares.sum().clamp(min=1e-12))
+        descended = (descended + self._measure_pairs(z, total / damping, white, groups, visible)) / 2
         return told + (descended - descended.detach())
+
+    def _measure_pairs(
+        self, z: Tensor, prediction: Tensor, white: Tensor, groups: Tensor | None, most: Tensor
+    ) -> Tensor:
+        """The closed form of these pairs, weighed by what it shows of late beyond chance, at ``most``."""
+        n, width = white.shape
+        columns = self.linear.project(z, max(1, n // (_PAIRS_PER_COVARIANCE * width)))
+        variance = columns.detach().square().mean(0)
+        varies = variance > 1e-12
+        columns = torch.cat([prediction, columns[:, varies] / variance[varies].sqrt()], dim=1)
+        nats = compute_gaussian_information(columns, white, groups, ridge=_RIDGE_OF_PAIRS)
+        kept = math.exp(-n / self._memory_of_level)
+        level = kept * float(self.level) + (1 - kept) * float(nats.detach())
+        if self.training:
+            self.level.fill_(level)
+        # The plug-in value's mean by chance, which makes as much of this gradient; and standard errors of the level.
+        by_chance = columns.shape[1] * width / (2 * n)
+        level -= _SIGNIFICANT * math.sqrt(by_chance / n * (1 - kept) / (1 + kept))
+        return nats * (min(level, float(most)) / (level + by_chance) if level > 0 else 0.0)
 
 
 def build_contrasts(sizes: Sequence[int]) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..arguments import checked
+from ..erasure import MIEraser
 from ..errors import InputError
 from ..networks.classifier import Classifier
 from ..tabular.networks import TableModel
@@ -63,16 +64,30 @@ class ServedModel(nn.Module):
         return torch.rand(shape, generator=generator).to(self.example.dtype)
 
 
+class ServedEraser(ServedModel):
+    """The map of a fitted `midebias.MIEraser`: x (n, p) -> z erased (n, p)."""
+
+    outputs = ("z",)
+
+    def __init__(self, eraser: MIEraser) -> None:
+        module = copy.deepcopy(eraser.module_)
+        super().__init__(module, nn.Identity(), torch.zeros(2, eraser.n_features_in_))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """z erased."""
+        return (self.encoder(x),)
+
+
 @checked
 def make_servable(model: Any, *, example: Tensor | None = None) -> ServedModel | ServedTable:
     """Copy the part of a model that predicts to the CPU, in evaluation mode; penalty and critic stay behind.
 
     Parameters
     ----------
-    model : DebiasModule, Classifier, pair of (encoder, head), or a fitted estimator of `midebias.sklearn`
+    model : DebiasModule, Classifier, pair of (encoder, head), a fitted estimator of `midebias.sklearn`, or `MIEraser`
         Any module with the parts ``encoder`` and ``head`` is taken as a `DebiasModule` is.
     example : Tensor of shape (n, ...), optional
-        An input; needed for all but the scikit-learn estimators, which know their columns.
+        An input; needed for all but the scikit-learn estimators and erasers, which know their columns.
 
     Returns
     -------
@@ -97,6 +112,8 @@ def make_servable(model: Any, *, example: Tensor | None = None) -> ServedModel |
         return model
     if isinstance(model, TableModel):
         return ServedTable.from_model(model)
+    if isinstance(model, MIEraser):
+        return ServedEraser(model)
     if isinstance(model, Classifier):
         parts: Any = (model, model.head)
     elif isinstance(model, nn.Module):
