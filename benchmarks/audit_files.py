@@ -11,7 +11,7 @@ import contextlib
 import io
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 
 from midebias.cli import run
 
-from .script import Script
+from .script import Script, format_table
 
-__all__ = ["CODES", "COLUMNS", "KINDS", "LISTS", "audit_file", "write_file"]
+__all__ = ["CODES", "COLUMNS", "KINDS", "LISTS", "audit_file", "render_table", "write_file"]
 
 KINDS = ("list column", "oddly typed column", "coded label")
 _ROWS = 600  # enough in each class to audit within classes
@@ -134,6 +134,16 @@ def audit_file(arguments: list[str], folder: Path) -> tuple[int, str]:
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
         status = run([*arguments, "--output-dir", str(folder / "runs")])
     return int(status), errors.getvalue()
+
+
+def render_table(document: Mapping[str, Any]) -> str:
+    """A row per kind of file, planted and clean."""
+    rows = [
+        (r["kind"], "planted" if r["planted"] else "clean", *(r[n] for n in ("files", "exit_0", "exit_1", "exit_2")))
+        for r in document["rows"]
+    ]
+    lines = format_table(("told by", "", "files", "exit 0", "exit 1", "exit 2"), rows, left=2)
+    return "\n".join([*lines, "", f"Exit status 2 is a refusal. `{document['command']}`", ""])
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ import json
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,9 @@ from midebias.serving import ServedTable
 from midebias.sklearn import MIDebiasClassifier
 
 from .audit_files import CODES, COLUMNS, LISTS
-from .script import Script
+from .script import Script, format_table
 
-__all__ = ["TRIALS", "try_table"]
+__all__ = ["TRIALS", "render_table", "try_table"]
 
 _WORDS = ("a", "B", "é", "None ", "1e5", "0x1f", "-", "inf", "12 kg", "3:45", "[1, 2]", "2020-01-01", "1,5", "007")
 _NAMES = ("age", "Unnamed: 0", "id", "x y", "z_0", "é", "count", "index", "0", "sex", "proba", "weight", "a=b", "level")
@@ -193,6 +193,13 @@ def try_table(trial: str, seed: int) -> str:
         return "refused"
     except Exception as error:
         return f"wrong: {type(error).__name__}: {str(error)[:160]}"
+
+
+def render_table(document: Mapping[str, Any]) -> str:
+    """A row per kind of trial."""
+    kinds = ("passed", "leaks", "not judged", "refused", "wrong")
+    rows = [(r["trial"], f"{r['tables']:,}", *(f"{r.get(kind, 0):,}" for kind in kinds)) for r in document["rows"]]
+    return "\n".join([*format_table(("trial", "tables", *kinds), rows), "", f"`{document['command']}`", ""])
 
 
 def main() -> None:

@@ -26,9 +26,10 @@ __all__ = ["collect_run", "fill_tables", "render_document"]
 _MODULES = {
     name: f"benchmarks.{name.replace(' ', '_')}"
     for name in (
-        "audit cost", "budgets", "cost", "distribution", "estimator speed", "fit time", "independence",
-        "large networks", "one line", "penalty sight", "planted leaks", "repeated folds", "table weight regret",
-        "weight regret",
+        "audit cost", "audit files", "audit tables", "budgets", "cost", "distribution", "estimator speed", "fit time",
+        "independence", "large networks", "one line", "penalty sight", "planted leaks", "published tasks",
+        "repeated folds",
+        "table weight regret", "weight regret",
     )
 } | {name: f"benchmarks.markdown.{name}" for name in ("estimators", "fairness")}  # fmt: skip
 _BLOCK = re.compile(r"(<!-- (results/[\w./-]+\.json)((?: \w+=\S+)*) -->\n).*?(<!-- end -->)", re.DOTALL)

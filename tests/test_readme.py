@@ -80,7 +80,7 @@ def test_commands_and_options_that_are_shown_exist(page: Path) -> None:
 
 
 def test_commands_are_shown() -> None:
-    assert {"train", "compare", "audit", "export", "sweep"} <= {
+    assert {"train", "compare", "audit", "erase", "export", "sweep"} <= {
         verb for page in PAGES for verb, *_ in read_commands(page)
     }
 

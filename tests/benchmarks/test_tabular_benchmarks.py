@@ -8,6 +8,8 @@ from sklearn.utils import Bunch
 
 from benchmarks.budgets import fit_with_budget, summarize_budgets
 from benchmarks.fit_time import summarize_fit_times
+from benchmarks.other_tables import render_table as render_splits
+from benchmarks.other_tables import run_split, summarize_splits
 from benchmarks.repeated_folds import compute_signed_differences, measure_fold, summarize_folds
 from benchmarks.tables import render_document
 from midebias.datasets import fetch_adult
@@ -60,3 +62,13 @@ def test_the_table_of_fit_times_is_over_the_plain_network() -> None:
     ]
     recorded = {"table": "fit time", "summary": summarize_fit_times(rows), "command": "a command"}
     assert "| separation | 4.5 | 1.50 (1.50 to 1.50) |" in render_document(recorded | {"versions": {"threads": "1"}})
+
+
+def test_other_tables_are_averaged_over_splits_and_constant_answers_counted() -> None:
+    (row,) = [r for r in run_split("german", 0, None, peers=False) if r["method"] == "midebias, plain"]
+    assert 0.6 < row["accuracy"] < 0.9
+    rows = [row, {**row, "seed": 1, "accuracy": row["accuracy"] - 0.02, "positive": 1.0}]
+    (entry,) = summarize_splits(rows)
+    assert entry["accuracy"] == pytest.approx(row["accuracy"] - 0.01)
+    assert (entry["splits"], entry["constant"]) == (2, 1)
+    assert "| german | midebias, plain |" in render_splits({"summary": [entry], "command": "a command"})

@@ -142,7 +142,7 @@ def test_data_verifies_what_is_bundled(capfd: pytest.CaptureFixture[str]) -> Non
 
 
 def test_help_shows_an_example(capfd: pytest.CaptureFixture[str]) -> None:
-    for verb in ("demo", "train", "data", "audit", "sweep"):
+    for verb in ("demo", "train", "data", "audit", "erase", "sweep"):
         assert run([verb, "--help"]) == 0
         assert f"Example: midebias {verb}" in capfd.readouterr().out
 

@@ -13,6 +13,7 @@ import pytest
 
 from midebias import audit
 from midebias.errors import InputError
+from midebias.experiments.erasure import HeldOut
 from midebias.experiments.report_content import describe_comparison, describe_training
 from midebias.reporting.html_report import write_html_report
 
@@ -41,6 +42,12 @@ def content() -> dict[str, Any]:
     ]  # fmt: skip
     front = {"points": points, "x_label": "leakage, nats", "y_label": "task loss", "rule": "the one"}
     more = {"training": describe_training({"mib": trace}), "comparison": describe_comparison(summary), "front": front}
+    erased = HeldOut(np.arange(300), {"sex": sex}, None, {"y": y}, None, {"random_state": 0, "probes": ["linear"]})
+    after = z - (sex == NASTY)[:, None] * np.float64(0.9)
+    audits = erased.audit(z), erased.audit(after)
+    more |= erased.compare(z, after, after, told=erased.audit_useful(z), audits=audits)
+    stages = dict(zip(("before", "after"), (a.to_dict() for a in audits), strict=True))
+    more |= {"erasure": stages | {"note": NASTY}, "front": front}
     return result.collect_report_content(command="midebias audit 'a b.csv'") | more
 
 
@@ -120,7 +127,7 @@ def test_every_picture_is_drawn_and_switches_work(browser: Any, page: Path, widt
     tab.goto(page.as_uri())
     for name, mark, least in (
         ("leakage", "probe", 2), ("map", "point", 300), ("groups", "group", 2), ("training", "line", 3),
-        ("front", "setting", 4), ("comparison", "method", 2),
+        ("front", "setting", 4), ("comparison", "method", 2), ("movement", "bar", 40),
     ):  # fmt: skip
         figure = tab.locator(f"#{name}-figure")
         assert figure.locator(f"[data-mark={mark}]").count() >= least, name

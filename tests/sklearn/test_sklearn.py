@@ -12,6 +12,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -338,7 +339,7 @@ def test_the_signature_holds_what_an_estimator_uses() -> None:
     names = {kind: set(kind().get_params()) for kind in (MIDebiasClassifier, MIDebiasRegressor, MIDebiasTransformer)}
     shared = set.intersection(*names.values())
     assert {kind: own - shared for kind, own in names.items()} == {
-        MIDebiasClassifier: {"decision_weight"},
+        MIDebiasClassifier: {"base", "decision_weight", "max_odds_difference", "max_parity_difference"},
         MIDebiasRegressor: {"n_bins"},
         MIDebiasTransformer: {"decision_weight", "n_bins"},
     }
@@ -453,3 +454,92 @@ def test_a_lazy_y_and_labels_that_are_quantities_are_named() -> None:
         model.fit(X, pl.DataFrame({"y": sex}).lazy(), sensitive_features=sex)
     with pytest.raises(InputError, match="y: Unknown label type"):
         model.fit(X, X[:, 0], sensitive_features=sex)
+
+
+def drawn_table(n: int = 3000, seed: int = 0) -> tuple[pd.DataFrame, Any, Any]:
+    """Categories and numbers of which y depends jointly, and c on one of them."""
+    rng = np.random.default_rng(seed)
+    X = pd.DataFrame(rng.normal(size=(n, 3)), columns=["a", "b", "k"])
+    c = (X["k"] + rng.normal(size=n) > 0).astype(int).to_numpy()
+    X["kind"] = rng.choice(["x", "y", "z"], size=n, p=[0.6, 0.3, 0.1])
+    score = 2 * np.sign(X["a"]) * np.sign(X["b"]) + 2 * X["k"] + (X["kind"] == "y")
+    return X, (score + rng.normal(size=n) > 0).astype(int).to_numpy(), c
+
+
+def test_trees_are_not_weaker_than_those_of_scikit_learn_and_the_penalty_takes_the_attribute() -> None:
+    (X, y, c), (new, truth, whose) = drawn_table(), drawn_table(seed=1)
+    plain = MIDebiasClassifier(mi_weight=0.0, random_state=0).fit(X, y, sensitive_features=c)
+    numbers = X.assign(kind=X["kind"].astype("category").cat.codes)
+    peer = HistGradientBoostingClassifier(random_state=0).fit(numbers, y)
+    assert plain.score(new, truth) > peer.score(new.assign(kind=new["kind"].astype("category").cat.codes), truth) - 0.01
+    fair = MIDebiasClassifier(criterion="independence", random_state=0).fit(X, y, sensitive_features=c)
+
+    def measure(model: Any) -> float:
+        return float(abs(np.diff([model.predict(new)[whose == k].mean() for k in (0, 1)])[0]))
+
+    assert measure(plain) > 0.15
+    assert measure(fair) < 0.06
+    assert fair.score(new, truth) > 0.7
+
+
+def test_the_front_holds_models_and_budgets_are_kept_on_it() -> None:
+    (X, y, c), (new, _, _) = drawn_table(1500), drawn_table(seed=1)
+    model = MIDebiasClassifier(criterion="independence", max_parity_difference=0.08, max_mi=0.02, random_state=0)
+    model.fit(X, y, sensitive_features=c)
+    weights = [point.mi_weight for point in model.front_]
+    assert weights == sorted(weights)
+    assert model.mi_weight_ in weights
+    assert model.front_[0].mi_weight == 0
+    assert model.front_[0].parity_difference > 0.1
+    assert model.front_[0].leakage > 0.02
+    at = weights.index(model.mi_weight_)
+    assert model.front_[at].parity_difference < 0.1
+    before = model.predict_proba(new)
+    np.testing.assert_allclose(model.use_front_point(at).predict_proba(new), before, atol=1e-5)
+    assert abs(model.use_front_point(0).predict_proba(new) - before).max() > 0.1
+    with pytest.raises(InputError, match="index must be that of one of the"):
+        model.use_front_point(99)
+
+
+def test_a_budget_that_binds_nothing_costs_nothing() -> None:
+    X, y, _ = drawn_table(1500)
+    coin, (new, truth, _) = np.random.default_rng(5).integers(2, size=1500), drawn_table(seed=1)
+    plain = MIDebiasClassifier(mi_weight=0.0, random_state=0).fit(X, y, sensitive_features=coin)
+    within = MIDebiasClassifier(max_mi=0.05, random_state=0).fit(X, y, sensitive_features=coin)
+    assert within.mi_weight_ == 0
+    assert within.score(new, truth) > plain.score(new, truth) - 0.02
+
+
+@pytest.mark.filterwarnings("ignore:MIDebiasClassifier answers alike")
+def test_a_budget_that_cannot_be_kept_is_named() -> None:
+    X, y, c = drawn_table(600)
+    model = MIDebiasClassifier(max_mi=1e-9, epochs=2, random_state=0)
+    with pytest.warns(UserWarning, match="does not keep max_mi=1e-09"):
+        model.fit(X, y, sensitive_features=c)
+
+
+@pytest.mark.filterwarnings("ignore:MIDebiasClassifier does not keep")
+def test_an_answer_that_is_the_same_for_all_rows_is_told() -> None:
+    X, _y, c = drawn_table(600)
+    with pytest.warns(UserWarning, match="answers alike for all rows"):
+        MIDebiasClassifier(base="network", mi_weight=1e6, random_state=0).fit(X, np.arange(600) >= 5, c)
+
+
+def test_rows_in_another_order_names_twice_and_identifiers_are_refused() -> None:
+    X, y, c = drawn_table(60)
+    model = MIDebiasClassifier(epochs=1, random_state=0)
+    with pytest.raises(InputError, match="sensitive_features has the index of X in another order"):
+        model.fit(X, y, sensitive_features=pd.Series(c).sample(frac=1, random_state=0))
+    with pytest.raises(InputError, match="y has the index of X in another order"):
+        model.fit(X, pd.Series(y).iloc[::-1], sensitive_features=c)
+    model.fit(X, pd.Series(y, index=range(100, 160)), sensitive_features=pd.Series(c))  # another index says nothing
+    with pytest.raises(InputError, match="X has two columns named 'a'"):
+        model.fit(X.set_axis(["a", "a", "k", "kind"], axis=1), y, sensitive_features=c)
+    with pytest.raises(InputError, match="column 'id' has 60 categories in 60 rows: leave identifiers out"):
+        model.fit(X.assign(id=[f"p{i}" for i in range(60)]), y, sensitive_features=c)
+
+
+def test_a_fit_can_be_watched(capsys: pytest.CaptureFixture[str]) -> None:
+    X, y, c = drawn_table(60)
+    MIDebiasClassifier(epochs=12, verbose=True, random_state=0).fit(X, y, sensitive_features=c)
+    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == [f"epoch {i}" for i in range(1, 11)]

@@ -30,7 +30,7 @@ def test_each_piece_counts_from_below_it_to_above_it() -> None:
     x = np.linspace(0, 1, 401)[:, None] ** 3
     code = PiecewiseLinear.fit(x, 4)
     assert code is not None
-    assert code.pieces == 4
+    assert code.added == 4
     out = code(torch.from_numpy(x))
     assert torch.equal(out[:, :1], torch.from_numpy(x))
     pieces = out[:, 1:] * code.deviation + code.mean
@@ -58,7 +58,7 @@ def test_one_piece_for_a_hundred_rows_and_none_for_few() -> None:
     rng = np.random.default_rng(0)
     for n, pieces in ((199, None), (200, 2), (1000, 10), (10_000, 32)):
         code = PiecewiseLinear.fit(rng.normal(size=(n, 1)), 32)
-        assert (None if code is None else code.pieces) == pieces
+        assert (None if code is None else code.added) == pieces
     assert PiecewiseLinear.fit(rng.normal(size=(1000, 1)), 0) is None
 
 
@@ -86,7 +86,7 @@ def test_a_network_learns_what_is_narrow() -> None:
 
 def test_it_is_saved_and_served_with_the_network(tmp_path: Path) -> None:
     frame, y, c = table()
-    model = MIDebiasClassifier(epochs=5, random_state=0).fit(frame, y, sensitive_features=c)
+    model = MIDebiasClassifier(base="network", epochs=5, random_state=0).fit(frame, y, sensitive_features=c)
     assert isinstance(model.network_.encoder.reading, PiecewiseLinear)
     served = ServedTable.from_model(model)
     with torch.no_grad():

@@ -13,6 +13,7 @@ from .compare import compare
 from .data import data
 from .demo import demo
 from .doctor import doctor
+from .erase import erase
 from .export import export
 from .reproduce import reproduce
 from .sweep import sweep
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for _command in (demo, train, compare, reproduce, sweep, audit, export, data, doctor):
+for _command in (demo, train, compare, reproduce, sweep, audit, erase, export, data, doctor):
     app.command()(_command)
 
 

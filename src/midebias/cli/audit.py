@@ -1,13 +1,12 @@
 """``midebias audit``: what somebody's embeddings still tell about an attribute; a gate for continuous integration."""
 
-import math
 import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer import Argument, Option
+from typer import Option
 
 from ..columns import describe_columns
 from ..errors import InputError
@@ -15,10 +14,22 @@ from ..experiments.run_folder import make_run_folder, write_results
 from ..leakage.auditing import audit as run_audit
 from ..leakage.embedding_files import read_embeddings
 from ..leakage.findings import Condition
-from ..leakage.probes import PROBES
 from .command_line import collect_options, write_command
 from .console import show_files, show_line, show_share
-from .options import Config, OutputDir
+from .options import (
+    ALL_PROBES,
+    AttributeColumns,
+    Config,
+    EmbeddingColumns,
+    EmbeddingsFile,
+    EmbeddingTable,
+    GroupColumn,
+    MaxLeakage,
+    OutputDir,
+    Probes,
+    check_limit,
+    read_names,
+)
 
 _Criterion = StrEnum("_Criterion", ["any", "independence", "separation"])
 _CONDITIONS: dict[_Criterion, Condition] = {
@@ -29,30 +40,20 @@ _CONDITIONS: dict[_Criterion, Condition] = {
 
 
 def audit(
-    file: Annotated[Path, Argument(help=".npy, .npz (array z), .csv, .tsv, .parquet or .h5ad.")],
-    attribute: Annotated[
-        list[str] | None, Option(help="Column of an attribute; several by commas, or given repeatedly.")
-    ] = None,
+    file: EmbeddingsFile,
+    attribute: AttributeColumns = None,
     label: Annotated[str | None, Option(help="Column of the task's label: audits within classes too.")] = None,
     predictions: Annotated[
         str | None, Option(help="Column of a model's answers, or columns of its class probabilities by commas.")
     ] = None,
-    groups: Annotated[
-        str | None, Option(help="Column that says which rows belong together, such as a person's; no fold splits them.")
-    ] = None,
-    columns: Annotated[
-        str | None, Option(help="What the representation is: names or patterns (z_*) by commas.")
-    ] = None,
-    table: Annotated[
-        Path | None, Option(help="Table in the same order of rows that has the named columns; for .npy.")
-    ] = None,
-    max_leakage: Annotated[
-        float | None, Option(min=0.0, help="Exit with 1 if an attribute leaks, and more than so many nats.")
-    ] = None,
+    groups: GroupColumn = None,
+    columns: EmbeddingColumns = None,
+    table: EmbeddingTable = None,
+    max_leakage: MaxLeakage = None,
     criterion: Annotated[
         _Criterion, Option(help="What --max-leakage looks at: I(Z;C) (independence), I(Z;C|Y) (separation), or any.")
     ] = _Criterion.any,
-    probes: Annotated[str, Option(help="Names by commas.")] = ",".join(PROBES),
+    probes: Probes = ALL_PROBES,
     max_rows: Annotated[int, Option(min=100, help="Probes see so many rows, drawn at random.")] = 50_000,
     seed: Annotated[int, Option(min=0, help="Seeds rows, folds and probes.")] = 0,
     config: Config = None,
@@ -66,27 +67,22 @@ def audit(
     Example: midebias audit embeddings.parquet --attribute sex --label y --max-leakage 0.05
     """
     options = collect_options(locals(), "file", "config", "output_dir")
-    names = [n for given in attribute or () for n in given.split(",") if n]
-    if not names:
-        raise InputError("--attribute must name at least one column")
-    if max_leakage is not None and not math.isfinite(max_leakage):
-        raise InputError(f"--max-leakage must be a number of nats, got {max_leakage}")
+    names = read_names(attribute)
+    check_limit(max_leakage)
     answers = [] if predictions is None else predictions.split(",")
     if answers and label is None:
         raise InputError("--predictions needs --label beside it")
     single = [*names, *(name for name in (label, groups) if name is not None)]
     named = list(dict.fromkeys(single + answers))
     found = read_embeddings(file, named, columns=None if columns is None else columns.split(","), table=table)
-    for name in single:
-        if found.columns[name].ndim != 1:
-            raise InputError(f"{file}: {name!r} must be one column, got shape {found.columns[name].shape}")
+    found.check_single(file, single)
     given = {a: found.columns[a] for a in answers}
     roles = {"attribute": names, "label": [] if label is None else [label], "predictions": answers}
     roles["groups"] = [] if groups is None else [groups]
     inputs = [*found.describe(), *describe_columns(found.columns, roles)]
     show_line("\n".join(inputs))
     options["attribute"] = ",".join(names)
-    default = {"criterion": "any", "probes": ",".join(PROBES), "max_rows": 50_000, "seed": 0}
+    default = {"criterion": "any", "probes": ALL_PROBES, "max_rows": 50_000, "seed": 0}
     shown = {k: v for k, v in options.items() if v != default.get(k)}
     command = write_command(f"audit {shlex.quote(str(file))}", **shown)
     with show_share("audit") as step:

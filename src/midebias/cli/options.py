@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import math
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,7 @@ import yaml
 from typer import Argument, Option
 
 from ..errors import InputError
+from ..leakage.probes import PROBES
 
 
 def _from_file(context: typer.Context, path: Path | None) -> Path | None:
@@ -61,3 +63,34 @@ AttributeColumn = Annotated[
 Only = Annotated[str | None, Option(help="Run only these of its methods now, and leave the others for another time.")]
 Jobs = Annotated[int, Option(min=1, help="Runs at a time; they share the processor, and so their seconds mean less.")]
 Resume = Annotated[Path | None, Option(help="Run folder to go on with; all other options come from it.")]
+
+EmbeddingsFile = Annotated[Path, Argument(help=".npy, .npz (array z), .csv, .tsv, .parquet or .h5ad.")]
+EmbeddingColumns = Annotated[str | None, Option(help="What the representation is: names or patterns (z_*) by commas.")]
+EmbeddingTable = Annotated[
+    Path | None, Option(help="Table in the same order of rows that has the named columns; for .npy.")
+]
+AttributeColumns = Annotated[
+    list[str] | None, Option(help="Column of an attribute; several by commas, or given repeatedly.")
+]
+GroupColumn = Annotated[
+    str | None, Option(help="Column that says which rows belong together, such as a person's; they are never split.")
+]
+ALL_PROBES = ",".join(PROBES)
+Probes = Annotated[str, Option(help="Names by commas.")]
+MaxLeakage = Annotated[
+    float | None, Option(min=0.0, help="Exit with 1 if an attribute leaks, and more than so many nats.")
+]
+
+
+def read_names(attribute: list[str] | None) -> list[str]:
+    """Read the names in --attribute. Raises `InputError` where there is none."""
+    names = [name for given in attribute or () for name in given.split(",") if name]
+    if not names:
+        raise InputError("--attribute must name at least one column")
+    return names
+
+
+def check_limit(max_leakage: float | None) -> None:
+    """Raise `InputError` where --max-leakage is no number."""
+    if max_leakage is not None and not math.isfinite(max_leakage):
+        raise InputError(f"--max-leakage must be a number of nats, got {max_leakage}")

@@ -65,6 +65,8 @@ def train_table(
     within = audited is not None and any(s.condition == "within classes" for s in audited.summary)
     condition: Condition = "within classes" if criterion == "separation" and within else "overall"
     verdict = why_not if audited is None else audited.describe(condition)
+    if len(set(decided.tolist())) == 1:
+        verdict = f"Every row is answered alike ({decided[0]}): nothing is left of the task. {verdict}"
     trace = [{"step": r.steps, "loss": r.loss, "mi": r.mi} for r in model.history_]
     report: dict[str, Any] = {"verdict": verdict}
     report |= {} if audited is None else audited.collect_report_content(condition=condition)

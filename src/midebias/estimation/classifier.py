@@ -5,59 +5,62 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..marginals import center_within
 from .cross_fitting import ClosedForm, CrossFit, build_smooth_perceptron, cross_fit
+from .exponential_family import Regression, fit_weights
+from .summaries import summarize
 
 
 def cross_fit_classifier(z: Tensor, labels: Tensor, groups: Tensor | None, **options: Any) -> CrossFit:
     """Estimate H(C|G) less the held-out cross-entropy of a classifier: a lower bound of I(Z;C|G).
 
-    The classifier is a network added to a logistic regression, from white z; the entropy is Miller and Madow's.
+    The classifier adds to a logistic regression on scores and columns of z one on nonlinear features, and a network.
     """
-    n_classes = int(labels.max()) + 1
-    inputs = z if groups is None else torch.cat([z, nn.functional.one_hot(groups).float()], dim=1)
-    strata = torch.zeros(len(z), dtype=torch.long) if groups is None else groups
-    counts = torch.zeros(int(strata.max()) + 1, n_classes, dtype=torch.float64)
+    strata = torch.zeros_like(labels) if groups is None else groups
+    counts = torch.zeros(int(strata.max()) + 1, int(labels.max()) + 1, dtype=torch.float64)
     counts.index_put_((strata, labels), torch.ones(len(z), dtype=torch.float64), accumulate=True)
-    prior = ((counts + 1e-3) / (counts + 1e-3).sum(dim=1, keepdim=True)).log().float()
-    surprise = -(counts / counts.sum(dim=1, keepdim=True).clamp(min=1))[strata, labels].log()
-    cells, used = int((counts > 0).sum()), int((counts.sum(dim=1) > 0).sum())
-    surprise = surprise + (cells - used) / (2 * len(z))
-    given = inputs, labels, prior[strata], surprise
-    return cross_fit(lambda fit, _: _LogisticRegression(*given, fit), len(z), **options)
+    prior = ((counts + 1e-3) / (counts + 1e-3).sum(dim=1, keepdim=True)).log().float()[strata]
+    targets = center_within(nn.functional.one_hot(labels).float(), groups)[0]
+    onehot = nn.functional.one_hot(strata).float()
+
+    def fit_logistic(fit: Tensor, _: torch.Generator) -> ClosedForm:
+        found = summarize(z, targets, targets, fit)
+        linear = torch.cat([found.scores, found.columns, onehot], dim=1)
+        inputs = torch.cat([found.feature_scores, linear, found.features], dim=1)
+        nonlinear = inputs[:, : found.feature_scores.shape[1] + found.scores.shape[1]]
+        return _LogisticRegressions(linear, torch.cat([nonlinear, onehot], dim=1), inputs, labels, prior, fit)
+
+    return cross_fit(fit_logistic, len(z), **options)
 
 
-class _LogisticRegression(ClosedForm):
-    """A logistic regression fitted on some rows, from the prior; ``base`` are all rows' logits (n, classes)."""
+class _LogisticRegressions(ClosedForm):
+    """Logistic regressions fitted on some rows, from the prior (n, classes): a linear one, and one on scores."""
 
     batch = 512
 
-    @torch.enable_grad()
-    def __init__(self, inputs: Tensor, labels: Tensor, prior: Tensor, surprise: Tensor, fit: Tensor) -> None:
-        self.inputs, self.labels, self.surprise = inputs, labels, surprise
-        weight = torch.zeros(inputs.shape[1], prior.shape[1], requires_grad=True)
-        bias = torch.zeros(prior.shape[1], requires_grad=True)
-        x, target, start = inputs[fit], labels[fit], prior[fit]
-        optimizer = torch.optim.LBFGS([weight, bias], max_iter=50, line_search_fn="strong_wolfe")
-
-        def closure() -> Tensor:
-            optimizer.zero_grad()
-            loss = nn.functional.cross_entropy(start + x @ weight + bias, target) + 1e-4 * weight.square().sum()
-            loss.backward()
-            return loss
-
-        optimizer.step(closure)
-        self.base = (prior + inputs @ weight + bias).detach()
+    def __init__(
+        self, linear: Tensor, nonlinear: Tensor, inputs: Tensor, labels: Tensor, prior: Tensor, fit: Tensor
+    ) -> None:
+        self.inputs, self.labels, self.prior = inputs, labels, prior
+        own, classes = nn.functional.one_hot(labels[fit], prior.shape[1]).float(), torch.eye(prior.shape[1])
+        self.linear = linear @ fit_weights(Regression(linear[fit], own, prior[fit], classes))
+        starts = (prior + self.linear)[fit]
+        self.nonlinear = nonlinear @ fit_weights(Regression(nonlinear[fit], own, starts, classes))
 
     def build_network(self) -> nn.Module:
-        return build_smooth_perceptron(self.inputs.shape[1], self.base.shape[1])
+        return build_smooth_perceptron(self.inputs.shape[1], self.prior.shape[1])
 
     def compute_loss(self, network: nn.Module, rows: Tensor) -> Tensor:
-        return nn.functional.cross_entropy(self.base[rows] + network(self.inputs[rows]), self.labels[rows])
+        base = self.prior[rows] + self.linear[rows] + self.nonlinear[rows]
+        return nn.functional.cross_entropy(base + network(self.inputs[rows]), self.labels[rows])
 
-    def evaluate(self, network: nn.Module, rows: Tensor, rounds: int) -> tuple[Tensor, Tensor]:
-        base = self.base[rows]
-        alone, whole = (
-            self.surprise[rows] - nn.functional.cross_entropy(logits, self.labels[rows], reduction="none").double()
-            for logits in (base, base + network(self.inputs[rows]))
+    def compute_scores(self, network: nn.Module, rows: Tensor, rounds: int) -> Tensor:
+        return torch.stack([self.linear[rows], self.nonlinear[rows], network(self.inputs[rows])])
+
+    def compute_local(self, scores: Tensor, rows: Tensor) -> Tensor:
+        """Log-likelihood beyond that of the prior."""
+        prior, target = self.prior[rows].double(), self.labels[rows]
+        of_prior, of_all = (
+            nn.functional.cross_entropy(logits, target, reduction="none") for logits in (prior, prior + scores.double())
         )
-        return alone, whole
+        return of_prior - of_all

@@ -48,14 +48,22 @@ def estimate_within_each_group(z: Tensor, c: Tensor, groups: Tensor | None) -> t
     return replace(pooled, value=value, stderr=stderr), True
 
 
+def estimate_by_blocks(
+    compute: Callable[[int | None], float], n: int, n_blocks: int, name: str, assumption: str
+) -> MIEstimate:
+    """Estimate by a function of which block of rows is left out, if any, which is what the error is from."""
+    full = compute(None)
+    left_out = torch.tensor([compute(block) for block in range(n_blocks)])
+    stderr = float(((1 - 1 / n_blocks) * (left_out - left_out.mean()).square().sum()).sqrt())
+    return MIEstimate(full, stderr, name, "exact", n, assumption=assumption)
+
+
 def _jackknife(
     build: Callable[[], Estimator], z: Tensor, c: Tensor, groups: Tensor | None, assumption: str
 ) -> MIEstimate:
-    def estimate(rows: Tensor) -> float:
-        return float(build()(*take((z, c, groups), rows)))
-
     blocks = torch.arange(len(z)) % _BLOCKS
-    full = estimate(torch.ones(len(z), dtype=torch.bool))
-    left_out = torch.tensor([estimate(blocks != block) for block in range(_BLOCKS)])
-    stderr = float(((1 - 1 / _BLOCKS) * (left_out - left_out.mean()).square().sum()).sqrt())
-    return MIEstimate(full, stderr, "GaussianMI", "exact", len(z), assumption=assumption)
+
+    def compute(block: int | None) -> float:
+        return float(build()(*take((z, c, groups), blocks != (-1 if block is None else block))))
+
+    return estimate_by_blocks(compute, len(z), _BLOCKS, "GaussianMI", assumption)

@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 
 from ..attributes import Attribute, Categorical
+from ..estimators.interface import Bound
 from ..marginals import center_within
 from ..whitening import whiten
 from .classifier import cross_fit_classifier
 from .closed_form import estimate_within_each_group
 from .cross_fitting import compute_stderr
 from .density_ratio import choose_degrees_of_freedom, cross_fit_ratio
+from .discriminant import estimate_by_discriminant
 from .nearest_neighbours import estimate_by_neighbours
 from .normal_scores import compute_normal_scores
 from .result import MIEstimate, warn_of_size, warn_of_training
@@ -39,18 +41,32 @@ def estimate_by_default(
 
 def _estimate_by_classifier(values: Tensor, labels: Tensor, groups: Tensor | None, **options: Any) -> MIEstimate:
     values = compute_normal_scores(values, groups)
-    fit = cross_fit_classifier(whiten(values), labels, groups, **options)
+    fit = cross_fit_classifier(values, labels, groups, **options)
+    gain = fit.local - fit.base_local if fit.gains else torch.zeros_like(fit.local)
+    local, stderr, name = fit.base_local, compute_stderr(fit.base_local), "logistic regression"
     if fit.gains:
         local, stderr, name = fit.local, fit.stderr, "classifier"
-    else:
-        local, stderr, name = fit.base_local, compute_stderr(fit.base_local), "logistic regression"
     result = MIEstimate(
         float(local.mean()), stderr, name, "lower", len(values),
         assumption="none: entropy less the cross-entropy of held-out pairs",
         alarms=warn_of_training(fit.undertrained and fit.gains, options["max_steps"]),
     )  # fmt: skip
+    closed = estimate_by_discriminant(whiten(values), labels, groups)
+    if closed is not None:
+        result = _add_to_closed_form(result, closed, fit.base_local, gain)
+    result = replace(result, value=min(result.value, _compute_entropy(labels, groups)))
     apart = labels[:, None].float() * 1e3  # farther than any two normal scores
     return _consider_neighbours(result, local, values, apart, groups)
+
+
+def _add_to_closed_form(result: MIEstimate, closed: MIEstimate, base: Tensor, gain: Tensor) -> MIEstimate:
+    """Where few rows cost held-out pairs some of what is linear, the closed form's value and the gain beyond it."""
+    if closed.value <= float(base.mean()):
+        return replace(result, stderr=max(result.stderr, closed.stderr))
+    value, stderr = closed.value + float(gain.mean()), math.hypot(closed.stderr, compute_stderr(gain))
+    if bool(gain.any()):
+        return replace(result, value=value, stderr=stderr, assumption=closed.assumption)
+    return replace(closed, value=value, stderr=stderr, alarms=result.alarms)
 
 
 def _estimate_by_ratio(z: Tensor, c: Tensor, groups: Tensor | None, *, tails: bool, **options: Any) -> MIEstimate:
@@ -58,22 +74,27 @@ def _estimate_by_ratio(z: Tensor, c: Tensor, groups: Tensor | None, *, tails: bo
     closed, separate = estimate_within_each_group(z, c, groups)
     dof = choose_degrees_of_freedom(z, c, groups, separate=separate, seed=options["seed"]) if tails else math.inf
     fit = cross_fit_ratio(z, c, groups, dof=dof, separate=separate, **options)
-    name = "Gaussian copula" if math.isinf(dof) else "Student copula"
-    local, value = fit.base_local, float(fit.local.mean())
-    # A copula of more columns than the pairs carry is far below zero: to be above it is no gain.
-    if fit.gains and value > 0:
-        local = fit.local
+    gain = fit.local - fit.base_local if fit.gains else torch.zeros_like(fit.local)
+    name, local, stderr = "Student copula", fit.base_local, compute_stderr(fit.base_local)
+    alarms: tuple[str, ...] = ()
+    assumption = f"scores follow a Student copula of {dof:g} degrees of freedom: no gain by a network"
+    if math.isinf(dof):
+        name, assumption = "Gaussian copula", "normal scores are jointly normal: no gain by a network"
+    if fit.gains:
+        name, local, stderr, assumption = (
+            f"{name} and critic",
+            fit.local,
+            fit.stderr,
+            "samples many beside exp(information)",
+        )
         alarms = warn_of_training(fit.undertrained, options["max_steps"])
-        if value > math.log(n / options["n_folds"]) - 2:
-            alarms += (warn_of_size(value, n // options["n_folds"]),)
-        name, assumption = f"{name} and critic", "samples many beside exp(information)"
-        result = MIEstimate(value, fit.stderr, name, "lower", n, assumption=assumption, alarms=alarms)
-    elif math.isinf(dof):
-        assumption = "normal scores are jointly normal: no gain by a network"
-        result = replace(closed, estimator=name, assumption=assumption)
-    else:
-        assumption = f"scores follow a Student copula of {dof:g} degrees of freedom: no gain by a network"
-        result = MIEstimate(float(local.mean()), compute_stderr(local), name, "exact", n, assumption=assumption)
+        if float(local.mean()) > math.log(n / options["n_folds"]) - 2:
+            alarms += (warn_of_size(float(local.mean()), n // options["n_folds"]),)
+    bound: Bound = "lower" if fit.gains else "exact"
+    result = MIEstimate(float(local.mean()), stderr, name, bound, n, assumption=assumption, alarms=alarms)
+    if math.isinf(dof):
+        closed = replace(closed, estimator=name, assumption=assumption)
+        result = _add_to_closed_form(result, closed, fit.base_local, gain)
     return _consider_neighbours(result, local, z, c, groups)
 
 
@@ -88,6 +109,14 @@ def _consider_neighbours(result: MIEstimate, local: Tensor, z: Tensor, c: Tensor
         return result
     assumption = "densities are constant over four neighbours"
     return MIEstimate(value, compute_stderr(near), "nearest neighbours", "exact", len(near), assumption=assumption)
+
+
+def _compute_entropy(labels: Tensor, groups: Tensor | None) -> float:
+    """H(C|G) in nats: a limit of I(Z;C|G)."""
+    cells = [labels] if groups is None else [labels + (int(labels.max()) + 1) * groups, groups]
+    shares = [torch.bincount(cell).double() / len(cell) for cell in cells]
+    joint, *of_groups = (float(-torch.special.xlogy(share, share).sum()) for share in shares)
+    return joint - sum(of_groups)
 
 
 def _number_rows(values: Tensor, most: int) -> Tensor | None:

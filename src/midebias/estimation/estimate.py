@@ -55,9 +55,10 @@ def estimate_mi(
         Labels G: integers, text, or whole numbers of at most 20 distinct values.
     estimator : str, default "auto"
         "auto": for a categorical c, or z of few values, the entropy less a classifier's cross-entropy; else a
-        Donsker-Varadhan bound whose critic is the log density ratio of a normal or Student copula plus a network, and
-        the copula's own value where held-out pairs show no gain by the network. With at most six columns in all,
-        nearest neighbours count where they see clearly more. The other names are those of `MIPenalty`:
+        Donsker-Varadhan bound whose critic is the log density ratio of a normal or Student copula, a regression and a
+        network. Their parts are weighed on held-out pairs. Where columns are many beside rows, what is linear is read
+        in closed form. With at most six columns in all, nearest neighbours count where they see clearly more. The other
+        names are those of `MIPenalty`:
         "gaussian_linear", the closed form on z itself, is exact for jointly Gaussian data; "gaussian" is the closed
         form on random Fourier features of z; the others train the estimator of that name in ``midebias.estimators``.
     n_folds : int, default 3

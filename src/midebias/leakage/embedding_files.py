@@ -32,6 +32,12 @@ class EmbeddingFile(NamedTuple):
         lines = [f"z: {' x '.join(map(str, self.z.shape))} numbers, from {shown}"]
         return lines + ([f"not in z: {', '.join(self.left_out)}"] if self.left_out else [])
 
+    def check_single(self, path: Path, names: Sequence[str]) -> None:
+        """Raise `InputError` where a named column of ``path`` is an array of several."""
+        for name in names:
+            if self.columns[name].ndim != 1:
+                raise InputError(f"{path}: {name!r} must be one column, got shape {self.columns[name].shape}")
+
 
 def read_embeddings(
     path: str | Path, named: Sequence[str], *, columns: Sequence[str] | None = None, table: str | Path | None = None

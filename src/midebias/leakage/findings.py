@@ -210,11 +210,29 @@ def format_summary(summary: Sequence[AttributeLeakage]) -> list[str]:
         (
             s.attribute, s.condition, f"{s.leakage + 0.0:.4f}", f"{s.low:.4f} to {s.high:.4f}", f"{s.entropy:.3f}",
             s.probe, f"{s.balanced_accuracy:.3f}", f"{s.balanced_chance:.3f}",
-            ("< 0.001" if s.p_adjusted < 0.001 else f"{s.p_adjusted:.3f}") + ("  leaks" if s.leaks else ""),
+            _format_p(s),
         )
         for s in summary
     ]  # fmt: skip
     return _align([head, *rows])
+
+
+def format_change(before: Sequence[AttributeLeakage], after: Sequence[AttributeLeakage]) -> list[str]:
+    """Lines of a table with a row for each attribute and condition, before and after."""
+    head = ("attribute", "condition", "nats before", "after", "95% interval", "balanced before", "after", "chance", "p")
+    rows = [
+        (
+            a.attribute, a.condition, f"{a.leakage + 0.0:.4f}", f"{b.leakage + 0.0:.4f}",
+            f"{b.low:.4f} to {b.high:.4f}", f"{a.balanced_accuracy:.3f}", f"{b.balanced_accuracy:.3f}",
+            f"{b.balanced_chance:.3f}", _format_p(b),
+        )
+        for a, b in zip(before, after, strict=True)
+    ]  # fmt: skip
+    return _align([head, *rows])
+
+
+def _format_p(s: AttributeLeakage) -> str:
+    return ("< 0.001" if s.p_adjusted < 0.001 else f"{s.p_adjusted:.3f}") + ("  leaks" if s.leaks else "")
 
 
 def format_differences(differences: Sequence[Mapping[str, Any]]) -> list[str]:

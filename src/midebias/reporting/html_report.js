@@ -258,6 +258,25 @@
     return draw;
   });
 
+  picture("movement-figure", (controls, holder) => {
+    const { counts, edges, median } = content.movement;
+    const draw = () => {
+      const { svg, width } = canvas(holder, 300, `Rows by the distance that they moved; half of them moved less than ${text(median)}`);
+      const left = 56, right = width - 16, top = 30, bottom = 244, total = counts.reduce((a, b) => a + b, 0);
+      const x = linear(0, edges[edges.length - 1], left, right), y = linear(0, Math.max(...counts) / total, bottom, top);
+      xAxis(svg, x, nice(0, edges[edges.length - 1], width < 520 ? 3 : 6), top, bottom, "distance moved / typical distance from the mean", left, right);
+      yAxis(svg, y, nice(0, Math.max(...counts) / total, 4), left, right, "share of the rows");
+      counts.forEach((count, i) => {
+        const bar = node("rect", { x: x(edges[i]) + 0.5, y: y(count / total), width: Math.max(1, x(edges[i + 1]) - x(edges[i]) - 1), height: bottom - y(count / total), fill: BLUE, "data-mark": "bar" }, undefined, svg);
+        tip(bar, `${text(edges[i])} to ${text(edges[i + 1])}: ${count.toLocaleString("en")} rows`);
+      });
+      node("line", { x1: x(median), x2: x(median), y1: top - 4, y2: bottom, stroke: INK, "stroke-width": 1.5, "stroke-dasharray": "5 4" }, undefined, svg);
+      const end = x(median) > right - 90;
+      node("text", { x: x(median) + (end ? -6 : 6), y: top + 6, "font-size": 12, "text-anchor": end ? "end" : "start" }, "median", svg);
+    };
+    return draw;
+  });
+
   picture("front-figure", (controls, holder) => {
     const { points, x_label, y_label } = content.front;
     const draw = () => {

@@ -10,6 +10,7 @@ from typing import Any
 from ..atomic_writing import write_atomically
 from ..errors import InputError
 from .audit_sections import build_groups, build_leakage, build_map, build_verdict, build_warnings
+from .erasure_sections import build_cost, build_erasure, build_movement
 from .run_sections import build_comparison, build_front, build_reproduction, build_training
 
 _LARGEST = 5_000_000  # bytes
@@ -19,6 +20,9 @@ _SECTIONS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "leakage": build_leakage,
     "map": build_map,
     "groups": build_groups,
+    "erasure": build_erasure,
+    "kept": build_cost,
+    "movement": build_movement,
     "front": build_front,
     "comparison": build_comparison,
     "training": build_training,
@@ -40,6 +44,9 @@ def write_html_report(path: Path, *, title: str, content: Mapping[str, Any]) -> 
         - ``leakage``: ``summary`` and ``rows``, as in `AuditResult.to_dict`
         - ``map``: ``n``, ``views`` (name, points in the unit square) and ``colourings`` (name, names, codes, ordered)
         - ``groups``, ``differences``: as in `AuditResult.to_dict`
+        - ``erasure``: ``before`` and ``after``, as in `AuditResult.to_dict`, and a ``note``
+        - ``kept``: ``columns``, ``covariances`` and ``neighbours``, as in `midebias.experiments.erasure`
+        - ``movement``: ``counts``, ``edges``, ``median``, ``mean_square`` of distances moved
         - ``training``: runs with ``name``, ``steps``, ``panels`` (name, series of name and values, None for a gap) and
           ``alarms`` (step, text)
         - ``front``: ``points`` (label, x, x_err, y, y_err, front, chosen), ``x_label``, ``y_label``, ``rule``

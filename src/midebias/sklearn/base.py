@@ -1,9 +1,11 @@
 """What the three scikit-learn estimators share: reading, fitting, and the representation."""
 
 import functools
+import math
+import sys
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -19,19 +21,21 @@ from ..columns import Column
 from ..errors import InputError
 from ..networks.early_stopping import EarlyStopping
 from ..penalty import Criterion
-from ..tabular.leakage import LeakageBudget
+from ..tabular.boosted_trees import BoostedTrees
 from ..tabular.networks import TableModel, TabularNetwork
-from ..tabular.parameters import check_parameters
+from ..tabular.parameters import LIMITS, check_parameters
 from ..tabular.penalty import TabularPenalty, choose_weights
 from ..tabular.preprocessing import TablePreprocessor
 from ..tabular.separate_penalties import SeparatePenalties, has_gaps
-from ..tabular.table import Table, read_table
+from ..tabular.table import Table, read_table, refuse_other_order
 from ..tabular.targets import Target
 from ..tabular.trainer import TabularRows, TabularTrainer
+from ..tabular.weight_path import FrontPoint, WeightPath
 from ..training.records import EpochRecord
 
 _LEAST_ROWS = 5
 _ROWS_PREDICTED = 8192
+_FEWEST_STEPS_OF_A_PATH = 150
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -58,6 +62,7 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     warm_start: bool = False
     callbacks: Sequence[Callable[[Any, EpochRecord], bool | None]] | None = None
     max_categories: int = 1000
+    verbose: bool = False
     random_state: int | np.random.RandomState | None = None
 
     def fit(
@@ -89,8 +94,10 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         resume = bool(self.warm_start) and hasattr(self, "network_")
         table, target, weights = self._read_rows(X, y, sensitive_features, sample_weight, resume)
         c, attribute = encode_columns(table.sensitive) if table.sensitive else (None, None)
+        limits = {name.removeprefix("max_"): parameters[name] for name in LIMITS if parameters.get(name) is not None}
+        limits |= {"leakage": limits.pop("mi")} if "mi" in limits else {}
         mi_weight, decision_weight = choose_weights(
-            self.criterion, decides=target.task == "classification" and self.max_mi is None,
+            self.criterion, decides=target.task == "classification" and set(limits) != {"leakage"},
             mi_weight=self.mi_weight, decision_weight=parameters.get("decision_weight"),
         )  # fmt: skip
         if attribute is None and mi_weight > 0:
@@ -104,17 +111,38 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         if target.task == "reconstruction":
             target = Target("reconstruction", x, x.shape[1])
         seed = self._draw_seed()
+        inputs = x
         if not resume:
+            trees, unseen = self._grow_trees(x.numpy(), target, weights, seed)
+            inputs = x if unseen is None else torch.cat([x, unseen], dim=1)
             self.network_ = TabularNetwork.build(
                 x, target.n_outputs, hidden=tuple(self.hidden_layer_sizes), dim=self.dim, n_pieces=self.n_pieces,
-                module=self.module, seed=seed,
+                module=self.module, trees=trees, seed=seed,
             )  # fmt: skip
         self.attribute_ = attribute
         if isinstance(attribute, Categorical) and c is not None and not bool(c.isnan().any()):
             c = c.long()  # labels are read fastest as such
-        rows = TabularRows(x, target.y, c, None if weights is None else torch.from_numpy(weights))
-        self._train(rows, target, attribute if mi_weight > 0 else None, mi_weight, decision_weight, seed)
+        rows = TabularRows(inputs, target.y, c, None if weights is None else torch.from_numpy(weights))
+        path: WeightPath | None = None
+        if attribute is not None and mi_weight > 0 and self._looks_for_a_weight(limits, len(rows)):
+            path = WeightPath(
+                mi_weight, limits, attribute, criterion=self.criterion, task=target.task, groups_of=target.groups_of,
+                seed=seed,
+            )  # fmt: skip
+        self._train(rows, target, attribute if mi_weight > 0 else None, mi_weight, decision_weight, path, seed)
         return self
+
+    def _grow_trees(
+        self, x: NDArray[np.float64], target: Target, weights: NDArray[np.float64] | None, seed: int
+    ) -> tuple[BoostedTrees | None, torch.Tensor | None]:
+        """Boosted trees for the network to read, and what they predict of rows not seen; of most estimators none."""
+        return None, None
+
+    def _looks_for_a_weight(self, limits: Mapping[str, float], n: int) -> bool:
+        """Whether the weight is looked for: to keep limits, or beside trees, where trying a weight is cheap."""
+        by_default = self.network_.reads_trees and self.mi_weight is None and not self.early_stopping
+        steps = math.inf if self.epochs is None else self.epochs * max(1, n // self.batch_size)
+        return bool(limits) or (by_default and steps >= _FEWEST_STEPS_OF_A_PATH)
 
     def transform(self, X: Any) -> NDArray[np.float64]:
         """Return the representation z, of shape (n, dim), of X; its sensitive columns may be missing."""
@@ -137,6 +165,8 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self, X: Any, y: Any, sensitive_features: Any, sample_weight: ArrayLike | None, resume: bool
     ) -> tuple[Table, Target, NDArray[np.float64] | None]:
         """The rows of positive weight."""
+        for given, name in ((y, "y"), (sensitive_features, "sensitive_features")):
+            refuse_other_order(X, given, name)
         table = read_table(self, X, self.sensitive_columns, sensitive_features, reset=not resume)
         n = len(table)
         if n < _LEAST_ROWS:
@@ -152,11 +182,10 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     def _train(
         self, rows: TabularRows, target: Target, attribute: Attribute | None, mi_weight: float, decision_weight: float,
-        seed: int,
+        path: WeightPath | None, seed: int,
     ) -> None:  # fmt: skip
         """Train the network; without an attribute on the task alone."""
         penalty: TabularPenalty | SeparatePenalties | None = None
-        budget: LeakageBudget | None = None
         if attribute is not None:
             # Closed forms of that many pairs need no older ones beside them.
             bank = 0 if self.estimator == "gaussian" and min(self.batch_size, len(rows)) >= 256 else None
@@ -166,23 +195,56 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             )  # fmt: skip
             separate = rows.c is not None and has_gaps(rows.c)
             penalty = SeparatePenalties(attribute, build) if separate else build(attribute)
-            if self.max_mi is not None:
-                budget = LeakageBudget(self.max_mi, attribute, target.groups_of, seed=seed)
         early_stopping = EarlyStopping(self.network_, self.n_iter_no_change, least_gain=1e-6)
         trainer = TabularTrainer(
             network=self.network_, penalty=penalty, task=target.task, mi_weight=mi_weight, epochs=self.epochs,
             batch_size=self.batch_size, learning_rate=self.learning_rate, weight_decay=self.weight_decay,
-            early_stopping=early_stopping if self.early_stopping else None, budget=budget, seed=seed,
-            validation_fraction=self.validation_fraction if budget is None else max(self.validation_fraction, 0.2),
+            early_stopping=early_stopping if self.early_stopping else None, path=path, seed=seed,
+            validation_fraction=self.validation_fraction if path is None else max(self.validation_fraction, 0.2),
         )  # fmt: skip
         self.history_ = trainer.records
         trainer.train(rows, self._call_callbacks)
         self.n_iter_ = len(trainer.records)
         self.mi_ = () if penalty is None else tuple(penalty.estimates)
-        self.held_out_mi_ = None if budget is None else budget.measurements[-1]
-        self.mi_weight_ = mi_weight * (1.0 if budget is None else budget.multiplier)
+        self.front_: list[FrontPoint] = [] if path is None else path.points
+        chosen = None if path is None or path.chosen is None else path.points[path.chosen]
+        self.held_out_mi_ = None if chosen is None else chosen.leakage
+        self.mi_weight_ = trainer.mi_weight
+        whole = self.epochs is None or path is not None
+        if penalty is not None and target.task == "classification" and whole:
+            self._warn_of_a_constant(rows)
+        if path is not None and path.describe_misses():
+            warnings.warn(f"{type(self).__name__} does not keep {path.describe_misses()}", UserWarning, stacklevel=3)
+
+    @torch.no_grad()
+    def _warn_of_a_constant(self, rows: TabularRows) -> None:
+        with self.network_.read_beforehand():
+            parts = rows.x.split(_ROWS_PREDICTED)
+            answers = torch.cat([self.network_(part)[0].argmax(dim=1) for part in parts])
+        if int(answers.min()) != int(answers.max()):
+            return
+        advice = "give a smaller mi_weight or decision_weight"
+        telling = [p for p in self.front_ if not p.accuracy <= self.front_[-1].accuracy]
+        if telling:
+            least = min(telling, key=lambda p: p.parity_difference)
+            advice = f"max_parity_difference={least.parity_difference:.2g} could be met without, see front_"
+        gave_up = f"{type(self).__name__} answers alike for all rows that it was fitted on"
+        warnings.warn(f"{gave_up}: under this penalty nothing is left of the task; {advice}", UserWarning, stacklevel=4)
+
+    def use_front_point(self, index: int) -> Self:
+        """Make the model that of ``front_[index]``, as it was on the path, and return it."""
+        check_is_fitted(self, "network_")
+        if not -len(self.front_) <= index < len(self.front_):
+            raise InputError(f"index must be that of one of the {len(self.front_)} points of front_, got {index}")
+        point = self.front_[index]
+        self.network_.load_point(point.state)
+        self.held_out_mi_, self.mi_weight_ = point.leakage, point.mi_weight
+        return self
 
     def _call_callbacks(self, record: EpochRecord) -> bool:
+        if self.verbose and (record.epoch <= 10 or record.epoch % 10 == 0):
+            mi = "".join(f", {value:.4f} nats" for value in record.mi)
+            sys.stdout.write(f"epoch {record.epoch}: loss {record.loss:.4f}{mi}\n")
         answers = [callback(self, record) for callback in self.callbacks or ()]  # all are called, whatever one answers
         return any(answers)
 

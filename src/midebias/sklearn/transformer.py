@@ -46,11 +46,12 @@ class MIDebiasTransformer(MIDebiasEstimator):
     n_iter_no_change : int, default 5
     callbacks : sequence of callable, optional
     max_categories : int, default 1000
+    verbose : bool, default False
     random_state : int, RandomState or None, default None
 
     Attributes
     ----------
-    network_, attribute_, mi_, held_out_mi_, mi_weight_, history_, n_iter_, n_features_in_, feature_names_in_
+    network_, attribute_, mi_, front_, held_out_mi_, mi_weight_, history_, n_iter_, n_features_in_, feature_names_in_
         As of `MIDebiasClassifier`.
 
     References

@@ -2,8 +2,9 @@
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -14,11 +15,14 @@ from ..columns import Column
 from ..errors import InputError
 from ..networks import build_perceptron
 from ..randomness import seeded
+from .boosted_trees import BoostedTrees
 from .piecewise_linear import PiecewiseLinear
 from .whitened_linear import WhitenedLinear
 
 _ROWS_WHITENED = 65_536
 _RATE_OF_LINEAR_ENCODER = 20.0  # times the learning rate: alone, it has further to go in as many steps
+_RATE_BESIDE_TREES = 10.0  # which have gone most of the way
+_RIDGE_BESIDE_TREES = 10.0  # half of the sum of squares of what is learned beside trees counts so much over all rows
 
 
 class TabularEncoder(nn.Module):
@@ -32,18 +36,23 @@ class TabularEncoder(nn.Module):
     n_inputs, dim : int
     hidden : sequence of int
         Widths of the perceptron; without any there is the linear map alone.
-    reading : PiecewiseLinear, optional
-        Linear map and perceptron are given its code of the columns beside them.
+    reading : PiecewiseLinear or BoostedTrees, optional
+        Linear map and perceptron are given its columns beside the table's.
 
     References
     ----------
     Cheng et al., "Wide & deep learning for recommender systems", 2016.
     """
 
-    def __init__(self, n_inputs: int, hidden: Sequence[int], dim: int, reading: PiecewiseLinear | None = None) -> None:
+    def __init__(
+        self, n_inputs: int, hidden: Sequence[int], dim: int, reading: PiecewiseLinear | BoostedTrees | None = None
+    ) -> None:
         super().__init__()
         self.reading = nn.Identity() if reading is None else reading
-        n_inputs += 0 if reading is None else reading.pieces
+        self.trees_read = reading.added if isinstance(reading, BoostedTrees) else 0
+        # What outputs do not depend on has no place in z, where it might tell something: the mean of all log-odds.
+        self.is_centred = bool(self.trees_read) and dim == max(2, self.trees_read)
+        n_inputs += 0 if reading is None else reading.added
         self.deep = build_perceptron(n_inputs, hidden, dim, activation=nn.ReLU) if hidden else None
         self.wide = WhitenedLinear(n_inputs, dim)
 
@@ -51,6 +60,8 @@ class TabularEncoder(nn.Module):
         """z (n, dim)."""
         x = self.reading(x)
         z: Tensor = self.wide(x)
+        if self.is_centred:
+            z = z - z.mean(dim=1, keepdim=True)
         return z if self.deep is None else z + self.deep(x)
 
 
@@ -69,17 +80,62 @@ class TabularNetwork(nn.Module):
     @classmethod
     def build(
         cls, x: Tensor, n_outputs: int, *, hidden: Sequence[int], dim: int | None, n_pieces: int,
-        module: nn.Module | Callable[[int], nn.Module] | None, seed: int,
+        module: nn.Module | Callable[[int], nn.Module] | None, trees: BoostedTrees | None = None, seed: int,
     ) -> Self:  # fmt: skip
-        """Make a network for rows x (n, n_inputs), around a `TabularEncoder` or around a copy of ``module``."""
+        """Make a network for rows x (n, n_inputs), around a `TabularEncoder` or around a copy of ``module``.
+
+        Beside ``trees`` the encoder is linear, and begins as what they predict.
+        """
         with seeded(seed):
-            if module is None:
-                dim = max(2, min(n_outputs, 8)) if dim is None else dim
-                encoder: nn.Module = TabularEncoder(x.shape[1], hidden, dim, PiecewiseLinear.fit(x.numpy(), n_pieces))
-            else:
+            if module is not None:
                 encoder = copy.deepcopy(module) if isinstance(module, nn.Module) else module(x.shape[1])
-                dim = _measure_width(encoder, x)
-            return cls(encoder, dim, n_outputs)
+                return cls(encoder, _measure_width(encoder, x), n_outputs)
+            dim = max(2, min(n_outputs, 8)) if dim is None else dim
+            if trees is None:
+                reading = PiecewiseLinear.fit(x.numpy(), n_pieces)
+                return cls(TabularEncoder(x.shape[1], hidden, dim, reading), dim, n_outputs)
+            network = cls(TabularEncoder(x.shape[1], (), dim, trees), dim, n_outputs)
+            network._begin_with_trees(trees.added)
+            return network
+
+    @torch.no_grad()
+    def _begin_with_trees(self, added: int) -> None:
+        """Have the outputs be the log-odds of the trees, and z a rotation of them: the outputs where it is as wide."""
+        dim, n_outputs, wide = self.dim, self.head.out_features, cast(TabularEncoder, self.encoder).wide
+        of_trees = torch.tensor([[-0.5], [0.5]]) if added == 1 else torch.eye(added)  # of two classes, half each
+        spread = torch.eye(dim) if dim == n_outputs else nn.init.orthogonal_(torch.empty(dim, n_outputs))
+        wide.weight.zero_()
+        wide.weight[:, -added:] = spread @ of_trees
+        wide.bias.zero_()
+        self.head.weight.copy_(torch.linalg.pinv(spread))
+        self.head.bias.zero_()
+
+    @contextmanager
+    def read_beforehand(self) -> Iterator[None]:
+        """Take inputs that are what the encoder's trees would make of them, such as predictions of rows not seen."""
+        encoder = self.encoder
+        trees = encoder.reading if isinstance(encoder, TabularEncoder) and encoder.trees_read else None
+        if trees is None:
+            yield
+            return
+        cast(TabularEncoder, encoder).reading = nn.Identity()
+        try:
+            yield
+        finally:
+            cast(TabularEncoder, encoder).reading = trees
+
+    @property
+    def reads_trees(self) -> bool:
+        """Whether the encoder reads boosted trees."""
+        return isinstance(self.encoder, TabularEncoder) and bool(self.encoder.trees_read)
+
+    def compute_ridge(self, n: int) -> Tensor | float:
+        """Compute what a loss over n rows is to add for the size of what is learned beside trees."""
+        encoder = self.encoder
+        if not isinstance(encoder, TabularEncoder) or not encoder.trees_read:
+            return 0.0
+        weight = encoder.wide.compute_plain()[0][:, : -encoder.trees_read]
+        return (0.5 * _RIDGE_BESIDE_TREES / n) * weight.square().sum()
 
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Tensor]) -> Self:
@@ -87,15 +143,30 @@ class TabularNetwork(nn.Module):
         layers = [k for k in state if k.startswith("encoder.deep.") and k.endswith(".weight")]
         hidden = [len(state[k]) for k in sorted(layers, key=lambda k: int(k.split(".")[2]))[:-1]]
         n_outputs, dim = state["head.weight"].shape
-        reading, n_inputs = None, state["encoder.wide.weight"].shape[1]
-        if "encoder.reading.columns" in state:
+        reading: PiecewiseLinear | BoostedTrees | None = None
+        n_inputs = state["encoder.wide.weight"].shape[1]
+        if "encoder.reading.low" in state:
             low = state["encoder.reading.low"]
             reading = PiecewiseLinear(torch.zeros(len(low), dtype=torch.long), torch.zeros_like(low), low)
-            n_inputs -= reading.pieces
+        if "encoder.reading.order" in state:
+            prefix = "encoder.reading."
+            reading = BoostedTrees.from_state_dict(
+                {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+            )
+        n_inputs -= 0 if reading is None else reading.added
         with seeded(0):
             network = cls(TabularEncoder(n_inputs, hidden, dim, reading), dim, n_outputs).double()
         network.load_state_dict(dict(state))
         return network
+
+    def load_point(self, state: Mapping[str, Tensor]) -> None:
+        """Load parameters of a point that a `WeightPath` has kept while the linear map learned in white coordinates."""
+        if isinstance(self.encoder, TabularEncoder):
+            for name in ("mean", "whitening"):
+                kept = state.get(f"encoder.wide.{name}")
+                setattr(self.encoder.wide, name, None if kept is None else kept.double())
+        self.load_state_dict(dict(state), strict=False)
+        self.unwhiten()
 
     def group_parameters(self, learning_rate: float, weight_decay: float) -> list[dict[str, Any]]:
         """Make groups for an optimiser, whose ``rate`` is that before any schedule; linear maps are not decayed."""
@@ -107,7 +178,8 @@ class TabularNetwork(nn.Module):
         if not isinstance(encoder, TabularEncoder):
             return [group(encoder, weight_decay), head]
         if encoder.deep is None:
-            return [group(encoder.wide, 0.0, _RATE_OF_LINEAR_ENCODER * learning_rate), head]
+            times = _RATE_BESIDE_TREES if encoder.trees_read else _RATE_OF_LINEAR_ENCODER
+            return [group(encoder.wide, 0.0, times * learning_rate), head]
         return [group(encoder.deep, weight_decay), group(encoder.wide, 0.0), head]
 
     @torch.no_grad()

@@ -25,7 +25,7 @@ def _are_counts(value: Any) -> bool:
 
 
 _KINDS: dict[str, Any] = {
-    **dict.fromkeys(("preprocess", "early_stopping", "warm_start"), bool),
+    **dict.fromkeys(("preprocess", "early_stopping", "warm_start", "verbose"), bool),
     "criterion": str,
     "estimator": str | Callable[..., Any],
     "module": Callable[..., Any] | None,
@@ -37,13 +37,18 @@ _COUNT = (_is_count, f"be a whole number >= 1 and <= {_MOST:,}")
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(("mi_weight", "decision_weight", "weight_decay", "learning_rate"), _WEIGHT),
     **dict.fromkeys(("batch_size", "n_iter_no_change", "max_categories", "epochs", "dim"), _COUNT),
+    **dict.fromkeys(
+        ("max_parity_difference", "max_odds_difference"), (lambda v: _is_between(v, 0, 1), "lie in [0, 1]")
+    ),
+    "base": (lambda v: v in ("auto", "trees", "network"), "be 'auto', 'trees' or 'network'"),
     "criterion": (lambda v: v in ("independence", "separation"), "be 'independence' or 'separation'"),
     "hidden_layer_sizes": (_are_counts, f"be whole numbers >= 1 and <= {_MOST:,}"),
     "max_mi": (lambda v: isinstance(v, Real) and 0 < float(v) < math.inf, "be a positive number of nats"),
     "n_pieces": (lambda v: isinstance(v, Integral) and int(v) >= 0, "be a whole number >= 0"),
     "validation_fraction": (lambda v: isinstance(v, Real) and 0 < float(v) < 1, "lie in (0, 1)"),
 }
-_OPTIONAL = ("mi_weight", "decision_weight", "max_mi", "epochs", "dim")
+LIMITS = ("max_mi", "max_parity_difference", "max_odds_difference")
+_OPTIONAL = ("mi_weight", "decision_weight", "epochs", "dim", *LIMITS)
 
 
 def check_parameters(given: Mapping[str, Any]) -> None:
@@ -51,10 +56,14 @@ def check_parameters(given: Mapping[str, Any]) -> None:
     for name, hint in _KINDS.items():
         check_kind(name, given[name], hint)
     for name, (holds, rule) in _RULES.items():
-        value = given.get(name)
+        if name not in given:
+            continue
+        value = given[name]
         if not (holds(value) or (value is None and name in _OPTIONAL)):
             raise InputError(f"{name} must {rule}, got {value!r}")
-    if given["max_mi"] is not None and given["mi_weight"] == 0:
-        raise InputError("max_mi needs mi_weight > 0: the weight is what it moves")
-    if given["max_mi"] is not None and given["early_stopping"]:
-        raise InputError("max_mi and early_stopping exclude each other: a budget has its own end of the training")
+    for name in LIMITS:
+        if given.get(name) is not None:
+            if given["mi_weight"] == 0:
+                raise InputError(f"{name} needs mi_weight > 0: the weight is what it moves")
+            if given["early_stopping"]:
+                raise InputError(f"{name} and early_stopping exclude each other: a budget ends the training itself")

@@ -57,15 +57,15 @@ class PiecewiseLinear(nn.Module):
         columns, low, high = zip(*found, strict=True)
         code = cls(torch.tensor(columns), torch.tensor(low).double(), torch.tensor(high).double())
         rows = torch.from_numpy(x)
-        for at in torch.arange(code.pieces).split(max_pieces):  # all pieces of a large table at once would not fit
+        for at in torch.arange(code.added).split(max_pieces):  # all pieces of a large table at once would not fit
             part = code._code_pieces(rows, at)
             code.mean[at], code.deviation[at] = part.mean(dim=0), part.std(dim=0, correction=0)
         code.deviation.clamp_(min=_LEAST_DEVIATION)
         return code
 
     @property
-    def pieces(self) -> int:
-        """How many there are, of all columns."""
+    def added(self) -> int:
+        """Pieces of all columns: how many columns are added to x."""
         return len(self.columns)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from ..columns import Column, name_level
 from ..errors import InputError
 from ..numeric_text import parse_text, parse_texts
 
+_FEW_CATEGORIES, _SHARE_OF_AN_IDENTIFIER = 20, 0.9  # text that is new in nearly every row names the row
 MISSING = "(missing)"  # the category of values that are not there
 
 
@@ -67,10 +68,27 @@ class TablePreprocessor:
                     marks.append(np.isnan(code))
         return np.column_stack([*numbers, *marks, *categories]).astype(np.float64, copy=False)
 
+    @property
+    def category_columns(self) -> list[slice]:
+        """Which columns of the matrix each category is, one-hot."""
+        n = len(self.entries)
+        at, found = n + sum(bool(entry.get("indicator")) for entry in self.entries), []
+        widths = [len(entry["categories"]) for entry in self.entries if entry["kind"] == "category"]
+        at -= len(widths)
+        for width in widths:
+            found.append(slice(at, at + width))
+            at += width
+        return found
+
     def _describe_categories(self, column: Column) -> dict[str, Any]:
         _, levels = column.code()
         found = {MISSING} if column.missing.any() else set()
         found |= set(map(name_level, levels))
+        n = len(column.values)
+        if len(found) > max(_FEW_CATEGORIES, _SHARE_OF_AN_IDENTIFIER * n):
+            raise InputError(
+                f"column {column.name!r} has {len(found):,} categories in {n:,} rows: leave identifiers out"
+            )
         if len(found) > self.max_categories:
             raise InputError(
                 f"column {column.name!r} has {len(found):,} categories, more than max_categories="

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,7 @@ def read_table(
     ``reset`` is for a first fit: ``estimator`` is given ``n_features_in_`` and ``feature_names_in_``. Else X is
     compared with them, and its sensitive columns need not be there.
     """
+    refuse_same_names(X, "X")
     named: Any = [] if sensitive_columns is None else sensitive_columns
     named = [named] if isinstance(named, (str, Integral)) else list(named)
     table = _read_frame(estimator, X, named, reset) if is_frame(X) else _read_array(estimator, X, named, reset)
@@ -47,6 +48,7 @@ def read_table(
         return table
     if table.sensitive:
         raise InputError("give sensitive_features or sensitive_columns, not both")
+    refuse_same_names(sensitive_features, "sensitive_features")
     sensitive = read_columns(sensitive_features, "sensitive_features", n=len(table))
     twice = sorted({c.name for c in table.features} & {c.name for c in sensitive})
     if twice and hasattr(estimator, "feature_names_in_"):
@@ -55,6 +57,28 @@ def read_table(
             "drop it from X, or name it in sensitive_columns="
         )
     return Table(table.features, sensitive)
+
+
+def refuse_same_names(frame: Any, name: str) -> None:
+    """Raise `InputError` for a frame in which two columns have one name."""
+    seen = set[str]()
+    for column in map(str, getattr(frame, "columns", ())):
+        if column in seen:
+            raise InputError(f"{name} has two columns named {column!r}: rename one of them, or leave it out")
+        seen.add(column)
+
+
+def refuse_other_order(X: Any, given: Any, name: str) -> None:
+    """Raise `InputError` where pandas' index says that ``given`` holds the rows of X in another order."""
+    mine, other = (getattr(part, "index", None) for part in (X, given))
+    mine, other = cast(Any, mine), cast(Any, other)
+    if not (hasattr(mine, "equals") and hasattr(other, "equals")) or len(mine) != len(other) or mine.equals(other):
+        return
+    if mine.is_unique and other.is_unique and mine.isin(other).all():
+        raise InputError(
+            f"{name} has the index of X in another order: pass {name}.loc[X.index], or {name}.to_numpy() if the rows "
+            "are in the order of X"
+        )
 
 
 def _read_frame(estimator: Any, X: Any, named: list[Any], reset: bool) -> Table:

@@ -15,14 +15,15 @@ from ..networks.early_stopping import EarlyStopping
 from ..randomness import seeded
 from ..training.records import EpochRecord
 from ..training.step import train_step
-from .leakage import LeakageBudget
 from .networks import TabularNetwork
 from .penalty import TabularPenalty
 from .separate_penalties import SeparatePenalties
 from .targets import Task, compute_task_loss
+from .weight_path import POINTS, WeightPath
 
-_LOWEST_RATE_UNDER_A_BUDGET = 0.3  # of the learning rate: what is still to be moved must be able to move
-_LONGEST_UNDER_A_BUDGET = 5  # times the epochs: a budget may need longer to settle
+_STEPS, _STEPS_WITH_TREES = 60, 300  # at least, where epochs are not given
+_STEPS_ON_A_PATH = 400
+_MEMORY_OF_A_POINT = 0.95  # per step
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,9 @@ class TabularTrainer:
     """Trains a network on the rows of a table: what scikit-learn's ``fit`` does once its arguments are tensors.
 
     The parameters are those of `MIDebiasClassifier`. ``mi_weight`` rises over the first three tenths of the steps.
-    ``early_stopping`` watches the task loss and the penalty of rows held out. ``budget`` moves the weight by their
-    leakage and ends the training when it has settled, after at most five times as many epochs.
+    ``early_stopping`` watches the task loss and the penalty of rows held out. With ``path`` a quarter of the epochs has
+    no penalty, half of them go along the path, and the rest settle; under limits all of them have no penalty, and twice
+    as many more go along the path.
     """
 
     network: TabularNetwork
@@ -72,28 +74,32 @@ class TabularTrainer:
     learning_rate: float
     weight_decay: float
     early_stopping: EarlyStopping | None
-    budget: LeakageBudget | None
+    path: WeightPath | None
     validation_fraction: float
     seed: int
     records: list[EpochRecord] = field(default_factory=list)
     _step: int = field(default=0, init=False)
+    _average: Any = field(default=None, init=False)
 
     def train(self, rows: TabularRows, on_epoch: Callable[[EpochRecord], bool]) -> None:
         """Train on rows; ``on_epoch`` is called after each epoch and stops the training by returning True."""
         generator = torch.Generator().manual_seed(self.seed)
-        held: TabularRows | None = None
-        if self.budget is not None or self.early_stopping is not None:
-            rows, held = rows.split(self.validation_fraction, generator)
         # Small tables are cheap, and in double precision a weight of two is two rows.
-        dtype = torch.float64 if len(rows) <= self.batch_size else torch.float32
-        rows, held = rows.cast(dtype), None if held is None else held.cast(dtype)
-        self.network.to(dtype).train()
-        self.network.whiten(rows.x)
-        try:
-            with seeded(self.seed):
-                self._train_epochs(rows, held, generator, on_epoch)
-        finally:
-            self.network.unwhiten()
+        rows = rows.cast(torch.float64 if len(rows) <= self.batch_size else torch.float32)
+        kept, held = rows, None
+        if self.path is not None or self.early_stopping is not None:
+            kept, held = rows.split(self.validation_fraction, generator)
+        self.network.to(rows.x.dtype).train()
+        with self.network.read_beforehand():
+            self.network.whiten(kept.x)
+            try:
+                with seeded(self.seed):
+                    if self.path is None or held is None:
+                        self._train_epochs(kept, held, generator, on_epoch)
+                    else:
+                        self._follow_path(self.path, rows, kept, held, generator, on_epoch)
+            finally:
+                self.network.unwhiten()
         # In double precision a prediction does not depend on the batch that it is made in.
         self.network.double().eval()
 
@@ -101,21 +107,84 @@ class TabularTrainer:
         self, rows: TabularRows, held: TabularRows | None, generator: torch.Generator,
         on_epoch: Callable[[EpochRecord], bool],
     ) -> None:  # fmt: skip
-        groups = self.network.group_parameters(self.learning_rate, self.weight_decay)
-        optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, fused=True)
-        per_epoch = max(1, len(rows) // self.batch_size)
-        epochs = max(20, math.ceil(60 / per_epoch)) if self.epochs is None else self.epochs
-        longest = epochs if self.budget is None else _LONGEST_UNDER_A_BUDGET * epochs
-        for epoch in range(1, longest + 1):
-            started = time.perf_counter()
-            batches = self._draw_batches(rows, generator)
-            loss, accuracy, mi = self._train_epoch(batches, optimizer, epochs * per_epoch)
-            done = held is not None and self._observe(held) and (self.budget is None or epoch >= epochs)
-            self.records.append(EpochRecord(epoch, self._step, loss, accuracy, mi, time.perf_counter() - started))
-            if on_epoch(self.records[-1]) or done:
+        self._make_optimizer()
+        per_epoch, first = max(1, len(rows) // self.batch_size), self._step
+        least = _STEPS_WITH_TREES if self.network.reads_trees else _STEPS
+        epochs = max(20, math.ceil(least / per_epoch)) if self.epochs is None else self.epochs
+        n_steps = epochs * per_epoch
+
+        def schedule(step: int) -> tuple[float, float]:
+            step -= first
+            done = min(1.0, step / n_steps)
+            rate = min(1.0, (step + 1) / (0.1 * n_steps + 1)) * 0.5 * (1 + math.cos(math.pi * done))
+            return rate, self.mi_weight * min(1.0, done / 0.3)
+
+        for _ in range(epochs):
+            ends = self._train_epoch(rows, generator, schedule, on_epoch)
+            if (held is not None and self._observe(held)) or ends:
                 break
         if self.early_stopping is not None:
             self.early_stopping.restore()
+
+    def _follow_path(
+        self, path: WeightPath, rows: TabularRows, kept: TabularRows, held: TabularRows, generator: torch.Generator,
+        on_epoch: Callable[[EpochRecord], bool],
+    ) -> None:  # fmt: skip
+        """Train without a penalty, then with larger and larger weights, and settle with the one chosen.
+
+        Under limits the model is that of the point that was measured. Where the largest weight costs the task too
+        little to matter, it is trained with as ever, anew and on all rows.
+        """
+        self._make_optimizer()
+        per_epoch = max(1, len(kept) // self.batch_size)
+        epochs = max(20, math.ceil(_STEPS_ON_A_PATH / per_epoch)) if self.epochs is None else self.epochs
+        n_plain, on_path = epochs // 4, max(1, epochs // 2)
+        if not path.is_default:
+            n_plain, on_path = epochs, 2 * epochs  # the model is a point of it, and is to have learned enough
+        start = {k: v.clone() for k, v in self.network.state_dict().items()}
+        weights = [0.0, *path.list_weights(min(POINTS, on_path))]
+        each = on_path // (len(weights) - 1)
+        warm_up, ends, weight = 0.1 * epochs * per_epoch, False, 0.0
+
+        def follow(step: int) -> tuple[float, float]:
+            return (path.find_rate(weight) if weight else 1.0) * min(1.0, (step + 1) / (warm_up + 1)), weight
+
+        for weight in weights:
+            for _ in range(each if weight else n_plain):
+                ends = ends or self._train_epoch(kept, generator, follow, on_epoch)
+            if not ends and held.c is not None:
+                network = self.network if self._average is None else self._average.module
+                path.observe(network, weight, held.x, held.y, held.c, held.weights)
+            if self._average is None:
+                # Decisions swing about where they settle: a mean over steps tells better where that is.
+                mean = torch.optim.swa_utils.get_ema_multi_avg_fn(_MEMORY_OF_A_POINT)
+                self._average = torch.optim.swa_utils.AveragedModel(self.network, multi_avg_fn=mean)
+        self._average = None
+        if not path.points or ends:
+            return
+        taken = path.choose()
+        self.mi_weight = taken.mi_weight
+        if path.is_default and taken is path.points[-1]:  # nothing was looked for
+            self.network.load_state_dict(start)
+            self._train_epochs(rows, None, generator, on_epoch)
+            return
+        self.network.load_state_dict(taken.state)
+        if not path.is_default:
+            return  # what was measured is what was asked for
+        if self.penalty is not None and path.is_constant:
+            self.penalty.release_decision()
+        per_epoch, highest = max(1, len(rows) // self.batch_size), path.find_rate(self.mi_weight)
+        first, n_steps = self._step, max(1, epochs - n_plain - on_path) * per_epoch
+
+        def settle(step: int) -> tuple[float, float]:
+            return highest * 0.5 * (1 + math.cos(math.pi * (step - first) / n_steps)), self.mi_weight
+
+        while not ends and self._step < first + n_steps:
+            ends = self._train_epoch(rows, generator, settle, on_epoch)
+
+    def _make_optimizer(self) -> None:
+        groups = self.network.group_parameters(self.learning_rate, self.weight_decay)
+        self._optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, fused=True)
 
     def _draw_batches(self, rows: TabularRows, generator: torch.Generator) -> Iterable[TabularRows]:
         if len(rows) <= self.batch_size:
@@ -124,44 +193,45 @@ class TabularTrainer:
         return (rows[part] for part in order.split(self.batch_size) if len(part) == self.batch_size)
 
     def _train_epoch(
-        self, batches: Iterable[TabularRows], optimizer: torch.optim.Optimizer, n_steps: int
-    ) -> tuple[float, float, tuple[float, ...]]:
-        """Mean loss, mean accuracy of a classifier, and the last estimates in nats."""
-        losses, shares = [], []
-        budget = self.budget
-        multiplier, lowest = (1.0, 0.0) if budget is None else (budget.multiplier, _LOWEST_RATE_UNDER_A_BUDGET)
-        for batch in batches:
-            done = min(1.0, self._step / n_steps)
-            rate = min(1.0, (self._step + 1) / (0.1 * n_steps + 1)) * 0.5 * (1 + math.cos(math.pi * done))
-            for group in optimizer.param_groups:
-                group["lr"] = group["rate"] * max(lowest, rate)
+        self, rows: TabularRows, generator: torch.Generator, schedule: Callable[[int], tuple[float, float]],
+        on_epoch: Callable[[EpochRecord], bool],
+    ) -> bool:  # fmt: skip
+        """Go through the rows once; ``schedule`` tells a step's share of the learning rate, and its weight."""
+        started, losses, shares = time.perf_counter(), [], []
+        for batch in self._draw_batches(rows, generator):
+            rate, weight = schedule(self._step)
+            for group in self._optimizer.param_groups:
+                group["lr"] = group["rate"] * rate
             result = train_step(
                 self.network, self.network.head,
-                self.penalty if batch.c is not None else None,  # type: ignore[arg-type]  # it answers as an MIPenalty
-                optimizer, batch.x, batch.y,
+                self.penalty if batch.c is not None and (weight or self.path is None) else None,  # type: ignore[arg-type]
+                self._optimizer, batch.x, batch.y,
                 batch.c,  # type: ignore[arg-type]  # None goes with no penalty
-                task_loss=functools.partial(compute_task_loss, weights=batch.weights, task=self.task),
-                mi_weight=self.mi_weight * min(1.0, done / 0.3) * multiplier,
-                max_grad_norm=10.0,
+                task_loss=functools.partial(self._compute_loss, weights=batch.weights, n=len(rows)),
+                mi_weight=weight, max_grad_norm=10.0,
             )  # fmt: skip
             self._step += 1
+            if self._average is not None:
+                self._average.update_parameters(self.network)
             losses.append(result.loss)
             shares.append(result.correct / len(batch))
         accuracy = sum(shares) / len(shares) if self.task == "classification" else math.nan
-        return sum(losses) / len(losses), accuracy, result.mi
+        loss, seconds = sum(losses) / len(losses), time.perf_counter() - started
+        self.records.append(EpochRecord(len(self.records) + 1, self._step, loss, accuracy, result.mi, seconds))
+        return on_epoch(self.records[-1])
+
+    def _compute_loss(self, outputs: Tensor, y: Tensor, *, weights: Tensor | None, n: int) -> Tensor:
+        return compute_task_loss(outputs, y, weights, self.task) + self.network.compute_ridge(n)
 
     @torch.no_grad()
     def _observe(self, held: TabularRows) -> bool:
-        """Show rows held out to budget or early stopping; True where it would end the training."""
+        """Show rows held out to early stopping; True where it would end the training."""
         self.network.eval()
         outputs, z = self.network(held.x)
         self.network.train()
-        if self.budget is not None and held.c is not None:
-            self.budget.observe(z, held.c, held.y)
-            return self.budget.settled
         objective = compute_task_loss(outputs, held.y, held.weights, self.task)
         if self.penalty is not None and held.c is not None:
             self.penalty.eval()
             objective = objective + self.mi_weight * self.penalty((outputs, z), held.c, held.y)
             self.penalty.train()
-        return self.early_stopping is not None and self.early_stopping.observe(float(objective), len(self.records) + 1)
+        return self.early_stopping is not None and self.early_stopping.observe(float(objective), len(self.records))

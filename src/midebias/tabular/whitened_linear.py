@@ -60,16 +60,17 @@ class WhitenedLinear(nn.Linear):
     def unwhiten(self) -> None:
         """An ordinary linear map again."""
         if self.whitening is not None and self.mean is not None:
-            weight, bias = self._plain()
+            weight, bias = self.compute_plain()
             self.weight.copy_(weight)
             self.bias.copy_(bias)
             self.mean = self.whitening = None
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, out_features)."""
-        return nn.functional.linear(x, *self._plain())
+        return nn.functional.linear(x, *self.compute_plain())
 
-    def _plain(self) -> tuple[Tensor, Tensor]:
+    def compute_plain(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias of the same map as an ordinary one."""
         if self.whitening is None or self.mean is None:
             return self.weight, self.bias
         weight = self.weight @ self.whitening.T
