@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from ..arguments import checked
-from ..erasure import MIEraser
 from ..errors import InputError
 from ..networks.classifier import Classifier
 from ..tabular.networks import TableModel
@@ -69,7 +68,7 @@ class ServedEraser(ServedModel):
 
     outputs = ("z",)
 
-    def __init__(self, eraser: MIEraser) -> None:
+    def __init__(self, eraser: Any) -> None:
         module = copy.deepcopy(eraser.module_)
         super().__init__(module, nn.Identity(), torch.zeros(2, eraser.n_features_in_))
 
@@ -112,7 +111,7 @@ def make_servable(model: Any, *, example: Tensor | None = None) -> ServedModel |
         return model
     if isinstance(model, TableModel):
         return ServedTable.from_model(model)
-    if isinstance(model, MIEraser):
+    if isinstance(getattr(model, "module_", None), nn.Module):  # told by it: scikit-learn is not needed to serve
         return ServedEraser(model)
     if isinstance(model, Classifier):
         parts: Any = (model, model.head)
