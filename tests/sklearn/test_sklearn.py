@@ -543,3 +543,12 @@ def test_a_fit_can_be_watched(capsys: pytest.CaptureFixture[str]) -> None:
     X, y, c = drawn_table(60)
     MIDebiasClassifier(epochs=12, verbose=True, random_state=0).fit(X, y, sensitive_features=c)
     assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == [f"epoch {i}" for i in range(1, 11)]
+
+
+def test_a_rare_answer_is_not_given_up_by_default() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(3000, 4))
+    c = (X[:, 0] + 0.5 * rng.normal(size=3000) > 1.2).astype(int)
+    y = (X[:, :2].sum(axis=1) + rng.normal(size=3000) < 2.6).astype(int)
+    model = MIDebiasClassifier(criterion="independence", random_state=0).fit(X, y, sensitive_features=c)
+    assert 0 < (model.predict(X) == 0).mean() < 0.1

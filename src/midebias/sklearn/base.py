@@ -210,18 +210,20 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         chosen = None if path is None or path.chosen is None else path.points[path.chosen]
         self.held_out_mi_ = None if chosen is None else chosen.leakage
         self.mi_weight_ = trainer.mi_weight
-        whole = self.epochs is None or path is not None
-        if penalty is not None and target.task == "classification" and whole:
-            self._warn_of_a_constant(rows)
+        self._offset: Any = 0.0
+        if penalty is not None and target.task == "classification":
+            self._judge_answers(rows, path)
         if path is not None and path.describe_misses():
             warnings.warn(f"{type(self).__name__} does not keep {path.describe_misses()}", UserWarning, stacklevel=3)
 
     @torch.no_grad()
-    def _warn_of_a_constant(self, rows: TabularRows) -> None:
+    def _judge_answers(self, rows: TabularRows, path: WeightPath | None) -> None:
+        """Move decisions that are as good as constant, or warn of them."""
         with self.network_.read_beforehand():
-            parts = rows.x.split(_ROWS_PREDICTED)
-            answers = torch.cat([self.network_(part)[0].argmax(dim=1) for part in parts])
-        if int(answers.min()) != int(answers.max()):
+            outputs = torch.cat([self.network_(part)[0] for part in rows.x.double().split(_ROWS_PREDICTED)])
+        offset = outputs.new_zeros(()) if path is None else path.move_decision(outputs)
+        self._offset, answers = offset.numpy(), (outputs + offset).argmax(dim=1)
+        if int(answers.min()) != int(answers.max()) or (self.epochs is not None and path is None):
             return
         advice = "give a smaller mi_weight or decision_weight"
         telling = [p for p in self.front_ if not p.accuracy <= self.front_[-1].accuracy]
@@ -238,7 +240,7 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             raise InputError(f"index must be that of one of the {len(self.front_)} points of front_, got {index}")
         point = self.front_[index]
         self.network_.load_point(point.state)
-        self.held_out_mi_, self.mi_weight_ = point.leakage, point.mi_weight
+        self.held_out_mi_, self.mi_weight_, self._offset = point.leakage, point.mi_weight, 0.0
         return self
 
     def _call_callbacks(self, record: EpochRecord) -> bool:

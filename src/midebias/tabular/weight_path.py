@@ -147,6 +147,22 @@ class WeightPath:
         plain, chosen = self._shares[0], self._shares[self.chosen or 0]
         return 1 - float(chosen.max()) < _FEW * (1 - float(plain.max()))
 
+    def move_decision(self, outputs: Tensor) -> Tensor:
+        """Find what to add to outputs (n, n_outputs) before deciding, so that two classes are both answered.
+
+        Where the rarer class is answered for less than a fifth of the rows that a plain model answers it for, the rows
+        it is likeliest for are; else nothing is moved.
+        """
+        offset = outputs.new_zeros(outputs.shape[1])
+        if len(offset) != 2 or not self.is_default or not self._shares:
+            return offset
+        rare = int(self._shares[0].argmin())
+        share = _FEW * float(self._shares[0][rare])
+        margins = outputs[:, rare] - outputs[:, 1 - rare]
+        if share > 0 and float((margins > 0).double().mean()) < share:
+            offset[rare] = -margins.quantile(1 - share)
+        return offset
+
     def describe_misses(self) -> str:
         """Name the limits that the chosen point does not keep; empty if there are none."""
         point = self.points[self.chosen or 0]
