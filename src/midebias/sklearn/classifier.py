@@ -133,10 +133,18 @@ class MIDebiasClassifier(ClassifierMixin, MIDebiasEstimator):  # type: ignore[mi
         return (torch.from_numpy(outputs).softmax(dim=1).numpy(),)
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Return labels (n,) for X (n, p): the most probable ones.
+        """Return the most probable labels.
 
         Where the default penalty leaves scores so even that one of two classes would hardly ever be answered, the
         threshold is moved, so that it is for a fifth as many rows as without a penalty.
+
+        Parameters
+        ----------
+        X : data frame or array of shape (n, p)
+
+        Returns
+        -------
+        ndarray of shape (n,)
         """
         outputs, _ = self._predict(X)
         labels: NDArray[Any] = self.classes_[(outputs + self._offset).argmax(axis=1)]

@@ -62,7 +62,8 @@ def read_table(
 def refuse_same_names(frame: Any, name: str) -> None:
     """Raise `InputError` for a frame in which two columns have one name."""
     seen = set[str]()
-    for column in map(str, getattr(frame, "columns", ())):
+    # Frames of other libraries have no two alike, and a lazy one would have to look for them.
+    for column in map(str, frame.columns if hasattr(frame, "iloc") and hasattr(frame, "columns") else ()):
         if column in seen:
             raise InputError(f"{name} has two columns named {column!r}: rename one of them, or leave it out")
         seen.add(column)
