@@ -47,8 +47,8 @@ class MIPenalty(nn.Module):
     estimator : str or callable
         A name of `build_estimator`. Default "gaussian_learned", which erases most from narrow z, but learns rows by
         heart in wide z; "prequential" judges predictors on rows that they have not learned from, and reads wide z as
-        it is; "gaussian" and "gaussian_linear" have no critic and are cheapest; "donsker_varadhan" is the paper's. A callable is given
-        (dim, attribute_dim) and returns an `Estimator`.
+        it is; "gaussian" and "gaussian_linear" have no critic and are cheapest; "donsker_varadhan" is the paper's. A
+        callable is given (dim, attribute_dim) and returns an `Estimator`.
     gradient_ratio : float, default 1.0
         Of `backward`: the length of the penalty's gradient over the task's, at each representation.
     max_mi : float, optional
