@@ -152,6 +152,16 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
         MIEraser.load(tmp_path / "x.safetensors")
 
 
+def test_a_loaded_eraser_does_not_begin_anew_with_the_next_batch(tmp_path: Path) -> None:
+    z, c = draw_spreads(200)
+    MIEraser(method="linear").fit(z, sensitive_features=c).save(tmp_path / "eraser.safetensors")
+    loaded = MIEraser.load(tmp_path / "eraser.safetensors")
+    before = loaded.transform(z)
+    with pytest.raises(InputError, match="was loaded"):
+        loaded.partial_fit(z, sensitive_features=c)
+    assert np.array_equal(loaded.transform(z), before)
+
+
 def test_onnx_computes_what_the_module_does(
     fitted: tuple[MIEraser, NDArray[np.float32], NDArray[np.int64]], tmp_path: Path
 ) -> None:

@@ -552,3 +552,23 @@ def test_a_rare_answer_is_not_given_up_by_default() -> None:
     y = (X[:, :2].sum(axis=1) + rng.normal(size=3000) < 2.6).astype(int)
     model = MIDebiasClassifier(criterion="independence", random_state=0).fit(X, y, sensitive_features=c)
     assert 0 < (model.predict(X) == 0).mean() < 0.1
+
+
+def test_trees_need_rows_of_each_class_and_disparities_need_groups() -> None:
+    rng = np.random.default_rng(0)
+    X, sex, age = rng.normal(size=(60, 3)), rng.integers(2, size=60), rng.normal(size=60)
+    rare = np.r_[1, 1, np.zeros(58)]
+    with pytest.raises(InputError, match="base='trees' needs 3 rows of each class, and y has 2"):
+        MIDebiasClassifier(base="trees").fit(X, rare, sensitive_features=sex)
+    with pytest.raises(InputError, match="max_odds_difference compares groups"):
+        MIDebiasClassifier(max_odds_difference=0.1).fit(X, sex, sensitive_features=age)
+
+
+@pytest.mark.filterwarnings("ignore:MIDebiasClassifier answers alike:UserWarning")
+def test_a_disparity_that_too_few_rows_show_does_not_count_as_kept() -> None:
+    rng = np.random.default_rng(0)
+    X, sex = rng.normal(size=(60, 3)), rng.integers(2, size=60)  # 12 rows are held aside, and 20 of a group are needed
+    with pytest.warns(UserWarning, match=r"does not keep max_parity_difference=0.1 \(nan"):
+        MIDebiasClassifier(max_parity_difference=0.1, epochs=2, random_state=0).fit(
+            X, (X[:, 0] > 0) * 1, sensitive_features=sex
+        )

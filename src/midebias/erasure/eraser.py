@@ -12,7 +12,6 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.exceptions import NotFittedError
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 from torch import nn
 
@@ -20,6 +19,7 @@ from ..arguments import check_kind
 from ..columns import Column, is_frame, read_array, read_columns
 from ..errors import InputError
 from ..matrices import read_matrix
+from ..random_state import draw_seed
 from .aware import code_levels, fit_aware, refuse_unseen
 from .grouping import Grouping, group_rows
 from .inputs import FitRows, read_classes, read_weights
@@ -51,7 +51,7 @@ class MIEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: 
         Without, the nonlinear map goes on until they leak 0.01 nats or less, or ``min_neighbours`` is reached.
     min_neighbours : float, default 0.76
         Share of the ten nearest neighbours after the linear map that held-out rows are to keep, unless ``max_mi`` is
-        given. A higher share leaves more leakage: see ``history_``.
+        given. A higher share leaves more leakage: see ``history_``. The default was chosen on word vectors alone.
     aware : bool, default False
         Whether `transform` is given the attribute too.
     unseen : {"error", "unaware"}, default "error"
@@ -159,13 +159,17 @@ class MIEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: 
         Raises
         ------
         InputError
-            As in `fit`; for an aware or a nonlinear eraser, which is fitted to all rows at once.
+            As in `fit`; for an aware or a nonlinear eraser, which is fitted to all rows at once; for one that was
+            loaded.
         """
         if self.method != "linear" or self.aware:
             raise InputError(
                 "partial_fit needs method='linear' and aware=False: other maps are fitted to all rows at once"
             )
         first = not hasattr(self, "_linear")
+        if first and self._module is not None:
+            raise InputError("partial_fit cannot go on from an eraser that was loaded: moments are not saved; use fit")
+        self.__dict__.pop("movement_", None)  # of the rows of `fit` alone
         self._gather(X, y, sensitive_features, keep, sample_weight, fit_on, first=first)
         return self
 
@@ -284,16 +288,9 @@ class MIEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: 
 
     def _forget(self) -> None:
         for name in (
-            "_linear",
-            "_module",
-            "_aware",
-            "_names",
-            "_levels",
-            "history_",
-            "leakage_",
-            "n_features_in_",
+            "_linear", "_module", "_aware", "_names", "_levels", "history_", "leakage_", "movement_", "n_features_in_",
             "feature_names_in_",
-        ):
+        ):  # fmt: skip
             self.__dict__.pop(name, None)
 
     def _check_parameters(self) -> None:
@@ -310,14 +307,6 @@ class MIEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: 
             raise InputError(f"min_neighbours must lie in [0, 1], got {self.min_neighbours!r}")
         if self.aware and self.criterion == "separation":
             raise InputError("aware=True needs criterion='independence': y is not known at prediction")
-
-    def _draw_seed(self) -> int:
-        # scikit-learn's global generator is left alone.
-        fresh = np.random.RandomState() if self.random_state is None else self.random_state
-        try:
-            return int(check_random_state(fresh).randint(2**31 - 1))
-        except ValueError as error:
-            raise InputError(f"random_state cannot be used: {error}") from error
 
     def _read(self, X: Any, *, reset: bool) -> NDArray[Any]:
         """X as finite numbers (n, p)."""
@@ -375,6 +364,6 @@ class MIEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: 
             assert fit is not None
             return fit
 
-        search = NonlinearFit(max_mi=self.max_mi, min_neighbours=self.min_neighbours, seed=self._draw_seed())
+        search = NonlinearFit(max_mi=self.max_mi, min_neighbours=self.min_neighbours, seed=draw_seed(self.random_state))
         module, self.history_ = search.fit(rows.z, self._linear.compute(), groupings, rows.weights, blocks, gather)
         return module

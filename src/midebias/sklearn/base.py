@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from ..attributes import Attribute, Categorical, encode_columns
+from ..attributes import Attribute, Categorical, encode_columns, split_attribute
 from ..columns import Column
 from ..errors import InputError
 from ..networks.early_stopping import EarlyStopping
 from ..penalty import Criterion
+from ..random_state import draw_seed
 from ..tabular.boosted_trees import BoostedTrees
 from ..tabular.networks import TableModel, TabularNetwork
 from ..tabular.parameters import LIMITS, check_parameters
@@ -96,6 +96,13 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         c, attribute = encode_columns(table.sensitive) if table.sensitive else (None, None)
         limits = {name.removeprefix("max_"): parameters[name] for name in LIMITS if parameters.get(name) is not None}
         limits |= {"leakage": limits.pop("mi")} if "mi" in limits else {}
+        if (
+            set(limits) - {"leakage"}
+            and attribute is not None
+            and not any(isinstance(part, Categorical) for part in split_attribute(attribute))
+        ):
+            name = min(set(limits) - {"leakage"})
+            raise InputError(f"max_{name} compares groups, and sensitive_features are quantities: use max_mi")
         mi_weight, decision_weight = choose_weights(
             self.criterion, decides=target.task == "classification" and set(limits) != {"leakage"},
             mi_weight=self.mi_weight, decision_weight=parameters.get("decision_weight"),
@@ -110,7 +117,7 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             x = torch.from_numpy(self._preprocessor.transform(table.features))
         if target.task == "reconstruction":
             target = Target("reconstruction", x, x.shape[1])
-        seed = self._draw_seed()
+        seed = draw_seed(self.random_state)
         inputs = x
         if not resume:
             trees, unseen = self._grow_trees(x.numpy(), target, weights, seed)
@@ -249,14 +256,6 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             sys.stdout.write(f"epoch {record.epoch}: loss {record.loss:.4f}{mi}\n")
         answers = [callback(self, record) for callback in self.callbacks or ()]  # all are called, whatever one answers
         return any(answers)
-
-    def _draw_seed(self) -> int:
-        # scikit-learn's global generator is left alone.
-        fresh = np.random.RandomState() if self.random_state is None else self.random_state
-        try:
-            return int(check_random_state(fresh).randint(2**31 - 1))
-        except ValueError as error:
-            raise InputError(f"random_state cannot be used: {error}") from error
 
     def compute_outputs(self, columns: Sequence[Column]) -> tuple[NDArray[np.float64], ...]:
         """Return predictions, if there are any, and z (n, dim), of columns of X."""

@@ -11,7 +11,7 @@ from sklearn.base import ClassifierMixin
 
 from ..errors import InputError
 from ..penalty import Criterion
-from ..tabular.boosted_trees import BoostedTrees
+from ..tabular.boosted_trees import FOLDS, BoostedTrees
 from ..tabular.targets import Target, read_labels, read_target
 from .base import MIDebiasEstimator
 
@@ -172,6 +172,9 @@ class MIDebiasClassifier(ClassifierMixin, MIDebiasEstimator):  # type: ignore[mi
         y = target.y.numpy()
         if self.base == "network" or (self.base == "auto" and not self._prefers_trees(y)):
             return None, None
+        fewest = np.bincount(y).min()
+        if fewest < FOLDS:
+            raise InputError(f"base='trees' needs {FOLDS} rows of each class, and y has {fewest} of one: use 'network'")
         return BoostedTrees.fit(x, self._preprocessor.category_columns, y, weights, seed=seed)
 
     def _prefers_trees(self, y: NDArray[np.int64]) -> bool:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 _DEPTH, _LEAVES = 6, 16
 _ROUNDS, _RATE = 100, 0.15
-_FOLDS = 3
+FOLDS = 3
 _LAST_DIGITS = 1e-9
 _ROWS_AT_ONCE = 1024  # the places of all rows in all trees should fit a processor's cache
 
@@ -61,7 +61,7 @@ class BoostedTrees(nn.Module):
         numbers, codes, n_classes = torch.from_numpy(x @ order), torch.from_numpy(y), int(y.max()) + 1
         added = 1 if n_classes == 2 else n_classes
         folds, unseen = [], torch.zeros(len(x), _ROUNDS, added, dtype=torch.float64)
-        for kept, left in StratifiedKFold(_FOLDS, shuffle=True, random_state=seed).split(x, y):
+        for kept, left in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(x, y):
             model = HistGradientBoostingClassifier(
                 learning_rate=_RATE, max_iter=_ROUNDS, max_leaf_nodes=_LEAVES, max_depth=_DEPTH, early_stopping=False,
                 random_state=seed,

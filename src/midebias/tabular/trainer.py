@@ -204,7 +204,7 @@ class TabularTrainer:
                 group["lr"] = group["rate"] * rate
             result = train_step(
                 self.network, self.network.head,
-                self.penalty if batch.c is not None and (weight or self.path is None) else None,  # type: ignore[arg-type]  # a module that is called
+                self.penalty if batch.c is not None and (weight or self.path is None) else None,  # type: ignore[arg-type]  # it answers as an MIPenalty
                 self._optimizer, batch.x, batch.y,
                 batch.c,  # type: ignore[arg-type]  # None goes with no penalty
                 task_loss=functools.partial(self._compute_loss, weights=batch.weights, n=len(rows)),

@@ -63,9 +63,8 @@ class WeightPath:
         What is used where none is looked for. The path goes from a hundredth of it to ten times as much.
     limits : mapping
         Names of measures of `FrontPoint` with what each may be at most: the least weight that keeps them is taken. If
-        empty, the path ends near ``mi_weight``, and the
-        largest weight is taken that
-        leaves three quarters of what the task can do, or four tenths while decisions differ between groups.
+        empty, the path ends near ``mi_weight``, and the largest weight is taken that leaves three quarters of what the
+        task can do, or four tenths while decisions differ between groups.
     attribute, groups_of, task, criterion, seed
         As of `TabularTrainer` and `TabularPenalty`.
     """
@@ -169,7 +168,7 @@ class WeightPath:
         missed = [
             f"max_{'mi' if name == 'leakage' else name}={limit:g} ({getattr(point, name):.3g} on the rows held aside)"
             for name, limit in self.limits.items()
-            if not self.is_default and getattr(point, name) > limit
+            if not self.is_default and not getattr(point, name) <= limit  # NaN: too few rows to measure it
         ]
         return " and ".join(missed)
 
