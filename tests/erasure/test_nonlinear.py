@@ -71,7 +71,7 @@ def test_several_categories_and_quantities_are_erased() -> None:
     z = rng.normal(size=(2000, 10))
     z[:, :4] *= np.where(np.eye(4)[site] == 1, 3.0, 0.5)
     z[:, 5] *= np.exp(age)
-    eraser = MIEraser(max_mi=0.03, random_state=0)
+    eraser = MIEraser(max_mi=0.05, random_state=0)
     erased = eraser.fit_transform(z, None, {"site": site, "age": age})
     assert set(eraser.leakage_) == {"site", "age"}
     assert probe(erased, site) < 0.45 < 0.65 < probe(z, site)

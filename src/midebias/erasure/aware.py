@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..columns import Column, name_level
 from ..errors import InputError
 from .grouping import Grouping
+from .line_search import Transport
 from .moments import Floats
 from .transport import GroupTransport, compute_transport
 
@@ -17,7 +18,7 @@ from .transport import GroupTransport, compute_transport
 class AwareErasure(nn.Module):
     """z (n, p) and the codes (n, a) of a attributes -> z, each attribute's groups carried to their barycentre."""
 
-    def __init__(self, transports: Sequence[GroupTransport]) -> None:
+    def __init__(self, transports: Sequence[Transport]) -> None:
         super().__init__()
         self.transports = nn.ModuleList(transports)
 

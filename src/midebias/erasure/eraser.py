@@ -93,7 +93,7 @@ class MIEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: 
     method: Method = "nonlinear"
     criterion: Literal["independence", "separation"] = "independence"
     max_mi: float | None = None
-    min_neighbours: float = 0.76
+    min_neighbours: float | None = None
     aware: bool = False
     unseen: Literal["error", "unaware"] = "error"
     shrinkage: bool = True
@@ -302,8 +302,9 @@ class MIEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: 
             if not 0 < self.max_mi < math.inf:
                 raise InputError(f"max_mi must be a positive number of nats, got {self.max_mi!r}")
         check_kind("aware", self.aware, bool)
-        check_kind("min_neighbours", self.min_neighbours, float)
-        if not 0 <= self.min_neighbours <= 1:
+        if self.min_neighbours is not None:
+            check_kind("min_neighbours", self.min_neighbours, float)
+        if not 0 <= (self.min_neighbours or 0) <= 1:
             raise InputError(f"min_neighbours must lie in [0, 1], got {self.min_neighbours!r}")
         if self.aware and self.criterion == "separation":
             raise InputError("aware=True needs criterion='independence': y is not known at prediction")

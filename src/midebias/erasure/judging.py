@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import Tensor
 
 from ..leakage.statistics import compare_with_marginal
@@ -16,6 +17,7 @@ from .moments import Floats
 # want more of it, and those of many turns a narrow kernel.
 _KERNELS = ((1.0, 3e-4), (1.0, 1e-2), (1.0, 0.3), (8.0, 1e-2))
 _SHARPNESS = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
+_TREES = 60  # of all groups together, at least five of each: they see what lies along single columns
 _NEIGHBOURS = 10
 
 
@@ -37,7 +39,7 @@ class Judge:
     strata: NDArray[np.intp]
 
     def measure_leakage(self, z: Tensor) -> float:
-        """Measure what z (m + n, p) tells of the group, in nats: what ridge regressions read of the held-out rows.
+        """Measure what z (m + n, p) tells of the group, in nats: what regressions and trees read of the held-out rows.
 
         As the linear erasure follows whatever is judged, what is linear is taken out first.
         """
@@ -59,6 +61,12 @@ class Judge:
         squares = x.square() - x[: self.m].square().mean(dim=0)  # kernels are slow to see a few variances that differ
         inner = squares[: self.m].T @ squares[: self.m] + 1e-2 * self.m * torch.eye(x.shape[1])
         found.append((squares[self.m :] @ torch.linalg.solve(inner, squares[: self.m].T @ y)).numpy())
+        trees = HistGradientBoostingClassifier(
+            max_iter=max(5, _TREES // k), learning_rate=0.2, max_leaf_nodes=8, early_stopping=False, random_state=0
+        ).fit(x[: self.m].numpy(), self.codes[: self.m])
+        scores = np.zeros((len(x) - self.m, k))
+        scores[:, trees.classes_] = trees.predict_proba(x[self.m :].numpy()) - c.mean(axis=0)[trees.classes_]
+        found.append(scores)
         return self._read(found)
 
     def count_neighbours(self, before: Tensor, after: Tensor) -> float:
@@ -72,7 +80,7 @@ class Judge:
         counts = c.sum(axis=0)
         return (same * counts / np.maximum(same @ counts, 1e-300)[:, None])[self.codes[: self.m]]
 
-    def _read(self, candidates: Sequence[NDArray[np.float32]]) -> float:
+    def _read(self, candidates: Sequence[NDArray[np.floating]]) -> float:
         """Nats of held-out scores (n, k): which, and how sharp, is chosen on one half and read on the other."""
         truth, total = self.codes[self.m :], 0.0
         for stratum in np.unique(self.strata):

@@ -15,6 +15,7 @@ from .moments import CrossMoments, Floats, Moments
 _ROWS_AT_ONCE = 8192
 
 _LEAST_CORRELATION = 1e-8  # less is rounding
+_LEAST_VARIANCE = 1e-14  # of a column, as a share of the largest; less is rounding
 _LEAST_ANGLE = 1e-6  # as a sine, between what is erased and what is kept
 
 
@@ -92,7 +93,18 @@ def compute_linear_erasure(
             )
         reading = np.linalg.pinv(both)[: basis.shape[1]]
     reads, writes = white @ reading.T, (color @ basis).T
+    still = find_constant(covariance.diagonal())
+    reads[still], writes[:, still] = 0, 0
     return LinearErasure(*(torch.from_numpy(np.ascontiguousarray(part)) for part in (mean, reads, writes)))
+
+
+def find_constant(variances: Floats) -> NDArray[np.bool_]:
+    """Find the columns that do not vary (p,), which no map may move.
+
+    Rounding would write into them what a map reads, and a probe that standardises columns makes rounding large.
+    """
+    found: NDArray[np.bool_] = variances <= _LEAST_VARIANCE * variances.max(initial=0)
+    return found
 
 
 def shrink_covariance(covariance: Floats, rows: float) -> Floats:

@@ -13,16 +13,16 @@ from torch import Tensor, nn
 from ..errors import TooFewSamples
 from .grouping import Grouping
 from .judging import Judge
-from .linear import LinearErasure, LinearFit, compute_linear_erasure
+from .line_search import LEAST_GAIN, PRICE, End, LineSearch, Transport
+from .linear import LinearErasure, LinearFit, compute_linear_erasure, find_constant
 from .moments import Floats
 from .reading import GroupReader, train_reader
-from .transport import GroupTransport, compute_transport
+from .residual import ResidualTransport, train_residual
+from .transport import compute_transport
 
 NO_LEAKAGE = 0.01  # nats of held-out rows that are no reason to move any
 _LEAST_ROWS = 100
 _ROUNDS = 3  # of transport for each attribute
-_FRACTIONS = (0.25, 0.5, 0.75)
-_LEAST_GAIN = 0.003  # nats
 _ROWS_AT_ONCE = 2048
 _ROWS_FITTED, _ROWS_HELD = 2000, 2000
 
@@ -32,7 +32,7 @@ class GroupErasure(nn.Module):
 
     reader: GroupReader
 
-    def __init__(self, reader: GroupReader, transports: Sequence[GroupTransport]) -> None:
+    def __init__(self, reader: GroupReader, transports: Sequence[Transport]) -> None:
         super().__init__()
         self.reader, self.transports = reader, nn.ModuleList(transports)
 
@@ -55,6 +55,7 @@ class NonlinearErasure(nn.Module):
 
     offset: Tensor
     correction: Tensor
+    constant: Tensor  # (p,): columns that no map may move, as `find_constant` says
 
     def __init__(self, linear: LinearErasure, stages: Sequence[GroupErasure]) -> None:
         super().__init__()
@@ -62,12 +63,13 @@ class NonlinearErasure(nn.Module):
         k, p = sum(len(stage.reader.calibration) for stage in stages), len(linear.mean)
         self.offset, self.correction = nn.Buffer(torch.zeros(p)), nn.Buffer(torch.zeros(k, p))
         self.last: nn.Module = nn.Identity()
+        self.constant = nn.Buffer(torch.zeros(p, dtype=torch.bool))
 
     def forward(self, z: Tensor) -> Tensor:
         """z (n, p), erased."""
         x, weights = self.move(z)
         erased: Tensor = self.last(x + (self.offset + weights @ self.correction).to(z.dtype))
-        return erased
+        return torch.where(self.constant, z, erased)
 
     def move(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """z (n, p) before the correction, and all groups' weights (n, k)."""
@@ -107,14 +109,14 @@ class NonlinearFit:
     Parameters
     ----------
     max_mi : float, optional
-        Nats that held-out rows may leak; without, as few as ``min_neighbours`` allows, down to `NO_LEAKAGE`.
-    min_neighbours : float
-        Share of the ten nearest after the linear map that held-out rows are to keep.
+        Nats that held-out rows may leak.
+    min_neighbours : float, optional
+        Share of the ten nearest after the linear map that held-out rows are to keep, without ``max_mi``.
     seed : int
     """
 
     max_mi: float | None
-    min_neighbours: float
+    min_neighbours: float | None
     seed: int
 
     def fit(
@@ -130,89 +132,88 @@ class NonlinearFit:
         generator = np.random.default_rng(self.seed)
         x = erased = _apply(linear, z)
         for grouping in groupings:
-            stage = self._fit_grouping(z, erased, x, grouping, weights, blocks, generator, history)
-            if stage is not None:
-                stages.append(stage)
-                x = _move(stage, z, x)
+            codes = grouping.codes
+            learn, held = _hold_out(np.flatnonzero((codes >= 0) & (weights > 0)), blocks, generator)
+            if min(len(learn), len(held)) < _LEAST_ROWS // 5 or len(np.unique(codes[learn])) < 2:
+                raise TooFewSamples(
+                    f"method='nonlinear' needs at least {_LEAST_ROWS} rows with {grouping.name!r}, in several groups, "
+                    f"and has {len(learn) + len(held)}: use method='linear'"
+                )
+            fitted, read = learn[:_ROWS_FITTED], held[:_ROWS_HELD]
+            judged = np.concatenate([fitted, read])
+            search = LineSearch(
+                Judge(codes[judged], len(fitted), grouping.strata), *map(torch.from_numpy, (erased[judged], x[judged])),
+                target=NO_LEAKAGE if self.max_mi is None else self.max_mi,
+                min_neighbours=self.min_neighbours if self.max_mi is None else None, name=grouping.name,
+            )  # fmt: skip
+            if search.leakage > search.target:
+                reader = train_reader(z, codes, len(grouping.strata), weights, learn, held, _draw(generator))
+                told = torch.cat([reader(part) for part in torch.from_numpy(z).split(_ROWS_AT_ONCE)])
+                transports = self._find_transports(search, x, told, grouping, weights, learn, judged, generator)
+                if transports:
+                    stages.append(GroupErasure(reader, transports))
+                    x = _move(transports, x, told)
+            history += search.history
+            if self.max_mi is not None and search.leakage > self.max_mi:
+                warnings.warn(
+                    f"max_mi={self.max_mi} is not met: held-out rows still leak {search.leakage:.3f} nats of "
+                    f"{grouping.name!r}", UserWarning, stacklevel=4,
+                )  # fmt: skip
         if not stages:
             return linear, history
         erasure = NonlinearErasure(linear, stages)
+        erasure.constant = torch.from_numpy(find_constant(z[weights > 0].var(axis=0, dtype=np.float64)))
         erasure.correct(gather(lambda part: torch.cat(erasure.move(part), dim=1)))
         return erasure, history
 
-    def _fit_grouping(
-        self, z: NDArray[np.floating], erased: NDArray[np.floating], x: NDArray[np.floating], grouping: Grouping,
-        weights: Floats, blocks: NDArray[np.intp], generator: np.random.Generator, history: list[dict[str, Any]],
-    ) -> GroupErasure | None:  # fmt: skip
-        """Fit to rows z, linearly erased, which earlier maps brought to x; None where these leak little enough."""
-        codes, k = grouping.codes, len(grouping.strata)
-        learn, held = _hold_out(np.flatnonzero((codes >= 0) & (weights > 0)), blocks, generator)
-        if min(len(learn), len(held)) < _LEAST_ROWS // 5 or len(np.unique(codes[learn])) < 2:
-            raise TooFewSamples(
-                f"method='nonlinear' needs at least {_LEAST_ROWS} rows with {grouping.name!r}, in several groups, and "
-                f"has {len(learn) + len(held)}: use method='linear'"
-            )
-        fitted, read = learn[:_ROWS_FITTED], held[:_ROWS_HELD]
-        judge = Judge(codes[np.concatenate([fitted, read])], len(fitted), grouping.strata)
-        judged = np.concatenate([fitted, read])
-        before = torch.from_numpy(erased[judged])
-        target = NO_LEAKAGE if self.max_mi is None else self.max_mi
-        moved = torch.from_numpy(x[judged])
-        leakage = judge.measure_leakage(moved)
+    def _find_transports(
+        self, search: LineSearch, x: NDArray[np.floating], told: Tensor, grouping: Grouping, weights: Floats,
+        learn: NDArray[np.intp], judged: NDArray[np.intp], generator: np.random.Generator,
+    ) -> list[Transport]:  # fmt: skip
+        """Fit to rows x (n, p), of which a reader tells the weights of the groups (n, k)."""
+        known, every = np.full(len(x), -1), np.where(weights > 0, grouping.codes, -1)
+        known[learn] = grouping.codes[learn]
+        price = PRICE if self.max_mi is None and self.min_neighbours is None else 0.0
+        transports = list[Transport]()
 
-        def record(step: float, leakage: float, after: Tensor, chosen: bool = False) -> None:
-            found = {"leakage": leakage, "neighbours": judge.count_neighbours(before, after), "chosen": chosen}
-            history.append({"attribute": grouping.name, "step": step, **found})
+        def judge_residual() -> tuple[ResidualTransport, End]:
+            groups, own = grouping.codes[learn], weights[learn]
+            found = train_residual(x[learn], told[learn], groups, grouping.strata, own, _draw(generator))
+            return found, search.judge_end(found, told[judged])
 
-        record(0.0, leakage, moved, True)
-        if leakage <= target:
-            return None
-        reader = train_reader(z, codes, k, weights, learn, held, int(generator.integers(2**31)))
-        weigh, transports = reader(torch.from_numpy(z[judged])), list[GroupTransport]()
-        known, every = np.full(len(codes), -1), np.where(weights > 0, codes, -1)
-        known[learn] = codes[learn]
+        def go(transport: Transport, end: End) -> float:
+            step = search.walk(end, price)
+            if step > 0:
+                transport.step = torch.tensor(step)
+                transports.append(transport)
+            return step
+
+        residual, step = None, 1.0
         for _ in range(_ROUNDS):
-            found = []
-            for shrinkage in (True, False):
-                transport = compute_transport(x, known, grouping.strata, weights, shrinkage=shrinkage)
-                direction = transport(moved, weigh) - moved
-                farthest = self._find_farthest(judge, before, moved, direction)
-                found.append((judge.measure_leakage(moved + farthest * direction), farthest, direction, shrinkage))
-            # What was shrunk moves rows less.
-            end, farthest, direction, shrinkage = found[found[0][0] > found[1][0] + _LEAST_GAIN]
-            path = [(judge.measure_leakage(moved + f * farthest * direction), f * farthest) for f in _FRACTIONS]
-            path.append((end, farthest))
-            least = min(path)[0]
-            best = next(pair for pair in path if pair[0] <= max(target, least + _LEAST_GAIN))
-            helps = least <= leakage - max(_LEAST_GAIN, 0.05 * leakage)
-            for value, step in path:
-                record(step, value, moved + step * direction, helps and (value, step) == best)
-            if not helps:
+            shrunk, plain = (
+                search.judge_end(compute_transport(x, known, grouping.strata, weights, shrinkage=s), told[judged])
+                for s in (True, False)
+            )
+            shrinks = shrunk.leakage <= plain.leakage + LEAST_GAIN  # and moves rows less
+            end = shrunk if shrinks else plain
+            if residual is None and end.leakage > search.target:
+                residual, other = judge_residual()
+                if search.compare(*other[2:]) < search.compare(*end[2:]):
+                    go(residual, other)
+                    return transports
+            transport = compute_transport(x, every, grouping.strata, weights, shrinkage=shrinks)
+            step = go(transport, end)
+            if step > 0:
+                x = _move([transport], x, told)
+            if search.leakage <= search.target or step < (1 if price > 0 else 1e-9):
                 break
-            leakage, step = best
-            transport = compute_transport(x, every, grouping.strata, weights, shrinkage=shrinkage)  # of all rows
-            transport.step = torch.tensor(step)
-            transports.append(transport)
-            if leakage <= target or farthest < 1:
-                break
-            x, moved = _move(GroupErasure(reader, [transport]), z, x), moved + step * direction
-        if self.max_mi is not None and leakage > self.max_mi:
-            warnings.warn(
-                f"max_mi={self.max_mi} is not met: held-out rows still leak {leakage:.3f} nats of {grouping.name!r}",
-                UserWarning, stacklevel=4,
-            )  # fmt: skip
-        return GroupErasure(reader, transports) if transports else None
+        if search.leakage > search.target and (step == 1 or self.max_mi is not None):
+            go(*judge_residual())
+        return transports
 
-    def _find_farthest(self, judge: Judge, before: Tensor, moved: Tensor, direction: Tensor) -> float:
-        """The longest step after which held-out rows keep enough neighbours, by bisection."""
-        low, high = 0.0, 1.0
-        if self.max_mi is not None or judge.count_neighbours(before, moved + high * direction) >= self.min_neighbours:
-            return high
-        for _ in range(6):
-            middle = (low + high) / 2
-            enough = judge.count_neighbours(before, moved + middle * direction) >= self.min_neighbours
-            low, high = (middle, high) if enough else (low, middle)
-        return low
+
+def _draw(generator: np.random.Generator) -> int:
+    return int(generator.integers(2**31))
 
 
 @torch.no_grad()
@@ -222,9 +223,13 @@ def _apply(module: nn.Module, z: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 @torch.no_grad()
-def _move(stage: GroupErasure, z: NDArray[np.floating], x: NDArray[np.floating]) -> NDArray[np.floating]:
-    parts = zip(*(torch.from_numpy(rows).split(_ROWS_AT_ONCE) for rows in (z, x)), strict=True)
-    return torch.cat([stage(now, stage.reader(before)) for before, now in parts]).numpy()
+def _move(transports: Sequence[Transport], x: NDArray[np.floating], told: Tensor) -> NDArray[np.floating]:
+    parts = []
+    for part, weights in zip(torch.from_numpy(x).split(_ROWS_AT_ONCE), told.split(_ROWS_AT_ONCE), strict=True):
+        for transport in transports:
+            part = transport(part, weights)
+        parts.append(part)
+    return torch.cat(parts).numpy()
 
 
 def _hold_out(

@@ -11,9 +11,11 @@ from ..atomic_writing import write_atomically
 from ..errors import DataError
 from ..randomness import seeded
 from .aware import AwareErasure
+from .line_search import Transport
 from .linear import LinearErasure
 from .nonlinear import GroupErasure, NonlinearErasure
 from .reading import GroupReader
+from .residual import ResidualTransport
 from .transport import GroupTransport
 
 _FORMAT = "midebias eraser 1"
@@ -70,15 +72,23 @@ def _build(state: Mapping[str, Tensor]) -> nn.Module:
     linear = _build(_select(state, "linear"))
     assert isinstance(linear, LinearErasure)
     erasure = NonlinearErasure(linear, stages)
-    erasure.offset, erasure.correction = state["offset"], state["correction"]
+    erasure.offset, erasure.correction, erasure.constant = (state[k] for k in ("offset", "correction", "constant"))
     if "last.mean" in state:
         erasure.last = _build(_select(state, "last"))
     return erasure.eval()
 
 
-def _build_transports(state: Mapping[str, Tensor]) -> list[GroupTransport]:
-    found, j = list[GroupTransport](), 0
+def _build_transports(state: Mapping[str, Tensor]) -> list[Transport]:
+    found, j = list[Transport](), 0
     while part := _select(state, f"transports.{j}"):
-        found.append(GroupTransport(part["shifts"], part["slopes"], float(part["step"])))
+        found.append(_build_residual(part) if "spread" in part else GroupTransport(**part))
         j += 1
     return found
+
+
+def _build_residual(state: Mapping[str, Tensor]) -> ResidualTransport:
+    p = len(state["mean"])
+    with seeded(0):
+        residual = ResidualTransport(p, state["network.0.weight"].shape[1] - p)
+    residual.load_state_dict(dict(state))
+    return residual.requires_grad_(False)

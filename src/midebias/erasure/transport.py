@@ -29,10 +29,10 @@ class GroupTransport(nn.Module):
     slopes: Tensor
     step: Tensor
 
-    def __init__(self, shifts: Tensor, slopes: Tensor, step: float = 1.0) -> None:
+    def __init__(self, shifts: Tensor, slopes: Tensor, step: Tensor | None = None) -> None:
         super().__init__()
         self.shifts, self.slopes = nn.Buffer(shifts.float()), nn.Buffer(slopes.float())
-        self.step = nn.Buffer(torch.tensor(step))
+        self.step = nn.Buffer(torch.tensor(1.0) if step is None else step)
 
     def forward(self, z: Tensor, weights: Tensor) -> Tensor:
         """Move z."""
