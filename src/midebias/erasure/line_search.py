@@ -1,6 +1,8 @@
 """The line search: how far along a map held-out rows are moved, by what they leak and the neighbours that they keep."""
 
-from typing import Any, NamedTuple
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -9,18 +11,10 @@ from .residual import ResidualTransport
 from .transport import GroupTransport
 
 Transport = GroupTransport | ResidualTransport
-PRICE = 0.7  # nats that all neighbours are worth
-LEAST_GAIN = 0.003  # nats
-_FRACTIONS = (0.25, 0.5, 0.75)
-
-
-class End(NamedTuple):
-    """The end of a path: the direction (n, p), the longest step, and what is left after it."""
-
-    direction: Tensor
-    farthest: float
-    leakage: float
-    neighbours: float
+_NO_LEAKAGE = 0.01  # nats of held-out rows that are no reason to move any
+_PRICE = 0.7  # nats that all neighbours are worth
+_LEAST_GAIN = 0.003  # nats
+_FRACTIONS = (0.25, 0.5, 0.75, 1.0)
 
 
 class LineSearch:
@@ -31,65 +25,66 @@ class LineSearch:
     judge : Judge
     before, moved : Tensors of shape (n, p)
         The rows of the judge after the linear map, and where earlier maps brought them.
-    target : float
-        Nats below which leakage does not count.
-    min_neighbours : float, optional
-        Share of the neighbours in ``before`` below which no step goes.
+    max_mi, min_neighbours : float, optional
+        Where either is given, a path is followed to as little leakage as there is, within it; else neighbours count.
     name : str
         Of the attribute.
     """
 
     def __init__(
-        self, judge: Judge, before: Tensor, moved: Tensor, *, target: float, min_neighbours: float | None, name: str
+        self, judge: Judge, before: Tensor, moved: Tensor, max_mi: float | None, min_neighbours: float | None, name: str
     ) -> None:
-        self.judge, self.before, self.moved = judge, before, moved
-        self.target, self.min_neighbours, self.name = target, min_neighbours, name
+        self.judge, self.before, self.moved, self.name = judge, before, moved, name
+        self.is_limited = max_mi is not None or min_neighbours is not None
+        self.target = _NO_LEAKAGE if max_mi is None else max_mi
+        self.min_neighbours = min_neighbours if max_mi is None and min_neighbours is not None else 0.0
         self.leakage, self.history = judge.measure_leakage(moved), list[dict[str, Any]]()
         self._record(0.0, self.leakage, self._count(moved), chosen=True)
 
-    def judge_end(self, transport: Transport, weights: Tensor) -> End:
-        """Judge a transport as far as it may go, with the weights of the groups (n, k)."""
-        direction = transport(self.moved, weights) - self.moved
-        farthest = self._find_farthest(direction)
-        after = self.moved + farthest * direction
-        return End(direction, farthest, self.judge.measure_leakage(after), self._count(after))
+    def walk(self, candidates: Sequence[Callable[[], Transport]], weights: Tensor) -> tuple[int, Transport, float]:
+        """Go along the candidate that costs least as far as is worth it; return its place, itself, and the step or 0.
 
-    def compare(self, leakage: float, neighbours: float, price: float = PRICE) -> float:
-        """Nats that a map costs."""
-        return max(leakage, self.target) - price * neighbours
-
-    def walk(self, end: End, price: float) -> float:
-        """Go towards an end as far as is worth it; return the step, 0 where nothing is."""
-        path = [(0.0, self.leakage, self._count(self.moved))]
-        for step in (f * end.farthest for f in _FRACTIONS):
-            after = self.moved + step * end.direction
-            path.append((step, self.judge.measure_leakage(after), self._count(after)))
-        path.append((end.farthest, end.leakage, end.neighbours))
-        costs = [self.compare(leakage, kept, price) for _, leakage, kept in path]
-        best = next(i for i, cost in enumerate(costs) if cost <= min(costs) + LEAST_GAIN)
-        helps = path[best][1] <= self.leakage - max(LEAST_GAIN, 0.05 * self.leakage)
-        for i, (step, leakage, kept) in enumerate(path[1:], 1):
-            self._record(step, leakage, kept, chosen=helps and i == best)
+        ``weights`` (n, k) are those of the groups. Candidates are made in their order until one reaches the target; of
+        those that cost as much, the first is taken.
+        """
+        made, directions, ends = list[Transport](), list[Tensor](), list[tuple[float, float]]()
+        for make in candidates:
+            made.append(make())
+            directions.append(made[-1](self.moved, weights) - self.moved)
+            ends.append(self._judge(self.moved + directions[-1]))
+            if ends[-1][0] <= self.target:
+                break
+        which = _find_least([self._compare(*end, _PRICE) for end in ends])
+        path = [(self.leakage, self._count(self.moved))]
+        path += [self._judge(self.moved + f * directions[which]) for f in _FRACTIONS[:-1]]
+        path.append(ends[which])
+        price = 0.0 if self.is_limited else _PRICE
+        best = _find_least([
+            self._compare(*point, price) if i == 0 or point[1] >= self.min_neighbours else math.inf
+            for i, point in enumerate(path)
+        ])  # fmt: skip
+        helps = path[best][0] <= self.leakage - max(_LEAST_GAIN, 0.05 * self.leakage)
+        for i, step in enumerate(_FRACTIONS, 1):
+            self._record(step, *path[i], chosen=helps and i == best)
         if not helps:
-            return 0.0
-        step, self.leakage, _ = path[best]
-        self.moved = self.moved + step * end.direction
-        return step
+            return which, made[which], 0.0
+        step, self.leakage = _FRACTIONS[best - 1], path[best][0]
+        self.moved = self.moved + step * directions[which]
+        return which, made[which], step
+
+    def _judge(self, after: Tensor) -> tuple[float, float]:
+        return self.judge.measure_leakage(after), self._count(after)
+
+    def _count(self, after: Tensor) -> float:
+        return self.judge.count_neighbours(self.before, after)
+
+    def _compare(self, leakage: float, neighbours: float, price: float) -> float:
+        return max(leakage, self.target) - price * neighbours
 
     def _record(self, step: float, leakage: float, neighbours: float, *, chosen: bool) -> None:
         found = {"leakage": leakage, "neighbours": neighbours, "chosen": chosen}
         self.history.append({"attribute": self.name, "step": step, **found})
 
-    def _find_farthest(self, direction: Tensor) -> float:
-        """The longest step after which held-out rows keep enough neighbours, by bisection."""
-        low, high = 0.0, 1.0
-        if self.min_neighbours is None or self._count(self.moved + direction) >= self.min_neighbours:
-            return high
-        for _ in range(6):
-            middle = (low + high) / 2
-            enough = self._count(self.moved + middle * direction) >= self.min_neighbours
-            low, high = (middle, high) if enough else (low, middle)
-        return low
 
-    def _count(self, after: Tensor) -> float:
-        return self.judge.count_neighbours(self.before, after)
+def _find_least(costs: Sequence[float]) -> int:
+    return next(i for i, cost in enumerate(costs) if cost <= min(costs) + _LEAST_GAIN)

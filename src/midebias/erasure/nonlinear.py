@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,13 @@ from torch import Tensor, nn
 from ..errors import TooFewSamples
 from .grouping import Grouping
 from .judging import Judge
-from .line_search import LEAST_GAIN, PRICE, End, LineSearch, Transport
+from .line_search import LineSearch, Transport
 from .linear import LinearErasure, LinearFit, compute_linear_erasure, find_constant
 from .moments import Floats
 from .reading import GroupReader, train_reader
 from .residual import ResidualTransport, train_residual
-from .transport import compute_transport
+from .transport import GroupTransport, compute_transport
 
-NO_LEAKAGE = 0.01  # nats of held-out rows that are no reason to move any
 _LEAST_ROWS = 100
 _ROUNDS = 3  # of transport for each attribute
 _ROWS_AT_ONCE = 2048
@@ -139,13 +139,10 @@ class NonlinearFit:
                     f"method='nonlinear' needs at least {_LEAST_ROWS} rows with {grouping.name!r}, in several groups, "
                     f"and has {len(learn) + len(held)}: use method='linear'"
                 )
-            fitted, read = learn[:_ROWS_FITTED], held[:_ROWS_HELD]
-            judged = np.concatenate([fitted, read])
-            search = LineSearch(
-                Judge(codes[judged], len(fitted), grouping.strata), *map(torch.from_numpy, (erased[judged], x[judged])),
-                target=NO_LEAKAGE if self.max_mi is None else self.max_mi,
-                min_neighbours=self.min_neighbours if self.max_mi is None else None, name=grouping.name,
-            )  # fmt: skip
+            judged = np.concatenate([learn[:_ROWS_FITTED], held[:_ROWS_HELD]])
+            judge = Judge(codes[judged], min(len(learn), _ROWS_FITTED), grouping.strata)
+            before, now = torch.from_numpy(erased[judged]), torch.from_numpy(x[judged])
+            search = LineSearch(judge, before, now, self.max_mi, self.min_neighbours, grouping.name)
             if search.leakage > search.target:
                 reader = train_reader(z, codes, len(grouping.strata), weights, learn, held, _draw(generator))
                 told = torch.cat([reader(part) for part in torch.from_numpy(z).split(_ROWS_AT_ONCE)])
@@ -173,42 +170,30 @@ class NonlinearFit:
         """Fit to rows x (n, p), of which a reader tells the weights of the groups (n, k)."""
         known, every = np.full(len(x), -1), np.where(weights > 0, grouping.codes, -1)
         known[learn] = grouping.codes[learn]
-        price = PRICE if self.max_mi is None and self.min_neighbours is None else 0.0
         transports = list[Transport]()
 
-        def judge_residual() -> tuple[ResidualTransport, End]:
-            groups, own = grouping.codes[learn], weights[learn]
-            found = train_residual(x[learn], told[learn], groups, grouping.strata, own, _draw(generator))
-            return found, search.judge_end(found, told[judged])
+        def transport(groups: NDArray[np.intp], shrinkage: bool) -> GroupTransport:
+            return compute_transport(x, groups, grouping.strata, weights, shrinkage=shrinkage)
 
-        def go(transport: Transport, end: End) -> float:
-            step = search.walk(end, price)
-            if step > 0:
-                transport.step = torch.tensor(step)
-                transports.append(transport)
-            return step
+        def train() -> ResidualTransport:
+            codes = grouping.codes[learn]
+            return train_residual(x[learn], told[learn], codes, grouping.strata, weights[learn], _draw(generator))
 
-        residual, step = None, 1.0
         for _ in range(_ROUNDS):
-            shrunk, plain = (
-                search.judge_end(compute_transport(x, known, grouping.strata, weights, shrinkage=s), told[judged])
-                for s in (True, False)
-            )
-            shrinks = shrunk.leakage <= plain.leakage + LEAST_GAIN  # and moves rows less
-            end = shrunk if shrinks else plain
-            if residual is None and end.leakage > search.target:
-                residual, other = judge_residual()
-                if search.compare(*other[2:]) < search.compare(*end[2:]):
-                    go(residual, other)
-                    return transports
-            transport = compute_transport(x, every, grouping.strata, weights, shrinkage=shrinks)
-            step = go(transport, end)
-            if step > 0:
-                x = _move([transport], x, told)
-            if search.leakage <= search.target or step < (1 if price > 0 else 1e-9):
+            # What is shrunk moves rows less; a residual map takes longest.
+            candidates: list[Callable[[], Transport]] = [
+                partial(transport, known, True),
+                partial(transport, known, False),
+                train,
+            ]
+            which, found, step = search.walk(candidates, told[judged])
+            if step == 0:
                 break
-        if search.leakage > search.target and (step == 1 or self.max_mi is not None):
-            go(*judge_residual())
+            transports.append(found if which == 2 else transport(every, which == 0))  # of all rows
+            transports[-1].step = torch.tensor(step)
+            if which == 2 or search.leakage <= search.target or (step < 1 and not search.is_limited):
+                break
+            x = _move(transports[-1:], x, told)
         return transports
 
 
