@@ -21,7 +21,7 @@ _STEPS, _BATCH = 200, 512
 
 
 def fit_inlp(z: NDArray[np.float32], c: NDArray[np.int64], seed: int, *, rounds: int = 15) -> Map:
-    """Iterative nullspace projection (Ravfogel et al. 2020): what logistic regression reads is projected out, and again."""
+    """Iterative nullspace projection (Ravfogel et al. 2020): what logistic regression reads is projected out, again."""
     from sklearn.linear_model import LogisticRegression
 
     mean = z.mean(axis=0)
@@ -46,7 +46,9 @@ class _Residual(nn.Module):
         torch.manual_seed(seed)
         p = z.shape[1]
         self.mean, self.scale = z.mean(dim=0), z.std()
-        self.network = nn.Sequential(nn.Linear(p, width), nn.GELU(), nn.Linear(width, width), nn.GELU(), nn.Linear(width, p))
+        self.network = nn.Sequential(
+            nn.Linear(p, width), nn.GELU(), nn.Linear(width, width), nn.GELU(), nn.Linear(width, p)
+        )
         nn.init.zeros_(self.network[-1].weight)  # type: ignore[arg-type]
 
     def forward(self, z: Tensor) -> Tensor:
@@ -109,7 +111,9 @@ def fit_kernel(z: NDArray[np.float32], c: NDArray[np.int64], seed: int, *, weigh
     return moved.as_map()
 
 
-def fit_obliviator(z: NDArray[np.float32], c: NDArray[np.int64], seed: int, *, rounds: int = 2, kept: float = 1.0) -> Map:
+def fit_obliviator(
+    z: NDArray[np.float32], c: NDArray[np.int64], seed: int, *, rounds: int = 2, kept: float = 1.0
+) -> Map:
     """Obliviator's idea (Akbari, Afshari, Boddeti 2025), unsupervised, in our own short form.
 
     In each round an encoder makes HSIC with c small and that with z large; then, among random Fourier features of it

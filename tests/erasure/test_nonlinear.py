@@ -26,6 +26,22 @@ def probe(z: NDArray[np.floating], c: NDArray[np.int64]) -> float:
     return float(SVC(random_state=0).fit(z[:half], c[:half]).score(z[half:], c[half:]))
 
 
+def draw_hidden(n: int = 2000, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Rectified units of five inputs and a binary c: rows lie on two folded surfaces, and some units are dead."""
+    rng = np.random.default_rng(seed)
+    c = rng.integers(2, size=n)
+    inputs = np.column_stack([rng.normal(size=(n, 5)), 2 * c - 1])
+    z = np.maximum(inputs @ rng.normal(size=(6, 24)), 0)
+    z[:, :3] = 0
+    return z.astype(np.float32), c
+
+
+@pytest.fixture(scope="module")
+def hidden() -> tuple[MIEraser, NDArray[np.float32], NDArray[np.int64]]:
+    z, c = draw_hidden()
+    return MIEraser(random_state=0).fit(z[:1000], sensitive_features=c[:1000]), z[1000:], c[1000:]
+
+
 @pytest.fixture(scope="module")
 def fitted() -> tuple[MIEraser, NDArray[np.float32], NDArray[np.int64]]:
     z, c = draw_spreads()
@@ -39,6 +55,53 @@ def test_what_linear_erasure_leaves_is_erased(fitted: tuple[MIEraser, NDArray[np
     assert probe(eraser.transform(z), c) < 0.62
     assert eraser.leakage_["sensitive_features"] <= 0.02
     assert eraser.history_[0]["step"] == 0
+
+
+def test_groups_of_two_scales_move_hardly_more_than_to_their_barycentre(
+    fitted: tuple[MIEraser, NDArray[np.float32], NDArray[np.int64]],
+) -> None:
+    eraser, z, _ = fitted
+    a, b = np.linspace(0.3, 2, 12), np.linspace(2, 0.3, 12)
+    least = np.square(a - b).sum() / 4 / z.var(axis=0).sum()
+    moved = np.square(eraser.transform(z) - z).sum() / np.square(z).sum()
+    assert 0.8 * least < moved < 1.2 * least
+
+
+def test_folded_surfaces_are_brought_together(
+    hidden: tuple[MIEraser, NDArray[np.float32], NDArray[np.int64]], tmp_path: Path
+) -> None:
+    eraser, z, c = hidden
+    erased, linear = eraser.transform(z), eraser.module_.linear(torch.from_numpy(z)).numpy()  # type: ignore[operator]
+    assert probe(erased, c) < 0.7 < 0.85 < probe(linear, c)
+    assert (erased[:, :3] == z[:, :3]).all()  # what does not vary is not given anything, not even rounding
+    eraser.save(tmp_path / "eraser.safetensors")
+    np.testing.assert_array_equal(MIEraser.load(tmp_path / "eraser.safetensors").transform(z), erased)
+    assert export_model(eraser, tmp_path / "eraser.onnx").largest_difference < 1e-4
+
+
+def test_the_judge_reads_what_only_trees_see() -> None:
+    rng = np.random.default_rng(0)
+    c = rng.integers(2, size=1500)
+    z = rng.normal(size=(1500, 30))
+    z[:, 4] = np.where(c == 1, np.round(z[:, 4] * 4) / 4, z[:, 4])  # atoms
+    judge = Judge(c, 900, np.zeros(2, dtype=np.intp))
+    assert judge.measure_leakage(torch.from_numpy(z)) > 0.1
+
+
+def test_separation_erases_within_classes_what_the_linear_map_leaves() -> None:
+    rng = np.random.default_rng(0)
+    n = 2400
+    y = rng.integers(2, size=n)
+    c = np.where(rng.random(n) < 0.8, y, 1 - y)
+    z = rng.normal(size=(n, 12)) * np.where(c[:, None] == 1, 2.0, 0.6)
+    z[:, 0] += 6 * y
+    eraser = MIEraser(criterion="separation", random_state=0).fit(z[:1600], y[:1600], sensitive_features=c[:1600])
+    erased, y, c = eraser.transform(z), y[1600:], c[1600:]
+    for label in (0, 1):
+        before, after = ((v[1600:][y == label], c[y == label]) for v in (z, erased))
+        chance = max(np.bincount(before[1])) / len(before[1])
+        assert probe(*after) < chance + 0.05 < 0.9 < probe(*before)
+    assert ((erased[1600:, 0] > 3) == (y == 1)).mean() > 0.9
 
 
 def test_a_shift_needs_the_linear_map_only() -> None:

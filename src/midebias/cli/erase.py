@@ -46,7 +46,7 @@ _Method = StrEnum("_Method", ["nonlinear", "linear"])
 _Unseen = StrEnum("_Unseen", ["error", "unaware"])
 _DEFAULTS: dict[str, Any] = {
     "method": "nonlinear", "criterion": "independence", "unseen": "error", "probes": ALL_PROBES,
-    "max_rows": 20_000, "seed": 0, "min_neighbours": 0.76,
+    "max_rows": 20_000, "seed": 0,
 }  # fmt: skip
 
 
@@ -69,8 +69,8 @@ def erase(
         float | None, Option(help="Budget in nats: the map that moves rows least and leaves no more is taken.")
     ] = None,
     min_neighbours: Annotated[
-        float, Option(help="Share of neighbours that the nonlinear map keeps without --max-mi, at any leakage.")
-    ] = 0.76,
+        float | None, Option(help="Share of neighbours that the nonlinear map keeps without --max-mi, at any leakage.")
+    ] = None,
     aware: Annotated[
         bool, Option("--aware", help="Erase by a map that is given the attribute, such as a batch.")
     ] = False,

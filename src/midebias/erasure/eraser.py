@@ -43,15 +43,15 @@ class MIEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: 
     ----------
     method : {"nonlinear", "linear"}, default "nonlinear"
         "linear": the least-squares affine map after which no linear probe beats chance, in closed form. "nonlinear":
-        that map and the smallest further one after which nonlinear probes of held-out rows read little.
+        that map and a further one, after which nonlinear probes of held-out rows read little.
     criterion : {"independence", "separation"}, default "independence"
         What is minimised: I(Z;C), or I(Z;C|Y), which needs y in `fit`.
     max_mi : float, optional
-        Nats that held-out rows may leak: the nearest map that meets it is taken, and `fit` warns where none does.
-        Without, the nonlinear map goes on until they leak 0.01 nats or less, or ``min_neighbours`` is reached.
-    min_neighbours : float, default 0.76
+        Nats that held-out rows may leak: a map is followed until it meets them, and `fit` warns where none does.
+    min_neighbours : float, optional
         Share of the ten nearest neighbours after the linear map that held-out rows are to keep, unless ``max_mi`` is
-        given. A higher share leaves more leakage: see ``history_``. The default was chosen on word vectors alone.
+        given. Without either, the map goes on down to 0.01 nats as long as it is worth it: all neighbours are taken
+        to be worth 0.7 nats. ``history_`` has the alternatives.
     aware : bool, default False
         Whether `transform` is given the attribute too.
     unseen : {"error", "unaware"}, default "error"
@@ -67,8 +67,8 @@ class MIEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: 
     movement_ : float
         Mean squared movement of the rows of `fit`, as a share of their variance.
     history_ : list of dict
-        Of the nonlinear maps tried, the curve: ``attribute``, ``step`` (1 carries groups to their barycentre, 0 is the
-        linear map), ``leakage`` in nats of held-out rows, a lower estimate, ``neighbours`` kept, and ``chosen``.
+        Of the nonlinear maps tried, the curve: ``attribute``, ``step`` (1 goes all of a map's way, 0 is the linear
+        map), ``leakage`` in nats of held-out rows, a lower estimate, ``neighbours`` kept, and ``chosen``.
     leakage_ : dict
         Of each attribute, the leakage of the map that was chosen, before the last fit to all rows.
     n_features_in_, feature_names_in_

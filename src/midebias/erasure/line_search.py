@@ -14,7 +14,6 @@ Transport = GroupTransport | ResidualTransport
 _NO_LEAKAGE = 0.01  # nats of held-out rows that are no reason to move any
 _PRICE = 0.7  # nats that all neighbours are worth
 _LEAST_GAIN = 0.003  # nats
-_FRACTIONS = (0.25, 0.5, 0.75, 1.0)
 
 
 class LineSearch:
@@ -47,28 +46,29 @@ class LineSearch:
         ``weights`` (n, k) are those of the groups. Candidates are made in their order until one reaches the target; of
         those that cost as much, the first is taken.
         """
-        made, directions, ends = list[Transport](), list[Tensor](), list[tuple[float, float]]()
+        made, directions, paths = list[Transport](), list[Tensor](), list[dict[float, tuple[float, float]]]()
         for make in candidates:
             made.append(make())
             directions.append(made[-1](self.moved, weights) - self.moved)
-            ends.append(self._judge(self.moved + directions[-1]))
-            if ends[-1][0] <= self.target:
+            paths.append({step: self._judge(self.moved + step * directions[-1]) for step in (0.5, 1.0)})
+            if paths[-1][1.0][0] <= self.target:
                 break
-        which = _find_least([self._compare(*end, _PRICE) for end in ends])
-        path = [(self.leakage, self._count(self.moved))]
-        path += [self._judge(self.moved + f * directions[which]) for f in _FRACTIONS[:-1]]
-        path.append(ends[which])
+        which = _find_least([min(self._compare(*point, _PRICE) for point in path.values()) for path in paths])
+        for step in (0.25, 0.75):
+            paths[which][step] = self._judge(self.moved + step * directions[which])
+        steps = sorted(paths[which])
+        path = [(self.leakage, self._count(self.moved)), *(paths[which][step] for step in steps)]
         price = 0.0 if self.is_limited else _PRICE
         best = _find_least([
             self._compare(*point, price) if i == 0 or point[1] >= self.min_neighbours else math.inf
             for i, point in enumerate(path)
         ])  # fmt: skip
         helps = path[best][0] <= self.leakage - max(_LEAST_GAIN, 0.05 * self.leakage)
-        for i, step in enumerate(_FRACTIONS, 1):
+        for i, step in enumerate(steps, 1):
             self._record(step, *path[i], chosen=helps and i == best)
         if not helps:
             return which, made[which], 0.0
-        step, self.leakage = _FRACTIONS[best - 1], path[best][0]
+        step, self.leakage = steps[best - 1], path[best][0]
         self.moved = self.moved + step * directions[which]
         return which, made[which], step
 
