@@ -23,6 +23,7 @@ from ..random_state import draw_seed
 from .aware import code_levels, fit_aware, refuse_unseen
 from .grouping import Grouping, group_rows
 from .inputs import FitRows, read_classes, read_weights
+from .line_search import NO_LEAKAGE
 from .linear import LinearFit
 from .moments import Floats
 from .nonlinear import NonlinearFit
@@ -43,7 +44,8 @@ class MIEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: 
     ----------
     method : {"nonlinear", "linear"}, default "nonlinear"
         "linear": the least-squares affine map after which no linear probe beats chance, in closed form. "nonlinear":
-        that map and a further one, after which nonlinear probes of held-out rows read little.
+        that map, if z may tell more than 0.01 nats linearly, and a further one, after which nonlinear probes of
+        held-out rows read little.
     criterion : {"independence", "separation"}, default "independence"
         What is minimised: I(Z;C), or I(Z;C|Y), which needs y in `fit`.
     max_mi : float, optional
@@ -366,5 +368,8 @@ class MIEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: 
             return fit
 
         search = NonlinearFit(max_mi=self.max_mi, min_neighbours=self.min_neighbours, seed=draw_seed(self.random_state))
-        module, self.history_ = search.fit(rows.z, self._linear.compute(), groupings, rows.weights, blocks, gather)
+        linear = self._linear.compute()
+        if self._linear.bound_information() <= NO_LEAKAGE:  # then it would move rows for nothing but chance
+            linear.writes.zero_()
+        module, self.history_ = search.fit(rows.z, linear, groupings, rows.weights, blocks, gather)
         return module

@@ -11,7 +11,7 @@ from .residual import ResidualTransport
 from .transport import GroupTransport
 
 Transport = GroupTransport | ResidualTransport
-_NO_LEAKAGE = 0.01  # nats of held-out rows that are no reason to move any
+NO_LEAKAGE = 0.01  # nats of held-out rows that are no reason to move any
 _PRICE = 0.7  # nats that all neighbours are worth
 _LEAST_GAIN = 0.003  # nats
 
@@ -35,7 +35,7 @@ class LineSearch:
     ) -> None:
         self.judge, self.before, self.moved, self.name = judge, before, moved, name
         self.is_limited = max_mi is not None or min_neighbours is not None
-        self.target = _NO_LEAKAGE if max_mi is None else max_mi
+        self.target = NO_LEAKAGE if max_mi is None else max_mi
         self.min_neighbours = min_neighbours if max_mi is None and min_neighbours is not None else 0.0
         self.leakage, self.history = judge.measure_leakage(moved), list[dict[str, Any]]()
         self._record(0.0, self.leakage, self._count(moved), chosen=True)

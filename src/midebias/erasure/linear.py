@@ -1,5 +1,6 @@
 """Linear erasure in closed form: the least-squares map after which z and c are uncorrelated."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ _ROWS_AT_ONCE = 8192
 
 _LEAST_CORRELATION = 1e-8  # less is rounding
 _LEAST_VARIANCE = 1e-14  # of a column, as a share of the largest; less is rounding
+_LEAST_SHARE = 1e-10  # as much, of a direction
 _LEAST_ANGLE = 1e-6  # as a sine, between what is erased and what is kept
 
 
@@ -93,18 +95,9 @@ def compute_linear_erasure(
             )
         reading = np.linalg.pinv(both)[: basis.shape[1]]
     reads, writes = white @ reading.T, (color @ basis).T
-    still = find_constant(covariance.diagonal())
-    reads[still], writes[:, still] = 0, 0
+    # Into a column that does not vary, rounding would write what is read, and a probe that standardises makes it large.
+    writes[:, covariance.diagonal() <= _LEAST_VARIANCE * covariance.diagonal().max(initial=0)] = 0
     return LinearErasure(*(torch.from_numpy(np.ascontiguousarray(part)) for part in (mean, reads, writes)))
-
-
-def find_constant(variances: Floats) -> NDArray[np.bool_]:
-    """Find the columns that do not vary (p,), which no map may move.
-
-    Rounding would write into them what a map reads, and a probe that standardises columns makes rounding large.
-    """
-    found: NDArray[np.bool_] = variances <= _LEAST_VARIANCE * variances.max(initial=0)
-    return found
 
 
 def shrink_covariance(covariance: Floats, rows: float) -> Floats:
@@ -165,6 +158,15 @@ class LinearFit:
         return compute_linear_erasure(
             moments.mean, moments.covariance, *self.compute_covariances(), rows=moments.rows, shrinkage=self.shrinkage
         )
+
+    def bound_information(self) -> float:
+        """Compute a bound, in nats, on what z tells linearly of any one column: exceeded once in twenty times."""
+        variances, directions = np.linalg.eigh(self.moments.covariance)
+        varies = variances > _LEAST_SHARE * variances[-1]
+        white = directions[:, varies] / np.sqrt(variances[varies])
+        explained = np.square(white.T @ self.compute_covariances()[0]).sum(axis=0).max(initial=0)
+        p = float(varies.sum())  # independent columns explain p / rows, with a variance of 2 p / rows^2
+        return (float(explained) + (1.64 * math.sqrt(2 * p) - p) / self.moments.rows) / 2
 
     def compute_covariances(self) -> tuple[Floats, Floats | None]:
         """Compute the covariances (p, k) of z with what is erased, and (p, l) with what is kept, of unit variance."""

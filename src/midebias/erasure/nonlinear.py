@@ -15,13 +15,14 @@ from ..errors import TooFewSamples
 from .grouping import Grouping
 from .judging import Judge
 from .line_search import LineSearch, Transport
-from .linear import LinearErasure, LinearFit, compute_linear_erasure, find_constant
+from .linear import LinearErasure, LinearFit, compute_linear_erasure
 from .moments import Floats
 from .reading import GroupReader, train_reader
 from .residual import ResidualTransport, train_residual
 from .transport import GroupTransport, compute_transport
 
 _LEAST_ROWS = 100
+_USUAL = 0.998  # of the rows: a column of which as many have one value counts as constant
 _ROUNDS = 3  # of transport for each attribute
 _ROWS_AT_ONCE = 2048
 _ROWS_FITTED, _ROWS_HELD = 2000, 2000
@@ -55,7 +56,7 @@ class NonlinearErasure(nn.Module):
 
     offset: Tensor
     correction: Tensor
-    constant: Tensor  # (p,): columns that no map may move, as `find_constant` says
+    constant: Tensor  # (p,): columns that stay, since what a map adds to their one value would be read
 
     def __init__(self, linear: LinearErasure, stages: Sequence[GroupErasure]) -> None:
         super().__init__()
@@ -159,7 +160,8 @@ class NonlinearFit:
         if not stages:
             return linear, history
         erasure = NonlinearErasure(linear, stages)
-        erasure.constant = torch.from_numpy(find_constant(z[weights > 0].var(axis=0, dtype=np.float64)))
+        usual = np.median(fitted := z[weights > 0], axis=0)
+        erasure.constant = torch.from_numpy(np.mean(fitted == usual, axis=0) >= _USUAL)
         erasure.correct(gather(lambda part: torch.cat(erasure.move(part), dim=1)))
         return erasure, history
 
