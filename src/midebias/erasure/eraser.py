@@ -369,7 +369,7 @@ class MIEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: 
 
         search = NonlinearFit(max_mi=self.max_mi, min_neighbours=self.min_neighbours, seed=draw_seed(self.random_state))
         linear = self._linear.compute()
-        if self._linear.bound_information() <= NO_LEAKAGE:  # then it would move rows for nothing but chance
+        if self._linear.limit_information() <= NO_LEAKAGE:  # then it would move rows for nothing but chance
             linear.writes.zero_()
         module, self.history_ = search.fit(rows.z, linear, groupings, rows.weights, blocks, gather)
         return module

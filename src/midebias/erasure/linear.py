@@ -159,7 +159,7 @@ class LinearFit:
             moments.mean, moments.covariance, *self.compute_covariances(), rows=moments.rows, shrinkage=self.shrinkage
         )
 
-    def bound_information(self) -> float:
+    def limit_information(self) -> float:
         """Compute a bound, in nats, on what z tells linearly of any one column: exceeded once in twenty times."""
         variances, directions = np.linalg.eigh(self.moments.covariance)
         varies = variances > _LEAST_SHARE * variances[-1]
