@@ -53,7 +53,7 @@ class MIEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: 
     min_neighbours : float, optional
         Share of the ten nearest neighbours after the linear map that held-out rows are to keep, unless ``max_mi`` is
         given. Without either, the map goes on down to 0.01 nats as long as it is worth it: all neighbours are taken
-        to be worth 0.7 nats. ``history_`` has the alternatives.
+        to be worth 0.8 nats. ``history_`` has the alternatives.
     aware : bool, default False
         Whether `transform` is given the attribute too.
     unseen : {"error", "unaware"}, default "error"

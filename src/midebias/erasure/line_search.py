@@ -12,8 +12,9 @@ from .transport import GroupTransport
 
 Transport = GroupTransport | ResidualTransport
 NO_LEAKAGE = 0.01  # nats of held-out rows that are no reason to move any
-_PRICE = 0.7  # nats that all neighbours are worth
+_PRICE = 0.8  # nats that all neighbours are worth
 _LEAST_GAIN = 0.003  # nats
+_TIE = 0.005  # nats: what costs hardly more, and moves rows less, is taken
 
 
 class LineSearch:
@@ -53,16 +54,16 @@ class LineSearch:
             paths.append({step: self._judge(self.moved + step * directions[-1]) for step in (0.5, 1.0)})
             if paths[-1][1.0][0] <= self.target:
                 break
-        which = _find_least([min(self._compare(*point, _PRICE) for point in path.values()) for path in paths])
-        for step in (0.25, 0.75):
+        which = _find_least([min(self._compare(*point, _PRICE) for point in path.values()) for path in paths], _TIE)
+        for step in (0.25, 0.6875):
             paths[which][step] = self._judge(self.moved + step * directions[which])
         steps = sorted(paths[which])
         path = [(self.leakage, self._count(self.moved)), *(paths[which][step] for step in steps)]
-        price = 0.0 if self.is_limited else _PRICE
+        price, tie = (0.0, 0.0) if self.is_limited else (_PRICE, _TIE)
         best = _find_least([
             self._compare(*point, price) if i == 0 or point[1] >= self.min_neighbours else math.inf
             for i, point in enumerate(path)
-        ])  # fmt: skip
+        ], tie)  # fmt: skip
         helps = path[best][0] <= self.leakage - max(_LEAST_GAIN, 0.05 * self.leakage)
         for i, step in enumerate(steps, 1):
             self._record(step, *path[i], chosen=helps and i == best)
@@ -86,5 +87,5 @@ class LineSearch:
         self.history.append({"attribute": self.name, "step": step, **found})
 
 
-def _find_least(costs: Sequence[float]) -> int:
-    return next(i for i, cost in enumerate(costs) if cost <= min(costs) + _LEAST_GAIN)
+def _find_least(costs: Sequence[float], tie: float) -> int:
+    return next(i for i, cost in enumerate(costs) if cost <= min(costs) + tie)
