@@ -70,10 +70,6 @@ class TabularPenalty(nn.Module):
         decided = (outputs.T / _TEMPERATURE).contiguous().softmax(dim=0).T
         return total + self.decision_weight * self.decision(decided, c, y)
 
-    def release_decision(self) -> None:
-        """Penalise decisions no more: those that are all alike tell nothing, and their penalty would keep them so."""
-        self.decision = None
-
     @property
     def estimates(self) -> list[float]:
         """Latest estimates in nats, of the decision (where it is penalised) and of the representation."""
