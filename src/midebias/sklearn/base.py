@@ -44,7 +44,7 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     criterion: Criterion = "independence"
     mi_weight: float | None = None
-    max_mi: float | None = None
+    max_mi: float | Mapping[str, float] | None = None
     sensitive_columns: str | int | Sequence[str | int] | None = None
     hidden_layer_sizes: Sequence[int] = (256, 64)
     dim: int | None = None

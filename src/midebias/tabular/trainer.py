@@ -62,7 +62,8 @@ class TabularTrainer:
 
     The parameters are those of `MIDebiasClassifier`. ``mi_weight`` rises over the first three tenths of the steps.
     ``early_stopping`` watches the task loss and the penalty of rows held out. With ``path`` a quarter of the epochs has
-    no penalty, and the rest go along the path; the model is that of a point of it.
+    no penalty, and the rest go along the path; under limits all of them have none, and twice as many more go along it.
+    The model is that of a point of the path.
     """
 
     network: TabularNetwork
@@ -134,9 +135,12 @@ class TabularTrainer:
         self._make_optimizer()
         per_epoch = max(1, len(kept) // self.batch_size)
         if self.epochs is not None:
-            n_plain = max(1, self.epochs // 4)
-            n_points = min(POINTS, max(1, self.epochs - n_plain))
-            each = max(1, (self.epochs - n_plain) // n_points)
+            # Under limits it is to have learned enough at whichever point that may be.
+            n_plain, on_path = (
+                (self.epochs // 4, 3 * self.epochs // 4) if path.is_default else (self.epochs, 2 * self.epochs)
+            )
+            n_points = min(POINTS, max(1, on_path))
+            each = max(1, on_path // n_points)
         else:
             n_plain, n_points = math.ceil(_STEPS_BEFORE_A_PATH / per_epoch), POINTS
             each = math.ceil(_STEPS_OF_A_POINT / per_epoch)

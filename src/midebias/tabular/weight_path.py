@@ -17,11 +17,11 @@ from .leakage import measure_leakage
 from .targets import Task, compute_task_loss
 
 POINTS = 16
-_LOWEST, _HIGHEST = 0.015, 4.0  # of the weight that is used where none is looked for
+_LOWEST, _HIGHEST, _HIGHEST_UNDER_LIMITS = 0.015, 4.0, 10.0  # of the weight that is used where none is looked for
 _DISPARITIES = {"independence": ("parity_difference", 0.01), "separation": ("odds_difference", 0.02)}  # by default
 _LEAKAGE_OF_A_CATEGORY, _LEAKAGE_OF_A_QUANTITY = 0.0075, 0.004  # times Gini's index of the category
 _KEPT = 0.4  # of the task at least, where no limit is given
-_ERRORS_HELD, _ERRORS_SEEN = 1.0, 0.25  # standard errors by which a measure may pass its limit
+_ERRORS_HELD, _ERRORS = 1.0, 0.25  # standard errors by which a measure may pass its limit, by default and else
 _ROWS_SEEN = 4096  # of those trained on, which are asked besides where few are held aside
 _MOST_CROSSED = 64
 _FEW, _FEWEST = 0.1, 0.005  # of the answers of the rarer class that a plain model gives, and of all rows
@@ -72,13 +72,15 @@ class FrontPoint:
 class WeightPath:
     """Weights from small to large, what rows held aside say of each, and which one is taken.
 
-    Rows held aside are few, and their largest difference between groups is chance as often as not. So a limit counts
-    as kept where they pass it by no more than a standard error, and the rows trained on by no more than a quarter of one.
+    Rows held aside are few, and their largest difference between groups is chance as often as not. So a default limit
+    counts as kept where they pass it by no more than a standard error, and the rows trained on by no more than a
+    quarter of one; a given limit where neither passes it by more than that quarter.
 
     Parameters
     ----------
     mi_weight : float
-        What is used where none is looked for. The path goes from a little of it to four times as much.
+        What is used where none is looked for. The path goes from a little of it to four times as much, or ten times
+        under limits.
     limits : mapping
         Names of measures of `FrontPoint` with what each may be at most, for all attributes or in a mapping of their
         names: the least weight that keeps them is taken. If empty, limits on leakage and on the criterion's disparity
@@ -126,7 +128,8 @@ class WeightPath:
 
     def list_weights(self, n: int) -> list[float]:
         """Return n weights, geometrically from the least to the largest."""
-        return (self.usual * np.geomspace(_LOWEST, _HIGHEST, n)).tolist()
+        highest = _HIGHEST if self.is_default else _HIGHEST_UNDER_LIMITS
+        return (self.usual * np.geomspace(_LOWEST, highest, n)).tolist()
 
     def find_rate(self, mi_weight: float) -> float:
         """Find the share of the learning rate that suits a weight: the objective is the steeper the larger it is."""
@@ -140,11 +143,11 @@ class WeightPath:
         if not self.points:
             self._loss_of_a_constant = _measure_constant(held.y, held.weights, self.task)
             self.limits = self.limits or self._list_default_limits(held.c)
-        readings, bounds = self._read(outputs, z, held, _ERRORS_HELD)
+        readings, bounds = self._read(outputs, z, held, _ERRORS_HELD if self.is_default else _ERRORS)
         if len(held) < _ROWS_SEEN:
             seen = seen[torch.arange(min(_ROWS_SEEN, len(seen)))]
             of_seen = network(seen.x)
-            _, others = self._read(of_seen[0], of_seen[1], seen, _ERRORS_SEEN)
+            _, others = self._read(of_seen[0], of_seen[1], seen, _ERRORS)
             bounds = {name: Reading(*map(_find_max, zip(bounds[name], others[name], strict=True))) for name in bounds}
         accuracy, auc = math.nan, math.nan
         if self.task == "classification":
