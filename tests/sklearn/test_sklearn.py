@@ -600,12 +600,10 @@ def test_each_attribute_has_its_own_reading_and_budget_and_so_have_crossed_group
 
 def test_one_column_among_many_is_erased_from_a_wide_representation() -> None:
     rng = np.random.default_rng(0)
-    c = rng.integers(2, size=2000)
-    X = rng.normal(size=(2000, 40))
+    c = rng.integers(2, size=6000)
+    X = rng.normal(size=(6000, 100))
     X[:, 0] += 4 * c
-    model = MIDebiasTransformer(
-        dim=40, hidden_layer_sizes=(), n_pieces=0, epochs=200, mi_weight=20.0, random_state=0
-    ).fit(X[:1000], sensitive_features=c[:1000])
-    z = model.transform(X[1000:])
-    probe = LogisticRegression(max_iter=2000).fit(z[:500], c[1000:1500])
-    assert probe.score(z[500:], c[1500:]) < 0.65
+    model = MIDebiasTransformer(dim=100, hidden_layer_sizes=(), n_pieces=0, epochs=60, random_state=0)
+    z = model.fit(X[:3000], sensitive_features=c[:3000]).transform(X[3000:])
+    probe = LogisticRegression(max_iter=2000).fit(z[:1500], c[3000:4500])
+    assert probe.score(z[1500:], c[4500:]) < 0.65  # random features of all columns alone leave 0.94
