@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from ..errors import DataError, InputError
 from ..lightning import DebiasModule, MIMeter, SafeCheckpoints
-from ..networks.classifier import Classifier
 from ..training.loop import TrainingRun
 from ..training.train_step_method import TrainStepMethod
 from .image_data import ImageData
@@ -35,9 +34,8 @@ def run_by_trainer(name: str, data: ImageData, trainer: pl.Trainer, **settings: 
         raise InputError(f"{name} does not train by Lightning's Trainer: it has a training step of its own")
     run.prepare()
     module = DebiasModule(
-        _Depths(method.model), method.model.head, method.penalty, mi_weight=method.mi_weight,
-        adjustment=method.adjustment, task_loss=_take_share(run.batch_size, trainer.world_size),
-        optimizer=lambda _: method.optimizer,
+        model=method.model, penalty=method.penalty, mi_weight=method.mi_weight, adjustment=method.adjustment,
+        task_loss=_take_share(run.batch_size, trainer.world_size), optimizer=lambda _: method.optimizer,
     )  # fmt: skip
     meter = MIMeter()
     recorder = RunRecorder(run, data, meter, given)
@@ -63,17 +61,6 @@ def run_by_trainer(name: str, data: ImageData, trainer: pl.Trainer, **settings: 
         "precision": str(trainer.precision),
     }  # fmt: skip
     return replace(outcome, alarms=tuple(meter.alarms))
-
-
-class _Depths(nn.Module):
-    """A classifier as an encoder of several representations."""
-
-    def __init__(self, model: Classifier) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        return self.model.depths(x)
 
 
 def _take_share(batch_size: int, world_size: int) -> Callable[[Tensor, Tensor], Tensor]:

@@ -82,7 +82,7 @@ def _load_images(folder: Path, weights: Path, state_dict: Mapping[str, Tensor]) 
         reason = str(error).splitlines()[-1].strip()
         raise DataError(f"{weights} does not fit the network {name!r}: {reason}") from error
     size = model.image_size or 32
-    example = torch.zeros(2, first.shape[1], size, size)
-    served = ServedModel(model, model.head, example, gray=method == "gray", any_size=not model.image_size)
+    example = torch.zeros(2, first.shape[1], *((size, size) if isinstance(size, int) else size))
+    served = ServedModel(model, None, example, gray=method == "gray", any_size=not model.image_size)
     served.description = {"inputs": "images (n, channels, height, width), float32 in the range of training"}
     return served
