@@ -7,7 +7,6 @@ from typing import Annotated
 from typer import Option
 
 from ..errors import InputError
-from ..experiments.image_methods import Network
 from ..methods import METHODS
 from .command_line import collect_options
 from .options import AttributeColumn, Config, Criterion, DatasetOrTable, ImageSize, LabelColumn, OutputDir, PaletteFile
@@ -22,10 +21,12 @@ _OF_IMAGES = {
     "variance": None, "rho": None, "gradient_ratio": None, "mi_lr_ratio": None, "estimator": None,
     "critic_steps": None, "rebalance": None,
     "palette": None, "image_size": None, "limit": None, "max_steps": None, "method": "mib", "network": "paper",
+    "weights": None, "augment": "none",
     "accelerator": None, "devices": None, "num_nodes": None, "precision": None,
 }  # fmt: skip
 """Options that a table does not have, with their defaults."""
 
+_Augment = StrEnum("_Augment", ["none", "light", "trivial"])
 _Estimator = StrEnum("_Estimator", ["gaussian", "gaussian_linear", "donsker_varadhan"])
 
 
@@ -39,7 +40,15 @@ def train(
         float | None, Option(help="How often the background is the class's own, 0.990. biased-mnist only.")
     ] = None,
     method: Annotated[_Method, Option(help="mib is our default.")] = _OURS,
-    network: Annotated[Network, Option(help="The paper's, or that of Learning Not to Learn.")] = Network.paper,
+    network: Annotated[
+        str, Option(help="paper, lnl (Learning Not to Learn), or any of timm:NAME and torchvision:NAME.")
+    ] = "paper",
+    weights: Annotated[
+        str | None, Option(help="File of weights, or 'pretrained'. Networks of timm and torchvision only.")
+    ] = None,
+    augment: Annotated[
+        _Augment, Option(help="light: mirrored and shifted, colours as they are. trivial: TrivialAugment.")
+    ] = _Augment.none,
     mi_weight: Annotated[
         float | None, Option(min=0.0, help="Weight of a nat of the penalty in the loss. Tables only.")
     ] = None,
