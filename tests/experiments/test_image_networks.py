@@ -56,10 +56,10 @@ class Stopped(Exception):
 def test_a_run_that_was_stopped_ends_with_the_weights_of_one_that_was_not(photos: Path, tmp_path: Path) -> None:
     data = load(photos)
     settings: dict[str, Any] = {
-        "network": "timm:resnet10t", "augment": "light", "epochs": 1, "batch_size": 32, "max_steps": 3,
+        "network": "timm:test_resnet", "augment": "light", "epochs": 1, "batch_size": 32, "max_steps": 3,
     }  # fmt: skip
     with seeded(5):
-        save_file(backbone("timm:resnet10t").tap.model.state_dict(), tmp_path / "w.safetensors")
+        save_file(backbone("timm:test_resnet").tap.model.state_dict(), tmp_path / "w.safetensors")
     settings["weights"] = str(tmp_path / "w.safetensors")
     whole = run_method("mib", data, **settings)
     checkpoint = {"checkpoint": tmp_path / "checkpoint.safetensors", "checkpoint_every": 0.0}
@@ -78,17 +78,17 @@ def test_a_run_that_was_stopped_ends_with_the_weights_of_one_that_was_not(photos
 
 
 def test_train_leaves_a_folder_from_which_the_network_is_loaded_and_exported(photos: Path, tmp_path: Path) -> None:
-    command = ["train", str(photos), "--label", "side", "--attribute", "tint", "--network", "timm:vit_tiny_patch16_224"]
+    command = ["train", str(photos), "--label", "side", "--attribute", "tint", "--network", "timm:test_vit"]
     more = ["--image-size", "32", "--max-steps", "1", "--epochs", "1", "--augment", "light"]
     assert run([*command, *more, "--output-dir", str(tmp_path)]) == 0
     (folder,) = tmp_path.iterdir()
     config = yaml.safe_load((folder / "config.yaml").read_text())
-    assert (config["network"], config["augment"], config["image_size"]) == ("timm:vit_tiny_patch16_224", "light", 32)
+    assert (config["network"], config["augment"], config["image_size"]) == ("timm:test_vit", "light", 32)
     (row,) = json.loads((folder / "results.json").read_text())["rows"]
-    assert row["network"] == "timm:vit_tiny_patch16_224"
+    assert row["network"] == "timm:test_vit"
     served = load_run(folder)
     with seeded(1):
-        again = backbone("timm:vit_tiny_patch16_224", image_size=32).eval()
+        again = backbone("timm:test_vit", image_size=32).eval()
     again.load_state_dict(load_file(folder / "model.safetensors"))
     x = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -104,7 +104,7 @@ def test_a_folder_is_scaled_to_what_the_network_was_made_for(photos: Path) -> No
          "critic_steps", "rebalance", "palette", "image_size", "label", "attribute", "epochs", "limit", "max_steps",
          "checkpoint_every", "weights", "accelerator", "devices", "num_nodes", "precision")
     ) | {"dataset": str(photos), "method": "mib", "augment": "none"}  # fmt: skip
-    assert resolve_options(given | {"network": "timm:resnet10t"})["image_size"] == 176
+    assert resolve_options(given | {"network": "timm:test_resnet"})["image_size"] == 160
     assert resolve_options(given | {"network": "lnl"})["image_size"] is None
 
 
@@ -113,7 +113,7 @@ def test_a_folder_is_scaled_to_what_the_network_was_made_for(photos: Path) -> No
     [
         (["--network", "resnet18"], "network must be paper, lnl, timm:NAME"),
         (["--network", "timm:resnett18"], "near it are resnet18"),
-        (["--network", "timm:resnet10t", "--weights", "nowhere.pt"], "nowhere.pt cannot be read"),
+        (["--network", "timm:test_resnet", "--weights", "nowhere.pt"], "nowhere.pt cannot be read"),
         (["--network", "lnl", "--weights", "w.pt"], "weights apply to"),
         (["--network", "torchvision:vit_b_16", "--image-size", "28"], "patch"),
         (["--augment", "heavy"], "augment"),

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +36,11 @@ def draw(n: int, network: Backbone) -> torch.Tensor:
 
 
 FAMILIES: list[tuple[str, dict[str, Any], tuple[Any, ...]]] = [
-    ("timm:resnet10t", {"image_size": 32}, (FeatureMap(64), FeatureMap(64), FeatureMap(128), 512)),
-    ("timm:vit_tiny_patch16_224", {"image_size": 32, "depths": 2}, (Tokens(192), Tokens(192), 192)),
-    ("timm:convnext_atto", {"image_size": [64, 32], "dim": 7}, (FeatureMap(40), FeatureMap(80), FeatureMap(160), 7)),
-    ("timm:mobilenetv3_small_050", {"image_size": 64, "in_channels": 1, "depths": 1}, (FeatureMap(8), 1024)),
-    ("torchvision:swin_t", {"image_size": 32, "depths": 2}, (Tokens(96), Tokens(384), 768)),
-    (
-        "torchvision:resnet18",
-        {"image_size": 32, "depths": ["layer1", "layer3"]},
-        (FeatureMap(64), FeatureMap(256), 512),
-    ),
+    ("timm:test_resnet", {"image_size": 32}, (FeatureMap(32), FeatureMap(48), FeatureMap(192), 96)),
+    ("timm:test_vit", {"image_size": 32, "depths": 2}, (Tokens(64), Tokens(64), 64)),
+    ("timm:test_convnext", {"image_size": [64, 32], "dim": 7}, (FeatureMap(24), FeatureMap(32), FeatureMap(48), 7)),
+    ("timm:test_efficientnet", {"image_size": 32, "in_channels": 1, "depths": 1}, (FeatureMap(16), 256)),
+    ("torchvision:resnet18", {"image_size": 16, "depths": ["layer1", "layer3"]}, (FeatureMap(64), 256, 512)),
 ]
 
 
@@ -71,15 +67,19 @@ def test_a_family_shows_its_depths_and_can_be_penalised(name: str, options: dict
     assert torch.equal(again.eval()(x), network(x))
 
 
+def test_channels_that_come_last_are_seen() -> None:
+    assert build("torchvision:swin_t", image_size=32, depths=2).shapes == (Tokens(96), Tokens(384), 768)
+
+
 def test_images_are_normalised_as_the_network_was_made_for() -> None:
-    network = build("timm:vit_tiny_patch16_224", image_size=32).eval()  # mean and deviation of a half
+    network = build("timm:test_vit", image_size=32).eval()  # mean and deviation of a half
     x = draw(2, network)
     torch.testing.assert_close(network(x), network.tap.model((x - 0.5) / 0.5))
     assert network.mean.flatten().tolist() == [0.5] * 3
     imagenet = build("torchvision:resnet18", image_size=32)
     torch.testing.assert_close(imagenet.mean.flatten(), torch.tensor([0.485, 0.456, 0.406]))
     torch.testing.assert_close(imagenet.std.flatten(), torch.tensor([0.229, 0.224, 0.225]))
-    assert (read_image_size("timm:resnet10t"), read_image_size("torchvision:inception_v3")) == (176, 299)
+    assert (read_image_size("timm:test_resnet"), read_image_size("torchvision:inception_v3")) == (160, 299)
 
 
 @pytest.mark.parametrize("dim", [None, 5])
@@ -87,13 +87,13 @@ def test_local_weights_are_those_of_the_library_itself(dim: int | None, tmp_path
     import timm
 
     with seeded(3):
-        theirs = timm.create_model("resnet10t", num_classes=10)
+        theirs = timm.create_model("test_resnet", num_classes=10)
     save_file(theirs.state_dict(), tmp_path / "w.safetensors")
     with pytest.warns(UserWarning, match="fc left out"):
-        mine = build("timm:resnet10t", weights=tmp_path / "w.safetensors", n_classes=2, dim=dim, image_size=32)
+        mine = build("timm:test_resnet", weights=tmp_path / "w.safetensors", n_classes=2, dim=dim, image_size=32)
     own = mine.tap.model.state_dict()
     assert all(torch.equal(own[k], v) for k, v in theirs.state_dict().items() if not k.startswith("fc."))
-    with pytest.raises(DataError, match="do not fit"):
+    with pytest.raises(DataError, match="do not fit"), warnings.catch_warnings(action="ignore"):
         build("timm:resnet18", weights=tmp_path / "w.safetensors", n_classes=10)
 
 
@@ -102,12 +102,12 @@ def test_local_weights_are_those_of_the_library_itself(dim: int | None, tmp_path
     [
         ("timm:resnett18", {}, "near it are resnet18"), ("torchvision:resnet19", {}, "near it are resnet18"),
         ("resnet18", {}, "timm:NAME"), ("keras:resnet18", {}, "timm:NAME"), ("timm:", {}, "timm:NAME"),
-        ("timm:resnet10t", {"depths": 9}, "from 0 to 4"), ("timm:resnet10t", {"depths": ["layer9"]}, "layer4"),
-        ("timm:resnet10t", {"n_classes": 0}, "n_classes"), ("timm:resnet10t", {"dim": 0}, "dim"),
-        ("timm:resnet10t", {"image_size": [32]}, "image_size"), ("torchvision:vit_b_16", {"image_size": 28}, "patch"),
+        ("timm:test_resnet", {"depths": 9}, "from 0 to 4"), ("timm:test_resnet", {"depths": ["layer9"]}, "layer4"),
+        ("timm:test_resnet", {"n_classes": 0}, "n_classes"), ("timm:test_resnet", {"dim": 0}, "dim"),
+        ("timm:test_resnet", {"image_size": [32]}, "image_size"), ("torchvision:vit_b_16", {"image_size": 28}, "patch"),
         ("torchvision:resnet18", {"in_channels": 1}, "in_channels"), ("torchvision:squeezenet1_1", {}, "no linear"),
         ("timm:deit_tiny_distilled_patch16_224", {"image_size": 32}, "more than its last linear layer"),
-        ("timm:resnet10t", {"pretrained": True, "weights": "w.pt"}, "pretrained and weights"),
+        ("timm:test_resnet", {"pretrained": True, "weights": "w.pt"}, "pretrained and weights"),
     ],
 )  # fmt: skip
 def test_bad_arguments_are_refused(name: str, options: dict[str, Any], said: str) -> None:
