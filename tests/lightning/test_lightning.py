@@ -20,6 +20,8 @@ from midebias.training import train_step
 
 pl = pytest.importorskip("lightning.pytorch")
 
+from lightning.pytorch.plugins.precision import MixedPrecision  # noqa: E402
+
 from midebias.lightning import DebiasModule, MIMeter, SafeCheckpoints, SeededLoader  # noqa: E402 - after the check that Lightning is there
 
 # Advice for other machines; and a warning of torch about how Lightning calls it.
@@ -179,9 +181,24 @@ def test_mixed_precision_keeps_the_information_in_float32(tmp_path: Path) -> Non
     trainer(tmp_path, max_steps=2, precision="bf16-mixed").fit(module, SeededLoader(dataset(), 80))
     assert torch.bfloat16 in seen
     assert (torch.float32, torch.float32) in seen
-    module._trainer = type("T", (), {"precision": "16-mixed"})()  # type: ignore[assignment]
-    with pytest.raises(InputError, match="bf16-mixed"):
-        module.setup("fit")
+
+
+@pytest.mark.parametrize("mi_weight", [2.0, None])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_the_scale_of_half_precision_changes_no_step(mi_weight: float | None, accumulate: int, tmp_path: Path) -> None:
+    ends = []
+    for scale in (1.0, 2.0**10):
+        module = DebiasModule(*parts("gaussian"), mi_weight=mi_weight, optimizer=lambda p: torch.optim.SGD(p, lr=0.05))
+        scaler = torch.amp.GradScaler("cpu", init_scale=scale, growth_interval=2)  # it also grows on the way
+        plugin = MixedPrecision("16-mixed", "cpu", scaler=scaler)
+        made = trainer(tmp_path, max_steps=4, accumulate_grad_batches=accumulate, plugins=[plugin])
+        made.fit(module, SeededLoader(dataset(800), 80))
+        assert scaler.get_scale() > scale
+        assert module.penalty is not None
+        assert module.penalty.health[0].used == 4 * accumulate
+        balance = module.penalty.balances[0]
+        ends.append([*(p.detach() for p in module.encoder.parameters()), balance.task_norm])
+    torch.testing.assert_close(*ends, rtol=2e-2, atol=2e-3)  # what is rounded to float16 differs
 
 
 def model() -> nn.Module:

@@ -56,7 +56,7 @@ class DebiasModule(pl.LightningModule):
     Raises
     ------
     InputError
-        An argument that cannot be used; in `setup`, precision '16-mixed' with a penalty.
+        An argument that cannot be used.
 
     Notes
     -----
@@ -130,13 +130,6 @@ class DebiasModule(pl.LightningModule):
             return self._make_optimizer(parameters)
         return torch.optim.Adam(parameters, lr=self.learning_rate)
 
-    def setup(self, stage: str) -> None:
-        """Refuse precision '16-mixed' with a penalty."""
-        if self._trainer is not None and str(self.trainer.precision) == "16-mixed" and self.penalty is not None:
-            raise InputError(
-                "precision '16-mixed' scales the loss, and with it the penalty's balance; use 'bf16-mixed'"
-            )
-
     def training_step(self, batch: Any, batch_index: int) -> Tensor:
         """Compute the task's loss; `backward` adds the penalty."""
         x, y, c = unpack_batch(batch)
@@ -152,7 +145,13 @@ class DebiasModule(pl.LightningModule):
         (passed, y, c), self._passed = self._passed, None
         with step.disable_autocast(loss.device):
             step.run_backward(
-                passed, self.penalty, y, c, mi_weight=self.mi_weight, accumulated=self.trainer.accumulate_grad_batches
+                passed,
+                self.penalty,
+                y,
+                c,
+                mi_weight=self.mi_weight,
+                accumulated=self.trainer.accumulate_grad_batches,
+                scale=self._find_scale(loss.device),
             )
         result = step.summarize_step(passed, self.penalty, y, mi_weight=self.mi_weight)
         self.last_step = result
@@ -172,6 +171,11 @@ class DebiasModule(pl.LightningModule):
     def predict_step(self, batch: Any, batch_index: int) -> Tensor:
         """Logits; a batch may be x alone, or (x, ...)."""
         return self(batch if isinstance(batch, Tensor) else batch[0])
+
+    def _find_scale(self, device: torch.device) -> float | Tensor:
+        """What the Trainer multiplies losses by against underflow in float16; left on its device."""
+        scaler = getattr(getattr(self.trainer, "precision_plugin", None), "scaler", None)
+        return 1.0 if scaler is None else scaler.scale(torch.ones((), device=device))
 
     def _evaluate(self, batch: Any, name: str) -> None:
         x, y, c = unpack_batch(batch)

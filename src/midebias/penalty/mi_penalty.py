@@ -178,7 +178,10 @@ class MIPenalty(nn.Module):
             terms = [m * term for m, term in zip(self.multipliers, terms, strict=True)]
         return terms[0] if len(terms) == 1 else torch.stack(terms).sum()
 
-    def backward(self, task_loss: Tensor, z: Tensor | Sequence[Tensor], c: Tensor, y: Tensor | None = None) -> Tensor:
+    def backward(
+        self, task_loss: Tensor, z: Tensor | Sequence[Tensor], c: Tensor, y: Tensor | None = None, *,
+        scale: float | Tensor = 1.0,
+    ) -> Tensor:  # fmt: skip
         """Backpropagate task and penalty with one pass through the encoder.
 
         Where the gradient of ``task_loss`` arrives at z on its way to the encoder, the gradient of the
@@ -191,6 +194,8 @@ class MIPenalty(nn.Module):
         z : Tensor, or a sequence of Tensors as in ``dim``
         c : Tensor of shape (n,) or (n, attribute.width)
         y : integer Tensor of shape (n,)
+        scale : float or scalar Tensor, default 1.0
+            What ``task_loss`` is multiplied by, as by a GradScaler; the penalty's gradient then is, too.
 
         Returns
         -------
@@ -212,7 +217,7 @@ class MIPenalty(nn.Module):
             total = torch.stack(self._estimate_all(replace(batch, representations=leaves))).sum()
             gradients = torch.autograd.grad(total, leaves)
         joined = batch.representations, summaries, gradients, self.balances, self.multipliers
-        self._factors = [*join_gradients(task_loss, *joined, ranks)]
+        self._factors = [*join_gradients(task_loss, *joined, ranks, scale)]
         return total.detach()
 
     @property

@@ -102,15 +102,20 @@ def run_backward(
     *,
     mi_weight: float | None = 1.0,
     accumulated: int = 1,
+    scale: float | Tensor = 1.0,
 ) -> None:
-    """Backpropagate task and penalty in one pass, both divided by the batches that make one step of the optimiser."""
-    loss = passed.task_loss if accumulated == 1 else passed.task_loss / accumulated
+    """Backpropagate task and penalty in one pass, both divided by the batches that make one step of the optimiser.
+
+    Both are multiplied by the ``scale`` of a GradScaler, which is no part of the penalty's balance.
+    """
+    loss = passed.task_loss * (scale / accumulated)
     if penalty is None:
         loss.backward()
     elif mi_weight is None:
-        penalty.backward(loss, passed.select(penalty), c, y)  # follows the task's gradient, however divided
+        # It follows the task's gradient, however divided.
+        penalty.backward(loss, passed.select(penalty), c, y, scale=scale)
     else:
-        (loss + mi_weight / accumulated * penalty(passed.select(penalty), c, y)).backward()
+        (loss + mi_weight * scale / accumulated * penalty(passed.select(penalty), c, y)).backward()
 
 
 def train_step(
