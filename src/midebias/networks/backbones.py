@@ -21,16 +21,23 @@ _Made = tuple[nn.Module, tuple[int, int], Sequence[float], Sequence[float]]  # w
 class Backbone(Classifier):
     """A network of `backbone`: representations at several depths, a head, and the normalisation that it was made for.
 
-    Attributes
+    Parameters
     ----------
-    tap : Tap
-        Around the network itself, which is ``tap.model``.
+    model : Module
+        The network, which ends in a linear layer: the attribute ``tap.model``.
+    depths : int or sequence of str
+        As in `Tap`, which is the attribute ``tap``.
+    mean, std : sequence of float
+        One a channel: the network is given (x - mean) / std of images x in [0, 1].
     image_size : tuple of int
-        Height and width in pixels of the images that it takes.
-    mean, std : Tensor of shape (channels, 1, 1)
-        The network is given (x - mean) / std of images x in [0, 1].
+        Height and width in pixels.
     description : dict
         Keyword arguments of `backbone`, as plain JSON, that build it again for other weights.
+
+    Raises
+    ------
+    InputError
+        Images of a size that the network does not take; a network whose output is more than its last linear layer's.
     """
 
     mean: Tensor

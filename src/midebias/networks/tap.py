@@ -101,7 +101,7 @@ class Tap(nn.Module):
         return None if self._z is not None else cast(nn.Linear, self.model.get_submodule(self._linear))
 
     def forward(self, x: Any) -> tuple[Tensor, ...]:
-        """Representations, early to late and z last, then the logits."""
+        """Representations of ``x`` (n, ...), early to late and z last, then the logits."""
         logits, seen = _record(self.model, x, self._outputs, () if self._z else (self._linear,))
         for name, values in seen.items():
             if len(values) != 1:

@@ -185,8 +185,7 @@ class MIPenalty(nn.Module):
         """Backpropagate task and penalty with one pass through the encoder.
 
         Where the gradient of ``task_loss`` arrives at z on its way to the encoder, the gradient of the
-        estimate joins it, ``gradient_ratio`` times as long (see `GradientBalance`). Call ``optimizer.step()``
-        afterwards, as after ``loss.backward()``.
+        estimate joins it, ``gradient_ratio`` times as long (see `GradientBalance`). ``optimizer.step()`` comes next.
 
         Parameters
         ----------
@@ -194,8 +193,8 @@ class MIPenalty(nn.Module):
         z : Tensor, or a sequence of Tensors as in ``dim``
         c : Tensor of shape (n,) or (n, attribute.width)
         y : integer Tensor of shape (n,)
-        scale : float or scalar Tensor, default 1.0
-            What ``task_loss`` is multiplied by, as by a GradScaler; the penalty's gradient then is, too.
+        scale : float or Tensor, default 1.0
+            Of a GradScaler, in ``task_loss`` already; the penalty's gradient is multiplied by it, too.
 
         Returns
         -------
@@ -205,7 +204,7 @@ class MIPenalty(nn.Module):
         Raises
         ------
         InputError
-            As in `forward`; also when z does not need a gradient or ``task_loss`` does not depend on it.
+            As in `forward`; also when z needs no gradient, or ``task_loss`` does not depend on it.
         """
         ranks = self._ranks()
         with announce_refusal(ranks, 3):
