@@ -228,7 +228,7 @@ class MIPenalty(nn.Module):
     @property
     def weights(self) -> tuple[float, ...]:
         """What the gradient of each estimate was multiplied by in the latest `backward`; 0 before the first."""
-        return tuple(float(f) for f in self._factors)
+        return tuple(torch.stack([torch.as_tensor(f) for f in self._factors]).tolist())
 
     @property
     def traffic(self) -> Traffic:

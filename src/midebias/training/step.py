@@ -185,10 +185,11 @@ def train_step(
 
 def summarize_step(passed: ForwardPass, penalty: MIPenalty | None, y: Tensor, *, mi_weight: float | None) -> StepResult:
     """Record what a step did."""
-    logits = passed.logits
-    correct = int((logits.argmax(1) == y).sum()) if logits.ndim == 2 and not y.is_floating_point() else 0
-    loss = float(passed.task_loss.detach())
+    logits, right = passed.logits, passed.logits.new_zeros(())
+    if logits.ndim == 2 and not y.is_floating_point():
+        right = (logits.argmax(1) == y).sum()
+    loss, correct = torch.stack([passed.task_loss.detach().double(), right.double()]).tolist()
     if penalty is None:
-        return StepResult(loss, correct)
+        return StepResult(loss, int(correct))
     weights = penalty.weights if mi_weight is None else tuple(mi_weight * m for m in penalty.multipliers)
-    return StepResult(loss, correct, tuple(penalty.estimates), weights)
+    return StepResult(loss, int(correct), tuple(penalty.estimates), weights)
