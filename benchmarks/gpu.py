@@ -13,11 +13,13 @@ import statistics
 import time
 import traceback
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import midebias
@@ -39,16 +41,42 @@ class StepCounter(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.operations, self.reads = 0, Counter[str]()
+        self._copies = _HostCopies(self.note)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.operations += 1
         name = func.overloadpacket.__name__
         masks = [v for v in (args[1] if name == "index" else ()) if isinstance(v, Tensor) and v.dtype == torch.bool]
         if name == "_local_scalar_dense" or name in _SIZED_BY_VALUES or masks:
-            frames = [frame for frame in traceback.extract_stack() if _SOURCE in Path(frame.filename).parents]
-            if frames and "optimizer.step(" not in (frames[-1].line or ""):
-                place = Path(frames[-1].filename).relative_to(_SOURCE).as_posix()
-                self.reads[f"{place}:{frames[-1].lineno}"] += 1
+            self.note()
+        return func(*args, **(kwargs or {}))
+
+    def note(self) -> None:
+        """Count a read by the line of the package that asks."""
+        frames = [frame for frame in traceback.extract_stack() if _SOURCE in Path(frame.filename).parents]
+        if frames and "optimizer.step(" not in (frames[-1].line or ""):
+            place = Path(frames[-1].filename).relative_to(_SOURCE).as_posix()
+            self.reads[f"{place}:{frames[-1].lineno}"] += 1
+
+    def __enter__(self) -> Self:
+        self._copies.__enter__()  # type: ignore[no-untyped-call]
+        return super().__enter__()  # type: ignore[no-untyped-call]
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+        self._copies.__exit__(*error)  # type: ignore[no-untyped-call]
+
+
+class _HostCopies(TorchFunctionMode):
+    """Tells a counter of arrays that are made of tensors, which are no operation on a CPU."""
+
+    def __init__(self, note: Callable[[], None]) -> None:
+        super().__init__()
+        self._note = note
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in (Tensor.tolist, Tensor.numpy, Tensor.cpu):
+            self._note()
         return func(*args, **(kwargs or {}))
 
 
