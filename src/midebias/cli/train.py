@@ -54,7 +54,10 @@ def train(
     ] = None,
     gradient_ratio: Annotated[
         float | None,
-        Option(min=0.0, help="Length of the penalty's gradient over the task's; default 3. mib on images only."),
+        Option(
+            min=0.0,
+            help="Length of the penalty's gradient over the task's; default 3, or 1 for timm and torchvision. mib.",
+        ),
     ] = None,
     mi_lr_ratio: Annotated[
         float | None, Option(min=0.0, help="Learning rate of the step on the estimate over the task's. reference only.")

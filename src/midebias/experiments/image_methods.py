@@ -68,6 +68,8 @@ def build_method(
             own, file = weights == PRETRAINED, None if weights == PRETRAINED else weights
             more: dict[str, Any] = {"in_channels": channels, "image_size": image_size}
             model = backbone(network, pretrained=own, weights=file, n_classes=problem.n_classes, **more)
+            if name == "mib":  # at four depths of a deep network, the ratio of the digits' leaves the task behind
+                options = {"gradient_ratio": 1.0} | options
     model = cast(Any, model).to(memory_format=torch.channels_last)
     precision = precision or ("bfloat16" if is_bfloat16_fast() else "float32")
     return METHODS[name](model, problem, precision=precision, seed=seed, **options)
