@@ -17,7 +17,22 @@ from ..reporting.comparison_figure import draw_comparison
 from ..reporting.training_figure import draw_training
 from .command_line import collect_options, parse_numbers, write_command
 from .console import show_files, show_plain_table
-from .options import Config, ImageSize, Jobs, Only, OutputDir, PaletteFile, Resume
+from .options import (
+    AttributeColumn,
+    ClassWeights,
+    Config,
+    ImageColumn,
+    ImageRoot,
+    ImageSize,
+    ImageTableFile,
+    Jobs,
+    LabelColumn,
+    Only,
+    OutputDir,
+    PaletteFile,
+    Resume,
+    SplitColumn,
+)
 from .run_grid import run_grid
 
 REFERENCE_STEPS = 400  # an epoch of the recipe costs dozens of ours
@@ -30,7 +45,8 @@ _TITLES = {
 
 def compare(
     dataset: Annotated[
-        str | None, Argument(help="colored-mnist, biased-mnist, an .npz with x, y, c, or a folder of images.")
+        str | None,
+        Argument(help="colored-mnist, biased-mnist, an .npz with x, y, c, a folder of images, or a public data set."),
     ] = None,
     config: Config = None,
     methods: Annotated[
@@ -53,10 +69,13 @@ def compare(
     ] = REFERENCE_STEPS,
     palette: PaletteFile = None,
     image_size: ImageSize = None,
-    label: Annotated[str | None, Option(help="Column of the labels. Folders of images only.")] = None,
-    attribute: Annotated[
-        str | None, Option(help="Column of the labels that must not be learned. Folders of images only.")
-    ] = None,
+    label: LabelColumn = None,
+    attribute: AttributeColumn = None,
+    root: ImageRoot = None,
+    table: ImageTableFile = None,
+    image: ImageColumn = None,
+    split_by: SplitColumn = None,
+    class_weights: ClassWeights = False,
     batch_size: Annotated[int | None, Option(min=2, help="Default is each method's own.")] = None,
     held_out: Annotated[
         bool, Option("--held-out", help="Judge on a quarter of the training images, biased as they are: to choose by.")

@@ -12,6 +12,7 @@ from ..errors import DataError, InputError
 from ..experiments.image_loading import check_setting
 from ..experiments.image_methods import Network
 from ..experiments.image_sweep import ImageSweep
+from ..experiments.own_images import FOLDER_OPTIONS
 from ..experiments.report_content import write_report
 from ..experiments.run_folder import make_run_folder, read_config, write_config, write_results
 from ..experiments.table_sweep import TableSweep
@@ -19,7 +20,19 @@ from ..experiments.weight_choice import WeightTrial, find_front
 from ..experiments.weight_search import HIGHEST, LOWEST, Sweep, open_study, read_trials, search_weights
 from .command_line import collect_options, parse_numbers, write_command
 from .console import show_cells, show_files, show_line, show_plain_table
-from .options import AttributeColumn, Config, Criterion, DatasetOrTable, ImageSize, LabelColumn, OutputDir
+from .options import (
+    AttributeColumn,
+    Config,
+    Criterion,
+    DatasetOrTable,
+    ImageColumn,
+    ImageRoot,
+    ImageSize,
+    ImageTableFile,
+    LabelColumn,
+    OutputDir,
+    SplitColumn,
+)
 from .table_file import is_table, read_table
 
 _EPOCHS = 5  # of images
@@ -40,6 +53,10 @@ def sweep(
     network: Annotated[Network, Option(help="The paper's, or that of Learning Not to Learn.")] = Network.paper,
     limit: Annotated[int | None, Option(min=1024, help="First so many training images only.")] = None,
     image_size: ImageSize = None,
+    root: ImageRoot = None,
+    table: ImageTableFile = None,
+    image: ImageColumn = None,
+    split_by: SplitColumn = None,
     label: LabelColumn = None,
     attribute: AttributeColumn = None,
     criterion: Annotated[
@@ -99,7 +116,7 @@ def _make_sweep(options: dict[str, Any], seeds: Sequence[int]) -> Sweep:
     """Images or a table, with what does not go together refused."""
     dataset = options["dataset"]
     if is_table(dataset):
-        for name in ("setting", "limit", "image_size", "network"):
+        for name in ("setting", "limit", "image_size", "root", "table", "image", "split_by", "network"):
             if options[name] not in (None, str(Network.paper)):
                 raise InputError(f"--{name.replace('_', '-')} applies to images only, and {dataset} is a table")
         frame, attributes, _ = read_table(Path(dataset), options["label"], options["attribute"])
@@ -113,10 +130,8 @@ def _make_sweep(options: dict[str, Any], seeds: Sequence[int]) -> Sweep:
     for name in ("criterion", "tolerance"):
         if options[name] is not None:
             raise InputError(f"--{name} applies to tables (.csv, .parquet) only")
-    for name in ("label", "attribute"):
-        if options[name] is not None and not Path(dataset).is_dir():
-            raise InputError(f"--{name} applies to tables (.csv, .parquet) and folders of images only")
-    check_setting(dataset, options["setting"], image_size=options["image_size"])
+    given: dict[str, Any] = {k: options.get(k) for k in FOLDER_OPTIONS}
+    check_setting(dataset, options["setting"], **given)
     return ImageSweep(options | {"epochs": options["epochs"] or _EPOCHS}, seeds)
 
 

@@ -10,7 +10,21 @@ from ..errors import InputError
 from ..experiments.image_methods import Network
 from ..methods import METHODS
 from .command_line import collect_options
-from .options import AttributeColumn, Config, Criterion, DatasetOrTable, ImageSize, LabelColumn, OutputDir, PaletteFile
+from .options import (
+    AttributeColumn,
+    ClassWeights,
+    Config,
+    Criterion,
+    DatasetOrTable,
+    ImageColumn,
+    ImageRoot,
+    ImageSize,
+    ImageTableFile,
+    LabelColumn,
+    OutputDir,
+    PaletteFile,
+    SplitColumn,
+)
 from .table_file import is_table
 from .train_images import read_options, resolve_options, train_images
 from .train_table import train_table
@@ -21,7 +35,8 @@ _OURS = _Method("mib")
 _OF_IMAGES = {
     "variance": None, "rho": None, "gradient_ratio": None, "mi_lr_ratio": None, "estimator": None,
     "critic_steps": None, "rebalance": None,
-    "palette": None, "image_size": None, "limit": None, "max_steps": None, "method": "mib", "network": "paper",
+    "palette": None, "image_size": None, "root": None, "table": None, "image": None, "split_by": None,
+    "class_weights": False, "limit": None, "max_steps": None, "method": "mib", "network": "paper",
     "accelerator": None, "devices": None, "num_nodes": None, "precision": None,
 }  # fmt: skip
 """Options that a table does not have, with their defaults."""
@@ -64,6 +79,11 @@ def train(
     seed: Annotated[int, Option(min=0, help="Seeds the colours, the weights and the order.")] = 0,
     palette: PaletteFile = None,
     image_size: ImageSize = None,
+    root: ImageRoot = None,
+    table: ImageTableFile = None,
+    image: ImageColumn = None,
+    split_by: SplitColumn = None,
+    class_weights: ClassWeights = False,
     limit: Annotated[int | None, Option(min=512, help="First so many training images only.")] = None,
     max_steps: Annotated[int | None, Option(min=1, help="Stop after so many steps.")] = None,
     checkpoint_every: Annotated[

@@ -17,6 +17,7 @@ from ..experiments.image_data import ImageData
 from ..experiments.image_loading import load_images
 from ..experiments.image_outcome import Outcome
 from ..experiments.image_run import run_method
+from ..experiments.own_images import FOLDER_OPTIONS
 from ..experiments.report_content import describe_training, write_report
 from ..experiments.run_folder import (
     flatten_metrics,
@@ -46,17 +47,12 @@ _METHOD_OPTIONS = (
     "critic_steps",
     "rebalance",
 )
-_RUN_OPTIONS = (
-    "palette", "image_size", "label", "attribute", "epochs", "seed", "limit", "max_steps", "checkpoint_every",
-)  # fmt: skip
+_RUN_OPTIONS = ("palette", *FOLDER_OPTIONS, "class_weights", "epochs", "seed", "limit", "max_steps", "checkpoint_every")
 
 
 def resolve_options(given: Mapping[str, Any]) -> dict[str, Any]:
     """Check the options of ``midebias train`` for images; those that decide the run, as ``config.yaml`` has them."""
     dataset, method = given["dataset"], given["method"]
-    for option in ("label", "attribute"):
-        if given[option] is not None and not Path(dataset).is_dir():
-            raise InputError(f"--{option} applies to tables (.csv, .parquet) and folders of images only")
     # NaN passes the ranges of some typers.
     for option in ("mi_weight", "gradient_ratio", "mi_lr_ratio"):
         if given[option] is not None and not 0 <= given[option] < math.inf:
@@ -114,7 +110,7 @@ def _train(
     data = load_images(
         resolved["dataset"], resolved["rho"] if resolved["variance"] is None else resolved["variance"], seed,
         palette=None if resolved["palette"] is None else read_palette(Path(resolved["palette"])),
-        **{k: resolved[k] for k in ("limit", "image_size", "label", "attribute")},
+        **{k: resolved[k] for k in ("limit", "class_weights", *FOLDER_OPTIONS)},
     )  # fmt: skip
     if folder is None and output_dir is not None:
         folder = make_run_folder(output_dir, f"train-{data.dataset}-{method}", resolved)
@@ -123,6 +119,8 @@ def _train(
         return
     images = f"{data.dataset}, {data.setting}, {len(data.train):,} images"
     show_line(f"{method} on {images}, seed {seed}; run folder {folder}")
+    for line in data.description:
+        show_line(line)
     with show_bars() as shown:
         steps = epochs * (len(data.train) // METHODS[method].batch_size)
         shown.start(method, min(steps, max_steps or steps))
@@ -152,10 +150,12 @@ def _report(folder: Path, resolved: dict[str, Any], data: ImageData, outcome: Ou
     options = resolved | dict.fromkeys(("command", "dataset", "checkpoint_every"))
     command = write_command(f"train {shlex.quote(resolved['dataset'])}", **options)
     more = {} if outcome.alarms is None else {"alarms": outcome.alarms}
-    write_results(folder, command, resolved["seed"], [row], history=outcome.history, **more)
+    write_results(folder, command, resolved["seed"], [row], history=outcome.history, names=data.names, **more)
     verdict = (
-        f"{title_method(method)} reaches {row['test_accuracy']:.3f} on the test set; a fresh probe reads the attribute "
-        f"with accuracy {row['probe_accuracy']:.3f}, chance {row['chance']:.3f}: at least {row['mi']:.2f} nats."
+        f"{title_method(method)} reaches {row['test_accuracy']:.3f} on the test set, {row['unbiased_accuracy']:.3f} on "
+        f"average over groups of label and attribute and {row['worst_group_accuracy']:.3f} in the worst; a fresh probe "
+        f"reads the attribute with accuracy {row['probe_accuracy']:.3f}, chance {row['chance']:.3f}: at least "
+        f"{row['mi']:.2f} nats."
     )
     training = describe_training(trace)
     write_report(folder, title=title, verdict=verdict, training=training, settings=resolved, command=command)
@@ -167,6 +167,8 @@ def _report(folder: Path, resolved: dict[str, Any], data: ImageData, outcome: Ou
         measured_on=f"{len(data.test):,} test images", verdict=None, command=command, versions=list_versions(),
         figures={
             "accuracy": f"{row['test_accuracy']:.3f}",
+            "accuracy, mean over groups of label and attribute": f"{row['unbiased_accuracy']:.3f}",
+            "accuracy in the worst of them": f"{row['worst_group_accuracy']:.3f}",
             "attribute read by a fresh probe, accuracy": f"{row['probe_accuracy']:.3f} (chance {row['chance']:.3f})",
             "information about it, at least, nats": f"{row['mi']:.3f} ± {row['mi_stderr']:.3f}",
         },

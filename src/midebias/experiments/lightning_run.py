@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..errors import DataError, InputError
 from ..lightning import DebiasModule, MIMeter, SafeCheckpoints
 from ..networks.classifier import Classifier
+from ..training.data import Problem
 from ..training.loop import TrainingRun
 from ..training.train_step_method import TrainStepMethod
 from .image_data import ImageData
@@ -36,7 +37,7 @@ def run_by_trainer(name: str, data: ImageData, trainer: pl.Trainer, **settings: 
     run.prepare()
     module = DebiasModule(
         _Depths(method.model), method.model.head, method.penalty, mi_weight=method.mi_weight,
-        adjustment=method.adjustment, task_loss=_take_share(run.batch_size, trainer.world_size),
+        adjustment=method.adjustment, task_loss=_take_share(method.problem, run.batch_size, trainer.world_size),
         optimizer=lambda _: method.optimizer,
     )  # fmt: skip
     meter = MIMeter()
@@ -76,9 +77,9 @@ class _Depths(nn.Module):
         return self.model.depths(x)
 
 
-def _take_share(batch_size: int, world_size: int) -> Callable[[Tensor, Tensor], Tensor]:
+def _take_share(problem: Problem, batch_size: int, world_size: int) -> Callable[[Tensor, Tensor], Tensor]:
     """A rank's share of the global batch's mean cross-entropy, times the ranks, since DDP averages over them."""
-    return lambda logits, y: nn.functional.cross_entropy(logits, y) * (len(y) * world_size / batch_size)
+    return lambda logits, y: problem.task_loss(logits, y) * (len(y) * world_size / batch_size)
 
 
 @dataclass
