@@ -241,7 +241,8 @@ def test_waterbirds_and_other_metadata(tmp_path: Path) -> None:
     frame = pd.DataFrame(
         {
             "img_id": range(1, 7), "img_filename": [f"001.Albatross/{i}.jpg" for i in range(6)],
-            "y": [0, 1, 0, 1, 0, 1], "split": [0, 0, 0, 0, 1, 2], "place": [0, 1, 1, 0, 0, 1], "place_filename": ["/o/ocean.jpg"] * 6,
+            "y": [0, 1, 0, 1, 0, 1], "split": [0, 0, 0, 0, 1, 2],
+            "place": [0, 1, 1, 0, 0, 1], "place_filename": ["/o/ocean.jpg"] * 6,
         }
     )  # fmt: skip
     for name in frame["img_filename"]:

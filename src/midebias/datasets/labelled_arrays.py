@@ -76,6 +76,8 @@ def open_arrays(
     for name in names[2:]:
         if len({part[name].dtype.kind in "fc" for part in parts}) > 1:
             raise DataError(f"{path}: {name} and {name}_test must both hold whole numbers or both floats")
+        if len({part[name].shape[1:] for part in parts}) > 1:
+            raise DataError(f"{path}: {name} and {name}_test must have equally many columns")
     columns = {name: np.concatenate([part[name] for part in parts]) for name in names[1:]}
     given = {n: columns[g[0]] if len(g) == 1 else {k: columns[k] for k in g} for n, g in groups.items()}
     x = [_convert(part["x"], path) for part in parts]
