@@ -18,21 +18,9 @@ from ..experiments.run_folder import make_run_folder, read_config, write_config,
 from ..experiments.table_sweep import TableSweep
 from ..experiments.weight_choice import WeightTrial, find_front
 from ..experiments.weight_search import HIGHEST, LOWEST, Sweep, open_study, read_trials, search_weights
+from . import options as shared
 from .command_line import collect_options, parse_numbers, write_command
 from .console import show_cells, show_files, show_line, show_plain_table
-from .options import (
-    AttributeColumn,
-    Config,
-    Criterion,
-    DatasetOrTable,
-    ImageColumn,
-    ImageRoot,
-    ImageSize,
-    ImageTableFile,
-    LabelColumn,
-    OutputDir,
-    SplitColumn,
-)
 from .table_file import is_table, read_table
 
 _EPOCHS = 5  # of images
@@ -42,7 +30,7 @@ _REQUIRED = ("dataset", "weights", "trials", "seeds", "epochs", "network", "seed
 
 
 def sweep(
-    dataset: DatasetOrTable = None,
+    dataset: shared.DatasetOrTable = None,
     setting: Annotated[float | None, Option(help="Variance of colored-mnist, rho of biased-mnist.")] = None,
     weights: Annotated[str, Option(help="Weights to begin with, by commas.")] = "0.1,1,3,10",
     trials: Annotated[int, Option(min=1, help="How many weights in all; the rest is proposed by the sampler.")] = 8,
@@ -52,15 +40,15 @@ def sweep(
     ] = None,
     network: Annotated[Network, Option(help="The paper's, or that of Learning Not to Learn.")] = Network.paper,
     limit: Annotated[int | None, Option(min=1024, help="First so many training images only.")] = None,
-    image_size: ImageSize = None,
-    root: ImageRoot = None,
-    table: ImageTableFile = None,
-    image: ImageColumn = None,
-    split_by: SplitColumn = None,
-    label: LabelColumn = None,
-    attribute: AttributeColumn = None,
+    image_size: shared.ImageSize = None,
+    root: shared.ImageRoot = None,
+    table: shared.ImageTableFile = None,
+    image: shared.ImageColumn = None,
+    split_by: shared.SplitColumn = None,
+    label: shared.LabelColumn = None,
+    attribute: shared.AttributeColumn = None,
     criterion: Annotated[
-        Criterion | None, Option(help="separation: I(Z;C|Y), independence: I(Z;C). Tables only.")
+        shared.Criterion | None, Option(help="separation: I(Z;C|Y), independence: I(Z;C). Tables only.")
     ] = None,
     tolerance: Annotated[
         float | None,
@@ -72,8 +60,8 @@ def sweep(
     ] = None,
     seed: Annotated[int, Option(min=0, help="Seeds the sampler.")] = 0,
     resume: Annotated[Path | None, Option(help="Run folder to go on with; options come from it.")] = None,
-    config: Config = None,
-    output_dir: OutputDir = Path("runs"),
+    config: shared.Config = None,
+    output_dir: shared.OutputDir = Path("runs"),
 ) -> None:
     """Try many weights of the penalty; show what less leakage costs, and choose one on held-out biased data.
 

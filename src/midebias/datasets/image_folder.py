@@ -14,26 +14,22 @@ _ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", "
 
 def open_image_folder(
     folder: str | Path, *, label: str | None = None, attribute: AttributeNames | None = None, image: str | None = None,
-    table: str | Path | None = None, split_by: str | None = None, **options: Any,
+    split_by: str | None = None, table: str | Path | None = None, **options: Any,
 ) -> dict[str, ImageTable]:  # fmt: skip
     """Open images with label and attribute, left in their files until they are asked for.
 
     Parameters
     ----------
     folder : path
-        Either holds ``labels.csv`` or ``labels.parquet`` with the columns ``file`` (relative to the folder), label,
-        attribute and, where there is a test set, ``split``; or the files lie in ``train/Y/C/`` and ``test/Y/C/``, or
+        Either holds ``labels.csv`` or ``labels.parquet``; or the files lie in ``train/Y/C/`` and ``test/Y/C/``, or
         without a test set in ``Y/C/``, where Y and C are the names of label and attribute. Without a test set a fifth
         of the images, drawn by the seed, is set aside, as biased as the rest.
-    label, image : str, optional
-        Columns of the table; default ``y`` and ``file``.
-    attribute : str or sequence, optional
-        ``attributes`` of `ImageTable`; default ``c``.
+    label, attribute, image, split_by : str, optional
+        Columns, see `ImageTable`; default ``y``, ``c``, ``file``, and ``split`` where there is such a column.
     table : path, optional
-        A table of another name; its columns have the defaults above.
-    split_by : str, optional
+        A table of another name.
     **options : Any
-        Of `ImageTable`: ``image_size``, ``kinds``, ``fractions``, ``transform``, ``seed``, ``workers``.
+        Those of `ImageTable`: ``image_size`` and so on.
 
     Returns
     -------
@@ -54,30 +50,26 @@ def open_image_folder(
     >>> files.images(torch.arange(32)).shape                          # doctest: +SKIP
     torch.Size([32, 3, 64, 64])
     """
-    folder, source = check_folder(folder), None if table is None else Path(table)
-    if source is None:
-        source = next((t for t in (folder / "labels.csv", folder / "labels.parquet") if t.is_file()), None)
+    named: dict[str, Any] = {"label": label, "attributes": attribute, "image": image, "split_by": split_by}
+    named = {name: column for name, column in named.items() if column is not None}
+    tables = [check_folder(folder) / name for name in ("labels.csv", "labels.parquet")] if table is None else [table]
+    source = next((path for path in tables if table is not None or Path(path).is_file()), None)
     if source is not None:
-        whole = ImageTable(
-            folder, source, "all", image=image or "file", label=label or "y", attributes=attribute or "c",
-            split_by=split_by, **options,
-        )  # fmt: skip
-        return select_parts(whole)
-    for name, given in (("label", label), ("attribute", attribute), ("image", image), ("split_by", split_by)):
-        if given is not None:
-            raise InputError(f"{name} names a column, and {folder} has neither labels.csv nor labels.parquet")
-    return select_parts(_FolderTree(folder, **options))
+        return select_parts(ImageTable(folder, source, "all", **named, **options))
+    if named:
+        raise InputError(f"{', '.join(named)} name columns, and {folder} has neither labels.csv nor labels.parquet")
+    return select_parts(_FolderTree(Path(folder), **options))
 
 
 def select_parts(whole: ImageTable) -> dict[str, ImageTable]:
     """Select ``"train"`` and ``"test"``: where there is no test, "val" takes its place. Raises `DataError`."""
-    at = whole.rows
-    if "train" not in at:
-        raise DataError(f"there are no training images: the splits are {', '.join(k for k in at if k != 'all')}")
-    held = next((split for split in ("test", "val") if split in at), None)
-    if held is None:
-        raise DataError("there are no test images: name another split_by, or leave the splits to fractions")
-    return {"train": whole.part(at["train"]), "test": whole.part(at[held])}
+    held = next((split for split in ("test", "val") if split in whole.rows), None)
+    if "train" not in whole.rows or held is None:
+        there = ", ".join(split for split in whole.rows if split != "all")
+        raise DataError(
+            f"there are no {'training' if 'train' not in whole.rows else 'test'} images among the splits: {there}"
+        )
+    return {"train": whole.part(whole.rows["train"]), "test": whole.part(whole.rows[held])}
 
 
 class _FolderTree(ImageTable):
@@ -94,17 +86,11 @@ class _FolderTree(ImageTable):
         if not found:
             raise DataError(f"{folder} holds no training images: neither a table of labels nor files in [train/]Y/C/")
         files, y, c, names = zip(*found, strict=True)
-        given = names if "test" in names else None
-        self._set_up(files, {"y": y, "c": c}, given, "all", label="y", groups={"c": ("c",)}, source=folder, **options)
+        self._set_up(files, {"y": y, "c": c}, names, "all", label="y", groups={"c": ("c",)}, source=folder, **options)
 
 
 def read_image_folder(folder: str | Path, **options: Any) -> dict[str, dict[str, Tensor]]:
-    """Read all images of a folder at once: `open_image_folder`, which explains the options, decoded.
-
-    Parameters
-    ----------
-    folder : path
-    **options : Any
+    """Open a folder as `open_image_folder`, which explains the options, and decode all images at once.
 
     Returns
     -------
