@@ -16,7 +16,7 @@ from PIL import Image
 
 from midebias import MIPenalty
 from midebias.attributes import Categorical, Continuous
-from midebias.datasets import CelebA, FairFace, ImageTable, MedMNIST, UTKFace, Waterbirds, WILDSImages
+from midebias.datasets import ImageTable, open_public_images
 from midebias.errors import DataError, InputError
 
 N = 12
@@ -195,17 +195,17 @@ def celeba(root: Path, *, csv: bool = False) -> Path:
 
 @pytest.mark.parametrize("csv", [False, True])
 def test_celeba(csv: bool, tmp_path: Path) -> None:
-    faces = CelebA(celeba(tmp_path, csv=csv))
+    faces = open_public_images("celeba", celeba(tmp_path, csv=csv))
     assert (faces.y.tolist(), faces.c.tolist()) == ([0, 1, 1, 0], [1, 0, 1, 0])
     assert faces.labels.classes == ("-1", "1")
-    assert float(CelebA(tmp_path, "test", label="Male", attributes="Blond_Hair").read().mean()) == pytest.approx(
-        150 / 255, abs=0.01
-    )
+    assert float(
+        open_public_images("celeba", tmp_path, "test", label="Male", attributes="Blond_Hair").read().mean()
+    ) == pytest.approx(150 / 255, abs=0.01)
     with pytest.raises(DataError, match="'Bald'"):
-        CelebA(tmp_path, attributes="Bald")
+        open_public_images("celeba", tmp_path, attributes="Bald")
     (tmp_path / f"list_eval_partition.{'csv' if csv else 'txt'}").unlink()
     with pytest.raises(DataError, match=r"holds no list_eval_partition\.txt or list_eval_partition\.csv"):
-        CelebA(tmp_path)
+        open_public_images("celeba", tmp_path)
 
 
 def test_utkface(tmp_path: Path) -> None:
@@ -213,13 +213,13 @@ def test_utkface(tmp_path: Path) -> None:
              "45_0_4_20170109150557336.jpg"]  # fmt: skip
     for i, name in enumerate(names):
         draw(tmp_path / f"part{i % 2}" / name, 30 * i)
-    faces = UTKFace(tmp_path, "all", attributes=["age", "race"], kinds={"age": "quantity"})
+    faces = open_public_images("utkface", tmp_path, "all", attributes=["age", "race"], kinds={"age": "quantity"})
     found = {tuple(row) for row in torch.cat([faces.y[:, None], faces.c], 1).nan_to_num(-1).tolist()}
     assert found == {(0, 30, 1), (1, 61, -1), (1, 7, 0), (0, 45, 2)}
     assert faces.labels.categories["race"] == ("0", "2", "4")
     draw(tmp_path / "me.jpg", 0)
     with pytest.raises(DataError, match=r"named age_gender_race_date\.jpg, found \S*me\.jpg"):
-        UTKFace(tmp_path)
+        open_public_images("utkface", tmp_path)
 
 
 def test_fairface(tmp_path: Path) -> None:
@@ -230,11 +230,11 @@ def test_fairface(tmp_path: Path) -> None:
             draw(tmp_path / row[0], 40)
         columns = ["file", "age", "gender", "race", "service_test"]
         pd.DataFrame(rows, columns=columns).to_csv(tmp_path / f"fairface_label_{split}.csv", index=False)
-    faces = FairFace(tmp_path, "val", attributes="age")
+    faces = open_public_images("fairface", tmp_path, "val", attributes="age")
     assert (faces.y.tolist(), faces.c.tolist()) == ([1, 0], [1, 0])
     assert faces.labels.categories["age"] == ("20-29", "more than 70")
     with pytest.raises(DataError, match="'race' has one value only"):
-        FairFace(tmp_path)
+        open_public_images("fairface", tmp_path)
 
 
 def test_waterbirds_and_other_metadata(tmp_path: Path) -> None:
@@ -249,20 +249,20 @@ def test_waterbirds_and_other_metadata(tmp_path: Path) -> None:
         draw(tmp_path / "birds" / name, 40)
     frame.to_csv(tmp_path / "birds" / "metadata.csv", index=False)
     for root in (tmp_path, tmp_path / "birds"):
-        birds = Waterbirds(root)
+        birds = open_public_images("waterbirds", root)
         assert (birds.y.tolist(), birds.c.tolist()) == ([0, 1, 0, 1], [0, 1, 1, 0])
     for i in range(6):
         draw(tmp_path / "wilds" / "train" / f"{i}.jpg", 40)
     other = {"filename": [f"{i}.jpg" for i in range(6)], "y": [3, 5] * 3, "location": [7, 8, 9] * 2,
              "split": ["train"] * 3 + ["id_val", "val", "test"]}  # fmt: skip
     pd.DataFrame(other).to_csv(tmp_path / "wilds" / "metadata.csv", index=False)
-    animals = WILDSImages(tmp_path / "wilds", "id_val", attributes="location")
+    animals = open_public_images("wilds", tmp_path / "wilds", "id_val", attributes="location")
     assert (animals.labels.classes, animals.c.tolist()) == (("3", "5"), [0])
-    with pytest.raises(InputError, match="attributes must name a column: WILDSImages has no usual one"):
-        WILDSImages(tmp_path / "wilds")
+    with pytest.raises(InputError, match="attributes must name a column: wilds has no usual one"):
+        open_public_images("wilds", tmp_path / "wilds")
     pd.DataFrame(other).drop(columns="filename").to_csv(tmp_path / "wilds" / "metadata.csv", index=False)
     with pytest.raises(DataError, match="has no column of images"):
-        WILDSImages(tmp_path / "wilds", attributes="location")
+        open_public_images("wilds", tmp_path / "wilds", attributes="location")
 
 
 def test_medmnist(tmp_path: Path) -> None:
@@ -270,27 +270,31 @@ def test_medmnist(tmp_path: Path) -> None:
     arrays = {f"{s}_images": rng.integers(0, 255, (n, 28, 28), dtype=np.uint8) for s, n in sizes.items()}
     several = {f"{s}_labels": np.arange(3 * n).reshape(n, 3) % 2 for s, n in sizes.items()}
     np.savez(tmp_path / "chest.npz", **arrays, **several)
-    scans = MedMNIST(tmp_path / "chest.npz", label="label_0", attributes="label_2")
+    scans = open_public_images("medmnist", tmp_path / "chest.npz", label="label_0", attributes="label_2")
     assert scans.image_shape == (1, 28, 28)
     assert torch.allclose(scans.read()[:, 0], torch.from_numpy(arrays["train_images"] / 255).float())
     assert scans.y.tolist() == scans.c.tolist() == [0, 1] * 4
-    small = MedMNIST(tmp_path / "chest.npz", "test", label="label_0", attributes="label_1", image_size=14)
+    small = open_public_images(
+        "medmnist", tmp_path / "chest.npz", "test", label="label_0", attributes="label_1", image_size=14
+    )
     assert small.image_shape == (1, 14, 14)
     with pytest.raises(InputError, match="attributes must name"):
-        MedMNIST(tmp_path / "chest.npz")
+        open_public_images("medmnist", tmp_path / "chest.npz")
+    with pytest.raises(InputError, match="name must be one of celeba, utkface"):
+        open_public_images("imagenet", tmp_path)
     with pytest.raises(DataError, match="no column 'label'; it has label_0, label_1, label_2"):
-        MedMNIST(tmp_path / "chest.npz", attributes="label_1")
+        open_public_images("medmnist", tmp_path / "chest.npz", attributes="label_1")
     single = {f"{s}_labels": np.arange(n)[:, None] % 2 for s, n in sizes.items()}
     sites = {f"{s}_site": np.array(["A", "B"])[np.arange(n) // 2 % 2] for s, n in sizes.items()}
     np.savez(tmp_path / "own.npz", **arrays, **single, **sites)
-    assert MedMNIST(tmp_path / "own.npz", attributes="site").c.tolist() == [0, 0, 1, 1] * 2
+    assert open_public_images("medmnist", tmp_path / "own.npz", attributes="site").c.tolist() == [0, 0, 1, 1] * 2
     np.savez(tmp_path / "x.npz", x=arrays["train_images"])
     with pytest.raises(DataError, match="needs train_images and train_labels, and has x"):
-        MedMNIST(tmp_path / "x.npz", attributes="site")
+        open_public_images("medmnist", tmp_path / "x.npz", attributes="site")
 
 
-@pytest.mark.parametrize("kind", [CelebA, UTKFace, FairFace, Waterbirds, MedMNIST])
-def test_a_folder_of_something_else_is_refused(kind: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["celeba", "utkface", "fairface", "waterbirds", "wilds", "medmnist"])
+def test_a_folder_of_something_else_is_refused(name: str, tmp_path: Path) -> None:
     for root in (tmp_path, tmp_path / "none"):
         with pytest.raises(DataError, match=r"\S*(none|test_a_folder_of)"):
-            kind(root, attributes="race")
+            open_public_images(name, root, attributes="race")

@@ -20,6 +20,6 @@ def data(
         size = len(read_file(name, root))
         console.print(f"ok  {size:>11,} bytes  {name}")
     console.print("\nFrom folders of your own, by --root:")
-    for name, kind in PUBLIC_IMAGES.items():
-        console.print(f"    {name:<11} {(kind.__doc__ or '').partition(': ')[2].partition(chr(10))[0]}")
-    console.print("    imdb        faces of imdb_crop, by midebias reproduce imdb")
+    for name, layout in PUBLIC_IMAGES.items():
+        console.print(f"    {name:<11} {layout.title}")
+    console.print("    imdb        IMDB faces, imdb_crop; by midebias reproduce imdb")

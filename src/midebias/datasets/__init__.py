@@ -9,12 +9,11 @@ from .image_table import ImageTable
 from .imdb_faces import IMDBFaces
 from .labelled_arrays import read_labelled_arrays
 from .palette import read_palette
-from .public_images import CelebA, FairFace, MedMNIST, PublicImages, UTKFace, Waterbirds, WILDSImages
+from .public_images import open_public_images
 from .tabular import fetch_adult, fetch_german
 
 __all__ = [
-    "BIASED_MNIST_RHOS", "COLORED_MNIST_VARIANCES", "BiasedMNIST", "CelebA", "ColoredMNIST", "FairFace", "IMDBFaces",
-    "ImageLabels", "ImageTable", "MedMNIST", "PublicImages", "UTKFace", "WILDSImages", "Waterbirds", "fetch_adult",
-    "fetch_german", "list_bundled_files", "open_image_folder", "read_file", "read_image_folder", "read_labelled_arrays",
-    "read_palette",
+    "BIASED_MNIST_RHOS", "COLORED_MNIST_VARIANCES", "BiasedMNIST", "ColoredMNIST", "IMDBFaces", "ImageLabels",
+    "ImageTable", "fetch_adult", "fetch_german", "list_bundled_files", "open_image_folder", "open_public_images",
+    "read_file", "read_image_folder", "read_labelled_arrays", "read_palette",
 ]  # fmt: skip

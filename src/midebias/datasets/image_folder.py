@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..errors import DataError, InputError
 from .image_labels import AttributeNames
-from .image_table import ImageTable, check_folder
+from .image_table import ImageTable, check_folder, collect_images
 
 _ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"})
 
@@ -58,7 +58,7 @@ def open_image_folder(
         return select_parts(ImageTable(folder, source, "all", **named, **options))
     if named:
         raise InputError(f"{', '.join(named)} name columns, and {folder} has neither labels.csv nor labels.parquet")
-    return select_parts(_FolderTree(Path(folder), **options))
+    return select_parts(_open_tree(Path(folder), **options))
 
 
 def select_parts(whole: ImageTable) -> dict[str, ImageTable]:
@@ -72,25 +72,29 @@ def select_parts(whole: ImageTable) -> dict[str, ImageTable]:
     return {"train": whole.part(whole.rows["train"]), "test": whole.part(whole.rows[held])}
 
 
-class _FolderTree(ImageTable):
-    """Images in ``[train/]Y/C/`` and ``test/Y/C/``."""
-
-    def __init__(self, folder: Path, **options: Any) -> None:
-        splits = {s: folder / s for s in ("train", "test")} if (folder / "train").is_dir() else {"train": folder}
-        found = [
-            (path, path.parent.parent.name, path.parent.name, split)
-            for split, root in splits.items()
-            for path in sorted(root.glob("*/*/*"))
-            if path.suffix.lower() in _ENDINGS and path.is_file()
-        ]
-        if not found:
-            raise DataError(f"{folder} holds no training images: neither a table of labels nor files in [train/]Y/C/")
-        files, y, c, names = zip(*found, strict=True)
-        self._set_up(files, {"y": y, "c": c}, names, "all", label="y", groups={"c": ("c",)}, source=folder, **options)
+def _open_tree(folder: Path, **options: Any) -> ImageTable:
+    """Open the images in ``[train/]Y/C/`` and ``test/Y/C/``."""
+    splits = {s: folder / s for s in ("train", "test")} if (folder / "train").is_dir() else {"train": folder}
+    found = [
+        (path, path.parent.parent.name, path.parent.name, split)
+        for split, root in splits.items()
+        for path in sorted(root.glob("*/*/*"))
+        if path.suffix.lower() in _ENDINGS and path.is_file()
+    ]
+    if not found:
+        raise DataError(f"{folder} holds no training images: neither a table of labels nor files in [train/]Y/C/")
+    files, y, c, names = zip(*found, strict=True)
+    columns, groups = {"y": y, "c": c}, {"c": ("c",)}
+    return collect_images(files, columns, names, "all", label="y", groups=groups, source=folder, **options)
 
 
 def read_image_folder(folder: str | Path, **options: Any) -> dict[str, dict[str, Tensor]]:
     """Open a folder as `open_image_folder`, which explains the options, and decode all images at once.
+
+    Parameters
+    ----------
+    folder : path
+    **options : Any
 
     Returns
     -------

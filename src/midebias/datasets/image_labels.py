@@ -32,6 +32,13 @@ class ImageLabels:
         The attributes that c holds side by side, by name.
     categories : dict of str to tuple of str
         What the values of each column of c stand for that holds categories.
+
+    Examples
+    --------
+    >>> from midebias.datasets.image_labels import encode_labels
+    >>> labels = encode_labels(("ill", ["yes", "no"]), {"sex": ["f", "m"], "age": [40.5, 61.0]}, None, source="table")
+    >>> labels.y.tolist(), labels.c.tolist(), labels.classes, labels.categories
+    ([1, 0], [[0.0, 40.5], [1.0, 61.0]], ('no', 'yes'), {'sex': ('f', 'm')})
     """
 
     y: Tensor

@@ -190,7 +190,7 @@ class ImageTable(Dataset[tuple[Tensor, Tensor, Tensor]]):
         return _convert(self._decode(rows.tolist()))
 
     def open_reader(self, workers: int | None = None) -> Callable[[Iterable[Tensor]], Iterator[Tensor]]:
-        """Open a reader: given the rows of several batches, it does as `images` for each, reading ahead meanwhile."""
+        """Open a reader: given rows of several batches, it does as `images` for each, in ``workers`` processes."""
         loader = RowLoader(self._decode, self.workers if workers is None else workers)
         return lambda order: map(_convert, loader(order))
 
@@ -233,6 +233,15 @@ class ImageTable(Dataset[tuple[Tensor, Tensor, Tensor]]):
 
         image = Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
         return np.asarray(image.resize(self._size, Image.Resampling.BILINEAR)).reshape(*self._size, -1)
+
+
+def collect_images(
+    images: Images, columns: Mapping[str, Any], splits: Sequence[Any] | None, split: str, **options: Any
+) -> ImageTable:
+    """Make a table of paths, or of bytes (n, height, width[, channels]), whose columns are known already."""
+    made = ImageTable.__new__(ImageTable)
+    made._set_up(images, columns, splits, split, **options)
+    return made
 
 
 def check_folder(root: str | Path) -> Path:

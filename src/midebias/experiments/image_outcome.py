@@ -50,7 +50,7 @@ def summarize_run(
     method, test = run.method, data.test
     z, logits = answers or evaluate(method, test)
     _, train_logits = evaluate(method, data.train, first=10_000)
-    found = _probe_known(z, data.attribute_classes, seed)
+    found = _run_probe(z, data.attribute_classes, seed)
     epochs = run.done_steps / run.steps_per_epoch
     groups = measure_group_accuracy(logits.argmax(1) == test.y, test.y, data.attribute_classes, data.conflicting)
     row = {
@@ -69,7 +69,7 @@ def summarize_run(
         if missing := int((classes < 0).sum()):
             row[f"{name}_missing"] = missing  # images whose attribute is not known; the penalty passes over them
     if len(data.test_levels) > 1:
-        each = {name: _probe_known(z, levels, seed) for name, levels in data.test_levels.items()}
+        each = {name: _run_probe(z, levels, seed) for name, levels in data.test_levels.items()}
         row["by_attribute"] = {
             name: {"mi": p.mi.value, "probe_accuracy": p.accuracy, "chance": p.chance} for name, p in each.items()
         }
@@ -81,7 +81,7 @@ def summarize_run(
     return Outcome(row, history, trace, logits.argmax(1), found, method, exchanged)
 
 
-def _probe_known(z: Tensor, classes: Tensor, seed: int) -> ProbeResult:
+def _run_probe(z: Tensor, classes: Tensor, seed: int) -> ProbeResult:
     """Probe z of the images whose attribute is known."""
     known = classes >= 0
     return (

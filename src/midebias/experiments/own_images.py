@@ -13,7 +13,7 @@ from ..datasets.image_folder import open_image_folder, select_parts
 from ..datasets.image_labels import ImageLabels, Kind
 from ..datasets.image_table import ImageTable
 from ..datasets.labelled_arrays import open_arrays
-from ..datasets.public_images import PUBLIC_IMAGES
+from ..datasets.public_images import PUBLIC_IMAGES, open_public_images
 from ..errors import DataError, InputError
 from ..training.data import Problem, TensorData
 from .group_accuracy import find_conflicting
@@ -47,7 +47,7 @@ def load_own_images(
     path, tables = Path(dataset), dict[str, ImageTable]()
     if dataset in PUBLIC_IMAGES:
         path = Path(options["root"])
-        tables = select_parts(PUBLIC_IMAGES[str(dataset)](path, "all", attributes=columns, **given))
+        tables = select_parts(open_public_images(str(dataset), path, "all", attributes=columns, **given))
     elif path.is_dir():
         tables = open_image_folder(path, attribute=columns, **given)
     pixels, labels = dict[str, Tensor](), {split: table.labels for split, table in tables.items()}

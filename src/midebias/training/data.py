@@ -35,14 +35,14 @@ class Problem:
     class_weights: tuple[float, ...] | None = None
 
     def task_loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Mean over the rows of the weighted cross-entropy of logits (n, n_classes)."""
+        """Mean over rows of the weighted cross-entropy of ``logits`` (n, n_classes) and ``y`` (n,)."""
         if self.class_weights is None:
             return nn.functional.cross_entropy(logits, y)
         # Not torch's own weighted mean, which divides by the weights in the batch: a rank's share has others.
         return self.row_losses(logits, y).mean()
 
     def row_losses(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Weighted cross-entropy of each row, (n,)."""
+        """Weighted cross-entropy of each row (n,) of ``logits`` (n, n_classes) and ``y`` (n,)."""
         losses = nn.functional.cross_entropy(logits, y, reduction="none")
         weights = self.class_weights
         return losses if weights is None else losses * torch.tensor(weights, device=y.device)[y]
