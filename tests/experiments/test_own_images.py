@@ -87,7 +87,10 @@ def test_several_attributes_with_missing_values(tmp_path: Path) -> None:
     missing = data.train.c.isnan().any(1)
     assert 0 < int(missing.sum()) < N // 4
     assert torch.equal((data.train.levels < 0).any(1), missing)
-    assert any(f"missing in {int(missing.sum())} training" in line for line in data.description)
+    both = int(missing.sum()) + int(data.test.c.isnan().any(1).sum())
+    assert any(
+        line.startswith("attribute age: a quantity") and f"missing in {both}" in line for line in data.description
+    )
     row = run_method("mib", data, epochs=1, network="lnl", batch_size=64).row
     assert row["train_missing"] == int(missing.sum())
     assert row["test_missing"] == int(data.test.c.isnan().any(1).sum())
@@ -215,7 +218,7 @@ def test_public_images_go_through_the_command_line(tmp_path: Path, capsys: pytes
     assert run(["train", *command, *root, "--class-weights", "--method", "plain"]) == 0
     out = capsys.readouterr().out
     assert "attribute Blue: 2 categories (-1, 1)" in out
-    assert "480 train, 120 test" in out
+    assert "images: 480 train, 120 test" in out
     document = json.loads((tmp_path / "runs" / "train-celeba-plain-001" / "results.json").read_text())
     assert document["names"]["classes"] == ["-1", "1"]
     (row,) = document["rows"]

@@ -118,8 +118,7 @@ def _make_sweep(options: dict[str, Any], seeds: Sequence[int]) -> Sweep:
     for name in ("criterion", "tolerance"):
         if options[name] is not None:
             raise InputError(f"--{name} applies to tables (.csv, .parquet) only")
-    given: dict[str, Any] = {k: options.get(k) for k in FOLDER_OPTIONS}
-    check_setting(dataset, options["setting"], **given)
+    check_setting(dataset, options["setting"], **{k: options.get(k) for k in FOLDER_OPTIONS})
     return ImageSweep(options | {"epochs": options["epochs"] or _EPOCHS}, seeds)
 
 

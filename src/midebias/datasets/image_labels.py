@@ -32,6 +32,8 @@ class ImageLabels:
         The attributes that c holds side by side, by name.
     categories : dict of str to tuple of str
         What the values of each column of c stand for that holds categories.
+    description : tuple of str
+        A line for each column that says what it was read as, in all splits together.
 
     Examples
     --------
@@ -46,6 +48,7 @@ class ImageLabels:
     classes: tuple[str, ...]
     parts: Mapping[str, Attribute]
     categories: Mapping[str, tuple[str, ...]]
+    description: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.y)
@@ -90,17 +93,19 @@ def encode_labels(
     try:
         (column,) = read_columns(label[1], label[0])
         y, classes = _number(column)
+        lines = [f"label {column.name}: {replace(column, stored_as='category').describe()}"]
         for name, values in attributes.items():
             columns = [c.declare(kinds[name]) if name in kinds else c for c in read_columns(values, name)]
             c, parts[name] = encode_columns(columns, standardize=False)
             encoded.append(c)
+            lines += [f"attribute {column.name}: {column.describe()}" for column in columns]
             categories |= {c.name: tuple(map(name_level, c.code()[1])) for c in columns if c.is_category}
     except InputError as error:
         raise DataError(f"{source}: {error}") from error
     c = torch.cat(encoded, dim=1)
     if not bool(c.isnan().any()) and c.shape[1] == len(categories):
         c = c.long()
-    return ImageLabels(y, c[:, 0] if c.shape[1] == 1 else c, classes, parts, categories)
+    return ImageLabels(y, c[:, 0] if c.shape[1] == 1 else c, classes, parts, categories, tuple(lines))
 
 
 def _number(column: Column) -> tuple[Tensor, tuple[str, ...]]:

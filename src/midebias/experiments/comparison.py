@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 from .digit_images import Palette
 from .grid import Cell, Grid
 from .image_data import hold_out
-from .image_loading import ImageOptions, check_setting, load_images
+from .image_loading import check_setting, load_images
 from .image_methods import build_method, parse_method
 from .image_run import run_method
+from .own_images import FOLDER_OPTIONS
 from .published import PUBLISHED, SOURCES
 from .run_folder import flatten_metrics, write_metrics
 from .summary import format_spread, summarize_runs, tabulate
@@ -55,12 +56,9 @@ class ImageCell(Cell):
         return f"{Path(self.dataset).stem}{setting}-{self.network}-{method}-seed{self.seed}"
 
     @property
-    def _options(self) -> ImageOptions:
-        return {
-            "limit": self.limit, "palette": self.palette, "unbiased": self.method == CEILING,
-            "image_size": self.image_size, "label": self.label, "attribute": self.attribute, "root": self.root,
-            "table": self.table, "image": self.image, "split_by": self.split_by, "class_weights": self.class_weights,
-        }  # fmt: skip
+    def _options(self) -> dict[str, Any]:
+        names = ("limit", "palette", "class_weights", *FOLDER_OPTIONS)
+        return {name: getattr(self, name) for name in names} | {"unbiased": self.method == CEILING}
 
     def check(self) -> None:
         """Refuse a data set, setting or option that nothing can be trained with. Raises `InputError`, `DataError`."""

@@ -48,7 +48,8 @@ class ImageData:
 
     ``attribute_classes``, of the test images, are what the probe is asked for, and ``train_classes`` the same of the
     training images; -1 where an attribute is missing. ``conflicting`` test images go against the bias of the training.
-    Of several attributes each by itself is in ``test_levels``. ``names`` say what numbers stand for.
+    Of several attributes each by itself is in ``test_levels``. ``names`` say what numbers stand for, and the lines of
+    ``description`` what was read.
     """
 
     dataset: str
@@ -61,27 +62,8 @@ class ImageData:
     conflicting: Tensor
     test_levels: Mapping[str, Tensor] = field(default_factory=dict)
     names: Mapping[str, Any] = field(default_factory=dict)
+    description: Sequence[str] = ()
     held_out: bool = False  # whether the test images are as biased as the training images
-
-    @property
-    def description(self) -> list[str]:
-        """Lines that say what was read."""
-        if not self.names:
-            return []
-        categories = self.names["categories"]
-        lines = [f"label: {_list_some(self.names['classes'])}"]
-        for name, read in self.names["attributes"].items():
-            lines.append(f"attribute {name}: {_list_some(categories[name]) if name in categories else read}")
-        missing = [int((classes < 0).sum()) for classes in (self.train_classes, self.attribute_classes)]
-        if any(missing):
-            lines.append(f"attribute missing in {missing[0]:,} training and {missing[1]:,} test images, not penalised")
-        if splits := self.names["splits"]:
-            lines.append(f"splits: {', '.join(f'{n:,} {split}' for split, n in splits.items())}")
-        return lines
-
-
-def _list_some(names: Sequence[str]) -> str:
-    return f"{len(names)} categories ({', '.join(names[:6])}{', ...' * (len(names) > 6)})"
 
 
 def hold_out(data: ImageData, seed: int) -> ImageData:

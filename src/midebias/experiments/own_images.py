@@ -75,16 +75,14 @@ def load_own_images(
             x = tables[split].read() if tables else pixels[split][: len(c)]
             parts[split] = TensorData(x.contiguous(memory_format=torch.channels_last), labels[split].y, joined, c)
     train = labels["train"]
-    names = {
-        "classes": list(train.classes), "categories": {k: list(v) for k, v in train.categories.items()},
-        "attributes": {name: repr(part) for name, part in train.parts.items()},
-        "splits": {split: len(at) for table in tables.values() for split, at in table.rows.items() if split != "all"},
-    }  # fmt: skip
+    splits = [f"{len(at):,} {k}" for k, at in tables["train"].rows.items() if k != "all"] if tables else []
+    lines = [*train.description, *([f"images: {', '.join(splits)}"] if splits else [])]
     return ImageData(
         path.stem if path.suffix == ".npz" or dataset not in PUBLIC_IMAGES else str(dataset), "as given", problem,
         parts["train"], parts["test"], classes["test"], classes["train"],
         find_conflicting(y, classes["train"], labels["test"].y, classes["test"]),
-        {name: _join_levels({"test": part})["test"] for name, part in levels["test"].items()}, names,
+        {name: _join_levels({"test": part})["test"] for name, part in levels["test"].items()},
+        {"classes": train.classes, "categories": train.categories}, lines,
     )  # fmt: skip
 
 
