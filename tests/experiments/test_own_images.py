@@ -22,6 +22,8 @@ from midebias.experiments.group_accuracy import find_conflicting, measure_group_
 from midebias.experiments.image_data import StreamedImages, hold_out
 from midebias.experiments.image_methods import build_for_images
 from midebias.experiments.image_run import run_method
+from midebias.experiments.lightning_run import run_by_trainer
+from midebias.experiments.lightning_trainer import make_trainer
 from midebias.experiments.own_images import load_own_images, parse_attributes
 from midebias.training.data import Problem
 from midebias.training.evaluation import evaluate
@@ -203,6 +205,12 @@ def test_a_streamed_run_resumes_bit_for_bit_in_the_middle_of_an_epoch(tmp_path: 
     resumed.load_state_dict(stopped.state_dict())
     resumed.advance(3)
     assert all(torch.equal(a, b) for a, b in zip(weights(whole), weights(resumed), strict=True))
+    settings: dict[str, Any] = {"epochs": 1, "network": "lnl", "batch_size": 64}
+    ours = run_method("mib", data, **settings)
+    theirs = run_by_trainer("mib", data, make_trainer(accelerator="cpu"), **settings)
+    assert theirs is not None
+    pairs = zip(ours.method.model.parameters(), theirs.method.model.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
 
 
 def test_public_images_go_through_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -110,7 +110,7 @@ def _train(
     data = load_images(
         resolved["dataset"], resolved["rho"] if resolved["variance"] is None else resolved["variance"], seed,
         palette=None if resolved["palette"] is None else read_palette(Path(resolved["palette"])),
-        **{k: resolved[k] for k in ("limit", "class_weights", *FOLDER_OPTIONS)},
+        **{k: resolved.get(k) for k in ("limit", "class_weights", *FOLDER_OPTIONS)},
     )  # fmt: skip
     if folder is None and output_dir is not None:
         folder = make_run_folder(output_dir, f"train-{data.dataset}-{method}", resolved)
@@ -180,7 +180,7 @@ def _report(folder: Path, resolved: dict[str, Any], data: ImageData, outcome: Ou
 def read_options(folder: Path) -> dict[str, Any]:
     """Read back the resolved options of a run folder. Raises `DataError` when it holds no training of images."""
     resolved = read_config(folder, "training", lambda content: content)
-    needed = {"dataset", "variance", "rho", "method", "network", *_RUN_OPTIONS}
+    needed = {"dataset", "variance", "rho", "method", "network", "epochs", "seed", "max_steps", "checkpoint_every"}
     if not isinstance(resolved, dict) or resolved.get("command") != "train" or not needed <= set(resolved):
         raise DataError(f"--resume {folder} holds no training that can go on: config.yaml is that of something else")
     if resolved["method"] not in METHODS:
