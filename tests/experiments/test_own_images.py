@@ -229,6 +229,7 @@ def test_public_images_go_through_the_command_line(tmp_path: Path, capsys: pytes
     assert "images: 480 train, 120 test" in out
     document = json.loads((tmp_path / "runs" / "train-celeba-plain-001" / "results.json").read_text())
     assert document["names"]["classes"] == ["-1", "1"]
+    assert "Tall" in (tmp_path / "runs" / "train-celeba-plain-001" / "model-card.md").read_text()
     (row,) = document["rows"]
     measured = ("conflicting_accuracy", "unbiased_accuracy", "worst_group_accuracy")
     assert all(0 <= row[name] <= 1 for name in measured)

@@ -109,7 +109,7 @@ def _train(
     method, seed, epochs, max_steps = (resolved[k] for k in ("method", "seed", "epochs", "max_steps"))
     data = load_images(
         resolved["dataset"], resolved["rho"] if resolved["variance"] is None else resolved["variance"], seed,
-        palette=None if resolved["palette"] is None else read_palette(Path(resolved["palette"])),
+        palette=None if resolved.get("palette") is None else read_palette(Path(resolved["palette"])),
         **{k: resolved.get(k) for k in ("limit", "class_weights", *FOLDER_OPTIONS)},
     )  # fmt: skip
     if folder is None and output_dir is not None:
@@ -162,7 +162,7 @@ def _report(folder: Path, resolved: dict[str, Any], data: ImageData, outcome: Ou
     penalised = method == "mib" and resolved.get("gradient_ratio") != 0
     card = write_model_card(
         data=f"{row['train_images']:,} images of {data.dataset}, {data.setting}",
-        label=resolved["label"] or "y", attributes=[resolved["attribute"] or "c"], method=method,
+        label=data.names.get("label", "y"), attributes=data.names.get("attributes", ["c"]), method=method,
         criterion=resolved.get("criterion", "separation") if penalised else None,
         measured_on=f"{len(data.test):,} test images", verdict=None, command=command, versions=list_versions(),
         figures={

@@ -32,6 +32,8 @@ class ImageLabels:
         The attributes that c holds side by side, by name.
     categories : dict of str to tuple of str
         What the values of each column of c stand for that holds categories.
+    label : str
+        What y is called.
     description : tuple of str
         A line for each column that says what it was read as, in all splits together.
 
@@ -48,6 +50,7 @@ class ImageLabels:
     classes: tuple[str, ...]
     parts: Mapping[str, Attribute]
     categories: Mapping[str, tuple[str, ...]]
+    label: str = "y"
     description: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -105,7 +108,7 @@ def encode_labels(
     c = torch.cat(encoded, dim=1)
     if not bool(c.isnan().any()) and c.shape[1] == len(categories):
         c = c.long()
-    return ImageLabels(y, c[:, 0] if c.shape[1] == 1 else c, classes, parts, categories, tuple(lines))
+    return ImageLabels(y, c[:, 0] if c.shape[1] == 1 else c, classes, parts, categories, label[0], tuple(lines))
 
 
 def _number(column: Column) -> tuple[Tensor, tuple[str, ...]]:

@@ -82,7 +82,8 @@ def load_own_images(
         parts["train"], parts["test"], classes["test"], classes["train"],
         find_conflicting(y, classes["train"], labels["test"].y, classes["test"]),
         {name: _join_levels({"test": part})["test"] for name, part in levels["test"].items()},
-        {"classes": train.classes, "categories": train.categories}, lines,
+        {"label": train.label, "attributes": [*train.parts], "classes": train.classes, "categories": train.categories},
+        lines,
     )  # fmt: skip
 
 
