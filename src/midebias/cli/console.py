@@ -96,9 +96,6 @@ _COLUMNS = {
     "epochs": ("epochs", "{:.2f}"),
     "train_accuracy": ("train\naccuracy", "{:.3f}"),
     "test_accuracy": ("test\naccuracy", "{:.3f}"),
-    "unbiased_accuracy": ("mean of\ngroups", "{:.3f}"),
-    "worst_group_accuracy": ("worst\ngroup", "{:.3f}"),
-    "conflicting_accuracy": ("against\nbias", "{:.3f}"),
     "mi": ("I(Z;C) ≥\nnats", "{:.2f}"),
     "probe_accuracy": ("probe\nreads c", "{:.3f}"),
     "chance": ("chance", "{:.3f}"),
@@ -108,9 +105,7 @@ _COLUMNS = {
 
 def show_table(rows: Sequence[Mapping[str, Any]], *, title: str) -> None:
     """The rows of `results.json`, in the columns people look at."""
-    lines = [
-        ["" if row[key] is None else pattern.format(row[key]) for key, (_, pattern) in _COLUMNS.items()] for row in rows
-    ]
+    lines = [[pattern.format(row[key]) for key, (_, pattern) in _COLUMNS.items()] for row in rows]
     show_plain_table([header for header, _ in _COLUMNS.values()], lines, title=title, collapse=True)
 
 

@@ -135,6 +135,9 @@ def _train(
     _report(folder, resolved, data, outcome)
     (folder / _CHECKPOINT).unlink(missing_ok=True)
     show_table([outcome.row], title=f"{data.dataset}, {data.setting}")
+    of_groups = {name: outcome.row[f"{name}_accuracy"] for name in ("unbiased", "worst_group", "conflicting")}
+    figures = [f"{name.replace('_', ' ')} {value:.3f}" for name, value in of_groups.items() if value is not None]
+    show_line(f"accuracy    {', '.join(figures)}")
     show_line(f"run folder  {folder}")
 
 

@@ -57,7 +57,7 @@ def open_image_folder(
     if source is not None:
         return select_parts(ImageTable(folder, source, "all", **named, **options))
     if named:
-        raise InputError(f"{', '.join(named)} name columns, and {folder} has neither labels.csv nor labels.parquet")
+        raise InputError(f"{', '.join(named)}: {folder} has no table of columns, neither labels.csv nor labels.parquet")
     return select_parts(_open_tree(Path(folder), **options))
 
 
