@@ -190,7 +190,7 @@ def _check_variation(
 ) -> None:
     """Raise `DataError` where there is too little of label or attribute: before training, which takes long."""
     train, test = classes["train"], classes["test"][classes["test"] >= 0]
-    for name, values in (("the label", labels["train"].y), (attribute, train[train >= 0])):
+    for name, values in ((labels["train"].label, labels["train"].y), (attribute, train[train >= 0])):
         if len(torch.unique(values)) < 2:
             raise DataError(f"{path}: {name} never varies in the training images")
     if len(torch.unique(test)) < 2:
