@@ -19,9 +19,9 @@ from scipy.io import savemat
 from midebias.datasets import IMDBFaces, open_public_images, read_image_folder, read_labelled_arrays, read_palette
 from midebias.datasets.files import read_idx
 from midebias.datasets.pickled_arrays import read_array_dict
-from midebias.experiments.face_networks import read_state_dict
 from midebias.leakage.embedding_files import read_embeddings
 from midebias.networks import GlobalPoolClassifier
+from midebias.networks.local_weights import read_state_dict
 from midebias.randomness import seeded
 from midebias.serving import load_run
 from midebias.training.checkpoints import read_checkpoint, write_checkpoint

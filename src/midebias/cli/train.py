@@ -7,7 +7,6 @@ from typing import Annotated
 from typer import Option
 
 from ..errors import InputError
-from ..experiments.image_methods import Network
 from ..methods import METHODS
 from . import options as shared
 from .command_line import collect_options
@@ -23,10 +22,12 @@ _OF_IMAGES = {
     "critic_steps": None, "rebalance": None,
     "palette": None, "image_size": None, "root": None, "table": None, "image": None, "split_by": None,
     "class_weights": False, "limit": None, "max_steps": None, "method": "mib", "network": "paper",
+    "weights": None, "augment": "none",
     "accelerator": None, "devices": None, "num_nodes": None, "precision": None,
 }  # fmt: skip
 """Options that a table does not have, with their defaults."""
 
+_Augment = StrEnum("_Augment", ["none", "light", "trivial"])
 _Estimator = StrEnum("_Estimator", ["gaussian", "gaussian_linear", "donsker_varadhan"])
 
 
@@ -40,13 +41,24 @@ def train(
         float | None, Option(help="How often the background is the class's own, 0.990. biased-mnist only.")
     ] = None,
     method: Annotated[_Method, Option(help="mib is our default.")] = _OURS,
-    network: Annotated[Network, Option(help="The paper's, or that of Learning Not to Learn.")] = Network.paper,
+    network: Annotated[
+        str, Option(help="paper, lnl (Learning Not to Learn), or any of timm:NAME and torchvision:NAME.")
+    ] = "paper",
+    weights: Annotated[
+        str | None, Option(help="File of weights, or 'pretrained'. Networks of timm and torchvision only.")
+    ] = None,
+    augment: Annotated[
+        _Augment, Option(help="light: mirrored and shifted, colours as they are. trivial: TrivialAugment.")
+    ] = _Augment.none,
     mi_weight: Annotated[
         float | None, Option(min=0.0, help="Weight of a nat of the penalty in the loss. Tables only.")
     ] = None,
     gradient_ratio: Annotated[
         float | None,
-        Option(min=0.0, help="Length of the penalty's gradient over the task's; default 3. mib on images only."),
+        Option(
+            min=0.0,
+            help="Length of the penalty's gradient over the task's; default 3, or 1 for timm and torchvision. mib.",
+        ),
     ] = None,
     mi_lr_ratio: Annotated[
         float | None, Option(min=0.0, help="Learning rate of the step on the estimate over the task's. reference only.")

@@ -1,5 +1,6 @@
 """``midebias train`` of images: check the options, load, train, and leave a run folder behind."""
 
+import json
 import math
 import shlex
 from collections.abc import Callable, Mapping
@@ -12,9 +13,11 @@ from safetensors.torch import save
 
 from ..atomic_writing import write_atomically
 from ..datasets import read_palette
+from ..datasets.public_images import PUBLIC_IMAGES
 from ..errors import DataError, InputError
 from ..experiments.image_data import ImageData
 from ..experiments.image_loading import load_images
+from ..experiments.image_methods import check_network
 from ..experiments.image_outcome import Outcome
 from ..experiments.image_run import run_method
 from ..experiments.own_images import FOLDER_OPTIONS
@@ -28,6 +31,7 @@ from ..experiments.run_folder import (
     write_results,
 )
 from ..methods import METHODS
+from ..networks.backbones import Backbone, read_image_size
 from ..reporting.method_titles import title_method
 from ..reporting.model_card import write_model_card
 from ..reporting.training_figure import draw_training
@@ -47,6 +51,7 @@ _METHOD_OPTIONS = (
     "critic_steps",
     "rebalance",
 )
+_NETWORK_OPTIONS = ("weights", "augment")
 _RUN_OPTIONS = ("palette", *FOLDER_OPTIONS, "class_weights", "epochs", "seed", "limit", "max_steps", "checkpoint_every")
 
 
@@ -68,12 +73,17 @@ def resolve_options(given: Mapping[str, Any]) -> dict[str, Any]:
     for option in options:
         if option not in signature(METHODS[method]).parameters:
             raise InputError(f"--{option.replace('_', '-')} does not apply to --method {method}")
+    check_network(given["network"], given["weights"])
+    image_size = given["image_size"]
+    of_files = dataset in PUBLIC_IMAGES or Path(dataset).is_dir()
+    if image_size is None and of_files and ":" in given["network"]:
+        image_size = read_image_size(given["network"])
     for option, of in (("variance", "colored-mnist"), ("rho", "biased-mnist")):
         if given[option] is not None and dataset != of:
             raise InputError(f"--{option} applies to {of} only")
     resolved = {"command": "train"} | {k: given[k] for k in ("dataset", "variance", "rho", "method", "network")}
-    resolved |= options | {k: given[k] for k in _RUN_OPTIONS}
-    return resolved | {"epochs": given["epochs"] or 5} | by_trainer
+    resolved |= {k: given[k] for k in _NETWORK_OPTIONS} | options | {k: given[k] for k in _RUN_OPTIONS}
+    return resolved | {"epochs": given["epochs"] or 5, "image_size": image_size} | by_trainer
 
 
 def train_images(resolved: dict[str, Any], *, folder: Path | None = None, output_dir: Path = Path("runs")) -> None:
@@ -127,6 +137,7 @@ def _train(
         outcome = run(
             method, data, epochs=epochs, seed=seed, network=resolved["network"], max_steps=max_steps,
             options={k: resolved[k] for k in _METHOD_OPTIONS if k in resolved},
+            **{k: resolved[k] for k in _NETWORK_OPTIONS if k in resolved},
             on_step=shown.step, on_evaluation=shown.evaluation,
             checkpoint=folder and folder / _CHECKPOINT, checkpoint_every=resolved["checkpoint_every"],
         )  # fmt: skip
@@ -146,8 +157,10 @@ def _report(folder: Path, resolved: dict[str, Any], data: ImageData, outcome: Ou
     method, row = resolved["method"], outcome.row
     title = f"{title_method(method)} on {data.dataset}, {data.setting}"
     trace = {title: outcome.trace}
-    weights = {k: v.contiguous() for k, v in outcome.method.model.state_dict().items()}
-    write_atomically(folder / "model.safetensors", save(weights))
+    model = outcome.method.model
+    weights = {k: v.contiguous() for k, v in model.state_dict().items()}
+    built = {"network": json.dumps(model.description)} if isinstance(model, Backbone) else None
+    write_atomically(folder / "model.safetensors", save(weights, metadata=built))
     write_metrics(folder / "metrics.csv", flatten_metrics(outcome.trace, outcome.history))
     draw_training(folder / "training.png", trace)
     options = resolved | dict.fromkeys(("command", "dataset", "checkpoint_every"))

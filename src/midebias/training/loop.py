@@ -3,11 +3,13 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
 from ..errors import InputError
+from ..randomness import seeded
 from .batch_order import EndlessBatches, EpochOrder
 from .data import Batch, TrainingData
 from .method import Method
@@ -30,6 +32,8 @@ class TrainingRun:
         Stop after so many steps.
     warmup : int, default 30
         Steps over which the learning rate rises, for methods with a cosine schedule.
+    augment : callable, optional
+        Changes the images of a batch, by draws from torch's generator, which is seeded for each step.
 
     Attributes
     ----------
@@ -54,13 +58,14 @@ class TrainingRun:
         seed: int = 0,
         max_steps: int | None = None,
         warmup: int = 30,
+        augment: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         if epochs < 1:
             raise InputError(f"epochs must be at least 1, got {epochs}")
         self.batch_size = method.batch_size if batch_size is None else batch_size
         if not 2 <= self.batch_size <= len(data):
             raise InputError(f"batch_size must lie between 2 and the {len(data)} samples, got {self.batch_size}")
-        self.method, self.data, self.warmup = method, data, warmup
+        self.method, self.data, self.warmup, self._augment, self._seed = method, data, warmup, augment, seed
         self.steps_per_epoch = len(data) // self.batch_size
         self.total_steps = epochs * self.steps_per_epoch
         self.last_step = min(self.total_steps, max_steps or self.total_steps)
@@ -120,7 +125,11 @@ class TrainingRun:
         if self._batches is None:
             left = range(at, self.steps_per_epoch)
             self._batches = self._read([self._order[i].tensor_split(world_size)[rank] for i in left])
-        return next(self._batches)
+        batch = next(self._batches)
+        if self._augment is not None:
+            with seeded((self._seed * 1_000_003 + self.done_steps) * world_size + rank):
+                batch = replace(batch, x=self._augment(batch.x))
+        return batch
 
     def end_step(self, result: StepResult) -> None:
         """Record the ``result`` of the step on the batch of `begin_step`."""
