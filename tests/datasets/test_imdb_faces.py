@@ -92,8 +92,7 @@ def test_images_ages_and_damage(root: Path) -> None:
     everything = [IMDBFaces(root, name, size=8) for name in ("eb1", "eb2", "test")]  # type: ignore[arg-type]
     for part in everything:
         rows = torch.arange(len(part))
-        part.prefetch(rows[:5])
-        images, found = part.images(rows)
+        ((images, found),) = part.open_reader()([rows])
         assert len(images) == len(found) == len(rows)
     assert sum(part.skipped.get("damaged", 0) for part in everything) == 2
     assert IMDBFaces(root, "eb1", age="years").c.is_floating_point()

@@ -8,10 +8,11 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import DataError, InputError
 from ..lightning import DebiasModule, MIMeter, SafeCheckpoints
+from ..training.data import Problem
 from ..training.loop import TrainingRun
 from ..training.train_step_method import TrainStepMethod
 from .image_data import ImageData
@@ -35,7 +36,8 @@ def run_by_trainer(name: str, data: ImageData, trainer: pl.Trainer, **settings: 
     run.prepare()
     module = DebiasModule(
         model=method.model, penalty=method.penalty, mi_weight=method.mi_weight, adjustment=method.adjustment,
-        task_loss=_take_share(run.batch_size, trainer.world_size), optimizer=lambda _: method.optimizer,
+        task_loss=_take_share(method.problem, run.batch_size, trainer.world_size),
+        optimizer=lambda _: method.optimizer,
     )  # fmt: skip
     meter = MIMeter()
     recorder = RunRecorder(run, data, meter, given)
@@ -63,9 +65,9 @@ def run_by_trainer(name: str, data: ImageData, trainer: pl.Trainer, **settings: 
     return replace(outcome, alarms=tuple(meter.alarms))
 
 
-def _take_share(batch_size: int, world_size: int) -> Callable[[Tensor, Tensor], Tensor]:
+def _take_share(problem: Problem, batch_size: int, world_size: int) -> Callable[[Tensor, Tensor], Tensor]:
     """A rank's share of the global batch's mean cross-entropy, times the ranks, since DDP averages over them."""
-    return lambda logits, y: nn.functional.cross_entropy(logits, y) * (len(y) * world_size / batch_size)
+    return lambda logits, y: problem.task_loss(logits, y) * (len(y) * world_size / batch_size)
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -76,6 +76,8 @@ class TrainingRun:
         self._further = EndlessBatches(data, self.steps_per_epoch * self.batch_size, self.batch_size, seed + 7919)
         self._prepared, self._epoch_started, self._started = False, 0.0, 0.0
         self._weights: Tensor | None = None
+        self._read = data.open_reader()
+        self._batches: Iterator[Batch] | None = None  # what is left of the epoch
 
     @property
     def records(self) -> list[EpochRecord]:
@@ -118,13 +120,15 @@ class TrainingRun:
             self._epoch_started = self.seconds + time.perf_counter() - self._started
             self._order.draw(self._weights)
             rows = self._order.permute()[: self.steps_per_epoch * self.batch_size]
-            self.method.begin_epoch(map(self.data.batch, rows.split(self.batch_size)))
-        batch = self.data.batch(self._order[at].tensor_split(world_size)[rank])
+            self.method.begin_epoch(self._read(rows.split(self.batch_size)))
+            self._batches = None
+        if self._batches is None:
+            left = range(at, self.steps_per_epoch)
+            self._batches = self._read([self._order[i].tensor_split(world_size)[rank] for i in left])
+        batch = next(self._batches)
         if self._augment is not None:
             with seeded((self._seed * 1_000_003 + self.done_steps) * world_size + rank):
                 batch = replace(batch, x=self._augment(batch.x))
-        if at + 1 < self.steps_per_epoch:
-            self.data.prefetch(self._order[at + 1].tensor_split(world_size)[rank])
         return batch
 
     def end_step(self, result: StepResult) -> None:
@@ -158,11 +162,18 @@ class TrainingRun:
         self._epoch_started = float(state["epoch_started"])
         self._recorder.load_state_dict(state["recorder"])
         self._order.load_state_dict(state["order"])
+        self._batches = None
         self._further.load_state_dict(state["further"])
 
     def prepare(self) -> None:
         """Show the method the training set, once: before the first step, and before a state of the method is loaded."""
         if not self._prepared:
+            missing = int((self.data.levels < 0).any(dim=1).sum())
+            if missing and not self.method.masks_missing:
+                raise InputError(
+                    f"method {self.method.name} needs the attribute of every row, which {missing:,} of "
+                    f"{len(self.data):,} miss: leave those out, or take plain, gray or mib"
+                )
             self._prepared, started = True, time.perf_counter()
             self.method.prepare(self.data.levels, self.data.c, self.data.y)
             self._weights = self.method.sampling_weights(self.data.levels, self.data.y)
