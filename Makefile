@@ -4,6 +4,8 @@ VENV   ?= .venv
 LOWEST ?= .venv-lowest
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# For tests, in a folder of their own: see tests/vision.py.
+VISION := torchvision==0.28.0 timm==1.0.31
 
 .PHONY: demo test test-lowest lint docs benchmark clean
 
@@ -51,6 +53,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -r constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/vision $(VISION)
 	touch $(STAMP)
 
 clean:

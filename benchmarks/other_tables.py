@@ -18,7 +18,7 @@ import pandas as pd
 
 from midebias.datasets import fetch_adult, fetch_german
 from midebias.sklearn import MIDebiasClassifier
-from midebias.tabular.weight_path import compare_rates, measure_rates
+from midebias.tabular.disparities import compare_rates, measure_rates
 
 from .script import Script, format_table
 

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from .vision import import_vision
+
 torch.set_num_threads(1)  # the suite runs in two processes on two cores
 
 
@@ -40,6 +42,12 @@ def labelled_images(path: Path, n: int, size: int) -> Path:
 
 def generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="session")
+def vision() -> None:
+    """timm and torchvision, for tests that use them; see there."""
+    import_vision()
 
 
 Start = Callable[..., subprocess.Popen[str]]

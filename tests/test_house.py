@@ -17,7 +17,7 @@ PACKAGE = ROOT / "src" / "midebias"
 MAX_LINES_OF_A_FILE = 400
 MAX_MEDIAN_LINES = 110
 MAX_LINES_OF_THE_PENALTY = 300
-MAX_LINES_OF_THE_PACKAGE = 24_700  # the layout itself was 19,346, 15% below the flat one; what was built since adds
+MAX_LINES_OF_THE_PACKAGE = 26_500  # the layout itself was 19,346, 15% below the flat one; what was built since adds
 MAX_LINES_OF_THE_README = 120
 MAX_RESULT_FILES = 60
 MAX_RESULT_BYTES = 2_000_000
@@ -32,7 +32,6 @@ VERBS_IN_ED = {"embed", "exceed", "feed", "need", "proceed", "seed", "speed"}
 DECORATORS = {"checked"}  # read as a word about what they decorate
 VERBS_BEFORE_A_PARTICIPLE = ("check", "end", "has", "is", "measure", "select")  # check_encoded, select_penalised
 
-PACKAGES_WITHOUT_TESTS = {"networks"}  # tested by what is built of them
 TESTS_OF_NO_PACKAGE = {"benchmarks", "frozen", "fuzz"}
 TESTS_OF_NO_MODULE = {  # of all of it
     "clone_folder", "documentation", "foreign_loops", "frozen", "fuzz", "house", "imports", "metamorphic", "readme",
@@ -148,7 +147,7 @@ def test_places_outside_are_told_from_those_inside(line: str, outside: bool) -> 
 def test_tests_lie_as_packages_do() -> None:
     packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     folders = {path.parent.name for path in (ROOT / "tests").glob("*/__init__.py")}
-    assert folders == packages - PACKAGES_WITHOUT_TESTS | TESTS_OF_NO_PACKAGE
+    assert folders == packages | TESTS_OF_NO_PACKAGE
     modules = {path.stem for path in PACKAGE.glob("*.py")}
     tests = {path.stem.removeprefix("test_") for path in (ROOT / "tests").glob("test_*.py")}
     assert tests - modules - TESTS_OF_NO_MODULE == set()

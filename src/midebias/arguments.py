@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .errors import InputError, TooFewSamples
+from .marginals import find_range
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -167,9 +168,10 @@ def check_groups(groups: Tensor | None, n: int, *, n_groups: int | None = None, 
         )
     if groups.shape != (n,):
         raise InputError(f"{name} must have shape ({n},) like z, got {tuple(groups.shape)}")
-    if n and int(groups.min()) < 0:
-        raise InputError(f"{name} must hold labels >= 0, got {int(groups.min())}")
-    if n and n_groups is not None and int(groups.max()) >= n_groups:
+    low, high = find_range(groups) if n else (0, -1)
+    if low < 0:
+        raise InputError(f"{name} must hold labels >= 0, got {low}")
+    if n_groups is not None and high >= n_groups:
         raise InputError(
-            f"{name} holds label {int(groups.max())} but n_groups is {n_groups}: number labels from 0 or raise n_groups"
+            f"{name} holds label {high} but n_groups is {n_groups}: number labels from 0 or raise n_groups"
         )

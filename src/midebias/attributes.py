@@ -124,7 +124,9 @@ class Categorical(Attribute):
         c : Tensor of shape (n,) or (n, width)
         """
         values, present = self.encode(c)
-        _, counts = torch.unique(values[present], dim=0, return_counts=True)
+        values = values[present]
+        cells = values.argmax(dim=1) if self.width == 1 else values  # sorting rows takes far longer
+        _, counts = torch.unique(cells, dim=0, return_counts=True)
         p = counts.double() / counts.sum()
         return float(-(p * p.log()).sum())
 
@@ -216,7 +218,7 @@ class LabelCount:
     """
 
     def __init__(self, attribute: Attribute) -> None:
-        self._open = {j: size for j, size in enumerate(_list_sizes(attribute)) if size}
+        self._open = {j: size for j, size in enumerate(list_sizes(attribute)) if size}
         self._seen: dict[int, set[int]] = {j: set() for j in self._open}
         self._counts = {j: [0, 0] for j in self._open}  # missing, present
 
@@ -240,10 +242,10 @@ class LabelCount:
                 )
 
 
-def _list_sizes(attribute: Attribute) -> list[int]:
-    """Categories of each column of c; 0 of a quantity."""
+def list_sizes(attribute: Attribute) -> list[int]:
+    """List the number of categories of each column of c; 0 of a quantity."""
     if isinstance(attribute, Attributes):
-        return [size for part in attribute.parts for size in _list_sizes(part)]
+        return [size for part in attribute.parts for size in list_sizes(part)]
     return list(attribute.sizes) if isinstance(attribute, Categorical) else [0] * attribute.width
 
 
@@ -276,16 +278,16 @@ def split_attribute(attribute: Attribute) -> tuple[Attribute, ...]:
     return tuple(Continuous(1) for _ in range(attribute.width))
 
 
-def encode_columns(columns: Sequence[Column]) -> tuple[Tensor, Attribute]:
+def encode_columns(columns: Sequence[Column], *, standardize: bool = True) -> tuple[Tensor, Attribute]:
     """Number categories and standardise quantities: c (n, columns), NaN where missing, and what encodes it."""
-    values, parts = zip(*map(_encode_column, columns), strict=True)
+    values, parts = zip(*(_encode_column(column, standardize) for column in columns), strict=True)
     c = torch.tensor(np.column_stack(values), dtype=torch.float32)
     if bool(c.isnan().any(dim=1).all()):
         raise InputError("sensitive_features has no row without a missing value")
     return c, join_attributes(parts)
 
 
-def _encode_column(column: Column) -> tuple[np.ndarray, Attribute]:
+def _encode_column(column: Column, standardize: bool) -> tuple[np.ndarray, Attribute]:
     codes, levels = column.code()
     if len(levels) == 0:
         raise InputError(f"attribute {column.name!r} is missing in every row")
@@ -294,6 +296,8 @@ def _encode_column(column: Column) -> tuple[np.ndarray, Attribute]:
             f"attribute {column.name!r} has one value only ({name_level(levels[0])}): there is nothing to be hidden"
         )
     if not column.is_category:
+        if not standardize:
+            return column.values, Continuous(1)
         present = column.values[~column.missing]
         return (column.values - present.mean()) / present.std(), Continuous(1)
     if len(levels) > _MOST_LEVELS:

@@ -49,8 +49,8 @@ class Column:
     name : str
     values : array of shape (n,)
         float64, with NaN where a value is missing; or objects, each a str, or None where it is missing.
-    stored_as : {"integer", "category", "other"}, default "other"
-        "integer": of an integer type. "category": of a data frame's categorical type.
+    stored_as : {"integer", "category", "quantity", "other"}, default "other"
+        "integer": of an integer type. "category": of a data frame's categorical type, or said to be one, as "quantity".
     texts : array of shape (n,), optional
         Of numbers that were given as text: that text, or None where a value is missing.
     decimal : {".", ","}, default "."
@@ -59,7 +59,7 @@ class Column:
 
     name: str
     values: NDArray[Any]
-    stored_as: Literal["integer", "category", "other"] = "other"
+    stored_as: Literal["integer", "category", "quantity", "other"] = "other"
     texts: NDArray[Any] | None = None
     decimal: numeric_text.Decimal = "."
 
@@ -82,8 +82,8 @@ class Column:
         Text, booleans and categorical types of data frames are categories, and so are whole numbers of at most
         `MOST_CATEGORIES` distinct values, however they are stored. All other numbers are quantities.
         """
-        if not self.is_numeric or self.stored_as == "category":
-            return True
+        if not self.is_numeric or self.stored_as in ("category", "quantity"):
+            return self.stored_as != "quantity"
         present = self.values[~self.missing]
         return bool((present == np.round(present)).all()) and len(np.unique(present)) <= MOST_CATEGORIES
 
@@ -103,6 +103,12 @@ class Column:
         codes = np.full(len(present), -1, dtype=np.int64)
         codes[present] = found
         return codes, levels
+
+    def declare(self, kind: Literal["category", "quantity"]) -> Column:
+        """Say what the column holds, whatever its values look like. Raises `InputError` for text as a quantity."""
+        if kind == "quantity" and not self.is_numeric:
+            raise InputError(f"{self.name!r} is declared a quantity, and holds text: {_REMEDY}")
+        return replace(self, stored_as=kind)
 
     def take(self, rows: NDArray[np.intp]) -> Column:
         """Some of the rows."""

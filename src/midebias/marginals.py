@@ -36,12 +36,23 @@ MOST_LABELS = 1024
 """Labels below this are places in tables of groups; larger ones are identifiers, which are numbered first."""
 
 
+def find_range(labels: Tensor) -> tuple[int, int]:
+    """Least and largest of integer labels, of which there are some; asked of the device once for the same tensor."""
+    if labels.is_inference():  # which do not count their changes
+        return int(labels.min()), int(labels.max())
+    known: tuple[int, int, int] | None = getattr(labels, "_midebias_range", None)
+    if known is None or known[0] != labels._version:
+        low, high = torch.stack(torch.aminmax(labels.long())).tolist()
+        known = labels._midebias_range = labels._version, low, high  # type: ignore[attr-defined]  # kept with it
+    return known[1:]
+
+
 def number_groups(groups: Tensor) -> tuple[Tensor, int]:
     """Return labels from 0 and a bound that they lie below.
 
     Labels stay as they are, unless one is `MOST_LABELS` or more: then those that occur are numbered in ascending order.
     """
-    size = int(groups.max()) + 1
+    size = find_range(groups)[1] + 1
     if size <= MOST_LABELS:
         return groups.long(), size
     found, numbered = torch.unique(groups, return_inverse=True)

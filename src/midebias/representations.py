@@ -1,5 +1,7 @@
 """Representations of several shapes, read as one row of numbers per sample."""
 
+import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -44,6 +46,8 @@ class FeatureMap:
 @dataclass(frozen=True)
 class Tokens:
     """A representation of shape (n, tokens, dim): read as each column's mean and maximum over tokens.
+
+    A feature map whose channels come last, (n, height, width, dim), is read so, too.
 
     Parameters
     ----------
@@ -93,14 +97,31 @@ def check_shape(h: Tensor, shape: Shape, name: str) -> None:
         right = h.ndim >= 3 and h.shape[1] == shape.channels
         expected = f"(n, {shape.channels}, ...)"
     elif isinstance(shape, Tokens):
-        right = h.ndim == 3 and h.shape[2] == shape.dim
+        right = h.ndim >= 3 and h.shape[-1] == shape.dim
         expected = f"(n, tokens, {shape.dim})"
     else:
-        right, expected = h.ndim == 2 and h.shape[1] == shape, f"(n, {shape})"
+        right, expected = h.ndim >= 2 and h.shape[1] == shape == math.prod(h.shape[1:]), f"(n, {shape})"
     if not right:
         raise InputError(f"{name} must have shape {expected}, got {tuple(h.shape)}")
     if not h.is_floating_point():
         raise InputError(f"{name} must have a floating dtype, got {h.dtype}")
+
+
+def infer_shape(h: Tensor, x: Tensor, name: str, *, sequence_channels: Collection[int] = ()) -> Shape:
+    """The shape of a representation h of inputs x; raise `InputError` where h has no row for each of them.
+
+    Channels of a map are where its other two sizes go with those of the image, first if both may be. Of three
+    dimensions the last holds columns of tokens, unless the second is one of ``sequence_channels``.
+    """
+    if h.ndim < 2 or len(h) != len(x):
+        raise InputError(f"{name} has shape {tuple(h.shape)}, which is not a row or map for each of {len(x)} inputs")
+    if h.shape[1] == math.prod(h.shape[1:]):  # a vector, or a map of one position
+        return h.shape[1]
+    if h.ndim == 3:
+        return FeatureMap(h.shape[1]) if h.shape[1] in sequence_channels else Tokens(h.shape[2])
+    height, width = x.shape[-2:] if x.ndim >= 4 else (1, 1)
+    first, last = (abs(a * width - b * height) for a, b in (h.shape[-2:], h.shape[-3:-1]))
+    return FeatureMap(h.shape[1]) if first <= last or x.ndim < 4 else Tokens(h.shape[-1])
 
 
 class Summary:
@@ -116,7 +137,7 @@ class Summary:
     def __init__(self, h: Tensor, shape: Shape, *, name: str = "z") -> None:
         self._shape, self._at = shape, None
         if isinstance(shape, int):
-            self.values = _at_least_float32(h)
+            self.values = _at_least_float32(h).flatten(1)
         else:
             grid = _as_grid(h, shape)
             # A sum keeps a bfloat16 accumulator in float32; one in float16 would overflow.
@@ -142,7 +163,7 @@ class Summary:
     def add_gradient(self, g_task: Tensor, g: Tensor) -> Tensor:
         """``g_task``, a gradient at the representation, plus the one that is ``g`` (n, width) at the summary."""
         if self._at is None:
-            return g_task + _as_precise_as(g, g_task.dtype)
+            return g_task + _as_precise_as(g, g_task.dtype).view_as(g_task)
         mean, top = _as_precise_as(g, g_task.dtype).chunk(2, dim=1)
         share = (mean / self._positions)[:, :, None, None]
         combined = torch.add(_as_grid(g_task, self._shape), share)
@@ -150,7 +171,7 @@ class Summary:
         columns = torch.arange(top.shape[1], device=top.device)
         combined.flatten(2)[rows, columns, self._at] += top  # in place: scatter_add_ would copy a channels-last map
         if isinstance(self._shape, Tokens):
-            return combined.flatten(2).transpose(1, 2)
+            combined = combined.flatten(2).transpose(1, 2)
         return combined.reshape(g_task.shape)
 
 
@@ -173,5 +194,5 @@ def _at_least_float32(values: Tensor) -> Tensor:
 def _as_grid(h: Tensor, shape: Shape) -> Tensor:
     """View as (n, channels, height, width), with height 1 unless h is an image's feature map."""
     if isinstance(shape, Tokens):
-        h = h.transpose(1, 2)
+        h = h.flatten(1, -2).transpose(1, 2)
     return h if h.ndim == 4 else h.flatten(2)[:, :, None]

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import datetime
 import json
-from itertools import count
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 from scipy.io import savemat
 
 from midebias.cli import run
 from midebias.datasets import IMDBFaces
 from midebias.errors import DataError, InputError
-from midebias.experiments.face_networks import load_backbone
-from midebias.randomness import seeded
 
 AGES = (22.0, 25.0, 45.0, 60.0, 35.0)
 
@@ -96,8 +92,7 @@ def test_images_ages_and_damage(root: Path) -> None:
     everything = [IMDBFaces(root, name, size=8) for name in ("eb1", "eb2", "test")]  # type: ignore[arg-type]
     for part in everything:
         rows = torch.arange(len(part))
-        part.prefetch(rows[:5])
-        images, found = part.images(rows)
+        ((images, found),) = part.open_reader()([rows])
         assert len(images) == len(found) == len(rows)
     assert sum(part.skipped.get("damaged", 0) for part in everything) == 2
     assert IMDBFaces(root, "eb1", age="years").c.is_floating_point()
@@ -158,33 +153,3 @@ def test_reproduce_imdb_says_what_is_missing(
         assert run(["reproduce", "imdb", *arguments]) == 2
         assert named in capfd.readouterr().err
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("ending", ["pt", "safetensors"])
-def test_weights_of_another_network_are_refused(ending: str, tmp_path: Path) -> None:
-    seeds = count()
-
-    def body(width: int = 3) -> torch.nn.Module:
-        with seeded(next(seeds)):
-            return torch.nn.ModuleDict({"conv1": torch.nn.Conv2d(3, width, 1), "fc": torch.nn.Linear(width, 7)})
-
-    def write(state: dict[str, torch.Tensor]) -> Path:
-        path = tmp_path / f"weights.{ending}"
-        torch.save(state, path) if ending == "pt" else save_file(state, path)
-        return path
-
-    theirs = body()
-    fitting = {k: v for k, v in theirs.state_dict().items() if k != "fc.bias"}  # the last layer is not used
-    mine = body()
-    load_backbone(mine, write(fitting))
-    assert torch.equal(mine["conv1"].weight, theirs["conv1"].weight)  # type: ignore[index]
-    for state, said in (
-        ({k: v for k, v in fitting.items() if k != "conv1.bias"}, "lack conv1.bias"),
-        (fitting | {"layer9.weight": torch.zeros(1)}, "layer9.weight"),
-        (body(5).state_dict(), "size mismatch"),
-    ):
-        with pytest.raises(DataError, match=said):
-            load_backbone(body(), write(state))
-    (tmp_path / f"broken.{ending}").write_bytes(b"no weights")
-    with pytest.raises(DataError, match="broken"):
-        load_backbone(body(), tmp_path / f"broken.{ending}")

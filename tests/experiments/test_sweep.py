@@ -189,7 +189,7 @@ def test_a_table_is_swept_from_the_command_line(tmp_path: Path, capsys: pytest.C
         (["sweep", "people.csv"], "--label and --attribute"),
         (["sweep", "people.csv", "--label", "a", "--attribute", "b"], "people.csv does not exist"),
         (["sweep", "colored-mnist", "--tolerance", "0.1"], "--tolerance applies to tables"),
-        (["sweep", "colored-mnist", "--label", "digit"], "--label applies to tables"),
+        (["sweep", "colored-mnist", "--label", "digit"], "label applies to"),
         (["sweep", "imagenet"], "imagenet"),
         (["sweep", "colored-mnist", "--weights", "a"], "--weights"),
         (["sweep", "colored-mnist", "--weights", "0"], "--weights"),

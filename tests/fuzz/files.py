@@ -16,12 +16,12 @@ from PIL import Image
 from safetensors.torch import save
 from scipy.io import savemat
 
-from midebias.datasets import IMDBFaces, read_image_folder, read_labelled_arrays, read_palette
+from midebias.datasets import IMDBFaces, open_public_images, read_image_folder, read_labelled_arrays, read_palette
 from midebias.datasets.files import read_idx
 from midebias.datasets.pickled_arrays import read_array_dict
-from midebias.experiments.face_networks import read_state_dict
 from midebias.leakage.embedding_files import read_embeddings
 from midebias.networks import GlobalPoolClassifier
+from midebias.networks.local_weights import read_state_dict
 from midebias.randomness import seeded
 from midebias.serving import load_run
 from midebias.training.checkpoints import read_checkpoint, write_checkpoint
@@ -151,6 +151,34 @@ def _folder(rng: random.Random, folder: Path) -> None:
         raise BrokenPromise("parts that do not go together")
 
 
+_LISTS = {
+    "list_attr_celeba.txt": b"3\nMale Blond_Hair\nfuzzed1.jpg 1 -1\nfuzzed2.jpg -1 1\nfuzzed3.jpg -1 -1\n",
+    "list_eval_partition.txt": b"fuzzed1.jpg 0\nfuzzed2.jpg 0\nfuzzed3.jpg 2\n",
+    "metadata.csv": b"img_filename,y,split,place\nfuzzed1.jpg,0,0,1\nfuzzed2.jpg,1,0,0\nfuzzed3.jpg,1,2,1\n",
+    "fairface_label_train.csv": b"file,age,gender,race\nfuzzed1.jpg,3-9,Male,Black\nfuzzed2.jpg,0-2,Female,White\n",
+    "fairface_label_val.csv": b"file,age,gender,race\nfuzzed3.jpg,3-9,Female,White\n",
+}
+
+
+def _public(rng: random.Random, folder: Path) -> None:
+    for i in range(1, 4):
+        for place in (folder, folder / "fuzzed_align_celeba"):
+            place.mkdir(exist_ok=True)
+            (place / f"fuzzed{i}.jpg").write_bytes(_JPEG if rng.random() < 0.9 else mutate(rng, _JPEG))
+    for name, content in _LISTS.items():
+        (folder / name).write_bytes(mutate(rng, content) if rng.random() < 0.5 else content)
+    name = rng.choice(("celeba", "waterbirds", "fairface", "wilds"))
+    if name == "celeba":
+        (folder / "fuzzed_align_celeba").rename(folder / "img_align_celeba")
+    try:
+        images = open_public_images(name, folder, "all", image_size=8, attributes="place" if name == "wilds" else None)
+        if not len(images.read()) == len(images.y) == len(images.c):
+            raise BrokenPromise("images and labels of different lengths")
+    finally:
+        if name == "celeba":
+            (folder / "img_align_celeba").rename(folder / "fuzzed_align_celeba")
+
+
 with seeded(0):
     _NETWORK = GlobalPoolClassifier(n_classes=3)
 _CONFIG = b"command: train\nmethod: plain\nnetwork: lnl\n"
@@ -232,6 +260,7 @@ _ALL = [
     _target("weights", ".pt", [_bytes(lambda f: torch.save({"w": torch.ones(3)}, f))], _weights),
     _target("safetensors weights", ".safetensors", [save({"w": torch.ones(3)})], _weights),
     Target("imdb.mat", _faces, ("imdb.mat", "test.txt", "fuzz-"), [_mat()]),
+    Target("public images", _public, ("fuzzed", "fuzz-")),
     Target("image folder", _folder, ("fuzzed", "labels.csv", "fuzz-")),
     Target("run folder", _run_folder, ("fuzzed",)),
     Target("idx", _idx, ("t10k-labels",)),

@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -13,10 +13,14 @@ from torch.utils.data import Dataset, TensorDataset
 from midebias import LogitAdjustment, MIPenalty
 from midebias.attributes import Categorical
 from midebias.errors import DataError, InputError
+from midebias.networks import DigitClassifier, Tap
 from midebias.randomness import seeded
+from midebias.serving import make_servable
 from midebias.training import train_step
 
 pl = pytest.importorskip("lightning.pytorch")
+
+from lightning.pytorch.plugins.precision import MixedPrecision  # noqa: E402
 
 from midebias.lightning import DebiasModule, MIMeter, SafeCheckpoints, SeededLoader  # noqa: E402 - after the check that Lightning is there
 
@@ -177,9 +181,91 @@ def test_mixed_precision_keeps_the_information_in_float32(tmp_path: Path) -> Non
     trainer(tmp_path, max_steps=2, precision="bf16-mixed").fit(module, SeededLoader(dataset(), 80))
     assert torch.bfloat16 in seen
     assert (torch.float32, torch.float32) in seen
-    module._trainer = type("T", (), {"precision": "16-mixed"})()  # type: ignore[assignment]
-    with pytest.raises(InputError, match="bf16-mixed"):
-        module.setup("fit")
+
+
+@pytest.mark.parametrize("mi_weight", [2.0, None])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_the_scale_of_half_precision_changes_no_step(mi_weight: float | None, accumulate: int, tmp_path: Path) -> None:
+    ends = []
+    for scale in (1.0, 2.0**10):
+        module = DebiasModule(*parts("gaussian"), mi_weight=mi_weight, optimizer=lambda p: torch.optim.SGD(p, lr=0.05))
+        scaler = torch.amp.GradScaler("cpu", init_scale=scale, growth_interval=2)  # it also grows on the way
+        plugin = MixedPrecision("16-mixed", "cpu", scaler=scaler)
+        made = trainer(tmp_path, max_steps=4, accumulate_grad_batches=accumulate, plugins=[plugin])
+        made.fit(module, SeededLoader(dataset(800), 80))
+        assert scaler.get_scale() > scale
+        assert module.penalty is not None
+        assert module.penalty.health[0].used == 4 * accumulate
+        balance = module.penalty.balances[0]
+        ends.append([*(p.detach() for p in module.encoder.parameters()), balance.task_norm])
+    torch.testing.assert_close(*ends, rtol=2e-2, atol=2e-3)  # what is rounded to float16 differs
+
+
+def model() -> nn.Module:
+    with seeded(0):
+        return nn.Sequential(nn.Linear(10, 16), nn.ReLU(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3))
+
+
+def test_anybodys_model_takes_the_steps_of_its_encoder_and_head(tmp_path: Path) -> None:
+    whole = model()
+    module = DebiasModule(
+        model=whole, depths={"1": ..., "0": 16}, example=torch.zeros(1, 10), learning_rate=1e-2, mi_weight=None,
+        penalty=lambda shapes: MIPenalty(shapes, Categorical(2), estimator="gaussian"),
+    )  # fmt: skip
+    assert module.penalty is not None
+    assert module.penalty.shapes == (16, 16, 8)
+    trainer(tmp_path, max_steps=4, callbacks=[MIMeter()]).fit(module, SeededLoader(dataset(), 80))
+
+    class Encoder(nn.Module):
+        def __init__(self, layers: nn.Sequential) -> None:
+            super().__init__()
+            self.layers = layers
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            first = self.layers[0](x)
+            second = self.layers[1](first)
+            return second, first, self.layers[2:4](second)
+
+    layers = cast(nn.Sequential, model())
+    same = DebiasModule(
+        Encoder(layers), layers[4], MIPenalty([16, 16, 8], Categorical(2), estimator="gaussian"),
+        learning_rate=1e-2, mi_weight=None,
+    )  # fmt: skip
+    trainer(tmp_path, max_steps=4).fit(same, SeededLoader(dataset(), 80))
+    assert_same_state(whole, layers)
+    assert not torch.equal(next(whole.parameters()), next(model().parameters()))
+    x = dataset().tensors[0]
+    assert torch.equal(module(x), whole(x))
+    served = make_servable(module, example=x[:2])
+    torch.testing.assert_close(served(x)[0], whole(x))
+    assert served(x)[1].shape == (320, 8)
+
+
+def test_a_classifier_is_a_model(tmp_path: Path) -> None:
+    with seeded(0):
+        digits = DigitClassifier()
+    module = DebiasModule(model=digits, penalty=MIPenalty(digits.shapes, Categorical(2), estimator="gaussian"))
+    x = torch.rand(64, 3, 28, 28, generator=torch.Generator().manual_seed(0))
+    data = TensorDataset(x, torch.arange(64) % 10, torch.arange(64) % 2)
+    trainer(tmp_path, max_steps=1).fit(module, SeededLoader(data, 64))
+    assert module.last_step is not None
+    assert len(module.last_step.mi) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "or a model"), ({"encoder": nn.Identity()}, "or a model"),
+        ({"model": nn.Linear(3, 2), "encoder": nn.Identity()}, "in place of"),
+        ({"model": nn.Linear(3, 2), "depths": ["layer1"]}, "no submodule 'layer1'"),
+        ({"model": Tap(nn.Linear(3, 2)), "depths": ["model"]}, "already"),
+        ({"model": nn.Sequential(nn.Linear(3, 2)), "depths": ["0"], "penalty": lambda shapes: None}, "example"),
+        ({"encoder": nn.Identity(), "head": nn.Identity(), "penalty": lambda shapes: None}, "MIPenalty or None"),
+    ],
+)  # fmt: skip
+def test_models_that_cannot_be_read_are_refused(options: Any, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        DebiasModule(**options)
 
 
 def test_the_meter_tells_a_dead_penalty_and_why(tmp_path: Path) -> None:

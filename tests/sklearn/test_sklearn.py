@@ -572,3 +572,38 @@ def test_a_disparity_that_too_few_rows_show_does_not_count_as_kept() -> None:
         MIDebiasClassifier(max_parity_difference=0.1, epochs=2, random_state=0).fit(
             X, (X[:, 0] > 0) * 1, sensitive_features=sex
         )
+
+
+def test_each_attribute_has_its_own_reading_and_budget_and_so_have_crossed_groups() -> None:
+    rng = np.random.default_rng(0)
+    c = pd.DataFrame({"sex": rng.integers(2, size=600), "coin": rng.integers(2, size=600), "age": rng.normal(size=600)})
+    X = rng.normal(size=(600, 3)) + c[["sex"]].to_numpy() * [[2.0, 0.0, 0.0]]
+    y = X.sum(axis=1) + rng.normal(size=600) > 1
+    model = MIDebiasClassifier(
+        criterion="independence", max_parity_difference={"sex": 0.9, "sex x coin": 0.95}, epochs=16, random_state=0
+    )
+    model.fit(X, y, sensitive_features=c)
+    assert list(model.readings_) == ["sex", "coin", "age", "sex x coin"]
+    assert model.mi_weight_ == 0
+    plain = model.front_[0]
+    assert plain.readings["sex"].leakage > 0.1 > plain.readings["coin"].leakage
+    assert plain.leakage == plain.readings["sex"].leakage
+    assert np.isnan(plain.readings["age"].parity_difference)
+    assert plain.readings["sex x coin"].parity_difference >= plain.readings["sex"].parity_difference - 1e-9
+    for limits, said in (
+        ({"hair": 0.1}, "names 'hair', which is none of: sex, coin"),
+        ({"age": 0.1}, "compares groups"),
+    ):
+        with pytest.raises(InputError, match=said):
+            MIDebiasClassifier(max_parity_difference=limits, epochs=4).fit(X, y, sensitive_features=c)
+
+
+def test_one_column_among_many_is_erased_from_a_wide_representation() -> None:
+    rng = np.random.default_rng(0)
+    c = rng.integers(2, size=6000)
+    X = rng.normal(size=(6000, 100))
+    X[:, 0] += 4 * c
+    model = MIDebiasTransformer(dim=100, hidden_layer_sizes=(), n_pieces=0, epochs=60, random_state=0)
+    z = model.fit(X[:3000], sensitive_features=c[:3000]).transform(X[3000:])
+    probe = LogisticRegression(max_iter=2000).fit(z[:1500], c[3000:4500])
+    assert probe.score(z[1500:], c[4500:]) < 0.65  # random features of all columns alone leave 0.94

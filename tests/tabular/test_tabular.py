@@ -220,7 +220,7 @@ def test_a_table_that_does_not_fit_is_one_sentence(
 
 def test_options_of_tables_do_not_go_with_images(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["train", "colored-mnist", "--label", "digit"]) == 2
-    assert "--label applies to tables" in capsys.readouterr().err
+    assert "label applies to" in capsys.readouterr().err
 
 
 def test_an_encoder_of_tables_adds_a_linear_map_to_its_perceptron() -> None:

@@ -15,9 +15,9 @@ from ..experiments.report_content import describe_comparison, describe_training,
 from ..methods import METHODS
 from ..reporting.comparison_figure import draw_comparison
 from ..reporting.training_figure import draw_training
+from . import options as shared
 from .command_line import collect_options, parse_numbers, write_command
 from .console import show_files, show_plain_table
-from .options import Config, ImageSize, Jobs, Only, OutputDir, PaletteFile, Resume
 from .run_grid import run_grid
 
 REFERENCE_STEPS = 400  # an epoch of the recipe costs dozens of ours
@@ -30,9 +30,10 @@ _TITLES = {
 
 def compare(
     dataset: Annotated[
-        str | None, Argument(help="colored-mnist, biased-mnist, an .npz with x, y, c, or a folder of images.")
+        str | None,
+        Argument(help="colored-mnist, biased-mnist, an .npz with x, y, c, a folder of images, or a public data set."),
     ] = None,
-    config: Config = None,
+    config: shared.Config = None,
     methods: Annotated[
         str,
         Option(
@@ -51,20 +52,23 @@ def compare(
     reference_steps: Annotated[
         int, Option(min=1, help="Steps after which the reference recipe ends.")
     ] = REFERENCE_STEPS,
-    palette: PaletteFile = None,
-    image_size: ImageSize = None,
-    label: Annotated[str | None, Option(help="Column of the labels. Folders of images only.")] = None,
-    attribute: Annotated[
-        str | None, Option(help="Column of the labels that must not be learned. Folders of images only.")
-    ] = None,
+    palette: shared.PaletteFile = None,
+    image_size: shared.ImageSize = None,
+    label: shared.LabelColumn = None,
+    attribute: shared.AttributeColumn = None,
+    root: shared.ImageRoot = None,
+    table: shared.ImageTableFile = None,
+    image: shared.ImageColumn = None,
+    split_by: shared.SplitColumn = None,
+    class_weights: shared.ClassWeights = False,
     batch_size: Annotated[int | None, Option(min=2, help="Default is each method's own.")] = None,
     held_out: Annotated[
         bool, Option("--held-out", help="Judge on a quarter of the training images, biased as they are: to choose by.")
     ] = False,
-    resume: Resume = None,
-    only: Only = None,
-    jobs: Jobs = 1,
-    output_dir: OutputDir = Path("runs"),
+    resume: shared.Resume = None,
+    only: shared.Only = None,
+    jobs: shared.Jobs = 1,
+    output_dir: shared.OutputDir = Path("runs"),
 ) -> None:
     """Compare methods on one data set: same network, same data, same test; one row per method, setting and seed.
 

@@ -9,6 +9,7 @@ import typer
 import yaml
 from typer import Argument, Option
 
+from ..datasets.public_images import PUBLIC_IMAGES
 from ..errors import InputError
 from ..leakage.probes import PROBES
 
@@ -48,17 +49,37 @@ PaletteFile = Annotated[
 DatasetOrTable = Annotated[
     str | None,
     Argument(
-        help="colored-mnist, biased-mnist, an .npz with x, y, c, a folder of images, or a table (.csv, .parquet)."
+        help="colored-mnist, biased-mnist, an .npz with x, y, c, a folder of images, a public data set with --root "
+        f"({', '.join(PUBLIC_IMAGES)}), or a table (.csv, .parquet)."
     ),
 ]
-ImageSize = Annotated[int | None, Option(min=1, help="Scale images to so many pixels a side. Folders of images only.")]
+ImageSize = Annotated[int | None, Option(min=1, help="Scale images to so many pixels a side. Not of an .npz.")]
+ImageRoot = Annotated[
+    Path | None, Option("--root", help=f"Folder, of medmnist the file, of {', '.join(PUBLIC_IMAGES)}.")
+]
+ImageTableFile = Annotated[
+    Path | None, Option("--table", help="Labels of a folder of images, if not labels.csv in it (.csv, .tsv, .parquet).")
+]
+ImageColumn = Annotated[
+    str | None, Option("--image", help="Column of the images' paths, file if not given. Folders of images only.")
+]
+SplitColumn = Annotated[
+    str | None, Option("--split-by", help="Column of train, val and test, split if not given. Folders of images only.")
+]
+ClassWeights = Annotated[
+    bool, Option("--class-weights", help="Weigh the loss of an image by the inverse of how many have its label.")
+]
 
 Criterion = StrEnum("Criterion", ["separation", "independence"])  # what is minimised, as `MIPenalty` has it
 LabelColumn = Annotated[
-    str | None, Option(help="Column that is predicted: of a table, or of the labels in a folder of images.")
+    str | None, Option(help="Column that is predicted: of a table, or of what labels images; in an .npz, an array.")
 ]
 AttributeColumn = Annotated[
-    str | None, Option(help="Column that must not be learned, of a table or a folder's labels; a table takes several.")
+    str | None,
+    Option(
+        help="Column that must not be learned; several by commas. Of images: red+green+blue is one quantity of three "
+        "columns, and name:category or name:quantity overrides how a column is read."
+    ),
 ]
 Only = Annotated[str | None, Option(help="Run only these of its methods now, and leave the others for another time.")]
 Jobs = Annotated[int, Option(min=1, help="Runs at a time; they share the processor, and so their seconds mean less.")]

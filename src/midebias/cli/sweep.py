@@ -12,14 +12,15 @@ from ..errors import DataError, InputError
 from ..experiments.image_loading import check_setting
 from ..experiments.image_methods import Network
 from ..experiments.image_sweep import ImageSweep
+from ..experiments.own_images import FOLDER_OPTIONS
 from ..experiments.report_content import write_report
 from ..experiments.run_folder import make_run_folder, read_config, write_config, write_results
 from ..experiments.table_sweep import TableSweep
 from ..experiments.weight_choice import WeightTrial, find_front
 from ..experiments.weight_search import HIGHEST, LOWEST, Sweep, open_study, read_trials, search_weights
+from . import options as shared
 from .command_line import collect_options, parse_numbers, write_command
 from .console import show_cells, show_files, show_line, show_plain_table
-from .options import AttributeColumn, Config, Criterion, DatasetOrTable, ImageSize, LabelColumn, OutputDir
 from .table_file import is_table, read_table
 
 _EPOCHS = 5  # of images
@@ -29,7 +30,7 @@ _REQUIRED = ("dataset", "weights", "trials", "seeds", "epochs", "network", "seed
 
 
 def sweep(
-    dataset: DatasetOrTable = None,
+    dataset: shared.DatasetOrTable = None,
     setting: Annotated[float | None, Option(help="Variance of colored-mnist, rho of biased-mnist.")] = None,
     weights: Annotated[str, Option(help="Weights to begin with, by commas.")] = "0.1,1,3,10",
     trials: Annotated[int, Option(min=1, help="How many weights in all; the rest is proposed by the sampler.")] = 8,
@@ -39,11 +40,15 @@ def sweep(
     ] = None,
     network: Annotated[Network, Option(help="The paper's, or that of Learning Not to Learn.")] = Network.paper,
     limit: Annotated[int | None, Option(min=1024, help="First so many training images only.")] = None,
-    image_size: ImageSize = None,
-    label: LabelColumn = None,
-    attribute: AttributeColumn = None,
+    image_size: shared.ImageSize = None,
+    root: shared.ImageRoot = None,
+    table: shared.ImageTableFile = None,
+    image: shared.ImageColumn = None,
+    split_by: shared.SplitColumn = None,
+    label: shared.LabelColumn = None,
+    attribute: shared.AttributeColumn = None,
     criterion: Annotated[
-        Criterion | None, Option(help="separation: I(Z;C|Y), independence: I(Z;C). Tables only.")
+        shared.Criterion | None, Option(help="separation: I(Z;C|Y), independence: I(Z;C). Tables only.")
     ] = None,
     tolerance: Annotated[
         float | None,
@@ -55,8 +60,8 @@ def sweep(
     ] = None,
     seed: Annotated[int, Option(min=0, help="Seeds the sampler.")] = 0,
     resume: Annotated[Path | None, Option(help="Run folder to go on with; options come from it.")] = None,
-    config: Config = None,
-    output_dir: OutputDir = Path("runs"),
+    config: shared.Config = None,
+    output_dir: shared.OutputDir = Path("runs"),
 ) -> None:
     """Try many weights of the penalty; show what less leakage costs, and choose one on held-out biased data.
 
@@ -99,7 +104,7 @@ def _make_sweep(options: dict[str, Any], seeds: Sequence[int]) -> Sweep:
     """Images or a table, with what does not go together refused."""
     dataset = options["dataset"]
     if is_table(dataset):
-        for name in ("setting", "limit", "image_size", "network"):
+        for name in ("setting", "limit", "image_size", "root", "table", "image", "split_by", "network"):
             if options[name] not in (None, str(Network.paper)):
                 raise InputError(f"--{name.replace('_', '-')} applies to images only, and {dataset} is a table")
         frame, attributes, _ = read_table(Path(dataset), options["label"], options["attribute"])
@@ -113,10 +118,7 @@ def _make_sweep(options: dict[str, Any], seeds: Sequence[int]) -> Sweep:
     for name in ("criterion", "tolerance"):
         if options[name] is not None:
             raise InputError(f"--{name} applies to tables (.csv, .parquet) only")
-    for name in ("label", "attribute"):
-        if options[name] is not None and not Path(dataset).is_dir():
-            raise InputError(f"--{name} applies to tables (.csv, .parquet) and folders of images only")
-    check_setting(dataset, options["setting"], image_size=options["image_size"])
+    check_setting(dataset, options["setting"], **{k: options.get(k) for k in FOLDER_OPTIONS})
     return ImageSweep(options | {"epochs": options["epochs"] or _EPOCHS}, seeds)
 
 

@@ -7,10 +7,9 @@ from typing import Annotated
 from typer import Option
 
 from ..errors import InputError
-from ..experiments.image_methods import Network
 from ..methods import METHODS
+from . import options as shared
 from .command_line import collect_options
-from .options import AttributeColumn, Config, Criterion, DatasetOrTable, ImageSize, LabelColumn, OutputDir, PaletteFile
 from .table_file import is_table
 from .train_images import read_options, resolve_options, train_images
 from .train_table import train_table
@@ -21,17 +20,20 @@ _OURS = _Method("mib")
 _OF_IMAGES = {
     "variance": None, "rho": None, "gradient_ratio": None, "mi_lr_ratio": None, "estimator": None,
     "critic_steps": None, "rebalance": None,
-    "palette": None, "image_size": None, "limit": None, "max_steps": None, "method": "mib", "network": "paper",
+    "palette": None, "image_size": None, "root": None, "table": None, "image": None, "split_by": None,
+    "class_weights": False, "limit": None, "max_steps": None, "method": "mib", "network": "paper",
+    "weights": None, "augment": "none",
     "accelerator": None, "devices": None, "num_nodes": None, "precision": None,
 }  # fmt: skip
 """Options that a table does not have, with their defaults."""
 
+_Augment = StrEnum("_Augment", ["none", "light", "trivial"])
 _Estimator = StrEnum("_Estimator", ["gaussian", "gaussian_linear", "donsker_varadhan"])
 
 
 def train(
-    dataset: DatasetOrTable = None,
-    config: Config = None,
+    dataset: shared.DatasetOrTable = None,
+    config: shared.Config = None,
     variance: Annotated[
         float | None, Option(help="Variance of the colour jitter, 0.020 if not given. colored-mnist only.")
     ] = None,
@@ -39,18 +41,31 @@ def train(
         float | None, Option(help="How often the background is the class's own, 0.990. biased-mnist only.")
     ] = None,
     method: Annotated[_Method, Option(help="mib is our default.")] = _OURS,
-    network: Annotated[Network, Option(help="The paper's, or that of Learning Not to Learn.")] = Network.paper,
+    network: Annotated[
+        str, Option(help="paper, lnl (Learning Not to Learn), or any of timm:NAME and torchvision:NAME.")
+    ] = "paper",
+    weights: Annotated[
+        str | None, Option(help="File of weights, or 'pretrained'. Networks of timm and torchvision only.")
+    ] = None,
+    augment: Annotated[
+        _Augment, Option(help="light: mirrored and shifted, colours as they are. trivial: TrivialAugment.")
+    ] = _Augment.none,
     mi_weight: Annotated[
         float | None, Option(min=0.0, help="Weight of a nat of the penalty in the loss. Tables only.")
     ] = None,
     gradient_ratio: Annotated[
         float | None,
-        Option(min=0.0, help="Length of the penalty's gradient over the task's; default 3. mib on images only."),
+        Option(
+            min=0.0,
+            help="Length of the penalty's gradient over the task's; default 3, or 1 for timm and torchvision. mib.",
+        ),
     ] = None,
     mi_lr_ratio: Annotated[
         float | None, Option(min=0.0, help="Learning rate of the step on the estimate over the task's. reference only.")
     ] = None,
-    criterion: Annotated[Criterion | None, Option(help="separation: I(Z;C|Y), independence: I(Z;C). mib only.")] = None,
+    criterion: Annotated[
+        shared.Criterion | None, Option(help="separation: I(Z;C|Y), independence: I(Z;C). mib only.")
+    ] = None,
     estimator: Annotated[_Estimator | None, Option(help="How mib estimates. mib only.")] = None,
     critic_steps: Annotated[
         int | None, Option(min=0, help="Critic updates per step (K), for estimators with a critic.")
@@ -62,8 +77,13 @@ def train(
         int | None, Option(min=1, help="Passes over the training set; 5, or 20 and more of a table.")
     ] = None,
     seed: Annotated[int, Option(min=0, help="Seeds the colours, the weights and the order.")] = 0,
-    palette: PaletteFile = None,
-    image_size: ImageSize = None,
+    palette: shared.PaletteFile = None,
+    image_size: shared.ImageSize = None,
+    root: shared.ImageRoot = None,
+    table: shared.ImageTableFile = None,
+    image: shared.ImageColumn = None,
+    split_by: shared.SplitColumn = None,
+    class_weights: shared.ClassWeights = False,
     limit: Annotated[int | None, Option(min=512, help="First so many training images only.")] = None,
     max_steps: Annotated[int | None, Option(min=1, help="Stop after so many steps.")] = None,
     checkpoint_every: Annotated[
@@ -72,13 +92,13 @@ def train(
     resume: Annotated[
         Path | None, Option(help="Run folder of a stopped training to go on with; all options come from it.")
     ] = None,
-    label: LabelColumn = None,
-    attribute: AttributeColumn = None,
+    label: shared.LabelColumn = None,
+    attribute: shared.AttributeColumn = None,
     max_mi: Annotated[
         float | None,
         Option(help="Budget in nats: how much may leak; the weight is adjusted to it. Tables, or mib on images."),
     ] = None,
-    output_dir: OutputDir = Path("runs"),
+    output_dir: shared.OutputDir = Path("runs"),
     accelerator: Accelerator = None,
     devices: Devices = None,
     num_nodes: NumNodes = None,

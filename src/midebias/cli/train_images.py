@@ -1,5 +1,6 @@
 """``midebias train`` of images: check the options, load, train, and leave a run folder behind."""
 
+import json
 import math
 import shlex
 from collections.abc import Callable, Mapping
@@ -12,11 +13,14 @@ from safetensors.torch import save
 
 from ..atomic_writing import write_atomically
 from ..datasets import read_palette
+from ..datasets.public_images import PUBLIC_IMAGES
 from ..errors import DataError, InputError
 from ..experiments.image_data import ImageData
 from ..experiments.image_loading import load_images
+from ..experiments.image_methods import check_network
 from ..experiments.image_outcome import Outcome
 from ..experiments.image_run import run_method
+from ..experiments.own_images import FOLDER_OPTIONS
 from ..experiments.report_content import describe_training, write_report
 from ..experiments.run_folder import (
     flatten_metrics,
@@ -27,6 +31,7 @@ from ..experiments.run_folder import (
     write_results,
 )
 from ..methods import METHODS
+from ..networks.backbones import Backbone, read_image_size
 from ..reporting.method_titles import title_method
 from ..reporting.model_card import write_model_card
 from ..reporting.training_figure import draw_training
@@ -46,17 +51,13 @@ _METHOD_OPTIONS = (
     "critic_steps",
     "rebalance",
 )
-_RUN_OPTIONS = (
-    "palette", "image_size", "label", "attribute", "epochs", "seed", "limit", "max_steps", "checkpoint_every",
-)  # fmt: skip
+_NETWORK_OPTIONS = ("weights", "augment")
+_RUN_OPTIONS = ("palette", *FOLDER_OPTIONS, "class_weights", "epochs", "seed", "limit", "max_steps", "checkpoint_every")
 
 
 def resolve_options(given: Mapping[str, Any]) -> dict[str, Any]:
     """Check the options of ``midebias train`` for images; those that decide the run, as ``config.yaml`` has them."""
     dataset, method = given["dataset"], given["method"]
-    for option in ("label", "attribute"):
-        if given[option] is not None and not Path(dataset).is_dir():
-            raise InputError(f"--{option} applies to tables (.csv, .parquet) and folders of images only")
     # NaN passes the ranges of some typers.
     for option in ("mi_weight", "gradient_ratio", "mi_lr_ratio"):
         if given[option] is not None and not 0 <= given[option] < math.inf:
@@ -72,12 +73,17 @@ def resolve_options(given: Mapping[str, Any]) -> dict[str, Any]:
     for option in options:
         if option not in signature(METHODS[method]).parameters:
             raise InputError(f"--{option.replace('_', '-')} does not apply to --method {method}")
+    check_network(given["network"], given["weights"])
+    image_size = given["image_size"]
+    of_files = dataset in PUBLIC_IMAGES or Path(dataset).is_dir()
+    if image_size is None and of_files and ":" in given["network"]:
+        image_size = read_image_size(given["network"])
     for option, of in (("variance", "colored-mnist"), ("rho", "biased-mnist")):
         if given[option] is not None and dataset != of:
             raise InputError(f"--{option} applies to {of} only")
     resolved = {"command": "train"} | {k: given[k] for k in ("dataset", "variance", "rho", "method", "network")}
-    resolved |= options | {k: given[k] for k in _RUN_OPTIONS}
-    return resolved | {"epochs": given["epochs"] or 5} | by_trainer
+    resolved |= {k: given[k] for k in _NETWORK_OPTIONS} | options | {k: given[k] for k in _RUN_OPTIONS}
+    return resolved | {"epochs": given["epochs"] or 5, "image_size": image_size} | by_trainer
 
 
 def train_images(resolved: dict[str, Any], *, folder: Path | None = None, output_dir: Path = Path("runs")) -> None:
@@ -113,8 +119,8 @@ def _train(
     method, seed, epochs, max_steps = (resolved[k] for k in ("method", "seed", "epochs", "max_steps"))
     data = load_images(
         resolved["dataset"], resolved["rho"] if resolved["variance"] is None else resolved["variance"], seed,
-        palette=None if resolved["palette"] is None else read_palette(Path(resolved["palette"])),
-        **{k: resolved[k] for k in ("limit", "image_size", "label", "attribute")},
+        palette=None if resolved.get("palette") is None else read_palette(Path(resolved["palette"])),
+        **{k: resolved.get(k) for k in ("limit", "class_weights", *FOLDER_OPTIONS)},
     )  # fmt: skip
     if folder is None and output_dir is not None:
         folder = make_run_folder(output_dir, f"train-{data.dataset}-{method}", resolved)
@@ -123,12 +129,15 @@ def _train(
         return
     images = f"{data.dataset}, {data.setting}, {len(data.train):,} images"
     show_line(f"{method} on {images}, seed {seed}; run folder {folder}")
+    for line in data.description:
+        show_line(line)
     with show_bars() as shown:
         steps = epochs * (len(data.train) // METHODS[method].batch_size)
         shown.start(method, min(steps, max_steps or steps))
         outcome = run(
             method, data, epochs=epochs, seed=seed, network=resolved["network"], max_steps=max_steps,
             options={k: resolved[k] for k in _METHOD_OPTIONS if k in resolved},
+            **{k: resolved[k] for k in _NETWORK_OPTIONS if k in resolved},
             on_step=shown.step, on_evaluation=shown.evaluation,
             checkpoint=folder and folder / _CHECKPOINT, checkpoint_every=resolved["checkpoint_every"],
         )  # fmt: skip
@@ -137,6 +146,9 @@ def _train(
     _report(folder, resolved, data, outcome)
     (folder / _CHECKPOINT).unlink(missing_ok=True)
     show_table([outcome.row], title=f"{data.dataset}, {data.setting}")
+    of_groups = {name: outcome.row[f"{name}_accuracy"] for name in ("unbiased", "worst_group", "conflicting")}
+    figures = [f"{name.replace('_', ' ')} {value:.3f}" for name, value in of_groups.items() if value is not None]
+    show_line(f"accuracy    {', '.join(figures)}")
     show_line(f"run folder  {folder}")
 
 
@@ -145,28 +157,34 @@ def _report(folder: Path, resolved: dict[str, Any], data: ImageData, outcome: Ou
     method, row = resolved["method"], outcome.row
     title = f"{title_method(method)} on {data.dataset}, {data.setting}"
     trace = {title: outcome.trace}
-    weights = {k: v.contiguous() for k, v in outcome.method.model.state_dict().items()}
-    write_atomically(folder / "model.safetensors", save(weights))
+    model = outcome.method.model
+    weights = {k: v.contiguous() for k, v in model.state_dict().items()}
+    built = {"network": json.dumps(model.description)} if isinstance(model, Backbone) else None
+    write_atomically(folder / "model.safetensors", save(weights, metadata=built))
     write_metrics(folder / "metrics.csv", flatten_metrics(outcome.trace, outcome.history))
     draw_training(folder / "training.png", trace)
     options = resolved | dict.fromkeys(("command", "dataset", "checkpoint_every"))
     command = write_command(f"train {shlex.quote(resolved['dataset'])}", **options)
     more = {} if outcome.alarms is None else {"alarms": outcome.alarms}
-    write_results(folder, command, resolved["seed"], [row], history=outcome.history, **more)
+    write_results(folder, command, resolved["seed"], [row], history=outcome.history, names=data.names, **more)
     verdict = (
-        f"{title_method(method)} reaches {row['test_accuracy']:.3f} on the test set; a fresh probe reads the attribute "
-        f"with accuracy {row['probe_accuracy']:.3f}, chance {row['chance']:.3f}: at least {row['mi']:.2f} nats."
+        f"{title_method(method)} reaches {row['test_accuracy']:.3f} on the test set, {row['unbiased_accuracy']:.3f} on "
+        f"average over groups of label and attribute and {row['worst_group_accuracy']:.3f} in the worst; a fresh probe "
+        f"reads the attribute with accuracy {row['probe_accuracy']:.3f}, chance {row['chance']:.3f}: at least "
+        f"{row['mi']:.2f} nats."
     )
     training = describe_training(trace)
     write_report(folder, title=title, verdict=verdict, training=training, settings=resolved, command=command)
     penalised = method == "mib" and resolved.get("gradient_ratio") != 0
     card = write_model_card(
         data=f"{row['train_images']:,} images of {data.dataset}, {data.setting}",
-        label=resolved["label"] or "y", attributes=[resolved["attribute"] or "c"], method=method,
+        label=data.names.get("label", "y"), attributes=data.names.get("attributes", ["c"]), method=method,
         criterion=resolved.get("criterion", "separation") if penalised else None,
         measured_on=f"{len(data.test):,} test images", verdict=None, command=command, versions=list_versions(),
         figures={
             "accuracy": f"{row['test_accuracy']:.3f}",
+            "accuracy, mean over groups of label and attribute": f"{row['unbiased_accuracy']:.3f}",
+            "accuracy in the worst of them": f"{row['worst_group_accuracy']:.3f}",
             "attribute read by a fresh probe, accuracy": f"{row['probe_accuracy']:.3f} (chance {row['chance']:.3f})",
             "information about it, at least, nats": f"{row['mi']:.3f} ± {row['mi_stderr']:.3f}",
         },
@@ -178,7 +196,7 @@ def _report(folder: Path, resolved: dict[str, Any], data: ImageData, outcome: Ou
 def read_options(folder: Path) -> dict[str, Any]:
     """Read back the resolved options of a run folder. Raises `DataError` when it holds no training of images."""
     resolved = read_config(folder, "training", lambda content: content)
-    needed = {"dataset", "variance", "rho", "method", "network", *_RUN_OPTIONS}
+    needed = {"dataset", "variance", "rho", "method", "network", "epochs", "seed", "max_steps", "checkpoint_every"}
     if not isinstance(resolved, dict) or resolved.get("command") != "train" or not needed <= set(resolved):
         raise DataError(f"--resume {folder} holds no training that can go on: config.yaml is that of something else")
     if resolved["method"] not in METHODS:

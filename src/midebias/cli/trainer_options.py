@@ -6,7 +6,7 @@ from typing import Annotated
 from typer import Option
 
 _Accelerator = StrEnum("_Accelerator", ["cpu", "gpu", "auto"])
-_Precision = StrEnum("_Precision", {"full": "32", "bf16_mixed": "bf16-mixed"})
+_Precision = StrEnum("_Precision", {"full": "32", "bf16_mixed": "bf16-mixed", "f16_mixed": "16-mixed"})
 
 # Any of them given: training is by Lightning's Trainer.
 TRAINER_OPTIONS = ("accelerator", "devices", "num_nodes", "precision")

@@ -3,7 +3,7 @@
 import datetime
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,8 @@ from torch import Tensor
 
 from ..arguments import checked
 from ..errors import DataError, InputError
-from .decoding import Prefetched, open_image
+from .image_decoding import open_image
+from .row_loader import RowLoader, count_workers
 
 Split = Literal["eb1", "eb2", "test"]
 IMDB_SPLITS: tuple[Split, ...] = ("eb1", "eb2", "test")
@@ -43,8 +44,8 @@ class IMDBFaces:
         c as one of the 12 bins of `AGE_EDGES`, or in years.
     limit : int, optional
         First so many of the split.
-    workers : int, default 4
-        Threads that decode.
+    workers : int, optional
+        Processes that decode for `open_reader`; default one for each processor, at most 4.
     transform : callable, optional
         Applied to each image tensor (3, size, size), colours in [0, 1] less ImageNet's means.
 
@@ -81,15 +82,16 @@ class IMDBFaces:
     @checked
     def __init__(
         self, root: str | Path, split: Split, *, lists: str | Path | None = None, size: int = 224,
-        age: Literal["bins", "years"] = "bins", limit: int | None = None, workers: int = 4,
+        age: Literal["bins", "years"] = "bins", limit: int | None = None, workers: int | None = None,
         transform: Callable[[Tensor], Tensor] | None = None,
     ) -> None:  # fmt: skip
         if split not in IMDB_SPLITS:
             raise InputError(f"split must be one of {', '.join(IMDB_SPLITS)}, got {split!r}")
         if age not in ("bins", "years"):
             raise InputError(f"age must be 'bins' or 'years', got {age!r}")
-        if size < 1 or workers < 1 or (limit is not None and limit < 1):
-            raise InputError(f"size, workers and limit must be at least 1, got {size}, {workers} and {limit}")
+        for name, value, least in (("size", size, 1), ("limit", limit, 1), ("workers", workers, 0)):
+            if value is not None and value < least:
+                raise InputError(f"{name} must be at least {least}, got {value}")
         self.root, self.split, self.size, self.age, self.transform = Path(root), split, size, age, transform
         self.skipped: dict[str, int] = {}
         meta = _read_metadata(self.root)
@@ -106,7 +108,7 @@ class IMDBFaces:
         self.ages = torch.from_numpy(meta["age"][rows].astype(np.float32))
         self.levels = torch.bucketize(self.ages, torch.tensor(AGE_EDGES[1:-1]).float(), right=True)[:, None]
         self._damaged: set[int] = set()
-        self._reader = Prefetched(self._read, workers)
+        self._workers = count_workers() if workers is None else workers
 
     @property
     def c(self) -> Tensor:
@@ -122,24 +124,34 @@ class IMDBFaces:
 
     def images(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Decode ``rows`` (n,): images (n, 3, size, size), and their rows; the next readable replaces a damaged one."""
-        wanted = rows.tolist()
-        images, found = [], []
-        for row, image in zip(wanted, self._reader(wanted), strict=True):
+        return self._count(self._decode(rows.tolist()))
+
+    def open_reader(self) -> Callable[[Iterable[Tensor]], Iterator[tuple[Tensor, Tensor]]]:
+        """Open a reader: given the rows of several batches, it does as `images` for each, reading ahead meanwhile."""
+        loader = RowLoader(self._decode, self._workers)
+        return lambda order: map(self._count, loader(order))
+
+    def _decode(self, rows: list[int]) -> tuple[Tensor, list[int], list[int]]:
+        """Images, their rows, and the rows that were found damaged on the way."""
+        images, found, damaged = list[Tensor](), list[int](), list[int]()
+        for row in rows:
             at = row
-            while image is None:
-                self._damaged.add(at)
-                self.skipped["damaged"] = len(self._damaged)
+            while (image := self._read(at)) is None:
+                damaged.append(at)
                 at = (at + 1) % len(self)
                 if at == row:
                     raise DataError(f"{self.root}: no image of split {self.split!r} can be read")
-                image = self._read(at)
             images.append(image)
             found.append(at)
-        return torch.stack(images), torch.tensor(found)
+        return torch.stack(images), found, damaged
 
-    def prefetch(self, rows: Tensor) -> None:
-        """Begin to decode ``rows`` that will be asked for next."""
-        self._reader.prefetch(rows.tolist())
+    def _count(self, decoded: tuple[Tensor, list[int], list[int]]) -> tuple[Tensor, Tensor]:
+        """Count damaged images once, here and not in a worker's copy of this."""
+        images, found, damaged = decoded
+        if damaged:
+            self._damaged.update(damaged)
+            self.skipped["damaged"] = len(self._damaged)
+        return images, torch.tensor(found)
 
     def _read(self, row: int) -> Tensor | None:
         try:

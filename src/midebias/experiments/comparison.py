@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from .digit_images import Palette
 from .grid import Cell, Grid
 from .image_data import hold_out
-from .image_loading import ImageOptions, check_setting, load_images
+from .image_loading import check_setting, load_images
 from .image_methods import build_method, parse_method
 from .image_run import run_method
+from .own_images import FOLDER_OPTIONS
 from .published import PUBLISHED, SOURCES
 from .run_folder import flatten_metrics, write_metrics
 from .summary import format_spread, summarize_runs, tabulate
@@ -24,6 +25,8 @@ CEILING = "ceiling"  # plain training without the bias, as a method's name
 @dataclass(frozen=True)
 class ImageCell(Cell):
     """One run: a method on a data set in one setting, from one seed."""
+
+    moving: ClassVar[tuple[str, ...]] = ("root",)
 
     dataset: str
     setting: float | None  # variance of Colored MNIST, rho of Biased MNIST
@@ -39,6 +42,11 @@ class ImageCell(Cell):
     batch_size: int | None = None
     label: str | None = None
     attribute: str | None = None
+    root: str | None = None
+    table: str | None = None
+    image: str | None = None
+    split_by: str | None = None
+    class_weights: bool = False
 
     @property
     def name(self) -> str:
@@ -48,11 +56,9 @@ class ImageCell(Cell):
         return f"{Path(self.dataset).stem}{setting}-{self.network}-{method}-seed{self.seed}"
 
     @property
-    def _options(self) -> ImageOptions:
-        return {
-            "limit": self.limit, "palette": self.palette, "unbiased": self.method == CEILING,
-            "image_size": self.image_size, "label": self.label, "attribute": self.attribute,
-        }  # fmt: skip
+    def _options(self) -> dict[str, Any]:
+        names = ("limit", "palette", "class_weights", *FOLDER_OPTIONS)
+        return {name: getattr(self, name) for name in names} | {"unbiased": self.method == CEILING}
 
     def check(self) -> None:
         """Refuse a data set, setting or option that nothing can be trained with. Raises `InputError`, `DataError`."""
@@ -133,8 +139,12 @@ def plan_cells(
 
 _AVERAGED = (
     "test_accuracy", "train_accuracy", "probe_accuracy", "mi", "seconds_per_epoch", "peak_memory_mb",
-    "reweighted_accuracy", "conditional_mi",
+    "reweighted_accuracy", "conditional_mi", "unbiased_accuracy", "worst_group_accuracy", "conflicting_accuracy",
 )  # fmt: skip
+_OF_GROUPS = {
+    "unbiased_accuracy": "mean of groups", "worst_group_accuracy": "worst group",
+    "conflicting_accuracy": "against bias",
+}  # fmt: skip
 
 
 def summarize(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -167,6 +177,9 @@ def tabulate_comparison(document: Mapping[str, Any]) -> tuple[list[str], list[li
 
     header, lines = tabulate(summary, show)
     settings = header[1:]
+    if len(settings) == 1 and all(name in summary[0] for name in _OF_GROUPS):
+        header = [*header, *_OF_GROUPS.values()]
+        lines = [[*line, *(format_spread(e, k) for k in _OF_GROUPS)] for line, e in zip(lines, summary, strict=True)]
     for published in document.get("published", {}).values():
         for name, figures in published["test_accuracy"].items():
             if any(s in figures for s in settings):

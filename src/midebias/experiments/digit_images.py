@@ -19,7 +19,11 @@ def load_colored_mnist(
     assert test.colour_classes is not None
     biased, rest = (TensorData(d.images, d.targets, d.levels, d.colours) for d in (train, test))
     problem = Problem(10, Continuous(3), (8, 8, 8))
-    return ImageData("colored-mnist", f"variance={variance:.3f}", problem, biased, rest, test.colour_classes)
+    classes = test.colour_classes
+    return ImageData(
+        "colored-mnist", f"variance={variance:.3f}", problem, biased, rest, classes, biased.levels[:, 0],
+        classes != test.targets,
+    )  # fmt: skip
 
 
 def load_biased_mnist(
@@ -30,4 +34,7 @@ def load_biased_mnist(
     test = BiasedMNIST(None, "test", seed=seed, backgrounds=palette)
     biased, rest = (TensorData(d.images, d.targets, d.colour_classes[:, None], d.colour_classes) for d in (train, test))
     problem = Problem(10, Categorical(10), (10,))
-    return ImageData("biased-mnist", f"rho={rho:.3f}", problem, biased, rest, test.colour_classes)
+    classes = test.colour_classes
+    return ImageData(
+        "biased-mnist", f"rho={rho:.3f}", problem, biased, rest, classes, train.colour_classes, classes != test.targets
+    )

@@ -1,14 +1,13 @@
 """Networks of faces: the paper's ResNet-50, and a small one for trials."""
 
-from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
-from ..errors import DataError, InputError
+from ..errors import InputError
 from ..networks.classifier import Classifier
+from ..networks.local_weights import load_weights
 from ..representations import FeatureMap
 
 
@@ -42,13 +41,14 @@ class ResNet50Faces(Classifier):
     def __init__(self, weights: str | Path | None = None) -> None:
         super().__init__()
         try:
-            from torchvision.models import ResNet50_Weights, resnet50  # type: ignore[import-not-found,unused-ignore]  # an extra
+            from torchvision.models import ResNet50_Weights, resnet50
         except ImportError as error:
-            raise InputError("encoder 'resnet50' needs torchvision: pip install torchvision") from error
+            raise InputError("encoder 'resnet50' needs torchvision: pip install 'midebias[vision]'") from error
         pretrained = weights == "pretrained"
         body = resnet50(weights=ResNet50_Weights.IMAGENET1K_V1 if pretrained else None)
+        body.fc = nn.Identity()
         if weights is not None and not pretrained:
-            load_backbone(body, Path(weights))
+            load_weights(body, weights, head="fc")
         self.stem = nn.Sequential(body.conv1, body.bn1, body.relu, body.maxpool)
         self.stages = nn.ModuleList([body.layer1, body.layer2, body.layer3, body.layer4])
         self.embedding, self.head = nn.Conv2d(2048, 128, 7), nn.Linear(128, 2)
@@ -61,32 +61,3 @@ class ResNet50Faces(Classifier):
         third = self.stages[2](self.stages[1](first))
         z = nn.functional.relu(self.embedding(self.stages[3](third))).flatten(1)
         return first, third, z
-
-
-def load_backbone(body: nn.Module, path: Path) -> None:
-    """Fill ``body`` but for its last layer ``fc``, which is not used. Raises `DataError` when the file does not fit."""
-    state = {k: v for k, v in read_state_dict(path).items() if not k.startswith("fc.")}
-    try:
-        left = body.load_state_dict(state, strict=False)
-    except RuntimeError as error:
-        raise DataError(f"weights {path} do not fit: {str(error).splitlines()[-1].strip()}") from error
-    missing = [k for k in left.missing_keys if not k.startswith("fc.")]
-    if missing or left.unexpected_keys:
-        what = f"lack {missing[0]}" if missing else f"hold {left.unexpected_keys[0]}, which the network does not have"
-        raise DataError(f"weights {path} do not fit: they {what}")
-
-
-def read_state_dict(path: Path) -> Mapping[str, Tensor]:
-    """Read tensors from a file of `torch.save` or ``.safetensors``, without running code. Raises `DataError`."""
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            loaded: Mapping[str, Tensor] = load_file(path)
-        else:
-            loaded = torch.load(path, map_location="cpu", weights_only=True)  # tensors, no code
-    except Exception as error:
-        raise DataError(f"weights {path} cannot be read as a state dict ({error})") from error
-    if not isinstance(loaded, Mapping) or not all(isinstance(v, Tensor) for v in loaded.values()):
-        raise DataError(f"weights {path} cannot be read as a state dict: it holds something else")
-    return loaded

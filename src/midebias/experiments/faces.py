@@ -13,7 +13,7 @@ from ..leakage.network_probe import probe
 from ..methods import METHODS
 from ..networks.classifier import Classifier
 from ..randomness import seeded
-from ..training.data import Batch, Problem
+from ..training.data import Batch, BatchReader, Problem
 from ..training.loop import TrainingRun
 from ..training.method import Method
 from .face_networks import ResNet50Faces, SmallFaces
@@ -25,10 +25,10 @@ ENCODERS = ("resnet50", "small")
 
 
 class FacesTraining:
-    """`IMDBFaces` as a training run takes it: batches by their rows, the next one decoded meanwhile."""
+    """`IMDBFaces` as a training run takes it: batches by their rows, decoded ahead."""
 
     def __init__(self, faces: IMDBFaces) -> None:
-        self.faces, self.prefetch = faces, faces.prefetch
+        self.faces = faces
         self.y, self.levels, self.c = faces.y, faces.levels, faces.levels[:, 0]
 
     def __len__(self) -> int:
@@ -36,7 +36,15 @@ class FacesTraining:
 
     def batch(self, rows: Tensor) -> Batch:
         """Decoded images with label and age bin."""
-        x, rows = self.faces.images(rows)
+        return self._label(self.faces.images(rows))
+
+    def open_reader(self) -> BatchReader:
+        """Open a reader of batches, decoded in other processes."""
+        read = self.faces.open_reader()
+        return lambda order: map(self._label, read(order))
+
+    def _label(self, decoded: tuple[Tensor, Tensor]) -> Batch:
+        x, rows = decoded
         return Batch(x.contiguous(memory_format=torch.channels_last), self.y[rows], self.levels[rows], self.c[rows])
 
 
@@ -58,7 +66,7 @@ class FaceCell(Cell):
     max_steps: int | None = None
     limit: int | None = None
     lists: str | None = None
-    workers: int = 4
+    workers: int | None = None
 
     @property
     def name(self) -> str:
@@ -111,13 +119,8 @@ class FaceCell(Cell):
 @torch.no_grad()
 def _evaluate(method: Method, data: FacesTraining, batch_size: int = 64) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     method.model.eval()
-    parts = []
     chunks = torch.arange(len(data)).split(batch_size)
-    for i, rows in enumerate(chunks):
-        batch = data.batch(rows)
-        if i + 1 < len(chunks):
-            data.prefetch(chunks[i + 1])
-        parts.append((*method.representations(batch.x), batch.y, batch.c))
+    parts = [(*method.representations(batch.x), batch.y, batch.c) for batch in data.open_reader()(chunks)]
     method.model.train()
     z, logits, y, ages = map(torch.cat, zip(*parts, strict=True))
     return z, logits, y, ages

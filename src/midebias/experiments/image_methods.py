@@ -9,6 +9,7 @@ import torch
 from ..devices import is_bfloat16_fast
 from ..errors import InputError
 from ..methods import METHODS
+from ..networks.backbones import backbone
 from ..networks.classifier import Classifier
 from ..networks.digits import NETWORKS
 from ..randomness import seeded
@@ -18,6 +19,9 @@ from .image_data import ImageData
 
 Network = StrEnum("Network", ["paper", "lnl"])
 """The paper's digit network, and that of Learning Not to Learn, which takes images of any size."""
+
+PRETRAINED = "pretrained"
+"""In place of a file of weights: those that the network's library downloads."""
 
 _NOT_OPTIONS = ("model", "problem", "precision", "seed", "return")
 
@@ -47,17 +51,25 @@ def build_method(
     *,
     seed: int = 0,
     network: str = "paper",
+    weights: str | None = None,
     channels: int = 3,
+    image_size: Sequence[int] | None = None,
     precision: Precision | None = None,
     **options: Any,
 ) -> Method:
-    """Build a method with a digit network, whose weights are drawn from ``seed``; ``options`` are the method's."""
+    """Build a method and its network, whose weights are drawn from ``seed`` or read; ``options`` are the method's."""
     _check_name(name)
-    if network not in NETWORKS:
-        raise InputError(f"network must be one of {', '.join(NETWORKS)}, got {network!r}")
+    check_network(network, weights)
     problem = problem or Problem()
     with seeded(seed):
-        model: Classifier = NETWORKS[network](channels=channels, n_classes=problem.n_classes)
+        if network in NETWORKS:
+            model: Classifier = NETWORKS[network](channels=channels, n_classes=problem.n_classes)
+        else:
+            own, file = weights == PRETRAINED, None if weights == PRETRAINED else weights
+            more: dict[str, Any] = {"in_channels": channels, "image_size": image_size}
+            model = backbone(network, pretrained=own, weights=file, n_classes=problem.n_classes, **more)
+            if name == "mib":  # at four depths of a deep network, the ratio of the digits' leaves the task behind
+                options = {"gradient_ratio": 1.0} | options
     model = cast(Any, model).to(memory_format=torch.channels_last)
     precision = precision or ("bfloat16" if is_bfloat16_fast() else "float32")
     return METHODS[name](model, problem, precision=precision, seed=seed, **options)
@@ -68,10 +80,20 @@ def build_for_images(
 ) -> Method:
     """Call `build_method` for a data set. Raises `InputError` where its images do not fit the network."""
     channels, *pixels = data.train.image_shape
-    method = build_method(name, data.problem, network=network, channels=channels, **more, **(options or {}))
+    sizes: dict[str, Any] = {"channels": channels, "image_size": pixels}
+    method = build_method(name, data.problem, network=network, **sizes, **more, **(options or {}))
     if network == "paper" and pixels != [28, 28]:
         raise InputError(f"network 'paper' takes 28x28 images, got {tuple(pixels)}; use 'lnl'")
     return method
+
+
+def check_network(network: str, weights: str | None) -> None:
+    """Raise `InputError` for a name that is no network's, or weights that one cannot take."""
+    if network in NETWORKS:
+        if weights is not None:
+            raise InputError(f"weights apply to the networks timm:NAME and torchvision:NAME, not to {network!r}")
+    elif ":" not in network:
+        raise InputError(f"network must be {', '.join(NETWORKS)}, timm:NAME or torchvision:NAME, got {network!r}")
 
 
 def _check_name(name: str) -> None:

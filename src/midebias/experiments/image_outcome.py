@@ -11,6 +11,7 @@ from ..training.evaluation import evaluate
 from ..training.loop import TrainingRun
 from ..training.method import Method
 from .biased_accuracy import ExchangedAccuracy, measure_biased
+from .group_accuracy import measure_group_accuracy
 from .image_data import ImageData
 from .process import measure_peak_memory_mb
 
@@ -49,27 +50,45 @@ def summarize_run(
     method, test = run.method, data.test
     z, logits = answers or evaluate(method, test)
     _, train_logits = evaluate(method, data.train, first=10_000)
-    found = probe(z, data.attribute_classes, random_state=seed)
+    found = _run_probe(z, data.attribute_classes, seed)
     epochs = run.done_steps / run.steps_per_epoch
-    conflicting = data.attribute_classes != test.y
+    groups = measure_group_accuracy(logits.argmax(1) == test.y, test.y, data.attribute_classes, data.conflicting)
     row = {
         "dataset": data.dataset, "method": method.name, "setting": data.setting, "network": network, "seed": seed,
         "epochs": round(epochs, 3), "steps": run.done_steps,
         "train_images": len(data.train),
         "train_accuracy": _accuracy(train_logits, data.train.y[:10_000]),
         "test_accuracy": _accuracy(logits, test.y),
-        "conflicting_accuracy": _accuracy(logits[conflicting], test.y[conflicting]) if conflicting.any() else None,
+        **groups,
         "mi": found.mi.value, "mi_stderr": found.mi.stderr,
         "probe_accuracy": found.accuracy, "chance": found.chance,
         "seconds": run.seconds, "seconds_per_epoch": run.seconds / epochs,
         "peak_memory_mb": measure_peak_memory_mb(device), "threads": torch.get_num_threads(),
     }  # fmt: skip
+    for name, classes in {"train": data.train_classes, "test": data.attribute_classes}.items():
+        if missing := int((classes < 0).sum()):
+            row[f"{name}_missing"] = missing  # images whose attribute is not known; the penalty passes over them
+    if len(data.test_levels) > 1:
+        each = {name: _run_probe(z, levels, seed) for name, levels in data.test_levels.items()}
+        row["by_attribute"] = {
+            name: {"mi": p.mi.value, "probe_accuracy": p.accuracy, "chance": p.chance} for name, p in each.items()
+        }
     exchanged = None
     if data.held_out:
         exchanged, measures = measure_biased(z, logits, data, seed)
         row |= measures
     trace = [asdict(point) for point in run.trace]
     return Outcome(row, history, trace, logits.argmax(1), found, method, exchanged)
+
+
+def _run_probe(z: Tensor, classes: Tensor, seed: int) -> ProbeResult:
+    """Probe z of the images whose attribute is known."""
+    known = classes >= 0
+    return (
+        probe(z, classes, random_state=seed)
+        if bool(known.all())
+        else probe(z[known], classes[known], random_state=seed)
+    )
 
 
 def _accuracy(logits: Tensor, y: Tensor) -> float:

@@ -12,6 +12,7 @@ from ..errors import DataError, InputError
 from ..training.checkpoints import read_checkpoint, write_checkpoint
 from ..training.loop import TrainingRun
 from ..training.method import Precision
+from .augmentation import Augmentation, build_augmentation
 from .image_data import ImageData
 from .image_methods import build_for_images
 from .image_outcome import Outcome, summarize_run, take_test
@@ -29,6 +30,8 @@ class RunSettings:
     epochs: int
     seed: int = 0
     network: str = "paper"
+    weights: str | None = None  # of the network: a file, or `PRETRAINED`
+    augment: Augmentation = "none"
     batch_size: int | None = None  # default is the method's own
     max_steps: int | None = None
     evaluate_every: int | None = None  # steps between tests, which choose nothing; default is once an epoch
@@ -41,12 +44,15 @@ class RunSettings:
 
     def prepare_run(self, name: str, data: ImageData, precision: Precision | None = None) -> TrainingRun:
         """Build the method, a key of `METHODS`, and the run that will train it."""
+        resumed = self.checkpoint is not None and self.checkpoint.exists()  # with the weights in it
         method = build_for_images(
-            name, data, seed=self.seed, network=self.network, precision=precision, options=self.options
-        )
+            name, data, seed=self.seed, network=self.network, weights=None if resumed else self.weights,
+            precision=precision, options=self.options,
+        )  # fmt: skip
         return TrainingRun(
-            method, data.train, epochs=self.epochs, batch_size=self.batch_size, seed=self.seed, max_steps=self.max_steps
-        )
+            method, data.train, epochs=self.epochs, batch_size=self.batch_size, seed=self.seed,
+            max_steps=self.max_steps, augment=build_augmentation(self.augment, data.train.image_shape[1:]),
+        )  # fmt: skip
 
 
 def run_method(name: str, data: ImageData, **settings: Any) -> Outcome:

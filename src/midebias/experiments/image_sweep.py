@@ -6,6 +6,7 @@ from typing import Any
 from .image_data import hold_out
 from .image_loading import load_images
 from .image_run import run_method
+from .own_images import FOLDER_OPTIONS
 from .weight_choice import RULE, WeightTrial, choose_weight
 from .weight_search import Sweep
 
@@ -24,7 +25,7 @@ class ImageSweep(Sweep):
 
     def judge_seed(self, weight: float, seed: int) -> tuple[dict[str, tuple[float, float]], Sequence[float]]:
         """Train "mib" with a gradient ratio and judge it on held-out images."""
-        given: dict[str, Any] = {k: self._options.get(k) for k in ("limit", "image_size", "label", "attribute")}
+        given: dict[str, Any] = {k: self._options.get(k) for k in ("limit", *FOLDER_OPTIONS)}
         data = load_images(self._options["dataset"], self._options["setting"], seed, **given)
         outcome = run_method(
             "mib", hold_out(data, seed), epochs=self._options["epochs"], seed=seed, network=self._options["network"],

@@ -64,7 +64,8 @@ class RunRecorder(pl.Callback):
         # Not by the Trainer's own option, which goes on where a gradient is not finite.
         method = self._run.method
         if isinstance(method, TrainStepMethod) and method.max_grad_norm is not None:
-            nn.utils.clip_grad_norm_(method.model.parameters(), method.max_grad_norm, error_if_nonfinite=True)
+            finite = str(trainer.precision) != "16-mixed"  # where a step that is not is skipped, and the scale halved
+            nn.utils.clip_grad_norm_(method.model.parameters(), method.max_grad_norm, error_if_nonfinite=finite)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         """Record the step; test, save and stop where due."""

@@ -8,11 +8,11 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import DataError, InputError
 from ..lightning import DebiasModule, MIMeter, SafeCheckpoints
-from ..networks.classifier import Classifier
+from ..training.data import Problem
 from ..training.loop import TrainingRun
 from ..training.train_step_method import TrainStepMethod
 from .image_data import ImageData
@@ -35,8 +35,8 @@ def run_by_trainer(name: str, data: ImageData, trainer: pl.Trainer, **settings: 
         raise InputError(f"{name} does not train by Lightning's Trainer: it has a training step of its own")
     run.prepare()
     module = DebiasModule(
-        _Depths(method.model), method.model.head, method.penalty, mi_weight=method.mi_weight,
-        adjustment=method.adjustment, task_loss=_take_share(run.batch_size, trainer.world_size),
+        model=method.model, penalty=method.penalty, mi_weight=method.mi_weight, adjustment=method.adjustment,
+        task_loss=_take_share(method.problem, run.batch_size, trainer.world_size),
         optimizer=lambda _: method.optimizer,
     )  # fmt: skip
     meter = MIMeter()
@@ -65,20 +65,9 @@ def run_by_trainer(name: str, data: ImageData, trainer: pl.Trainer, **settings: 
     return replace(outcome, alarms=tuple(meter.alarms))
 
 
-class _Depths(nn.Module):
-    """A classifier as an encoder of several representations."""
-
-    def __init__(self, model: Classifier) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        return self.model.depths(x)
-
-
-def _take_share(batch_size: int, world_size: int) -> Callable[[Tensor, Tensor], Tensor]:
+def _take_share(problem: Problem, batch_size: int, world_size: int) -> Callable[[Tensor, Tensor], Tensor]:
     """A rank's share of the global batch's mean cross-entropy, times the ranks, since DDP averages over them."""
-    return lambda logits, y: nn.functional.cross_entropy(logits, y) * (len(y) * world_size / batch_size)
+    return lambda logits, y: problem.task_loss(logits, y) * (len(y) * world_size / batch_size)
 
 
 @dataclass

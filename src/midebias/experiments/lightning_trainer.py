@@ -23,7 +23,7 @@ def make_trainer(
     accelerator: Literal["cpu", "gpu", "auto"] = "auto",
     devices: int | None = None,
     num_nodes: int | None = None,
-    precision: Literal["32", "bf16-mixed"] | None = None,
+    precision: Literal["32", "bf16-mixed", "16-mixed"] | None = None,
 ) -> pl.Trainer:
     """A Trainer for `run_by_trainer`; its arguments mean what they mean to Lightning.
 
@@ -31,8 +31,8 @@ def make_trainer(
     """
     if accelerator not in ("cpu", "gpu", "auto"):
         raise InputError(f"accelerator must be 'cpu', 'gpu' or 'auto', got {accelerator!r}")
-    if precision not in (None, "32", "bf16-mixed"):
-        raise InputError(f"precision must be '32' or 'bf16-mixed', got {precision!r}")
+    if precision not in (None, "32", "bf16-mixed", "16-mixed"):
+        raise InputError(f"precision must be '32', 'bf16-mixed' or '16-mixed', got {precision!r}")
     for name, number in (("devices", devices), ("num_nodes", num_nodes)):
         if number is not None and number < 1:
             raise InputError(f"{name} must be at least 1, got {number}")
@@ -40,6 +40,8 @@ def make_trainer(
     if accelerator == "gpu" and found == "cpu":
         raise InputError("accelerator is 'gpu', but torch finds no GPU here")
     device = "cpu" if accelerator == "cpu" else found
+    if precision == "16-mixed" and device == "cpu":
+        raise InputError("precision '16-mixed' is of GPUs; on a CPU use 'bf16-mixed'")
     devices, num_nodes = _count_processes(devices, num_nodes)
     several = devices * num_nodes > 1
     try:

@@ -51,7 +51,8 @@ def describe_comparison(summary: Sequence[Mapping[str, Any]]) -> list[dict[str, 
         {
             "method": title_method(str(e["method"])), "setting": str(e["setting"]), "accuracy": e["test_accuracy"],
             "accuracy_std": e["test_accuracy_std"], "mi": e["mi"], "probe_accuracy": e["probe_accuracy"],
-            "chance": e["chance"], "ours": str(e["method"]).split(":")[0] == "mib",
+            "chance": e["chance"], "unbiased_accuracy": e.get("unbiased_accuracy"),
+            "worst_group_accuracy": e.get("worst_group_accuracy"), "ours": str(e["method"]).split(":")[0] == "mib",
         }
         for e in summary
     ]  # fmt: skip

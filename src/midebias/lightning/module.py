@@ -4,7 +4,7 @@ Run this package only as ``midebias`` or ``python -m midebias``: this file has t
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
@@ -13,9 +13,12 @@ from torch import Tensor, nn
 
 from ..arguments import checked
 from ..errors import InputError
+from ..networks.classifier import Classifier
+from ..networks.tap import Tap
 from ..penalty import MIPenalty
+from ..representations import Shape
+from ..training import step
 from ..training.logit_adjustment import LogitAdjustment
-from ..training.step import ForwardPass, StepResult, disable_autocast, run_backward, run_forward, summarize_step
 
 
 class DebiasModule(pl.LightningModule):
@@ -26,11 +29,17 @@ class DebiasModule(pl.LightningModule):
 
     Parameters
     ----------
-    encoder : Module
+    encoder : Module or None
         x -> z, or several representations with z last, as the penalty was built for.
-    head : Module
+    head : Module or None
         z -> logits.
-    penalty : MIPenalty or None
+    penalty : MIPenalty, callable or None
+        A callable is given the shapes of the representations and returns a `MIPenalty`; with ``model`` only.
+    model : Module, optional
+        In place of encoder and head: any module x -> logits, whose representations are read at ``depths`` by a
+        `midebias.networks.Tap`; or a `midebias.networks.Classifier`, such as a `backbone`, or a Tap.
+    depths, z, example : optional
+        Of the Tap, which explains them: names of submodules, that of z, and an input that shapes are found from.
     learning_rate : float, default 1e-3
     mi_weight : float or None, default 1.0
         The weight of a nat in the loss; None balances the gradients by the penalty's ``gradient_ratio`` instead.
@@ -47,7 +56,7 @@ class DebiasModule(pl.LightningModule):
     Raises
     ------
     InputError
-        An argument that cannot be used; in `setup`, precision '16-mixed' with a penalty.
+        An argument that cannot be used.
 
     Notes
     -----
@@ -63,15 +72,26 @@ class DebiasModule(pl.LightningModule):
     >>> module = DebiasModule(torch.nn.Linear(20, 8), torch.nn.Linear(8, 3), MIPenalty(8, Categorical(2)))
     >>> module(torch.zeros(5, 20)).shape
     torch.Size([5, 3])
+
+    Of a module of anybody's, here with the output of its first layer and z, the input of its last linear layer:
+
+    >>> model = torch.nn.Sequential(torch.nn.Linear(20, 16), torch.nn.ReLU(), torch.nn.Linear(16, 3))
+    >>> module = DebiasModule(model=model, depths=["0"], penalty=MIPenalty([16, 16], Categorical(2)))
+    >>> module(torch.zeros(5, 20)).shape
+    torch.Size([5, 3])
     """
 
     @checked
     def __init__(
         self,
-        encoder: nn.Module,
-        head: nn.Module,
-        penalty: MIPenalty | None,
+        encoder: nn.Module | None = None,
+        head: nn.Module | None = None,
+        penalty: MIPenalty | Callable[[Sequence[Shape]], MIPenalty] | None = None,
         *,
+        model: nn.Module | None = None,
+        depths: int | Sequence[str] | Mapping[str, Any] = (),
+        z: str | None = None,
+        example: Tensor | None = None,
         learning_rate: float = 1e-3,
         mi_weight: float | None = 1.0,
         adjustment: LogitAdjustment | None = None,
@@ -83,38 +103,39 @@ class DebiasModule(pl.LightningModule):
             raise InputError(f"learning_rate must be positive, got {learning_rate}")
         if mi_weight is not None and not 0 <= mi_weight < math.inf:
             raise InputError(f"mi_weight must be None, or at least 0 and finite, got {mi_weight}")
+        if model is not None:
+            if encoder is not None or head is not None:
+                raise InputError("model stands in place of encoder and head: give either it or them")
+            encoder, penalty = _tap_model(model, depths, z, example, penalty)
+        elif encoder is None or head is None or not isinstance(penalty, MIPenalty | None):
+            raise InputError("give encoder, head and a MIPenalty or None, or a model")
         self.encoder, self.head, self.penalty, self.adjustment = encoder, head, penalty, adjustment
         self.learning_rate, self.mi_weight = learning_rate, mi_weight
         self._task_loss, self._make_optimizer = task_loss, optimizer
-        self._passed: tuple[ForwardPass, Tensor, Tensor] | None = None
-        self.last_step: StepResult | None = None
+        self._passed: tuple[step.ForwardPass, Tensor, Tensor] | None = None
+        self.last_step: step.StepResult | None = None
         # The penalty learns by itself, on the pairs of all ranks: DDP leaves it alone.
         names = (name for name, _ in (*self.named_parameters(), *self.named_buffers()))
         self._ddp_params_and_buffers_to_ignore = [n for n in names if n.startswith(("penalty.", "adjustment."))]
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits."""
-        z = self.encoder(x)
-        return self.head(z if isinstance(z, Tensor) else z[-1])
+        return step.apply_network(self.encoder, self.head, x)[1]
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Make the optimiser of encoder and head."""
-        parameters = [p for p in (*self.encoder.parameters(), *self.head.parameters()) if p.requires_grad]
+        both = nn.ModuleList(part for part in (self.encoder, self.head) if part is not None)
+        parameters = [p for p in both.parameters() if p.requires_grad]
         if self._make_optimizer is not None:
             return self._make_optimizer(parameters)
         return torch.optim.Adam(parameters, lr=self.learning_rate)
 
-    def setup(self, stage: str) -> None:
-        """Refuse precision '16-mixed' with a penalty."""
-        if self._trainer is not None and str(self.trainer.precision) == "16-mixed" and self.penalty is not None:
-            raise InputError(
-                "precision '16-mixed' scales the loss, and with it the penalty's balance; use 'bf16-mixed'"
-            )
-
     def training_step(self, batch: Any, batch_index: int) -> Tensor:
         """Compute the task's loss; `backward` adds the penalty."""
         x, y, c = unpack_batch(batch)
-        passed = run_forward(self.encoder, self.head, x, y, c, task_loss=self._task_loss, adjustment=self.adjustment)
+        passed = step.run_forward(
+            self.encoder, self.head, x, y, c, task_loss=self._task_loss, adjustment=self.adjustment
+        )
         self._passed = passed, y, c
         return passed.task_loss
 
@@ -122,11 +143,17 @@ class DebiasModule(pl.LightningModule):
         """Backpropagate task and penalty in one pass; the Trainer calls this with the loss of `training_step`."""
         assert self._passed is not None
         (passed, y, c), self._passed = self._passed, None
-        with disable_autocast(loss.device):
-            run_backward(
-                passed, self.penalty, y, c, mi_weight=self.mi_weight, accumulated=self.trainer.accumulate_grad_batches
+        with step.disable_autocast(loss.device):
+            step.run_backward(
+                passed,
+                self.penalty,
+                y,
+                c,
+                mi_weight=self.mi_weight,
+                accumulated=self.trainer.accumulate_grad_batches,
+                scale=self._find_scale(loss.device),
             )
-        result = summarize_step(passed, self.penalty, y, mi_weight=self.mi_weight)
+        result = step.summarize_step(passed, self.penalty, y, mi_weight=self.mi_weight)
         self.last_step = result
         self.log("train_loss", result.loss, batch_size=len(y))
         self.log("train_accuracy", result.correct / max(1, len(y)), batch_size=len(y))
@@ -145,13 +172,34 @@ class DebiasModule(pl.LightningModule):
         """Logits; a batch may be x alone, or (x, ...)."""
         return self(batch if isinstance(batch, Tensor) else batch[0])
 
+    def _find_scale(self, device: torch.device) -> float | Tensor:
+        """What the Trainer multiplies losses by against underflow in float16; left on its device."""
+        scaler = getattr(getattr(self.trainer, "precision_plugin", None), "scaler", None)
+        return 1.0 if scaler is None else scaler.scale(torch.ones((), device=device))
+
     def _evaluate(self, batch: Any, name: str) -> None:
         x, y, c = unpack_batch(batch)
-        passed = run_forward(self.encoder, self.head, x, y, c, task_loss=self._task_loss)
+        passed = step.run_forward(self.encoder, self.head, x, y, c, task_loss=self._task_loss)
         self.log(f"{name}_loss", passed.task_loss, prog_bar=True, batch_size=len(y), sync_dist=True)
         if passed.logits.ndim == 2 and not y.is_floating_point():
             accuracy = (passed.logits.argmax(1) == y).float().mean()
             self.log(f"{name}_accuracy", accuracy, prog_bar=True, batch_size=len(y), sync_dist=True)
+
+
+def _tap_model(
+    model: nn.Module, depths: Any, z: str | None, example: Tensor | None, penalty: Any
+) -> tuple[nn.Module, MIPenalty | None]:
+    """The model with its representations, and its penalty, made for them if it is not yet."""
+    if isinstance(model, (Tap, Classifier)):
+        if depths or z is not None:
+            raise InputError(f"depths and z are those of model already, which is a {type(model).__name__}")
+    else:
+        model = Tap(model, depths, z=z, example=example)
+    if penalty is None or isinstance(penalty, MIPenalty):
+        return model, penalty
+    if model.shapes is None:
+        raise InputError("penalty is to be made for shapes that are not known: give an example of the input")
+    return model, penalty(model.shapes)
 
 
 def unpack_batch(batch: Any) -> tuple[Tensor, Tensor, Tensor]:

@@ -25,6 +25,7 @@ class BalancedSampling(Plain):
     """
 
     name: ClassVar[str] = "balanced"
+    masks_missing: ClassVar[bool] = False  # groups are of label and attribute
 
     def sampling_weights(self, levels: Tensor, y: Tensor) -> Tensor:
         """1 / (size of the row's group of ``levels`` and ``y``)."""

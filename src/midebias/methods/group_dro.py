@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import InputError
 from ..training.data import Batch
@@ -57,7 +57,7 @@ class GroupDRO(SingleLoss):
         """See `SingleLoss.objective`."""
         if self.groups is None:
             raise InputError("GroupDRO needs prepare(levels, c, y) on the training set before the first step")
-        losses = nn.functional.cross_entropy(logits, batch.y, reduction="none")
+        losses = self.problem.row_losses(logits, batch.y)
         means = compute_group_means(losses, self.groups(batch.levels, batch.y), len(self.groups))
         self.q = self.q * torch.exp(self.step_size * means.detach())
         self.q = self.q / self.q.sum()

@@ -49,6 +49,7 @@ class MIBackpropagation(TrainStepMethod):
     """
 
     name: ClassVar[str] = "mib"
+    masks_missing: ClassVar[bool] = True
     mi_weight: ClassVar[float | None] = None  # balanced, by gradient_ratio
     max_grad_norm: ClassVar[float | None] = 10.0
     penalty: MIPenalty = field(init=False)

@@ -14,3 +14,4 @@ class Plain(TrainStepMethod):
     """
 
     name: ClassVar[str] = "plain"
+    masks_missing: ClassVar[bool] = True

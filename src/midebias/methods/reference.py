@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..attributes import Categorical
 from ..estimators import DonskerVaradhan
@@ -71,7 +71,7 @@ class Reference(Method):
         """See `Method.step`."""
         z = self.model.depths(batch.x)[-1]
         logits = self.model.head(z)
-        loss = nn.functional.cross_entropy(logits, batch.y)
+        loss = self.problem.task_loss(logits, batch.y)
         mi = self.critic(z, self.attribute.encode(batch.levels)[0])
         g_mi = torch.autograd.grad(mi, self.encoder_parameters, retain_graph=True)
         self.optimizer.zero_grad()

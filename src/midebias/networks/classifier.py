@@ -18,14 +18,14 @@ class Classifier(nn.Module, ABC):
         Columns of z.
     shapes : tuple of int, FeatureMap or Tokens
         What `depths` returns, early to late.
-    image_size : int or None
-        Pixels a side, where only one size is accepted.
+    image_size : int, tuple of int or None
+        Pixels a side, or height and width, where only one size is accepted.
     """
 
     head: nn.Linear
     dim: int
     shapes: tuple[Shape, ...]
-    image_size: int | None = None
+    image_size: int | tuple[int, int] | None = None
 
     @abstractmethod
     def depths(self, x: Tensor) -> tuple[Tensor, ...]:

@@ -55,7 +55,7 @@ class CriticTrainer(nn.Module):
         """
         estimator = self._estimators[k]
         z, labels = h.detach(), groups
-        if int(bank.filled) >= max(2, len(h) // 2):
+        if bank.places[0] >= max(2, len(h) // 2):
             z, c, labels = bank.rows()
         if not estimator.trainable or self.optimizer is None or len(z) < 2:
             return

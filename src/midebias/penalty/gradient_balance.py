@@ -87,11 +87,13 @@ def join_gradients(
     balances: Iterable[nn.Module],
     multipliers: Sequence[float],
     ranks: Ranks | None,
+    scale: float | Tensor = 1.0,
 ) -> list[Tensor]:
     """Backpropagate ``task_loss``; where its gradient arrives at a representation, the penalty's joins it.
 
     ``gradients`` are those of the estimates at the summaries; ``multipliers`` are of the balances' ratios. With
-    ``ranks`` lengths are those over the rows of all of them. Returns what each gradient was multiplied by.
+    ``ranks`` lengths are those over the rows of all of them. ``scale`` is in ``task_loss`` and comes to the penalty's
+    gradients, but not to the lengths that are remembered. Returns what each gradient was multiplied by beside it.
     """
     mi_lengths = [summary.gradient_norm(g).float() for summary, g in zip(summaries, gradients, strict=True)]
     if ranks is not None:
@@ -101,11 +103,11 @@ def join_gradients(
     factors: dict[int, Tensor] = {}
 
     def join(k: int, g_task: Tensor) -> Tensor:
-        length = task_lengths[k] = _measure_length(g_task)
+        length = task_lengths[k] = _measure_length(g_task) / scale
         if ranks is not None and int(every[k].steps) == 0:
             (length,) = ranks.combine_lengths(length)
         factors[k] = every[k](length, mi_lengths[k], multipliers[k])
-        return summaries[k].add_gradient(g_task, gradients[k] * factors[k])
+        return summaries[k].add_gradient(g_task, gradients[k] * (factors[k] * scale))
 
     handles = [h.register_hook(partial(join, k)) for k, h in enumerate(representations)]
     try:

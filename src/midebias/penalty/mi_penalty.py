@@ -178,12 +178,14 @@ class MIPenalty(nn.Module):
             terms = [m * term for m, term in zip(self.multipliers, terms, strict=True)]
         return terms[0] if len(terms) == 1 else torch.stack(terms).sum()
 
-    def backward(self, task_loss: Tensor, z: Tensor | Sequence[Tensor], c: Tensor, y: Tensor | None = None) -> Tensor:
+    def backward(
+        self, task_loss: Tensor, z: Tensor | Sequence[Tensor], c: Tensor, y: Tensor | None = None, *,
+        scale: float | Tensor = 1.0,
+    ) -> Tensor:  # fmt: skip
         """Backpropagate task and penalty with one pass through the encoder.
 
         Where the gradient of ``task_loss`` arrives at z on its way to the encoder, the gradient of the
-        estimate joins it, ``gradient_ratio`` times as long (see `GradientBalance`). Call ``optimizer.step()``
-        afterwards, as after ``loss.backward()``.
+        estimate joins it, ``gradient_ratio`` times as long (see `GradientBalance`). ``optimizer.step()`` comes next.
 
         Parameters
         ----------
@@ -191,6 +193,8 @@ class MIPenalty(nn.Module):
         z : Tensor, or a sequence of Tensors as in ``dim``
         c : Tensor of shape (n,) or (n, attribute.width)
         y : integer Tensor of shape (n,)
+        scale : float or Tensor, default 1.0
+            Of a GradScaler, in ``task_loss`` already; the penalty's gradient is multiplied by it, too.
 
         Returns
         -------
@@ -200,7 +204,7 @@ class MIPenalty(nn.Module):
         Raises
         ------
         InputError
-            As in `forward`; also when z does not need a gradient or ``task_loss`` does not depend on it.
+            As in `forward`; also when z needs no gradient, or ``task_loss`` does not depend on it.
         """
         ranks = self._ranks()
         with announce_refusal(ranks, 3):
@@ -212,7 +216,7 @@ class MIPenalty(nn.Module):
             total = torch.stack(self._estimate_all(replace(batch, representations=leaves))).sum()
             gradients = torch.autograd.grad(total, leaves)
         joined = batch.representations, summaries, gradients, self.balances, self.multipliers
-        self._factors = [*join_gradients(task_loss, *joined, ranks)]
+        self._factors = [*join_gradients(task_loss, *joined, ranks, scale)]
         return total.detach()
 
     @property
@@ -224,7 +228,7 @@ class MIPenalty(nn.Module):
     @property
     def weights(self) -> tuple[float, ...]:
         """What the gradient of each estimate was multiplied by in the latest `backward`; 0 before the first."""
-        return tuple(float(f) for f in self._factors)
+        return tuple(torch.stack([torch.as_tensor(f) for f in self._factors]).tolist())
 
     @property
     def traffic(self) -> Traffic:

@@ -1,5 +1,7 @@
 """A bank of recent pairs (z, c): critics train on them, and closed forms fill small batches up with them."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -29,6 +31,18 @@ class PairBank(nn.Module):
         self.register_buffer("c", torch.zeros(size, attribute.width))
         for name, shape in (("groups", (size,)), ("filled", ()), ("cursor", ())):
             self.register_buffer(name, torch.zeros(shape, dtype=torch.long))
+        self._places: tuple[int, int] | None = 0, 0
+
+    @property
+    def places(self) -> tuple[int, int]:
+        """Rows that are filled, and the one that is written next: the buffers, known without asking the device."""
+        if self._places is None:
+            self._places = int(self.filled), int(self.cursor)
+        return self._places
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        super()._load_from_state_dict(*args)
+        self._places = None
 
     @torch.no_grad()
     def push(self, z: Tensor, c: Tensor, groups: Tensor | None, *, scattered: bool = False) -> None:
@@ -38,11 +52,13 @@ class PairBank(nn.Module):
             return
         rows = slice(max(0, len(z) - self.size), None)
         z, c = z.detach()[rows], c.detach()[rows]
-        index = (int(self.cursor) + torch.arange(len(z), device=self.z.device)) % self.size
+        filled, cursor = self.places
+        index = (cursor + torch.arange(len(z), device=self.z.device)) % self.size
         self.z[index], self.c[index] = z.to(self.z.dtype), c.to(self.c.dtype)
         self.groups[index] = 0 if groups is None else groups[rows].to(self.groups.dtype)
-        self.cursor.fill_((int(self.cursor) + len(z)) % self.size)
-        self.filled.fill_(min(self.size, int(self.filled) + len(z)))
+        self._places = min(self.size, filled + len(z)), (cursor + len(z)) % self.size
+        self.filled.fill_(self._places[0])
+        self.cursor.fill_(self._places[1])
 
     @torch.no_grad()
     def collect(self, ranks: Ranks) -> None:
@@ -51,15 +67,15 @@ class PairBank(nn.Module):
             return
         mine = min(self._scattered, self.size)
         counts = [numbers[0] for numbers in ranks.exchange(mine)]
-        latest = (int(self.cursor) - mine + torch.arange(mine, device=self.z.device)) % self.size
+        latest = (self.places[1] - mine + torch.arange(mine, device=self.z.device)) % self.size
         self.push(*(ranks.gather(values[latest], counts) for values in (self.z, self.c, self.groups)))
 
     def rows(self, newest: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """All rows kept, or the ``newest`` so many: z (m, dim), c (m, attribute.width), groups (m,)."""
-        m = int(self.filled)
+        m, cursor = self.places
         if newest is None or newest >= m:
             return self.z[:m], self.c[:m], self.groups[:m]
-        index = (int(self.cursor) - 1 - torch.arange(max(0, newest), device=self.z.device)) % self.size
+        index = (cursor - 1 - torch.arange(max(0, newest), device=self.z.device)) % self.size
         return self.z[index], self.c[index], self.groups[index]
 
     def fill_up(self, z: Tensor, values: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -68,7 +84,7 @@ class PairBank(nn.Module):
         Only the batch carries a gradient; it is scaled up to stand for the rows beside it. ``values`` is c encoded.
         """
         n = len(z)
-        m = min(LEAST_PAIRS - n, int(self.filled))
+        m = min(LEAST_PAIRS - n, self.places[0])
         if m <= 0:
             return z, values, groups
         old_z, old_c, old_groups = self.rows(m)

@@ -6,6 +6,11 @@ from typing import Any
 
 from .html_elements import build_figure, build_section, build_table, format_spread
 
+_BESIDE = {
+    "unbiased_accuracy": "mean over groups", "worst_group_accuracy": "worst group", "mi": "leakage, nats",
+    "probe_accuracy": "accuracy of the probe", "chance": "chance",
+}  # fmt: skip
+
 
 def build_training(content: Mapping[str, Any]) -> str:
     """Curves over the steps, with alarms."""
@@ -43,11 +48,11 @@ def build_comparison(content: Mapping[str, Any]) -> str:
     lines = [
         [
             r["method"], r["setting"], format_spread(r["accuracy"], r.get("accuracy_std")),
-            *(format_spread(r.get(key), None) for key in ("mi", "probe_accuracy", "chance")),
+            *(format_spread(r.get(key), None) for key in _BESIDE),
         ]
         for r in content["comparison"]
     ]  # fmt: skip
-    header = ["method", "setting", "accuracy", "leakage, nats", "accuracy of the probe", "chance"]
+    header = ["method", "setting", "accuracy", *_BESIDE.values()]
     return build_section(
         "Comparison of methods",
         build_figure(

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from ..arguments import checked
 from ..errors import DataError
+from ..networks.backbones import backbone
+from ..networks.classifier import Classifier
 from ..networks.digits import NETWORKS
 from ..randomness import seeded
 from ..tabular.networks import TabularNetwork
@@ -69,20 +71,34 @@ def _load_images(folder: Path, weights: Path, state_dict: Mapping[str, Tensor]) 
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise DataError(f"{path} cannot be read ({error})") from error
     name, method = (config.get(key) if isinstance(config, dict) else None for key in ("network", "method"))
-    if not isinstance(name, str) or name not in NETWORKS or not isinstance(method, str):
+    if not isinstance(name, str) or not isinstance(method, str):
         raise DataError(f"{path} is not that of a training on images, or of an older version")
-    first, head = state_dict.get("conv1.weight", state_dict.get("conv1.0.weight")), state_dict.get("head.weight")
-    if first is None or head is None or first.ndim != 4 or head.ndim != 2:
-        raise DataError(f"{weights} does not hold the weights of the network {name!r}")
-    with seeded(0):
-        model = NETWORKS[name](channels=first.shape[1], n_classes=head.shape[0])
+    model, channels = _build_network(name, weights, state_dict)
     try:
         model.load_state_dict(state_dict)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise DataError(f"{weights} does not fit the network {name!r}: {reason}") from error
     size = model.image_size or 32
-    example = torch.zeros(2, first.shape[1], size, size)
-    served = ServedModel(model, model.head, example, gray=method == "gray", any_size=not model.image_size)
+    example = torch.zeros(2, channels, *((size, size) if isinstance(size, int) else size))
+    served = ServedModel(model, None, example, gray=method == "gray", any_size=not model.image_size)
     served.description = {"inputs": "images (n, channels, height, width), float32 in the range of training"}
     return served
+
+
+def _build_network(name: str, weights: Path, state_dict: Mapping[str, Tensor]) -> tuple[Classifier, int]:
+    """The network of a run, with weights that are not its own yet, and the channels of its images."""
+    from safetensors import safe_open
+
+    with seeded(0), safe_open(weights, "pt") as file:
+        description = (file.metadata() or {}).get("network")
+        if description is not None:
+            try:
+                asked = json.loads(description)
+                return backbone(**asked), asked["in_channels"]
+            except (ValueError, TypeError, KeyError) as error:
+                raise DataError(f"{weights}: its network {name!r} cannot be built again: {error}") from error
+        first, head = state_dict.get("conv1.weight", state_dict.get("conv1.0.weight")), state_dict.get("head.weight")
+        if name not in NETWORKS or first is None or head is None or first.ndim != 4 or head.ndim != 2:
+            raise DataError(f"{weights} does not hold the weights of the network {name!r}")
+        return NETWORKS[name](channels=first.shape[1], n_classes=head.shape[0]), first.shape[1]

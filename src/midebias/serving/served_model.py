@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from ..arguments import checked
 from ..errors import InputError
 from ..networks.classifier import Classifier
+from ..networks.tap import Tap
 from ..tabular.networks import TableModel
+from ..training.step import apply_network
 from .served_table import ServedTable
 
 
@@ -19,9 +21,9 @@ class ServedModel(nn.Module):
     Parameters
     ----------
     encoder : Module
-        x -> z, or several representations with z last.
-    head : Module
-        z -> logits.
+        x -> z, or several representations with z last; or a `Classifier`, or a `Tap`.
+    head : Module or None
+        z -> logits; None where ``encoder`` gives them, too.
     example : Tensor of shape (n, ...)
         An input; n and its values do not matter, its other sizes and its dtype do.
     gray : bool, default False
@@ -40,7 +42,7 @@ class ServedModel(nn.Module):
     outputs: tuple[str, ...] = ("logits", "z")
 
     def __init__(
-        self, encoder: nn.Module, head: nn.Module, example: Tensor, *, gray: bool = False, any_size: bool = False
+        self, encoder: nn.Module, head: nn.Module | None, example: Tensor, *, gray: bool = False, any_size: bool = False
     ) -> None:
         super().__init__()
         self.encoder, self.head, self.example, self.gray, self.any_size = encoder, head, example, gray, any_size
@@ -51,9 +53,8 @@ class ServedModel(nn.Module):
         """Logits (n, n_classes) and z (n, dim) of x (n, ...)."""
         if self.gray:
             x = x.mean(dim=1, keepdim=True).expand_as(x)
-        encoded = self.encoder.encode(x) if isinstance(self.encoder, Classifier) else self.encoder(x)
-        z = encoded if isinstance(encoded, Tensor) else encoded[-1]
-        return self.head(z), z
+        representations, logits = apply_network(self.encoder, self.head, x)
+        return logits, representations[-1]
 
     def draw_inputs(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw a batch of n inputs with ``generator``, to compare models on."""
@@ -83,7 +84,7 @@ def make_servable(model: Any, *, example: Tensor | None = None) -> ServedModel |
 
     Parameters
     ----------
-    model : DebiasModule, Classifier, pair of (encoder, head), a fitted estimator of `midebias.sklearn`, or `MIEraser`
+    model : DebiasModule, Classifier, Tap, (encoder, head), a fitted estimator of `midebias.sklearn`, or `MIEraser`
         Any module with the parts ``encoder`` and ``head`` is taken as a `DebiasModule` is.
     example : Tensor of shape (n, ...), optional
         An input; needed for all but the scikit-learn estimators and erasers, which know their columns.
@@ -113,24 +114,25 @@ def make_servable(model: Any, *, example: Tensor | None = None) -> ServedModel |
         return ServedTable.from_model(model)
     if isinstance(getattr(model, "module_", None), nn.Module):  # told by it: scikit-learn is not needed to serve
         return ServedEraser(model)
-    if isinstance(model, Classifier):
-        parts: Any = (model, model.head)
+    if isinstance(model, (Classifier, Tap)):
+        parts: Any = (model, None)
     elif isinstance(model, nn.Module):
         parts = getattr(model, "encoder", None), getattr(model, "head", None)
     else:
         parts = model if isinstance(model, tuple) and len(model) == 2 else (None, None)
     encoder, head = parts
-    if not isinstance(encoder, nn.Module) or not isinstance(head, nn.Module):
+    gives_logits = isinstance(encoder, (Classifier, Tap))
+    if not isinstance(encoder, nn.Module) or not (isinstance(head, nn.Module) or gives_logits):
         raise InputError(
             "model must be a DebiasModule, a Classifier, a pair of modules (encoder, head) or a fitted estimator of "
             f"midebias.sklearn, got {type(model).__name__}"
         )
     if not isinstance(example, Tensor) or example.ndim < 2:
         raise InputError("example must be a tensor (n, ...) like the encoder's input")
-    encoder, head = copy.deepcopy((encoder, head))
+    encoder, head = copy.deepcopy((encoder, None if gives_logits else head))
     # A batch of two: the exporter would take a batch of one for a constant.
     row = example.detach().cpu()[:1] if len(example) else torch.zeros(1, *example.shape[1:], dtype=example.dtype)
-    served = ServedModel(encoder.cpu(), head.cpu(), row.repeat_interleave(2, dim=0))
+    served = ServedModel(encoder.cpu(), None if head is None else head.cpu(), row.repeat_interleave(2, dim=0))
     try:
         with torch.no_grad():
             out = served(served.example)

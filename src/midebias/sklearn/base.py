@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from ..attributes import Attribute, Categorical, encode_columns, split_attribute
+from ..attributes import Attribute, Categorical, encode_columns
 from ..columns import Column
 from ..errors import InputError
 from ..networks.early_stopping import EarlyStopping
@@ -44,7 +44,7 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     criterion: Criterion = "independence"
     mi_weight: float | None = None
-    max_mi: float | None = None
+    max_mi: float | Mapping[str, float] | None = None
     sensitive_columns: str | int | Sequence[str | int] | None = None
     hidden_layer_sizes: Sequence[int] = (256, 64)
     dim: int | None = None
@@ -96,13 +96,6 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         c, attribute = encode_columns(table.sensitive) if table.sensitive else (None, None)
         limits = {name.removeprefix("max_"): parameters[name] for name in LIMITS if parameters.get(name) is not None}
         limits |= {"leakage": limits.pop("mi")} if "mi" in limits else {}
-        if (
-            set(limits) - {"leakage"}
-            and attribute is not None
-            and not any(isinstance(part, Categorical) for part in split_attribute(attribute))
-        ):
-            name = min(set(limits) - {"leakage"})
-            raise InputError(f"max_{name} compares groups, and sensitive_features are quantities: use max_mi")
         mi_weight, decision_weight = choose_weights(
             self.criterion, decides=target.task == "classification" and set(limits) != {"leakage"},
             mi_weight=self.mi_weight, decision_weight=parameters.get("decision_weight"),
@@ -133,8 +126,8 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         path: WeightPath | None = None
         if attribute is not None and mi_weight > 0 and self._looks_for_a_weight(limits, len(rows)):
             path = WeightPath(
-                mi_weight, limits, attribute, criterion=self.criterion, task=target.task, groups_of=target.groups_of,
-                seed=seed,
+                mi_weight, limits, attribute, names=[column.name for column in table.sensitive],
+                criterion=self.criterion, task=target.task, groups_of=target.groups_of, seed=seed,
             )  # fmt: skip
         self._train(rows, target, attribute if mi_weight > 0 else None, mi_weight, decision_weight, path, seed)
         return self
@@ -216,6 +209,7 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self.front_: list[FrontPoint] = [] if path is None else path.points
         chosen = None if path is None or path.chosen is None else path.points[path.chosen]
         self.held_out_mi_ = None if chosen is None else chosen.leakage
+        self.readings_ = {} if chosen is None else dict(chosen.readings)
         self.mi_weight_ = trainer.mi_weight
         self._offset: Any = 0.0
         if penalty is not None and target.task == "classification":
@@ -248,6 +242,7 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         point = self.front_[index]
         self.network_.load_point(point.state)
         self.held_out_mi_, self.mi_weight_, self._offset = point.leakage, point.mi_weight, 0.0
+        self.readings_ = dict(point.readings)
         return self
 
     def _call_callbacks(self, record: EpochRecord) -> bool:

@@ -1,6 +1,7 @@
 """A classifier whose representation and decisions carry little about an attribute."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -34,13 +35,14 @@ class MIDebiasClassifier(ClassifierMixin, MIDebiasEstimator):  # type: ignore[mi
         least 500 rows and at most 10 classes of 20 rows each, unless ``epochs`` leaves fewer than 100 steps or one of
         ``hidden_layer_sizes``, ``n_pieces``, ``module``, ``weight_decay`` and ``warm_start`` is given.
     mi_weight : float, optional
-        What a nat counts against the task loss. By default it is looked for with trees: the largest on a path, whose
-        points are judged on a fifth of the rows, that leaves three quarters of AUC above one half; decisions that
-        still differ between groups may cost more. With a network 8; if only ``max_mi`` is given, the path lies about
-        2.5 for independence, 3 for separation.
-    max_mi, max_parity_difference, max_odds_difference : float, optional
-        Budgets, in nats and in [0, 1]: the least weight on the path is taken that keeps them on rows held aside (a
-        fifth at least), as measured by `FrontPoint`. `fit` warns where none does.
+        What a nat counts against the task loss. By default it is looked for with trees: the least on a path, whose
+        points are judged on a fifth of the rows, that leaves hardly anything of the attribute in z and in decisions, or
+        the largest that leaves four tenths of AUC above one half. With a network 8; if only ``max_mi`` is given, the
+        path lies about 2.5 for independence, 3 for separation.
+    max_mi, max_parity_difference, max_odds_difference : float or mapping, optional
+        Budgets, in nats and in [0, 1], of each attribute or by its name, or that of crossed groups ("race x sex"). The
+        least weight on the path is taken that keeps them on rows held aside (a fifth at least), as measured by
+        `FrontPoint`, to a quarter of a standard error. `fit` warns where none does.
     decision_weight : float, optional
         Weight of the decision's dependence beside that of z, see `TabularPenalty`. Default 1.5 for independence, 3 for
         separation. Not used if ``max_mi`` alone is given: decisions made from z cannot tell more than z.
@@ -93,7 +95,9 @@ class MIDebiasClassifier(ClassifierMixin, MIDebiasEstimator):  # type: ignore[mi
         Points of the path: the weight, and loss, accuracy, AUC, disparities and leakage on the rows held aside.
         ``use_front_point(i)`` makes the model that of a point. Empty where no weight was looked for.
     held_out_mi_ : float or None
-        Leakage of z at the point taken, on the rows held aside, in nats.
+        Leakage of z at the point taken, on the rows held aside, in nats; of several attributes the largest.
+    readings_ : dict of Reading
+        ``leakage``, ``parity_difference`` and ``odds_difference`` there, of each attribute and of crossed groups.
     mi_weight_ : float
         The weight at the end.
     history_, n_iter_ : list of EpochRecord, int
@@ -122,8 +126,8 @@ class MIDebiasClassifier(ClassifierMixin, MIDebiasEstimator):  # type: ignore[mi
     criterion: Criterion = "separation"
     base: Literal["auto", "trees", "network"] = "auto"
     decision_weight: float | None = None
-    max_parity_difference: float | None = None
-    max_odds_difference: float | None = None
+    max_parity_difference: float | Mapping[str, float] | None = None
+    max_odds_difference: float | Mapping[str, float] | None = None
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Return probabilities (n, n_classes) for X (n, p), in the order of ``classes_``."""
@@ -136,7 +140,7 @@ class MIDebiasClassifier(ClassifierMixin, MIDebiasEstimator):  # type: ignore[mi
         """Return the most probable labels.
 
         Where the default penalty leaves scores so even that one of two classes would hardly ever be answered, the
-        threshold is moved, so that it is for a fifth as many rows as without a penalty.
+        threshold is moved, so that it is for a tenth as many rows as without a penalty, and for one in 200.
 
         Parameters
         ----------

@@ -27,7 +27,7 @@ class MIDebiasRegressor(RegressorMixin, MIDebiasEstimator):  # type: ignore[misc
         Bins of y that separation conditions on, at least 2, which hold equally many rows each.
     mi_weight : float, optional
         What a nat counts against the squared error of standardised y. Default 2.5 for independence, 3 for separation.
-    max_mi : float, optional
+    max_mi : float or mapping, optional
     sensitive_columns : str, int or sequence of them, optional
     hidden_layer_sizes : sequence of int, default (256, 64)
     dim, epochs : int, optional
@@ -48,7 +48,9 @@ class MIDebiasRegressor(RegressorMixin, MIDebiasEstimator):  # type: ignore[misc
 
     Attributes
     ----------
-    network_, attribute_, mi_, front_, held_out_mi_, mi_weight_, history_, n_iter_, n_features_in_, feature_names_in_
+    network_, attribute_, mi_, front_, held_out_mi_, readings_, mi_weight_, history_, n_iter_
+        As of `MIDebiasClassifier`.
+    n_features_in_, feature_names_in_
         As of `MIDebiasClassifier`.
 
     References

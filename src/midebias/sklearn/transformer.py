@@ -30,7 +30,7 @@ class MIDebiasTransformer(MIDebiasEstimator):
         independence, 3 for separation.
     decision_weight : float, optional
         As in `MIDebiasClassifier`; used where y holds labels, and without a budget only.
-    max_mi : float, optional
+    max_mi : float or mapping, optional
     sensitive_columns : str, int or sequence of them, optional
     hidden_layer_sizes : sequence of int, default (256, 64)
     dim, epochs : int, optional
@@ -51,7 +51,9 @@ class MIDebiasTransformer(MIDebiasEstimator):
 
     Attributes
     ----------
-    network_, attribute_, mi_, front_, held_out_mi_, mi_weight_, history_, n_iter_, n_features_in_, feature_names_in_
+    network_, attribute_, mi_, front_, held_out_mi_, readings_, mi_weight_, history_, n_iter_
+        As of `MIDebiasClassifier`.
+    n_features_in_, feature_names_in_
         As of `MIDebiasClassifier`.
 
     References

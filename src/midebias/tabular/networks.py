@@ -22,7 +22,7 @@ from .whitened_linear import WhitenedLinear
 _ROWS_WHITENED = 65_536
 _RATE_OF_LINEAR_ENCODER = 20.0  # times the learning rate: alone, it has further to go in as many steps
 _RATE_BESIDE_TREES = 10.0  # which have gone most of the way
-_RIDGE_BESIDE_TREES = 10.0  # half of the sum of squares of what is learned beside trees counts so much over all rows
+_RIDGE_BESIDE_TREES = 30.0  # half of the sum of squares of what is learned beside trees counts so much over all rows
 
 
 class TabularEncoder(nn.Module):

@@ -24,6 +24,11 @@ def _are_counts(value: Any) -> bool:
     return isinstance(value, Sequence) and all(map(_is_count, value))
 
 
+def _all_hold(value: Any, holds: Callable[[Any], bool]) -> bool:
+    """Whether a limit, or each of those of several attributes, can be used."""
+    return bool(value) and all(map(holds, value.values())) if isinstance(value, Mapping) else holds(value)
+
+
 _KINDS: dict[str, Any] = {
     **dict.fromkeys(("preprocess", "early_stopping", "warm_start", "verbose"), bool),
     "criterion": str,
@@ -38,12 +43,16 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(("mi_weight", "decision_weight", "weight_decay", "learning_rate"), _WEIGHT),
     **dict.fromkeys(("batch_size", "n_iter_no_change", "max_categories", "epochs", "dim"), _COUNT),
     **dict.fromkeys(
-        ("max_parity_difference", "max_odds_difference"), (lambda v: _is_between(v, 0, 1), "lie in [0, 1]")
+        ("max_parity_difference", "max_odds_difference"),
+        (lambda v: _all_hold(v, lambda limit: _is_between(limit, 0, 1)), "lie in [0, 1], or map attributes to such"),
     ),
     "base": (lambda v: v in ("auto", "trees", "network"), "be 'auto', 'trees' or 'network'"),
     "criterion": (lambda v: v in ("independence", "separation"), "be 'independence' or 'separation'"),
     "hidden_layer_sizes": (_are_counts, f"be whole numbers >= 1 and <= {_MOST:,}"),
-    "max_mi": (lambda v: isinstance(v, Real) and 0 < float(v) < math.inf, "be a positive number of nats"),
+    "max_mi": (
+        lambda v: _all_hold(v, lambda limit: isinstance(limit, Real) and 0 < float(limit) < math.inf),
+        "be a positive number of nats, or map attributes to such",
+    ),
     "n_pieces": (lambda v: isinstance(v, Integral) and int(v) >= 0, "be a whole number >= 0"),
     "validation_fraction": (lambda v: isinstance(v, Real) and 0 < float(v) < 1, "lie in (0, 1)"),
 }

@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
+import torch
 from torch import Tensor, nn
 
 from ..attributes import Attribute, Categorical
 from ..estimators import DiscreteMI, GaussianMI
 from ..penalty import Criterion, MIPenalty
+from .leakage import MOST_NARROW
 
 _MI_WEIGHT = 8.0
 _WEAKER = {"independence": 2.5, "separation": 3.0}  # where z alone is penalised, or a budget moves the weight
@@ -33,7 +35,8 @@ class TabularPenalty(nn.Module):
 
     The representation is penalised by ``estimator``. A threshold turns a small dependence of scores into a larger one
     of decisions; therefore the decision of a classifier, its outputs at a low temperature, is penalised on its own: by
-    `DiscreteMI` where the attribute is categorical, else by `GaussianMI`.
+    `DiscreteMI` where the attribute is categorical, else by `GaussianMI`. Random features of more than eight columns
+    are blind to what one of them tells; beside them such a z is penalised as it is, by "gaussian_linear".
 
     Parameters are those of `MIPenalty`, but for ``n_outputs``, the columns of the outputs, and ``decision_weight``: 0
     penalises the representation alone, which is the only choice where outputs are no logits.
@@ -46,8 +49,10 @@ class TabularPenalty(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         self.decision_weight, self.shapes = decision_weight, (n_outputs, dim)
-        self.representation = MIPenalty(
-            dim, attribute, criterion=criterion, condition_on=condition_on, estimator=estimator, bank=bank, seed=seed
+        wide = ("gaussian_linear",) if estimator == "gaussian" and dim > MOST_NARROW else ()
+        self.representation = nn.ModuleList(
+            MIPenalty(dim, attribute, criterion=criterion, condition_on=condition_on, estimator=e, bank=bank, seed=seed)
+            for e in (estimator, *wide)
         )
 
         def build_decision_estimator(width: int, attribute_dim: int) -> nn.Module:
@@ -63,21 +68,18 @@ class TabularPenalty(nn.Module):
     def forward(self, representations: Sequence[Tensor], c: Tensor, y: Tensor | None = None) -> Tensor:
         """Weighted sum in nats, differentiable; ``representations`` are the outputs (n, n_outputs) and z (n, dim)."""
         outputs, z = representations
-        total: Tensor = self.representation(z, c, y)
+        total: Tensor = torch.stack([penalty(z, c, y) for penalty in self.representation]).sum()
         if self.decision is None:
             return total
         # The same as a softmax over the last axis of few columns, which is slow.
         decided = (outputs.T / _TEMPERATURE).contiguous().softmax(dim=0).T
         return total + self.decision_weight * self.decision(decided, c, y)
 
-    def release_decision(self) -> None:
-        """Penalise decisions no more: those that are all alike tell nothing, and their penalty would keep them so."""
-        self.decision = None
-
     @property
     def estimates(self) -> list[float]:
         """Latest estimates in nats, of the decision (where it is penalised) and of the representation."""
-        return [*(self.decision.estimates if self.decision is not None else ()), *self.representation.estimates]
+        of_z = zip(*(cast(MIPenalty, penalty).estimates for penalty in self.representation), strict=True)
+        return [*(self.decision.estimates if self.decision is not None else ()), *map(max, of_z)]
 
     @property
     def multipliers(self) -> tuple[float, ...]:

@@ -39,11 +39,6 @@ class SeparatePenalties(nn.Module):
         columns = c.split(self.widths, dim=1)
         return torch.stack([p(representations, part, y) for p, part in zip(self._list(), columns, strict=True)]).sum()
 
-    def release_decision(self) -> None:
-        """See `TabularPenalty.release_decision`."""
-        for penalty in self._list():
-            penalty.release_decision()
-
     @property
     def estimates(self) -> list[float]:
         """Latest estimates in nats, of one attribute after the other."""

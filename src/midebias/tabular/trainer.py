@@ -22,8 +22,9 @@ from .targets import Task, compute_task_loss
 from .weight_path import POINTS, WeightPath
 
 _STEPS, _STEPS_WITH_TREES = 60, 300  # at least, where epochs are not given
-_STEPS_ON_A_PATH = 400
-_MEMORY_OF_A_POINT = 0.95  # per step
+_STEPS_BEFORE_A_PATH, _STEPS_OF_A_POINT = 100, 12  # beside trees, which have gone most of the way
+_EPOCHS_OF_A_POINT = 2  # where there are none
+_MEMORY_OF_A_POINT = 0.9  # per step
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,8 @@ class TabularTrainer:
 
     The parameters are those of `MIDebiasClassifier`. ``mi_weight`` rises over the first three tenths of the steps.
     ``early_stopping`` watches the task loss and the penalty of rows held out. With ``path`` a quarter of the epochs has
-    no penalty, half of them go along the path, and the rest settle; under limits all of them have no penalty, and twice
-    as many more go along the path.
+    no penalty, and the rest go along the path; under limits all of them have none, and twice as many more go along it.
+    The model is that of a point of the path.
     """
 
     network: TabularNetwork
@@ -97,7 +98,7 @@ class TabularTrainer:
                     if self.path is None or held is None:
                         self._train_epochs(kept, held, generator, on_epoch)
                     else:
-                        self._follow_path(self.path, rows, kept, held, generator, on_epoch)
+                        self._follow_path(self.path, kept, held, generator, on_epoch)
             finally:
                 self.network.unwhiten()
         # In double precision a prediction does not depend on the batch that it is made in.
@@ -127,60 +128,43 @@ class TabularTrainer:
             self.early_stopping.restore()
 
     def _follow_path(
-        self, path: WeightPath, rows: TabularRows, kept: TabularRows, held: TabularRows, generator: torch.Generator,
+        self, path: WeightPath, kept: TabularRows, held: TabularRows, generator: torch.Generator,
         on_epoch: Callable[[EpochRecord], bool],
     ) -> None:  # fmt: skip
-        """Train without a penalty, then with larger and larger weights, and settle with the one chosen.
-
-        Under limits the model is that of the point that was measured. Where the largest weight costs the task too
-        little to matter, it is trained with as ever, anew and on all rows.
-        """
+        """Train without a penalty, then with larger and larger weights, and take the model that was chosen."""
         self._make_optimizer()
         per_epoch = max(1, len(kept) // self.batch_size)
-        epochs = max(20, math.ceil(_STEPS_ON_A_PATH / per_epoch)) if self.epochs is None else self.epochs
-        n_plain, on_path = epochs // 4, max(1, epochs // 2)
-        if not path.is_default:
-            n_plain, on_path = epochs, 2 * epochs  # the model is a point of it, and is to have learned enough
-        start = {k: v.clone() for k, v in self.network.state_dict().items()}
-        weights = [0.0, *path.list_weights(min(POINTS, on_path))]
-        each = on_path // (len(weights) - 1)
-        warm_up, ends, weight = 0.1 * epochs * per_epoch, False, 0.0
+        if self.epochs is not None:
+            # Under limits it is to have learned enough at whichever point that may be.
+            n_plain, on_path = (
+                (self.epochs // 4, 3 * self.epochs // 4) if path.is_default else (self.epochs, 2 * self.epochs)
+            )
+            n_points = min(POINTS, max(1, on_path))
+            each = max(1, on_path // n_points)
+        else:
+            n_plain, n_points = math.ceil(_STEPS_BEFORE_A_PATH / per_epoch), POINTS
+            each = math.ceil(_STEPS_OF_A_POINT / per_epoch)
+            if not self.network.reads_trees:
+                n_plain, each = max(20, n_plain), max(_EPOCHS_OF_A_POINT, each)
+        warm_up, ends, weight = 0.4 * n_plain * per_epoch, False, 0.0
 
         def follow(step: int) -> tuple[float, float]:
             return (path.find_rate(weight) if weight else 1.0) * min(1.0, (step + 1) / (warm_up + 1)), weight
 
-        for weight in weights:
+        for weight in [0.0, *path.list_weights(n_points)]:
             for _ in range(each if weight else n_plain):
                 ends = ends or self._train_epoch(kept, generator, follow, on_epoch)
-            if not ends and held.c is not None:
-                network = self.network if self._average is None else self._average.module
-                path.observe(network, weight, held.x, held.y, held.c, held.weights)
+            if not ends:
+                path.observe(self.network if self._average is None else self._average.module, weight, held, kept)
             if self._average is None:
                 # Decisions swing about where they settle: a mean over steps tells better where that is.
                 mean = torch.optim.swa_utils.get_ema_multi_avg_fn(_MEMORY_OF_A_POINT)
                 self._average = torch.optim.swa_utils.AveragedModel(self.network, multi_avg_fn=mean)
         self._average = None
-        if not path.points or ends:
-            return
-        taken = path.choose()
-        self.mi_weight = taken.mi_weight
-        if path.is_default and taken is path.points[-1]:  # nothing was looked for
-            self.network.load_state_dict(start)
-            self._train_epochs(rows, None, generator, on_epoch)
-            return
-        self.network.load_state_dict(taken.state)
-        if not path.is_default:
-            return  # what was measured is what was asked for
-        if self.penalty is not None and path.is_constant:
-            self.penalty.release_decision()
-        per_epoch, highest = max(1, len(rows) // self.batch_size), path.find_rate(self.mi_weight)
-        first, n_steps = self._step, max(1, epochs - n_plain - on_path) * per_epoch
-
-        def settle(step: int) -> tuple[float, float]:
-            return highest * 0.5 * (1 + math.cos(math.pi * (step - first) / n_steps)), self.mi_weight
-
-        while not ends and self._step < first + n_steps:
-            ends = self._train_epoch(rows, generator, settle, on_epoch)
+        if path.points and not ends:
+            taken = path.choose()
+            self.mi_weight = taken.mi_weight
+            self.network.load_state_dict(taken.state)
 
     def _make_optimizer(self) -> None:
         groups = self.network.group_parameters(self.learning_rate, self.weight_decay)

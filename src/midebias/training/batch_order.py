@@ -1,6 +1,6 @@
 """The order of training rows: epoch by epoch, and without end."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -47,17 +47,21 @@ class EndlessBatches:
     """Further training batches, without end, in a seeded order that is drawn again after ``rows_per_pass`` rows."""
 
     def __init__(self, data: TrainingData, rows_per_pass: int, batch_size: int, seed: int) -> None:
-        self._data, self._rows_per_pass = data, rows_per_pass
+        self._read, self._rows_per_pass = data.open_reader(), rows_per_pass
         self._order, self._at = EpochOrder(len(data), batch_size, seed), rows_per_pass
+        self._batches: Iterator[Batch] | None = None
 
     def draw(self) -> Batch:
         """Draw the next batch."""
         if self._at >= self._rows_per_pass:
             self._order.draw(None)
-            self._at = 0
-        rows = self._order[self._at // self._order.batch_size]
-        self._at += self._order.batch_size
-        return self._data.batch(rows)
+            self._at, self._batches = 0, None
+        size = self._order.batch_size
+        if self._batches is None:
+            left = range(self._at, self._rows_per_pass, size)
+            self._batches = self._read([self._order[at // size] for at in left])
+        self._at += size
+        return next(self._batches)
 
     def state_dict(self) -> dict[str, Any]:
         """Order and place."""
@@ -66,4 +70,4 @@ class EndlessBatches:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from the ``state`` that `state_dict` saved."""
         self._order.load_state_dict(state["order"])
-        self._at = int(state["at"])
+        self._at, self._batches = int(state["at"]), None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from ..attributes import Attribute, Continuous
 from ..errors import InputError
@@ -23,11 +25,27 @@ class Problem:
         How ``Batch.c`` is read. All defaults are Colored MNIST's; this one is the three channels of a colour.
     level_sizes : tuple of int
         Categories of each column of ``Batch.levels``, the attribute as methods that classify it need it.
+    class_weights : tuple of float, optional
+        What the loss of a row counts, by its label; 1 each if not given.
     """
 
     n_classes: int = 10
     attribute: Attribute = field(default_factory=lambda: Continuous(3))
     level_sizes: tuple[int, ...] = (8, 8, 8)
+    class_weights: tuple[float, ...] | None = None
+
+    def task_loss(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Mean over rows of the weighted cross-entropy of ``logits`` (n, n_classes) and ``y`` (n,)."""
+        if self.class_weights is None:
+            return nn.functional.cross_entropy(logits, y)
+        # Not torch's own weighted mean, which divides by the weights in the batch: a rank's share has others.
+        return self.row_losses(logits, y).mean()
+
+    def row_losses(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Weighted cross-entropy of each row (n,) of ``logits`` (n, n_classes) and ``y`` (n,)."""
+        losses = nn.functional.cross_entropy(logits, y, reduction="none")
+        weights = self.class_weights
+        return losses if weights is None else losses * torch.tensor(weights, device=y.device)[y]
 
 
 @dataclass(frozen=True)
@@ -53,6 +71,10 @@ class Batch:
         return len(self.y)
 
 
+BatchReader = Callable[[Iterable[Tensor]], Iterator[Batch]]
+"""Given the rows of several batches, yields each as a `Batch`, and may read ahead meanwhile."""
+
+
 class TrainingData(Protocol):
     """A training set: labels y (n,), the attribute both ways (see `Batch`), and batches by their rows."""
 
@@ -70,8 +92,8 @@ class TrainingData(Protocol):
     def batch(self, rows: Tensor) -> Batch:
         """Return ``rows`` as a batch."""
 
-    def prefetch(self, rows: Tensor) -> None:
-        """Begin to read ``rows``, which are asked for next; nothing where they are in memory."""
+    def open_reader(self) -> BatchReader:
+        """Open a reader of its own for one who goes through the data; it reads for one pass at a time."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +124,9 @@ class TensorData(Batch):
         """Return these ``rows`` alone."""
         return TensorData(**vars(self.batch(rows)))
 
-    def prefetch(self, rows: Tensor) -> None:
-        """Do nothing: all ``rows`` are in memory."""
+    def open_reader(self) -> BatchReader:
+        """Open a reader, which takes each batch as it is asked for."""
+        return lambda order: map(self.batch, order)
 
     def batch(self, rows: Tensor) -> Batch:
         """Return ``rows`` as a batch, channels last."""

@@ -30,12 +30,7 @@ def evaluate(
     training = method.model.training
     method.model.eval()
     try:
-        parts = []
-        for i, rows in enumerate(chunks):
-            x = data.batch(rows).x
-            if i + 1 < len(chunks):
-                data.prefetch(chunks[i + 1])
-            parts.append(method.representations(x))
+        parts = [method.representations(batch.x) for batch in data.open_reader()(chunks)]
     finally:
         method.model.train(training)
     return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])

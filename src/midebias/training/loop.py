@@ -2,12 +2,14 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
 from ..errors import InputError
+from ..randomness import seeded
 from .batch_order import EndlessBatches, EpochOrder
 from .data import Batch, TrainingData
 from .method import Method
@@ -30,6 +32,8 @@ class TrainingRun:
         Stop after so many steps.
     warmup : int, default 30
         Steps over which the learning rate rises, for methods with a cosine schedule.
+    augment : callable, optional
+        Changes the images of a batch, by draws from torch's generator, which is seeded for each step.
 
     Attributes
     ----------
@@ -54,13 +58,14 @@ class TrainingRun:
         seed: int = 0,
         max_steps: int | None = None,
         warmup: int = 30,
+        augment: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         if epochs < 1:
             raise InputError(f"epochs must be at least 1, got {epochs}")
         self.batch_size = method.batch_size if batch_size is None else batch_size
         if not 2 <= self.batch_size <= len(data):
             raise InputError(f"batch_size must lie between 2 and the {len(data)} samples, got {self.batch_size}")
-        self.method, self.data, self.warmup = method, data, warmup
+        self.method, self.data, self.warmup, self._augment, self._seed = method, data, warmup, augment, seed
         self.steps_per_epoch = len(data) // self.batch_size
         self.total_steps = epochs * self.steps_per_epoch
         self.last_step = min(self.total_steps, max_steps or self.total_steps)
@@ -71,6 +76,8 @@ class TrainingRun:
         self._further = EndlessBatches(data, self.steps_per_epoch * self.batch_size, self.batch_size, seed + 7919)
         self._prepared, self._epoch_started, self._started = False, 0.0, 0.0
         self._weights: Tensor | None = None
+        self._read = data.open_reader()
+        self._batches: Iterator[Batch] | None = None  # what is left of the epoch
 
     @property
     def records(self) -> list[EpochRecord]:
@@ -113,10 +120,15 @@ class TrainingRun:
             self._epoch_started = self.seconds + time.perf_counter() - self._started
             self._order.draw(self._weights)
             rows = self._order.permute()[: self.steps_per_epoch * self.batch_size]
-            self.method.begin_epoch(map(self.data.batch, rows.split(self.batch_size)))
-        batch = self.data.batch(self._order[at].tensor_split(world_size)[rank])
-        if at + 1 < self.steps_per_epoch:
-            self.data.prefetch(self._order[at + 1].tensor_split(world_size)[rank])
+            self.method.begin_epoch(self._read(rows.split(self.batch_size)))
+            self._batches = None
+        if self._batches is None:
+            left = range(at, self.steps_per_epoch)
+            self._batches = self._read([self._order[i].tensor_split(world_size)[rank] for i in left])
+        batch = next(self._batches)
+        if self._augment is not None:
+            with seeded((self._seed * 1_000_003 + self.done_steps) * world_size + rank):
+                batch = replace(batch, x=self._augment(batch.x))
         return batch
 
     def end_step(self, result: StepResult) -> None:
@@ -150,11 +162,18 @@ class TrainingRun:
         self._epoch_started = float(state["epoch_started"])
         self._recorder.load_state_dict(state["recorder"])
         self._order.load_state_dict(state["order"])
+        self._batches = None
         self._further.load_state_dict(state["further"])
 
     def prepare(self) -> None:
         """Show the method the training set, once: before the first step, and before a state of the method is loaded."""
         if not self._prepared:
+            missing = int((self.data.levels < 0).any(dim=1).sum())
+            if missing and not self.method.masks_missing:
+                raise InputError(
+                    f"method {self.method.name} needs the attribute of every row, which {missing:,} of "
+                    f"{len(self.data):,} miss: leave those out, or take plain, gray or mib"
+                )
             self._prepared, started = True, time.perf_counter()
             self.method.prepare(self.data.levels, self.data.c, self.data.y)
             self._weights = self.method.sampling_weights(self.data.levels, self.data.y)

@@ -45,6 +45,7 @@ class Method(ABC):
     name: ClassVar[str]
     batch_size: ClassVar[int] = 256
     cosine: ClassVar[bool] = True
+    masks_missing: ClassVar[bool] = False  # whether images whose attribute is missing can be trained on
 
     model: Classifier
     problem: Problem = field(default_factory=Problem)

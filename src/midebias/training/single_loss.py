@@ -1,7 +1,7 @@
 """Methods that take one optimiser step on one loss."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .data import Batch
 from .method import Draw, Method
@@ -52,7 +52,7 @@ class SingleLoss(Method):
             depths = self.model.depths(batch.x)
             logits = self.model.head(depths[-1])
         logits = logits.float()
-        loss = nn.functional.cross_entropy(logits, batch.y)
+        loss = self.problem.task_loss(logits, batch.y)
         objective = self.objective(loss, depths, logits, batch)
         for optimizer in self.optimizers:
             optimizer.zero_grad()

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.amp import is_autocast_available
 
 from ..arguments import check_kind
+from ..errors import InputError
+from ..networks.classifier import Classifier
 from ..penalty import MIPenalty
 from .logit_adjustment import LogitAdjustment
 
@@ -51,9 +53,25 @@ class ForwardPass:
         return chosen[0] if len(chosen) == 1 else chosen
 
 
+def apply_network(
+    encoder: Encoder, head: Callable[[Tensor], Tensor] | None, x: Tensor
+) -> tuple[tuple[Tensor, ...], Tensor]:
+    """Representations of x, z last, and logits; see `train_step` for the arguments."""
+    if isinstance(encoder, Classifier):
+        representations = encoder.depths(x)
+        return representations, encoder.head(representations[-1])
+    encoded = encoder(x)
+    representations = (encoded,) if isinstance(encoded, Tensor) else tuple(encoded)
+    if head is not None:
+        return representations, head(representations[-1])
+    if len(representations) < 2:
+        raise InputError("encoder must return z and logits, as a Tap does, where there is no head")
+    return representations[:-1], representations[-1]
+
+
 def run_forward(
     encoder: Encoder,
-    head: Callable[[Tensor], Tensor],
+    head: Callable[[Tensor], Tensor] | None,
     x: Tensor,
     y: Tensor,
     c: Tensor,
@@ -64,9 +82,7 @@ def run_forward(
 ) -> ForwardPass:
     """Encode, predict, and compute the task's loss; see `train_step` for the arguments."""
     with nullcontext() if autocast is None else autocast:
-        encoded = encoder(x)
-        representations = (encoded,) if isinstance(encoded, Tensor) else tuple(encoded)
-        logits = head(representations[-1])
+        representations, logits = apply_network(encoder, head, x)
     logits = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
     with disable_autocast(logits.device):
         adjusted = logits if adjustment is None else adjustment(logits, c, y)
@@ -86,20 +102,25 @@ def run_backward(
     *,
     mi_weight: float | None = 1.0,
     accumulated: int = 1,
+    scale: float | Tensor = 1.0,
 ) -> None:
-    """Backpropagate task and penalty in one pass, both divided by the batches that make one step of the optimiser."""
-    loss = passed.task_loss if accumulated == 1 else passed.task_loss / accumulated
+    """Backpropagate task and penalty in one pass, both divided by the batches that make one step of the optimiser.
+
+    Both are multiplied by the ``scale`` of a GradScaler, which is no part of the penalty's balance.
+    """
+    loss = passed.task_loss * (scale / accumulated)
     if penalty is None:
         loss.backward()
     elif mi_weight is None:
-        penalty.backward(loss, passed.select(penalty), c, y)  # follows the task's gradient, however divided
+        # It follows the task's gradient, however divided.
+        penalty.backward(loss, passed.select(penalty), c, y, scale=scale)
     else:
-        (loss + mi_weight / accumulated * penalty(passed.select(penalty), c, y)).backward()
+        (loss + mi_weight * scale / accumulated * penalty(passed.select(penalty), c, y)).backward()
 
 
 def train_step(
     encoder: Encoder,
-    head: Callable[[Tensor], Tensor],
+    head: Callable[[Tensor], Tensor] | None,
     penalty: MIPenalty | None,
     optimizer: torch.optim.Optimizer,
     x: Tensor,
@@ -118,8 +139,9 @@ def train_step(
     ----------
     encoder : callable
         x -> z, or x -> several representations with z last. A penalty built for fewer is given the last ones.
-    head : callable
-        z -> logits (n, n_classes), or predictions.
+    head : callable or None
+        z -> logits (n, n_classes), or predictions. None where ``encoder`` gives them, too: a `midebias.networks.Tap`,
+        which returns them last, or a `Classifier`.
     penalty : MIPenalty or None
         None trains on the task alone.
     optimizer : Optimizer
@@ -163,10 +185,11 @@ def train_step(
 
 def summarize_step(passed: ForwardPass, penalty: MIPenalty | None, y: Tensor, *, mi_weight: float | None) -> StepResult:
     """Record what a step did."""
-    logits = passed.logits
-    correct = int((logits.argmax(1) == y).sum()) if logits.ndim == 2 and not y.is_floating_point() else 0
-    loss = float(passed.task_loss.detach())
+    logits, right = passed.logits, passed.logits.new_zeros(())
+    if logits.ndim == 2 and not y.is_floating_point():
+        right = (logits.argmax(1) == y).sum()
+    loss, correct = torch.stack([passed.task_loss.detach().double(), right.double()]).tolist()
     if penalty is None:
-        return StepResult(loss, correct)
+        return StepResult(loss, int(correct))
     weights = penalty.weights if mi_weight is None else tuple(mi_weight * m for m in penalty.multipliers)
-    return StepResult(loss, correct, tuple(penalty.estimates), weights)
+    return StepResult(loss, int(correct), tuple(penalty.estimates), weights)

@@ -31,6 +31,6 @@ class TrainStepMethod(Method):
         self.set_lr(lr)
         return train_step(
             self.model.depths, self.model.head, self.penalty, self.optimizer, batch.x, batch.y, batch.c,
-            mi_weight=self.mi_weight, adjustment=self.adjustment, autocast=self.autocast(),
-            max_grad_norm=self.max_grad_norm,
+            task_loss=self.problem.task_loss, mi_weight=self.mi_weight, adjustment=self.adjustment,
+            autocast=self.autocast(), max_grad_norm=self.max_grad_norm,
         )  # fmt: skip

@@ -1,33 +1,10 @@
-"""Image files opened, and rows read in threads, those that come next meanwhile."""
+"""Image files opened, and scaled where asked."""
 
 import math
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from ..errors import DataError
-
-_Row = TypeVar("_Row")
-
-
-class Prefetched(Generic[_Row]):
-    """What ``read`` makes of each row's number, in ``workers`` threads; what it raises is raised for who asks."""
-
-    def __init__(self, read: Callable[[int], _Row], workers: int) -> None:
-        self._read, self._pool = read, ThreadPoolExecutor(workers)
-        self._pending: dict[int, Future[_Row]] = {}
-
-    def prefetch(self, rows: Iterable[int]) -> None:
-        """Begin to read rows that will be asked for next; those of the call before are forgotten."""
-        for future in self._pending.values():
-            future.cancel()
-        self._pending = {r: self._pool.submit(self._read, r) for r in rows}
-
-    def __call__(self, rows: Iterable[int]) -> list[_Row]:
-        """Rows in the order asked for."""
-        futures = [self._pending.pop(r) if r in self._pending else self._pool.submit(self._read, r) for r in rows]
-        return [future.result() for future in futures]
 
 
 def open_image(path: Path, size: tuple[int, int] | None, scale: bool, *, decode: bool = False) -> Any:
@@ -39,6 +16,8 @@ def open_image(path: Path, size: tuple[int, int] | None, scale: bool, *, decode:
         with Image.open(path) as opened:
             if opened.width * opened.height > (Image.MAX_IMAGE_PIXELS or math.inf):
                 raise Image.DecompressionBombError(f"{opened.width} x {opened.height} pixels")
+            if decode and scale and size is not None:
+                opened.draft(None, (2 * size[0], 2 * size[1]))  # of a large JPEG, a fraction of its pixels is decoded
             image = opened.convert("RGB") if decode else opened
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist") from error

@@ -1,0 +1,133 @@
+"""What a training step costs on a device: images a second, the penalty's share, memory, operations and reads.
+
+python -m benchmarks.gpu --device cuda --network paper,torchvision:resnet50 --batch-size 256 --precision bfloat16
+python -m benchmarks.gpu --device cpu --network paper --batch-size 64 --steps 3
+
+Reads are values that Python asks the device for, after which it waits: numbers, truth values, and results whose size is
+not known before. The optimiser's own are left out: its step numbers lie on the CPU.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self, cast
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import midebias
+from midebias.attributes import Categorical
+from midebias.experiments.image_methods import build_method
+from midebias.experiments.process import measure_peak_memory_mb
+from midebias.training.data import Batch, Problem
+from midebias.training.method import Method
+
+from .script import Script
+
+_SIZED_BY_VALUES = {"nonzero", "masked_select", "_unique2", "unique_consecutive", "unique_dim"}
+_SOURCE = Path(midebias.__file__).parent
+
+
+class StepCounter(TorchDispatchMode):
+    """Counts the operations of what runs inside it, and the reads of the device by the line that asks for them."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.operations, self.reads = 0, Counter[str]()
+        self._copies = _HostCopies(self.note)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.operations += 1
+        name = func.overloadpacket.__name__
+        masks = [v for v in (args[1] if name == "index" else ()) if isinstance(v, Tensor) and v.dtype == torch.bool]
+        if name == "_local_scalar_dense" or name in _SIZED_BY_VALUES or masks:
+            self.note()
+        return func(*args, **(kwargs or {}))
+
+    def note(self) -> None:
+        """Count a read by the line of the package that asks."""
+        frames = [frame for frame in traceback.extract_stack() if _SOURCE in Path(frame.filename).parents]
+        if frames and "optimizer.step(" not in (frames[-1].line or ""):
+            place = Path(frames[-1].filename).relative_to(_SOURCE).as_posix()
+            self.reads[f"{place}:{frames[-1].lineno}"] += 1
+
+    def __enter__(self) -> Self:
+        self._copies.__enter__()  # type: ignore[no-untyped-call]
+        return super().__enter__()  # type: ignore[no-untyped-call]
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+        self._copies.__exit__(*error)  # type: ignore[no-untyped-call]
+
+
+class _HostCopies(TorchFunctionMode):
+    """Tells a counter of arrays that are made of tensors, which are no operation on a CPU."""
+
+    def __init__(self, note: Callable[[], None]) -> None:
+        super().__init__()
+        self._note = note
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in (Tensor.tolist, Tensor.numpy, Tensor.cpu):
+            self._note()
+        return func(*args, **(kwargs or {}))
+
+
+def draw_batch(n: int, size: int, device: str) -> Batch:
+    """Draw images whose brightness goes with the attribute, of ten classes and four categories."""
+    generator = torch.Generator().manual_seed(0)
+    x, y, c = torch.rand(n, 3, size, size, generator=generator), torch.arange(n) % 10, torch.arange(n) // 3 % 4
+    x = (x * (0.4 + 0.2 * c[:, None, None, None])).contiguous(memory_format=torch.channels_last)
+    return Batch(*(v.to(device) for v in (x, y, c[:, None], c)))
+
+
+def measure(method: Method, batch: Batch, *, steps: int) -> dict[str, Any]:
+    """Seconds of a step, the median of some after two that warm up; and counts of one more."""
+    seconds = []
+    for _ in range(steps + 2):
+        started = time.perf_counter()
+        method.step(batch, lambda: batch, method.lr)
+        if batch.x.is_cuda:
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - started)
+    with StepCounter() as counter:
+        method.step(batch, lambda: batch, method.lr)
+    step = statistics.median(seconds[2:])
+    return {
+        "seconds_per_step": step, "images_per_second": len(batch) / step, "operations": counter.operations,
+        "reads": sum(counter.reads.values()), "read_at": dict(counter.reads.most_common()),
+    }  # fmt: skip
+
+
+if __name__ == "__main__":
+    script = Script(
+        "gpu", __doc__, device="cpu", network=["paper"], batch_size=256, image_size=28, steps=10, precision="float32",
+        methods=["plain", "mib", "mib:gaussian_learned", "mib:prequential", "reference"],
+    )  # fmt: skip
+    given, rows = script.given, list[dict[str, Any]]()
+    device = given["device"]
+    card = torch.cuda.get_device_name() if device == "cuda" else "CPU"
+    problem = Problem(10, Categorical(4), (4,))
+    for network in given["network"]:
+        size = 28 if network == "paper" else given["image_size"]
+        batch = draw_batch(given["batch_size"], size, device)
+        for name in given["methods"]:
+            kind, _, estimator = name.partition(":")
+            options: dict[str, Any] = {"estimator": estimator} if estimator else {}
+            made = build_method(kind, problem, network=network, image_size=[size] * 2, precision=given["precision"],
+                                **options)  # fmt: skip
+            cast(torch.nn.Module, made.model).to(device)
+            made.prepare(batch.levels, batch.c, batch.y)
+            row = {"network": network, "method": name, "device": card} | measure(made, batch, steps=given["steps"])
+            plain = next((r for r in rows if (r["network"], r["method"]) == (network, "plain")), row)
+            row["over_plain"] = row["seconds_per_step"] / plain["seconds_per_step"]
+            row["peak_memory_mb"] = measure_peak_memory_mb(device)
+            rows.append(row)
+            script.write(rows, [0])
