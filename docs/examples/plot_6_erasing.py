@@ -89,8 +89,8 @@ for name, points in versions.items():
 
 # %%
 # After the linear map a linear probe guesses, and the others still read nearly everything. After the nonlinear map a
-# perceptron reads much less, and boosted trees nearly as much as before. Audit your own embeddings before you hand them
-# on.
+# perceptron and boosted trees read about half of that, at the price of a tenth of the neighbours. Audit your own
+# embeddings before you hand them on.
 
 figure, axes = plt.subplots(
     1, 2, figsize=(8, 3), layout="constrained", width_ratios=[3, 2]
