@@ -142,7 +142,7 @@ def render_table(document: Mapping[str, Any]) -> str:
         lines.append((name, method, *cells, f"{np.mean([row['seconds'] for row in mine]):.1f}"))
     seeds = sorted({row["seed"] for row in document["rows"]})
     note = (
-        f"Seeds {', '.join(map(str, seeds))}; balanced accuracy of probes for categories, explained variance for a "
+        f"Means over seeds {', '.join(map(str, seeds))}; balanced accuracy of probes for categories, explained variance for a "
         "quantity, on rows that neither the map nor the probe has seen; movement is the mean squared one over the "
         f"variance, seconds are of the processor. `{document['command']}`"
     )

@@ -12,8 +12,8 @@ from ..attributes import Attribute, Categorical, split_attribute
 from ..errors import InputError
 from ..estimators.registry import EstimatorName
 from ..whitening import whiten
+from .auto_estimator import estimate_by_default
 from .closed_form import estimate_by_random_features, estimate_linearly
-from .default_estimator import estimate_by_default
 from .held_out_critic import estimate_by_critic, estimate_by_donsker_varadhan
 from .inputs import read_attribute, read_groups, read_representation
 from .normal_scores import compute_normal_scores

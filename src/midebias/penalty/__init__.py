@@ -2,7 +2,7 @@
 
 from ..representations import FeatureMap, Tokens
 from .batch import Criterion
-from .budget import DualAscent
+from .dual_ascent import DualAscent
 from .gradient_balance import GradientBalance
 from .health import Health
 from .mi_penalty import MIPenalty

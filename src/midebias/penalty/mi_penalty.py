@@ -18,8 +18,8 @@ from ..estimators.interface import Estimator
 from ..estimators.registry import DEFAULT_ESTIMATOR, EstimatorName, build_estimator
 from ..representations import Shape, Summary
 from .batch import Batch, Criterion, InputReader, drop_missing, gather_batch
-from .budget import DualAscent
 from .critic_training import CriticTrainer
+from .dual_ascent import DualAscent
 from .gradient_balance import GradientBalance, check_task_loss, join_gradients
 from .health import Health, Reason, warn_of_no_effect
 from .pair_bank import LEAST_PAIRS, PairBank
