@@ -143,7 +143,8 @@ def render_table(document: Mapping[str, Any]) -> str:
     seeds = sorted({row["seed"] for row in document["rows"]})
     note = (
         f"Means over seeds {', '.join(map(str, seeds))}; balanced accuracy of probes for categories, "
-        "explained variance for a quantity, on rows that neither the map nor the probe has seen; movement is the mean squared one over the "
+        "explained variance for a quantity, on rows that neither the map nor the probe has seen; movement is the "
+        "mean squared one over the "
         f"variance, seconds are of the processor. `{document['command']}`"
     )
     return "\n".join(format_table(header, lines, left=2)) + f"\n\n{note}\n"
