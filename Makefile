@@ -12,7 +12,7 @@ VISION := torchvision==0.28.0 timm==1.0.31
 demo: $(STAMP)
 	$(BIN)/midebias demo
 
-test: $(STAMP) lint docs
+test: $(STAMP) $(VENV)/vision/.installed lint docs
 	$(BIN)/pytest -n 2 --dist worksteal -p no:cacheprovider tests src/midebias
 
 # All tests with the oldest releases that pyproject.toml accepts. Their own deprecations are no errors of ours.
@@ -53,8 +53,11 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -r constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
-	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/vision $(VISION)
 	touch $(STAMP)
+
+$(VENV)/vision/.installed: $(STAMP)
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/vision $(VISION)
+	touch $@
 
 clean:
 	rm -rf $(VENV) $(LOWEST) runs

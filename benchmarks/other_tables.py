@@ -18,7 +18,7 @@ import pandas as pd
 
 from midebias.datasets import fetch_adult, fetch_german
 from midebias.sklearn import MIDebiasClassifier
-from midebias.tabular.disparities import compare_rates, measure_rates
+from midebias.tabular.disparities import find_largest, list_differences
 
 from .script import Script, format_table
 
@@ -129,8 +129,10 @@ def _measure(y: Any, decided: Any, scores: Any, c: Any) -> dict[str, float]:
         "balanced_accuracy": float(balanced_accuracy_score(y, decided)),
         "auc": float(roc_auc_score(y, scores)),
         "brier": float(np.mean((scores - y) ** 2)),
-        "demographic_parity_difference": compare_rates([measure_rates(decided, codes, n)]),
-        "equalized_odds_difference": compare_rates([measure_rates(decided[y == t], codes[y == t], n) for t in (0, 1)]),
+        "demographic_parity_difference": find_largest(list_differences(decided, codes, n)),
+        "equalized_odds_difference": find_largest(
+            np.concatenate([list_differences(decided[y == t], codes[y == t], n) for t in (0, 1)])
+        ),
         "positive": float(decided.mean()),
     }
 

@@ -109,7 +109,7 @@ class Categorical(Attribute):
         present = (columns != -1).all(dim=1)
         parts = []
         for j, (column, size) in enumerate(zip(columns.T, self.sizes, strict=True)):
-            low, high = (int(v) for v in torch.aminmax(column)) if len(column) else (0, 0)
+            low, high = torch.stack(torch.aminmax(column)).tolist() if len(column) else (0, 0)
             if low < -1 or high >= size:
                 raise InputError(f"c column {j} must hold labels 0 to {size - 1} (-1 for missing), got {low} to {high}")
             parts.append(torch.eye(size + 1, size, device=column.device)[column])  # -1 is the last row, of zeros

@@ -36,15 +36,27 @@ MOST_LABELS = 1024
 """Labels below this are places in tables of groups; larger ones are identifiers, which are numbered first."""
 
 
+def keep_range(labels: Tensor) -> Tensor:
+    """The same integer labels as a tensor of its own, whose range is asked of the device once, see `find_range`.
+
+    Of a tensor of the caller's it could not be kept: memory shared with NumPy changes without a trace.
+    """
+    if hasattr(labels, "_midebias_range"):
+        return labels
+    kept = labels.detach()
+    kept._midebias_range = None  # type: ignore[attr-defined]  # filled when it is asked for
+    return kept
+
+
 def find_range(labels: Tensor) -> tuple[int, int]:
-    """Least and largest of integer labels, of which there are some; asked of the device once for the same tensor."""
-    if labels.is_inference():  # which do not count their changes
-        return int(labels.min()), int(labels.max())
-    known: tuple[int, int, int] | None = getattr(labels, "_midebias_range", None)
-    if known is None or known[0] != labels._version:
+    """Least and largest of integer labels, of which there are some; of those of `keep_range` as they were at first."""
+    known: tuple[int, int] | None = getattr(labels, "_midebias_range", None)
+    if known is None:
         low, high = torch.stack(torch.aminmax(labels.long())).tolist()
-        known = labels._midebias_range = labels._version, low, high  # type: ignore[attr-defined]  # kept with it
-    return known[1:]
+        known = low, high
+        if hasattr(labels, "_midebias_range"):
+            labels._midebias_range = known
+    return known
 
 
 def number_groups(groups: Tensor) -> tuple[Tensor, int]:

@@ -143,6 +143,7 @@ def test_a_large_jpeg_is_decoded_at_a_fraction_and_looks_the_same(tmp_path: Path
         ({"fractions": {"fit": 1.0}, "split_by": None}, InputError, "fractions must name"),
         ({"table": "none.csv"}, DataError, "table none.csv does not exist"),
         ({"table": 3}, InputError, "table must be a file"),
+        ({"table": pd.DataFrame(TABLE).rename(columns={"age": "site"})}, DataError, "several columns 'site'"),
         ({"table": TABLE | {"age": [1.0]}, "attributes": "age"}, DataError, "different lengths"),
         ({"table": TABLE | {"path": [*TABLE["path"][:10], "x.png", "y.png"]}}, DataError,
          r"x\.png does not exist, nor do 1 more of 12 images"),

@@ -237,6 +237,13 @@ def test_public_images_go_through_the_command_line(tmp_path: Path, capsys: pytes
     assert "root applies to public data sets only" in capsys.readouterr().err
 
 
+def test_the_folder_one_stands_in_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_folder(tmp_path / "photos").to_csv(tmp_path / "t.csv")
+    monkeypatch.chdir(tmp_path / "photos")
+    given = {"table": "../t.csv", "image": "image_id", "label": "Tall", "attribute": "Blue", "image_size": 8}
+    assert load_own_images(".", 0, **given).dataset == "photos"
+
+
 def test_a_folder_with_a_table_of_its_own_is_compared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

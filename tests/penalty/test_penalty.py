@@ -6,6 +6,7 @@ import math
 import warnings
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -559,3 +560,16 @@ def test_a_critic_cannot_learn_in_inference_mode(estimator: Any) -> None:
         penalty(z, c, c)
     with torch.no_grad():
         penalty(z, c, c)
+
+
+def test_labels_in_a_reused_buffer_are_read_anew() -> None:
+    z, c = torch.randn(128, 4, generator=torch.Generator().manual_seed(0)), torch.arange(128) % 2
+    held = np.zeros(128, dtype=np.int64)
+    y = torch.from_numpy(held)
+    reused, fresh = (MIPenalty(4, Categorical(2), estimator="gaussian_linear") for _ in range(2))
+    assert float(reused(z, c, y)) == float(fresh(z, c, y.clone()))
+    held[:] = np.arange(128) // 2 % 3
+    assert float(reused(z, c, y)) == float(fresh(z, c, y.clone()))
+    held[:] = -1
+    with pytest.raises(InputError, match="labels >= 0"):
+        reused(z, c, y)

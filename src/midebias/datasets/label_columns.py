@@ -35,6 +35,9 @@ def _select(source: object, needed: Sequence[str], optional: Sequence[str], name
     for name in needed:
         if name not in names:
             raise DataError(f"{source} has no column {name!r}; it needs {', '.join(needed)}")
+    twice = next((name for name in (*needed, *optional) if names.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(f"{source} has several columns {twice!r}: rename them")
     return list(dict.fromkeys((*needed, *(name for name in optional if name in names))))
 
 

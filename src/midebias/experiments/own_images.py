@@ -77,8 +77,9 @@ def load_own_images(
     train = labels["train"]
     splits = [f"{len(at):,} {k}" for k, at in tables["train"].rows.items() if k != "all"] if tables else []
     lines = [*train.description, *([f"images: {', '.join(splits)}"] if splits else [])]
+    name = str(dataset) if dataset in PUBLIC_IMAGES and path.suffix != ".npz" else path.resolve().stem
     return ImageData(
-        path.stem if path.suffix == ".npz" or dataset not in PUBLIC_IMAGES else str(dataset), "as given", problem,
+        name, "as given", problem,
         parts["train"], parts["test"], classes["test"], classes["train"],
         find_conflicting(y, classes["train"], labels["test"].y, classes["test"]),
         {name: _join_levels({"test": part})["test"] for name, part in levels["test"].items()},

@@ -11,7 +11,7 @@ from ..attributes import Attribute, LabelCount
 from ..devices import move_to
 from ..distributed import Pool, Ranks
 from ..errors import InputError
-from ..marginals import MOST_LABELS
+from ..marginals import MOST_LABELS, keep_range
 from ..representations import FeatureMap, Shape, Tokens, check_shape, compute_width
 from .pair_bank import LEAST_PAIRS, PairBank
 
@@ -82,6 +82,7 @@ class InputReader:
         if y is None:
             raise InputError("y is needed for criterion='separation'; use 'independence' to go without")
         groups = self._condition_on(y) if self._condition_on is not None else y
+        groups = keep_range(groups) if isinstance(groups, Tensor) else groups
         check_groups(groups, n)
         return Batch(representations, c, values, groups.long(), present)
 

@@ -97,7 +97,8 @@ class MIDebiasClassifier(ClassifierMixin, MIDebiasEstimator):  # type: ignore[mi
     held_out_mi_ : float or None
         Leakage of z at the point taken, on the rows held aside, in nats; of several attributes the largest.
     readings_ : dict of Reading
-        ``leakage``, ``parity_difference`` and ``odds_difference`` there, of each attribute and of crossed groups.
+        ``leakage``, ``parity_difference`` and ``odds_difference`` there, of each attribute and of crossed groups; like
+        ``front_``, of decisions before `predict` moves its threshold.
     mi_weight_ : float
         The weight at the end.
     history_, n_iter_ : list of EpochRecord, int

@@ -11,7 +11,7 @@ from ..attributes import Attribute
 from ..devices import move_to
 from ..distributed import announce_refusal, find_world
 from ..errors import InputError
-from ..marginals import find_range
+from ..marginals import find_range, keep_range
 from .label_posterior import LabelPosterior
 
 
@@ -194,6 +194,7 @@ class LogitAdjustment(nn.Module):
         values, present = self.attribute.encode(c)
         if y is None:
             raise InputError("y is needed, got None")
+        y = keep_range(y) if isinstance(y, Tensor) else y
         check_groups(y, len(values))
         if len(y) and (most := find_range(y)[1]) >= self.n_classes:
             raise InputError(f"y must hold labels 0 to {self.n_classes - 1}, got {most}")

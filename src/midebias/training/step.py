@@ -10,6 +10,7 @@ from torch.amp import is_autocast_available
 
 from ..arguments import check_kind
 from ..errors import InputError
+from ..marginals import keep_range
 from ..networks.classifier import Classifier
 from ..penalty import MIPenalty
 from .logit_adjustment import LogitAdjustment
@@ -173,6 +174,7 @@ def train_step(
     """
     for name, value, hint in (("x", x, Tensor), ("y", y, Tensor), ("mi_weight", mi_weight, float | None)):
         check_kind(name, value, hint)
+    y = keep_range(y)
     passed = run_forward(encoder, head, x, y, c, task_loss=task_loss, adjustment=adjustment, autocast=autocast)
     optimizer.zero_grad()
     run_backward(passed, penalty, y, c, mi_weight=mi_weight)
