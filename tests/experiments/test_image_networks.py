@@ -46,7 +46,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def load(photos: Path) -> Any:
-    return load_images(str(photos), None, 0, label="side", attribute="tint", image_size=16)
+    return load_images(str(photos), None, 0, label="side", attribute="tint", image_size=32)
 
 
 class Stopped(Exception):
