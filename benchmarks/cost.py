@@ -14,9 +14,9 @@ from typing import Any
 import torch
 
 from midebias.errors import InputError
-from midebias.experiments.digit_images import load_colored_mnist
 from midebias.experiments.image_data import ImageData
 from midebias.experiments.image_methods import build_method
+from midebias.experiments.planted_images import load_planted_images
 from midebias.experiments.process import keep_freed_memory
 from midebias.experiments.published import PUBLISHED
 from midebias.training import TrainingRun
@@ -122,7 +122,7 @@ if __name__ == "__main__":
     script = Script("cost", __doc__, variance=0.020, epochs=1, methods=["mib"], reference_steps=12)
     keep_freed_memory()
     given = script.given
-    data = load_colored_mnist(given["variance"], 0)
+    data = load_planted_images("colored-mnist", given["variance"], 0)
     rows = time_over_plain(data.train, given["methods"], epochs=given["epochs"])
     target = PUBLISHED["colored-mnist"]["LNL"]["variance=0.020"]
     recipe = time_recipe(data, epochs=5, steps=given["reference_steps"], target=target)

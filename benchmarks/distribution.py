@@ -25,7 +25,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from midebias.attributes import Continuous
 from midebias.distributed import Traffic
-from midebias.experiments.digit_images import load_colored_mnist
+from midebias.experiments.planted_images import load_planted_images
 from midebias.experiments.process import keep_freed_memory
 from midebias.experiments.run_folder import make_results_document, write_json
 from midebias.networks import DigitClassifier
@@ -56,7 +56,7 @@ def measure(estimator: str, *, batch_size: int, steps: int) -> dict[str, Any]:
     """Median seconds of a step on Colored MNIST at a global batch size, and what of it was the penalty's traffic."""
     world = dist.get_world_size() if dist.is_initialized() else 1
     rank = dist.get_rank() if world > 1 else 0
-    data = load_colored_mnist(0.02, 0, limit=6000).train
+    data = load_planted_images("colored-mnist", 0.02, 0, limit=6000).train
     model: Any = cast(Any, _Depths()).to(memory_format=torch.channels_last)
     called = DistributedDataParallel(model) if world > 1 else model
     penalty = None

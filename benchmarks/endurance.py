@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from midebias.errors import InputError
-from midebias.experiments.digit_images import load_colored_mnist
 from midebias.experiments.image_methods import build_method
+from midebias.experiments.planted_images import load_planted_images
 from midebias.experiments.process import keep_freed_memory
 from midebias.training import TrainingRun
 
@@ -89,7 +89,7 @@ def fit_memory_trend(at: Sequence[float], mib: Sequence[float], *, warm_up: floa
 
 def train_for(seconds: float, *, method: str = "mib", images: int = 20_000, seed: int = 0) -> dict[str, Any]:
     """Train on Colored MNIST for so many seconds, and sample resident memory about 400 times on the way."""
-    data = load_colored_mnist(0.020, seed, limit=images)
+    data = load_planted_images("colored-mnist", 0.020, seed, limit=images)
     run = TrainingRun(build_method(method, data.problem, seed=seed), data.train, epochs=1_000_000, seed=seed)
     hours: list[float] = []
     mib: list[float] = []

@@ -15,8 +15,8 @@ from benchmarks.cost import time_over_plain, time_recipe
 from benchmarks.distribution import merge_processes
 from benchmarks.tables import render_document
 from midebias.errors import InputError
-from midebias.experiments.digit_images import load_colored_mnist
 from midebias.experiments.image_data import ImageData
+from midebias.experiments.planted_images import load_planted_images
 from midebias.experiments.process import measure_peak_memory_mb
 from midebias.experiments.run_folder import write_json
 from midebias.training.data import TensorData
@@ -24,7 +24,7 @@ from midebias.training.data import TensorData
 
 @pytest.fixture(scope="module")
 def data() -> ImageData:
-    whole = load_colored_mnist(0.02, 0, limit=768)
+    whole = load_planted_images("colored-mnist", 0.02, 0, limit=768)
     few = TensorData(*(t[:200] for t in (whole.test.x, whole.test.y, whole.test.levels, whole.test.c)))
     return replace(whole, test=few)
 

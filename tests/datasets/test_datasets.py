@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import pickle
 import shutil
 from pathlib import Path
@@ -9,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from midebias.datasets import BiasedMNIST, ColoredMNIST, list_bundled_files, read_file
+from midebias.datasets import BiasedFashion, BiasedMNIST, ColoredFashion, ColoredMNIST, list_bundled_files, read_file
 from midebias.datasets import files as files_module
 from midebias.datasets.biased_mnist import BACKGROUNDS
 from midebias.datasets.colored_mnist import PALETTE
+from midebias.datasets.planted_biases import BIASES, BiasName
 from midebias.errors import DataError, InputError
 
 DATA = Path(files_module.__file__).parent / "data"
@@ -268,3 +270,67 @@ def test_fewer_confusing_colours_are_the_next_digits() -> None:
 def test_biased_mnist_names_bad_arguments(wrong: dict[str, object], named: str) -> None:
     with pytest.raises(InputError, match=named):
         BiasedMNIST(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("bias", BIASES)
+def test_each_bias_takes_ten_values_that_a_picture_shows(bias: BiasName) -> None:
+    data = BiasedMNIST(split="test", rho=0.1, bias=bias, limit=2000)
+    assert data.images.shape == (2000, 3, 28, 28)
+    assert 0 <= float(data.images.min()) <= float(data.images.max()) <= 1
+    assert torch.equal(data.bias_classes[:, 0], data.colour_classes)
+    # One digit: what is drawn around it, or of it, differs more between values than within one.
+    rows = data.targets == 1
+    # Wherever a texture begins, its spectrum is the same.
+    pixels = torch.fft.fft2(data.images[rows].mean(1)).abs().log1p() if bias == "texture" else data.images[rows]
+    values = data.colour_classes[rows]
+    means = torch.stack([pixels[values == k].flatten(1).mean(0) for k in range(10)])
+    nearest = torch.cdist(pixels.flatten(1), means).argmin(1)
+    assert float((nearest == values).float().mean()) > 0.3  # chance is 0.1
+
+
+def test_two_biases_are_drawn_independently() -> None:
+    data = BiasedMNIST(split="train", rho=0.9, bias=("background", "foreground"), limit=5000)
+    own = data.bias_classes == data.targets[:, None]
+    assert own.float().mean(0).tolist() == pytest.approx([0.9, 0.9], abs=0.015)
+    assert float((~own).all(1).float().mean()) == pytest.approx(0.01, abs=0.005)
+    assert torch.equal(data.conflicting, (~own).all(1))
+    c = data[0][2]
+    assert isinstance(c, torch.Tensor)
+    assert c.tolist() == data.bias_classes[0].tolist()
+    assert torch.equal(data.colour_classes, BiasedMNIST(split="train", rho=0.9, limit=5000).colour_classes)
+
+
+def test_a_turned_digit_is_turned_back() -> None:
+    data = BiasedMNIST(split="test", rho=0, bias="rotation", limit=200)
+    plain = BiasedMNIST(split="test", rho=0, bias="patch", limit=200).images
+    upright = (data.colour_classes == 4) | (data.colour_classes == 5)  # by nine degrees
+    turned = (data.colour_classes == 0) | (data.colour_classes == 9)
+    close = [float((data.images[rows] * plain[rows]).sum() / plain[rows].square().sum()) for rows in (upright, turned)]
+    assert close[0] > 1.3 * close[1]
+
+
+@pytest.mark.parametrize("bias", ["size", (), ("patch", "patch")])
+def test_biases_that_there_are_not_are_refused(bias: object) -> None:
+    with pytest.raises(InputError, match="bias must be"):
+        BiasedMNIST(split="test", limit=10, bias=bias)  # type: ignore[arg-type]
+
+
+def test_clothes_are_read_from_a_folder_as_torchvision_leaves_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(DataError, match=r"fashion/t10k-labels.*zalandoresearch"):
+        BiasedFashion(tmp_path, "test")
+    folder = tmp_path / "FashionMNIST" / "raw"
+    folder.mkdir(parents=True)
+    sums = {}
+    for part in ("t10k-labels-idx1-ubyte", "t10k-images-idx3-ubyte"):  # other images in the same format
+        content = read_file(f"mnist/{part}")
+        (folder / f"{part}.gz").write_bytes(gzip.compress(content))
+        sums[f"fashion/{part}"] = hashlib.sha256(content).hexdigest()
+    with pytest.raises(DataError, match="another file"):
+        ColoredFashion(tmp_path, "test")
+    monkeypatch.setattr(files_module, "_FASHION", sums)
+    clothes, digits = BiasedFashion(tmp_path, "test", limit=50), BiasedMNIST(split="test", limit=50)
+    assert torch.equal(clothes.colour_classes, digits.colour_classes)
+    assert len(torch.unique(clothes.images)) > len(torch.unique(digits.images))  # shades
+    assert torch.equal(ColoredFashion(tmp_path, "test", limit=50).images, ColoredMNIST(split="test", limit=50).images)

@@ -233,8 +233,8 @@ def test_public_images_go_through_the_command_line(tmp_path: Path, capsys: pytes
     (row,) = document["rows"]
     measured = ("conflicting_accuracy", "unbiased_accuracy", "worst_group_accuracy")
     assert all(0 <= row[name] <= 1 for name in measured)
-    assert run(["train", "colored-mnist", *root]) == 2
-    assert "root applies to public data sets only" in capsys.readouterr().err
+    assert run(["train", str(tmp_path / "celeba"), *root]) == 2
+    assert "root applies to public data sets and planted biases only" in capsys.readouterr().err
 
 
 def test_the_folder_one_stands_in_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

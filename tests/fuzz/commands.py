@@ -212,13 +212,12 @@ def _nothing_long() -> Iterator[None]:
     """Work that takes minutes is not begun."""
     with contextlib.ExitStack() as stack:
         for place in (
-            "midebias.cli.demo.load_colored_mnist", "midebias.cli.reproduce.run_comparison",
+            "midebias.cli.demo.load_planted_images", "midebias.cli.reproduce.run_comparison",
             "midebias.experiments.grid.Grid.run",
             "midebias.cli.train_images.run_method", "midebias.experiments.lightning_run.run_by_trainer",
             "midebias.experiments.image_sweep.ImageSweep.try_weight",
             "midebias.experiments.table_sweep.TableSweep.try_weight",
-            "midebias.experiments.digit_images.load_colored_mnist",
-            "midebias.experiments.digit_images.load_biased_mnist",
+            "midebias.experiments.image_loading.load_planted_images",
         ):  # fmt: skip
             stack.enter_context(mock.patch(place, _would_run))
         yield

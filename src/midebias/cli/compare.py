@@ -11,6 +11,8 @@ from ..datasets import read_palette
 from ..errors import InputError
 from ..experiments.comparison import CEILING, Comparison, ImageCell, plan_cells, tabulate_comparison
 from ..experiments.image_methods import Network, parse_method
+from ..experiments.own_images import find_source
+from ..experiments.planted_images import COLORED, PLANTED
 from ..experiments.report_content import describe_comparison, describe_training, write_report
 from ..methods import METHODS
 from ..reporting.comparison_figure import draw_comparison
@@ -31,7 +33,7 @@ _TITLES = {
 def compare(
     dataset: Annotated[
         str | None,
-        Argument(help="colored-mnist, biased-mnist, an .npz with x, y, c, a folder of images, or a public data set."),
+        Argument(help=f"{', '.join(PLANTED)}, an .npz with x, y, c, a folder of images, or a public data set."),
     ] = None,
     config: shared.Config = None,
     methods: Annotated[
@@ -146,10 +148,10 @@ def read_methods(text: str) -> list[str]:
 
 
 def _read_settings(dataset: str, text: str | None) -> list[float | None]:
-    if dataset not in ("colored-mnist", "biased-mnist"):
+    if find_source(dataset) != "planted biases":
         if text is not None:
-            raise InputError("--settings applies to colored-mnist and biased-mnist only")
+            raise InputError(f"--settings applies to {' and '.join(PLANTED)} only")
         return [None]
     if text is None:
-        return [0.020 if dataset == "colored-mnist" else 0.999]
+        return [0.020 if dataset in COLORED else 0.999]
     return list(parse_numbers(text, float, "--settings"))

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import torch
 from typer import Option
 
-from ..experiments.digit_images import load_colored_mnist
 from ..experiments.image_outcome import Outcome
 from ..experiments.image_run import run_method
+from ..experiments.planted_images import load_planted_images
 from ..experiments.run_folder import make_run_folder, write_metrics, write_results
 from ..methods import METHODS
 from ..reporting.poster import draw_poster
@@ -38,7 +38,7 @@ def demo(
     """
     started = time.perf_counter()
     limit, plain_epochs, our_epochs, reference_steps = _FULL if full else _QUICK
-    data = load_colored_mnist(variance, seed, limit=limit)
+    data = load_planted_images("colored-mnist", variance, seed, limit=limit)
     settings = {"command": "demo", "full": full, "seed": seed, "variance": variance, "train_images": limit}
     folder = make_run_folder(output_dir, "demo", settings)
     show_line(

@@ -11,6 +11,7 @@ from typer import Argument, Option
 
 from ..datasets.public_images import PUBLIC_IMAGES
 from ..errors import InputError
+from ..experiments.planted_images import PLANTED
 from ..leakage.probes import PROBES
 
 
@@ -44,18 +45,19 @@ Config = Annotated[Path | None, Option(callback=_from_file, is_eager=True, help=
 OutputDir = Annotated[Path, Option(callback=_is_no_file, help="Where the run folder goes.")]
 PaletteFile = Annotated[
     Path | None,
-    Option("--palette", help="Ten lines of red, green, blue in 0 to 255: colours of your own for the digits."),
+    Option("--palette", help="Ten lines of red, green, blue in 0 to 255: colours of your own for digits or clothes."),
 ]
 DatasetOrTable = Annotated[
     str | None,
     Argument(
-        help="colored-mnist, biased-mnist, an .npz with x, y, c, a folder of images, a public data set with --root "
-        f"({', '.join(PUBLIC_IMAGES)}), or a table (.csv, .parquet)."
+        help=f"{', '.join(PLANTED)} (biased-mnist:texture+patch names other biases), an .npz with x, y, c, a folder "
+        f"of images, a public data set with --root ({', '.join(PUBLIC_IMAGES)}), or a table (.csv, .parquet)."
     ),
 ]
 ImageSize = Annotated[int | None, Option(min=1, help="Scale images to so many pixels a side. Not of an .npz.")]
 ImageRoot = Annotated[
-    Path | None, Option("--root", help=f"Folder, of medmnist the file, of {', '.join(PUBLIC_IMAGES)}.")
+    Path | None,
+    Option("--root", help=f"Folder, of medmnist the file, of {', '.join(PUBLIC_IMAGES)}; of Fashion-MNIST's files."),
 ]
 ImageTableFile = Annotated[
     Path | None, Option("--table", help="Labels of a folder of images, if not labels.csv in it (.csv, .tsv, .parquet).")

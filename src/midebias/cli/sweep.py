@@ -31,7 +31,9 @@ _REQUIRED = ("dataset", "weights", "trials", "seeds", "epochs", "network", "seed
 
 def sweep(
     dataset: shared.DatasetOrTable = None,
-    setting: Annotated[float | None, Option(help="Variance of colored-mnist, rho of biased-mnist.")] = None,
+    setting: Annotated[
+        float | None, Option(help="Variance of colored-mnist and -fashion, rho of the biased ones.")
+    ] = None,
     weights: Annotated[str, Option(help="Weights to begin with, by commas.")] = "0.1,1,3,10",
     trials: Annotated[int, Option(min=1, help="How many weights in all; the rest is proposed by the sampler.")] = 8,
     seeds: Annotated[str, Option(help="Each weight is trained from each of these; by commas.")] = "0",

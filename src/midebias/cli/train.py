@@ -35,10 +35,10 @@ def train(
     dataset: shared.DatasetOrTable = None,
     config: shared.Config = None,
     variance: Annotated[
-        float | None, Option(help="Variance of the colour jitter, 0.020 if not given. colored-mnist only.")
+        float | None, Option(help="Variance of the colour jitter, 0.020 if not given. colored-mnist, -fashion only.")
     ] = None,
     rho: Annotated[
-        float | None, Option(help="How often the background is the class's own, 0.990. biased-mnist only.")
+        float | None, Option(help="How often the bias is the class's own, 0.990. biased-mnist, -fashion only.")
     ] = None,
     method: Annotated[_Method, Option(help="mib is our default.")] = _OURS,
     network: Annotated[

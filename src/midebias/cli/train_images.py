@@ -21,6 +21,7 @@ from ..experiments.image_methods import check_network
 from ..experiments.image_outcome import Outcome
 from ..experiments.image_run import run_method
 from ..experiments.own_images import FOLDER_OPTIONS
+from ..experiments.planted_images import BIASED, COLORED
 from ..experiments.report_content import describe_training, write_report
 from ..experiments.run_folder import (
     flatten_metrics,
@@ -78,9 +79,9 @@ def resolve_options(given: Mapping[str, Any]) -> dict[str, Any]:
     of_files = dataset in PUBLIC_IMAGES or Path(dataset).is_dir()
     if image_size is None and of_files and ":" in given["network"]:
         image_size = read_image_size(given["network"])
-    for option, of in (("variance", "colored-mnist"), ("rho", "biased-mnist")):
-        if given[option] is not None and dataset != of:
-            raise InputError(f"--{option} applies to {of} only")
+    for option, of in (("variance", COLORED), ("rho", BIASED)):
+        if given[option] is not None and dataset.partition(":")[0] not in of:
+            raise InputError(f"--{option} applies to {' and '.join(of)} only")
     resolved = {"command": "train"} | {k: given[k] for k in ("dataset", "variance", "rho", "method", "network")}
     resolved |= {k: given[k] for k in _NETWORK_OPTIONS} | options | {k: given[k] for k in _RUN_OPTIONS}
     return resolved | {"epochs": given["epochs"] or 5, "image_size": image_size} | by_trainer

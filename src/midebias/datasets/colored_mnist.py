@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from ..arguments import checked
 from ..errors import DataError, InputError
-from .files import read_digits
+from .files import Source, read_gray_images
 from .palette import as_colours
 from .pickled_arrays import read_array_dict
 
@@ -80,6 +80,8 @@ class ColoredMNIST(Dataset[tuple[Tensor, int, Tensor]]):
     (100, (3, 28, 28), 7)
     """
 
+    source: ClassVar[Source] = "mnist"
+
     @checked
     def __init__(
         self, root: str | Path | None = None, split: Literal["train", "test"] = "train", variance: float = 0.020,
@@ -92,7 +94,7 @@ class ColoredMNIST(Dataset[tuple[Tensor, int, Tensor]]):
         if attribute not in ("levels", "colour"):
             raise InputError(f"attribute must be 'levels' or 'colour', got {attribute!r}")
         means = as_colours(PALETTE if palette is None else palette)
-        labels, gray = read_digits(root, split, limit, seed=seed)
+        labels, gray = read_gray_images(root, split, limit, seed=seed, source=self.source)
         rng = np.random.default_rng([seed, 0 if split == "train" else 1])
         biased = split == "train" if unbiased is None else not unbiased
         classes = labels if biased else rng.integers(0, 10, size=len(labels))
@@ -152,3 +154,28 @@ class ColoredMNIST(Dataset[tuple[Tensor, int, Tensor]]):
         x = self.images[index]
         c = self.levels[index] if self.attribute == "levels" else self.colours[index]
         return (self.transform(x) if self.transform else x), int(self.targets[index]), c
+
+
+class ColoredFashion(ColoredMNIST):
+    """`ColoredMNIST` of Fashion-MNIST's clothes, whose files do not come with the package.
+
+    Parameters
+    ----------
+    root : path, optional
+        As of `BiasedFashion`.
+    split, variance, transform, download, seed, attribute, limit, palette, unbiased : as of `ColoredMNIST`
+
+    Raises
+    ------
+    InputError
+        An argument that is not as there.
+    DataError
+        A file is missing, or has another SHA-256 sum.
+
+    Examples
+    --------
+    >>> from midebias.datasets import ColoredFashion
+    >>> data = ColoredFashion("fashion", variance=0.03)    # doctest: +SKIP
+    """
+
+    source = "fashion"

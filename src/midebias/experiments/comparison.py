@@ -8,13 +8,13 @@ from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
-from .digit_images import Palette
 from .grid import Cell, Grid
 from .image_data import hold_out
 from .image_loading import check_setting, load_images
 from .image_methods import build_method, parse_method
 from .image_run import run_method
 from .own_images import FOLDER_OPTIONS
+from .planted_images import Palette
 from .published import PUBLISHED, SOURCES
 from .run_folder import flatten_metrics, write_metrics
 from .summary import format_spread, summarize_runs, tabulate
@@ -53,7 +53,7 @@ class ImageCell(Cell):
         """File name of the cell, without its ending."""
         setting = "" if self.setting is None else f"-{self.setting:.3f}"
         method = self.method.replace(":", "-")
-        return f"{Path(self.dataset).stem}{setting}-{self.network}-{method}-seed{self.seed}"
+        return f"{Path(self.dataset.replace(':', '-')).stem}{setting}-{self.network}-{method}-seed{self.seed}"
 
     @property
     def _options(self) -> dict[str, Any]:

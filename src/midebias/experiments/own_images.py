@@ -18,12 +18,13 @@ from ..errors import DataError, InputError
 from ..training.data import Problem, TensorData
 from .group_accuracy import find_conflicting
 from .image_data import ImageData, StreamedImages
+from .planted_images import PLANTED
 
 _CUTS = 3  # halvings of a quantity to 8 bins, for probes and for methods that classify it
 _HELD_IN_MEMORY = 4 * 2**30  # bytes of decoded images; a larger folder is read again in every epoch
 _TAKEN_BY = {
     **dict.fromkeys(("label", "attribute"), ("public data sets", "folders of images", ".npz files")),
-    "image_size": ("public data sets", "folders of images"), "root": ("public data sets",),
+    "image_size": ("public data sets", "folders of images"), "root": ("public data sets", "planted biases"),
     **dict.fromkeys(("table", "image", "split_by"), ("folders of images",)),
 }  # fmt: skip
 FOLDER_OPTIONS = tuple(_TAKEN_BY)
@@ -104,14 +105,14 @@ def parse_attributes(text: str | None) -> tuple[list[tuple[str, ...]] | None, di
 
 
 def find_source(dataset: str | Path) -> str:
-    """Find of which kind a data set is: of "digits", or one that takes options. Raises `InputError` for another."""
-    if dataset in ("colored-mnist", "biased-mnist"):
-        return "digits"
+    """Find of which kind a data set is: "planted biases" or one that takes options. Raises `InputError` for another."""
+    if str(dataset).partition(":")[0] in PLANTED:
+        return "planted biases"
     if dataset in PUBLIC_IMAGES:
         return "public data sets"
     if Path(dataset).is_dir() or str(dataset).endswith(".npz"):
         return "folders of images" if Path(dataset).is_dir() else ".npz files"
-    known = ", ".join(("colored-mnist", "biased-mnist", *PUBLIC_IMAGES))
+    known = ", ".join((*PLANTED, *PUBLIC_IMAGES))
     raise InputError(f"dataset must be {known}, a .npz file or a folder of images, got {str(dataset)!r}")
 
 
