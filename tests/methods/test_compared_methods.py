@@ -18,8 +18,11 @@ from midebias.methods import (
     HSIC,
     METHODS,
     BalancedSampling,
+    BiasContrastive,
     BlindEye,
+    DomainIndependent,
     EnD,
+    FairKL,
     GradientReversal,
     Gray,
     GroupDRO,
@@ -28,9 +31,11 @@ from midebias.methods import (
 )
 from midebias.methods.adversaries import ColumnClassifiers, freeze, reverse_gradient
 from midebias.methods.attribute_groups import Groups, join_categories
+from midebias.methods.bias_contrastive import contrast
 from midebias.methods.blind_eye import compute_confusion_loss
 from midebias.methods.club import compute_contrastive_log_ratio
 from midebias.methods.entangling import compute_disentangling, compute_entangling
+from midebias.methods.fair_kl import compare_correlations, contrast_with_margin
 from midebias.methods.group_dro import compute_group_means
 from midebias.methods.hsic import hsic
 from midebias.methods.learning_not_to_learn import compute_negative_entropy
@@ -42,7 +47,10 @@ from midebias.training.method import Draw, Method
 
 from ..conftest import generator
 
-COMPARED = ("gray", "blind_eye", "lnl", "grl", "end", "hsic", "club", "group_dro", "balanced")
+COMPARED = (
+    "gray", "blind_eye", "lnl", "grl", "end", "hsic", "club", "group_dro", "balanced",
+    "domain_independent", "bias_contrastive", "fair_kl",
+)  # fmt: skip
 SIZES = (3, 2)
 PROBLEM = Problem(n_classes=4, level_sizes=SIZES)
 
@@ -467,3 +475,123 @@ def test_balanced_sampling_draws_each_group_as_often() -> None:
 def test_group_dro_says_that_it_needs_the_training_set() -> None:
     with pytest.raises(InputError, match="prepare"):
         GroupDRO(small(), PROBLEM).step(rows(), no_draw, 1e-3)
+
+
+def draw_pairs(n: int = 14) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    g = generator(0)
+    z = torch.randn(n, 5, generator=g)
+    unit = z / z.norm(dim=1, keepdim=True)
+    return z, unit @ unit.T, torch.randint(3, (n,), generator=g), torch.randint(3, (n,), generator=g)
+
+
+def test_bias_contrast_against_loops_over_pairs() -> None:
+    z, correlations, y, bias = draw_pairs()
+    losses = []
+    for i in range(len(z)):
+        others = [j for j in range(len(z)) if j != i]
+        total = sum(math.exp(float(correlations[i, j]) / 0.2) for j in others)
+        positive = [j for j in others if y[j] == y[i] and bias[j] != bias[i]]
+        terms = [math.log(total) - float(correlations[i, j]) / 0.2 for j in positive]
+        losses.append(sum(terms) / max(1, len(terms)))
+    assert float(contrast(z, y, bias, temperature=0.2)) == pytest.approx(sum(losses) / len(losses), rel=1e-5)
+    alone = z.clone().requires_grad_()
+    contrast(alone, torch.arange(len(z)), bias, temperature=0.2).backward()
+    assert alone.grad is not None
+    assert not alone.grad.any()  # no row has another of its class
+
+
+def test_bias_contrastive_draws_rare_pairs_and_corrects_the_task_for_it() -> None:
+    batch = rows(400, seed=3)
+    rare = (batch.y == 0) | (torch.arange(400) % 8 == 0)
+    common = replace(batch, levels=rare.long()[:, None].expand(-1, 2))
+    method = BiasContrastive(small(), PROBLEM, ratio=3.0, balanced=False)
+    method.prepare(common.levels, common.c, common.y)
+    weights = method.sampling_weights(common.levels, common.y)
+    assert float(weights.max() / weights.min()) == pytest.approx(3)
+    # Drawn by these weights, the cross-entropy is still that of the training set on average.
+    logits = torch.randn(400, 4, generator=generator(1))
+    losses = nn.functional.cross_entropy(logits, common.y, reduction="none").double()
+    drawn = (weights / weights.sum() * method.mean_weight / weights * losses).sum()
+    assert float(drawn) == pytest.approx(float(losses.mean()), rel=1e-6)
+    with pytest.raises(InputError, match="needs prepare"):
+        BiasContrastive(small(), PROBLEM).step(batch, no_draw, 1e-3)
+    with pytest.raises(InputError, match="ratio at least 1"):
+        BiasContrastive(small(), PROBLEM, ratio=0.5)
+
+
+def test_bias_balanced_logits_leave_nothing_to_learn_where_the_bias_tells_the_label() -> None:
+    g = generator(2)
+    y = torch.randint(2, (300,), generator=g)
+    levels = torch.stack([y, torch.zeros_like(y)], dim=1)
+    batch = Batch(torch.randn(300, 6, generator=g), y, levels, levels.float())
+    found = {}
+    for balanced in (False, True):
+        method = BiasContrastive(small(), PROBLEM, task_weight=1.0, balanced=balanced)
+        found[balanced] = sum(float(g.abs().sum()) for g in gradients(method, batch))
+    assert found[True] < 1e-3 * found[False]  # z has no pair to contrast either
+
+
+def test_domain_heads_are_averaged_in_the_head_of_the_model() -> None:
+    batch = rows(40)
+    batch = replace(batch, levels=batch.levels.clamp(max=1))  # of six domains four occur
+    method = DomainIndependent(small(), PROBLEM)
+    before = method.heads.weight.detach().clone()
+    take_step(method, batch)
+    domains = batch.levels[:, 0] * 2 + batch.levels[:, 1]
+    moved = (method.heads.weight.detach() - before).reshape(6, 4, 5).abs().sum(dim=(1, 2)) > 0
+    assert moved.tolist() == [bool((domains == d).any()) for d in range(6)]
+    z, logits = method.representations(batch.x)
+    every = method.heads(z).reshape(len(z), 6, 4)
+    assert torch.allclose(logits, every[:, moved].mean(dim=1), atol=1e-6)
+    # As the released code predicts: by the sum of the domains' log-probabilities.
+    assert torch.equal(logits.argmax(1), every[:, moved].log_softmax(dim=2).sum(dim=1).argmax(1))
+    with pytest.raises(InputError, match="needs prepare"):
+        DomainIndependent(small(), PROBLEM).step(batch, no_draw, 1e-3)
+
+
+def test_fair_kl_terms_against_loops_over_pairs() -> None:
+    _, correlations, y, bias = draw_pairs()
+    same_class, same_bias = y[:, None] == y, bias[:, None] == bias
+    n = len(y)
+    losses = []
+    for i in range(n):
+        others = sum(math.exp(float(correlations[i, j])) for j in range(n) if y[j] != y[i])
+        terms = [
+            math.log(math.exp(s - 0.3) + others) - s
+            for j in range(n)
+            if j != i and y[j] == y[i]
+            for s in [float(correlations[i, j])]
+        ]
+        losses.append(sum(terms) / max(1, len(terms)))
+    found = contrast_with_margin(correlations, same_class, epsilon=0.3)
+    assert float(found) == pytest.approx(sum(losses) / n, rel=1e-5)
+    expected = 0.0
+    for of_class in (True, False):
+        parts = [
+            torch.stack(
+                [
+                    correlations[i, j]
+                    for i, j in itertools.permutations(range(n), 2)
+                    if bool(same_class[i, j]) == of_class and bool(same_bias[i, j]) == of_bias
+                ]
+            )
+            for of_bias in (True, False)
+        ]
+        expected += float((parts[0].mean() - parts[1].mean()).square())
+        expected += float((parts[0].std(unbiased=False) - parts[1].std(unbiased=False)).square())
+    assert float(compare_correlations(correlations, same_class, same_bias)) == pytest.approx(expected, rel=1e-4)
+    one_bias = torch.ones_like(same_bias)
+    assert float(compare_correlations(correlations, same_class, one_bias)) == 0  # nothing to compare
+
+
+def test_the_head_moves_no_encoder_in_fair_kl() -> None:
+    batch = rows()
+    method = FairKL(small(), PROBLEM, weight=0.0)
+    single = replace(batch, y=torch.arange(12) % 4)
+    with torch.no_grad():
+        method.model.head.weight.mul_(100)
+    scaled = gradients(method, single)
+    plain = gradients(FairKL(small(), PROBLEM, weight=0.0), single)
+    names = [name for name, _ in method.model.named_parameters()]
+    for name, a, b in zip(names, scaled, plain, strict=True):
+        assert torch.allclose(a, b, atol=1e-7) == name.startswith("first")

@@ -5,9 +5,12 @@ from ..training.method import Draw, Method
 from ..training.step import StepResult
 from ..training.train_step_method import TrainStepMethod
 from .balanced_sampling import BalancedSampling
+from .bias_contrastive import BiasContrastive
 from .blind_eye import BlindEye
 from .club import CLUB
+from .domain_independent import DomainIndependent
 from .entangling import EnD
+from .fair_kl import FairKL
 from .gradient_reversal import GradientReversal
 from .gray import Gray
 from .group_dro import GroupDRO
@@ -18,13 +21,13 @@ from .plain import Plain
 from .reference import Reference
 
 _COMPARED: tuple[type[Method], ...] = (
-    Plain, Gray, BlindEye, LearningNotToLearn, GradientReversal, EnD, HSIC, CLUB, GroupDRO, BalancedSampling, Reference,
-    MIBackpropagation,
+    Plain, Gray, BlindEye, LearningNotToLearn, GradientReversal, EnD, HSIC, CLUB, GroupDRO, BalancedSampling,
+    DomainIndependent, BiasContrastive, FairKL, Reference, MIBackpropagation,
 )  # fmt: skip
 METHODS = {method.name: method for method in _COMPARED}
 
 __all__ = [
-    "CLUB", "HSIC", "METHODS", "BalancedSampling", "Batch", "BlindEye", "Draw", "EnD", "GradientReversal", "Gray",
-    "GroupDRO", "LearningNotToLearn", "MIBackpropagation", "Method", "Plain", "Problem", "Reference", "StepResult",
-    "TrainStepMethod",
+    "CLUB", "HSIC", "METHODS", "BalancedSampling", "Batch", "BiasContrastive", "BlindEye", "DomainIndependent", "Draw",
+    "EnD", "FairKL", "GradientReversal", "Gray", "GroupDRO", "LearningNotToLearn", "MIBackpropagation", "Method",
+    "Plain", "Problem", "Reference", "StepResult", "TrainStepMethod",
 ]  # fmt: skip
