@@ -50,8 +50,8 @@ def make_network():
 
 
 # %%
-# Two things change in the training loop. `LogitAdjustment` adds log p(y|c) to the logits during training, so that
-# the network is not rewarded for reading the colour. `MIPenalty` estimates I(Z;C|Y) at the feature map and at z;
+# Two things change in the training loop. `LogitAdjustment` adds log p(y|c)/p(y) to the logits during training, so
+# that the network is not rewarded for reading the colour. `MIPenalty` estimates I(Z;C|Y) at the feature map and at z;
 # its ``backward`` scales the gradient of the estimate to ``gradient_ratio`` times the gradient of the task and sends
 # both through the network in one pass.
 

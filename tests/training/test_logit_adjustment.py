@@ -28,12 +28,45 @@ def test_the_posterior_is_learned_from_the_attribute_alone() -> None:
 
 
 @pytest.mark.parametrize("floor", [0.0, 0.1, 1.0])
-def test_what_is_added_is_the_log_posterior_with_a_floor(floor: float) -> None:
+def test_what_is_added_is_the_log_posterior_with_a_floor_over_the_base_rate(floor: float) -> None:
     c, y = shifted()
+    c, y = c[(y == 0) | (torch.arange(4000) % 3 == 0)], y[(y == 0) | (torch.arange(4000) % 3 == 0)]
     adjustment = LogitAdjustment(Continuous(1), 2, floor=floor, strength=0.5).fit(c, y)
-    added = adjustment(torch.zeros(4000, 2), c)
-    expected = 0.5 * ((1 - floor) * adjustment.probabilities(c) + floor / 2).log()
-    assert torch.allclose(added, expected, atol=1e-5)
+    added = adjustment(torch.zeros(len(c), 2), c)
+    base = torch.stack([1 - y.float().mean(), y.float().mean()])
+    expected = 0.5 * (((1 - floor) * adjustment.probabilities(c) + floor * base) / base).log()
+    assert torch.allclose(added, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("rebalance", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("known", [True, False])
+def test_predictions_keep_the_base_rates(rebalance: float, known: bool) -> None:
+    """What is learned of the label without any z is how frequent it is, however it goes with the attribute."""
+    if rebalance and not known:
+        return  # rows are drawn by what was fitted
+    g = generator(3)
+    y = (torch.rand(20_000, generator=g) < 0.15).long()
+    c = torch.where(torch.rand(20_000, generator=g) < 0.8, y, torch.randint(2, (20_000,), generator=g))
+    adjustment = LogitAdjustment(Categorical(2), 2, floor=0.0, rebalance=rebalance, steps=20)
+    if known:
+        adjustment.fit(c, y)
+        drawn = torch.multinomial(adjustment.sampling_weights(c, y), 20_000, replacement=True, generator=g)
+        c, y = c[drawn], y[drawn]
+    else:
+        for rows in torch.arange(20_000).split(500):
+            adjustment(torch.zeros(500, 2), c[rows], y[rows])
+    intercept = torch.zeros(2, requires_grad=True)
+    optimizer = torch.optim.LBFGS([intercept], max_iter=50)
+    added = adjustment(torch.zeros(len(c), 2), c, y).detach()
+
+    def evaluate() -> Tensor:
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(intercept + added, y)
+        loss.backward()
+        return loss
+
+    optimizer.step(evaluate)  # type: ignore[no-untyped-call]
+    assert float(intercept.detach().softmax(0)[1]) == pytest.approx(0.15, abs=0.02)
 
 
 def test_prediction_uses_the_logits_alone() -> None:
@@ -123,7 +156,7 @@ def test_what_is_drawn_and_what_is_added_make_up_the_posterior(rebalance: float)
     weights = adjustment.sampling_weights(c, y)
     drawn = torch.multinomial(weights, 40_000, replacement=True, generator=g)
     agreeing = float((y[drawn] == c[drawn]).float().mean())
-    added = adjustment(torch.zeros(2, 2), torch.tensor([0, 1])).exp()
+    added = adjustment(torch.zeros(2, 2), torch.tensor([0, 1])).softmax(dim=1)  # base rates are alike
     torch.testing.assert_close(added.diagonal(), torch.full((2,), agreeing), rtol=0, atol=0.03)
     expected = 0.95 ** (1 - rebalance) / (0.95 ** (1 - rebalance) + 0.05 ** (1 - rebalance))
     assert agreeing == pytest.approx(expected, abs=0.02)

@@ -36,7 +36,7 @@ class MIBackpropagation(TrainStepMethod):
     adjust : float, default 1.0
         Strength of the logit adjustment; 0 leaves the task loss as it is.
     rebalance : float, default 0.5
-        Rows are drawn by p(y|c) to the power of minus this; see `LogitAdjustment`. Where the attribute nearly always
+        Rows are drawn by p(y|c)/p(y) to the power of minus this; see `LogitAdjustment`. Where the attribute nearly always
         gives the label away, a batch drawn evenly holds hardly a row from which I(Z;C|Y) can be seen.
     depths : int, default all
         How many of ``model.depths(x)`` are penalised, from the last, at least 1. Use fewer where the first ones can

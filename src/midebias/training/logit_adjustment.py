@@ -16,16 +16,18 @@ from .label_posterior import LabelPosterior
 
 
 class LogitAdjustment(nn.Module):
-    r"""Add :math:`\log \hat p(y|c)` to the logits while training.
+    r"""Add :math:`\log \hat p(y|c) / \hat p(y)` to the logits while training.
 
     This is the bias-balanced loss (BiasBal) of Hong and Yang: cross-entropy of logits :math:`+ \log p(y|b)`, b the
     bias attribute. It leaves z to explain only what c does not already say about y, I(Z;Y|C). Prediction uses the
     logits alone. They count p(y|b) in the training set; here :math:`\hat p(y|c)` is a small classifier of y from c
     alone, so that c may be continuous. It learns beside the task from the batches that pass (``steps`` updates each),
-    or from the whole training set by `fit`.
+    or from the whole training set by `fit`. Dividing by the base rate is ours: predictions keep the base rates of
+    the labels, and where classes are balanced nothing changes.
 
-    Sampling rows by :math:`\hat p(y|c)^{-r}`, with r = 1/2 in `MIBackpropagation`, is an addition of this library and
-    no part of BiasBal. Its relatives are square-root sampling of rare classes (Mahajan et al.; Kang et al.).
+    Sampling rows by :math:`(\hat p(y|c) / \hat p(y))^{-r}`, with r = 1/2 in `MIBackpropagation`, is an addition of
+    this library and no part of BiasBal. Its relatives are square-root sampling of rare classes (Mahajan et al.; Kang
+    et al.).
 
     Parameters
     ----------
@@ -34,11 +36,13 @@ class LogitAdjustment(nn.Module):
     strength : float, default 1.0
         Factor of the added term; 0 is plain training.
     floor : float, default 0.1
-        Probability f, in [0, 1], left to a uniform guess: the added term is :math:`\log((1 - f)\hat p + f / n)`.
+        Probability f, in [0, 1], left to the base rates: :math:`(1 - f)\hat p(y|c) + f \hat p(y)` takes the place of
+        :math:`\hat p(y|c)`.
         Without a floor, the encoder does not learn to separate classes whose attributes never overlap.
     rebalance : float, default 0.0
         The exponent r, in [0, 1], for rows drawn with `sampling_weights`. Among them the attribute still says
-        :math:`\hat p(y|c)^{1-r}`, normalised, about the label, and that is what is added. At 1 nothing is left to add.
+        :math:`\hat p(y|c)^{1-r} \hat p(y)^r`, normalised, about the label, and that takes the place of
+        :math:`\hat p(y|c)`. At 1 nothing is left to add.
     steps : int, default 1
         Updates of the classifier per call in training mode.
     seed : int, default 0
@@ -69,6 +73,8 @@ class LogitAdjustment(nn.Module):
     (torch.Size([600, 3]), True)
     """
 
+    label_counts: Tensor
+
     @checked
     def __init__(
         self,
@@ -93,6 +99,7 @@ class LogitAdjustment(nn.Module):
         self.attribute, self.n_classes, self.strength, self.steps = attribute, n_classes, strength, steps
         self.floor, self.rebalance = floor, rebalance
         self.posterior = LabelPosterior(attribute.dim, n_classes, seed=seed)
+        self.register_buffer("label_counts", torch.zeros(n_classes, dtype=torch.float64))
 
     def get_extra_state(self) -> dict[str, Any]:
         """Whether the classifier still learns."""
@@ -117,6 +124,8 @@ class LogitAdjustment(nn.Module):
         if not bool(present.any()):
             raise InputError("c holds no row whose attribute is present")
         self.posterior.fit(values[present], y[present].long(), epochs=epochs, batch_size=batch_size)
+        self.label_counts.zero_()
+        self._count_labels(y[present])
         self.steps = 0
         return self
 
@@ -156,10 +165,13 @@ class LogitAdjustment(nn.Module):
                 counts = [numbers[0] for numbers in ranks.exchange(len(known))]
                 known, known_y = ranks.gather(known, counts), ranks.gather(known_y, counts)
             self.posterior.learn(known, known_y, steps=self.steps)
+            self._count_labels(known_y)
         with torch.no_grad():
-            left = ((1 - self.rebalance) * self.posterior(values)).softmax(dim=1)
-            prior = (1 - self.floor) * left + self.floor / self.n_classes
-            added = self.strength * prior.log() * present[:, None]
+            base = self._base_rates().to(values)
+            scores = self.posterior(values).log_softmax(dim=1)
+            left = ((1 - self.rebalance) * scores + self.rebalance * base.log()).softmax(dim=1)
+            prior = (1 - self.floor) * left + self.floor * base
+            added = self.strength * (prior / base).log() * present[:, None]
         return logits + added.to(logits.dtype)
 
     @torch.no_grad()
@@ -170,7 +182,7 @@ class LogitAdjustment(nn.Module):
 
     @torch.no_grad()
     def sampling_weights(self, c: Tensor, y: Tensor) -> Tensor:
-        r"""Weights :math:`\hat p(y|c)^{-r}` to draw rows by, with replacement, after `fit`.
+        r"""Weights :math:`(\hat p(y|c) / \hat p(y))^{-r}` to draw rows by, with replacement, after `fit`.
 
         Parameters
         ----------
@@ -184,10 +196,20 @@ class LogitAdjustment(nn.Module):
         """
         self.posterior.follow(c)
         values, present = self._encode(c, y)
-        probability = self.posterior(values).softmax(dim=1).gather(1, y[:, None].long()).squeeze(1)
-        weights = probability.double().clamp(min=1e-5) ** -self.rebalance
+        labels = y[:, None].long()
+        probability = self.posterior(values).softmax(dim=1).gather(1, labels).squeeze(1).double().clamp(min=1e-5)
+        weights = (probability / self._base_rates()[labels.squeeze(1)]) ** -self.rebalance
         known = weights[present]
         return torch.where(present, weights, known.mean() if len(known) else torch.ones_like(weights[:1]))
+
+    @torch.no_grad()
+    def _count_labels(self, y: Tensor) -> None:
+        self.label_counts += torch.nn.functional.one_hot(y.long(), self.n_classes).sum(dim=0).to(self.label_counts)
+
+    def _base_rates(self) -> Tensor:
+        """Shares of the labels, of which none is zero; alike before any was seen."""
+        counts = self.label_counts + 1 / self.n_classes
+        return counts / counts.sum()
 
     def _encode(self, c: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """The encoded attribute and where it is present, after y was checked."""

@@ -155,7 +155,7 @@ def train_step(
         The weight of a nat: ``task_loss + mi_weight * penalty(z, c, y)`` is descended on. With None,
         ``penalty.backward(task_loss, z, c, y)`` balances the gradients by the penalty's ``gradient_ratio`` instead.
     adjustment : LogitAdjustment, optional
-        Adds log p(y|c) to the logits in the loss.
+        Adds log p(y|c)/p(y) to the logits in the loss.
     autocast : context manager, optional
         Of encoder and head; losses and all information are computed in float32.
     max_grad_norm : float, optional
