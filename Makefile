@@ -38,7 +38,7 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 docs: $(STAMP)
-	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/site
+	$(BIN)/python -m sphinx -W --keep-going -q -j 2 -b html docs build/site
 
 # Goes on where it was stopped. The cells lie in runs/, which git ignores; finished rows go to results/.
 benchmark: $(STAMP) results/colored-mnist.json results/biased-mnist.json
