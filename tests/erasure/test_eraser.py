@@ -184,7 +184,6 @@ WEIGHTED = "the attribute is drawn from the rows, and shrinkage counts rows as w
     [ErasesTheFirstColumn()],
     expected_failed_checks=lambda estimator: {
         "check_sample_weight_equivalence_on_dense_data": WEIGHTED,
-        "check_sample_weight_equivalence_on_sparse_data": WEIGHTED,
     },
 )
 def test_conventions_of_scikit_learn(estimator: MIEraser, check: Callable[[MIEraser], None]) -> None:
