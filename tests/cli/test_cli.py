@@ -35,6 +35,7 @@ def folder_in(path: Path) -> Path:
     return only
 
 
+@pytest.mark.usefixtures("few_test_digits")
 @pytest.mark.parametrize("method", ["plain", "mib", "reference"])
 def test_train_leaves_a_run_folder(tmp_path: Path, method: str) -> None:
     options = ["--method", method, "--seed", "3", "--max-steps", "1", "--output-dir", str(tmp_path)]
@@ -161,6 +162,7 @@ def test_the_module_runs() -> None:
     assert done.stdout.startswith("midebias 0.")
 
 
+@pytest.mark.usefixtures("few_test_digits")
 def test_demo_ends_with_table_picture_and_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], saved_figures: dict[str, Any]
 ) -> None:

@@ -21,11 +21,14 @@ AGES = (22.0, 25.0, 45.0, 60.0, 35.0)
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """480 faces: gender is the shape, age the brightness; some rows cannot be used, each for its own reason."""
-    folder = tmp_path_factory.mktemp("imdb_crop")
+    return draw_faces(tmp_path_factory.mktemp("imdb_crop"), 480)
+
+
+def draw_faces(folder: Path, n: int) -> Path:
+    """Gender is the shape, age the brightness; some rows cannot be used, each for its own reason."""
     rng = np.random.default_rng(0)
     paths, born, taken, gender, score, second, names = [], [], [], [], [], [], []
-    for i in range(480):
+    for i in range(n):
         sex, age = i % 2, AGES[(i // 2) % len(AGES)]
         path = f"{i % 10:02d}/nm{i:07d}_rm1_1950-1-1_2000.jpg"
         (folder / path).parent.mkdir(exist_ok=True)
@@ -119,13 +122,15 @@ def test_what_is_wrong_is_named(root: Path, tmp_path: Path) -> None:
         IMDBFaces(tmp_path, "eb1")
 
 
-def test_reproduce_imdb_fills_the_table(root: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_reproduce_imdb_fills_the_table(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "imdb_crop").mkdir()
+    root, runs = draw_faces(tmp_path / "imdb_crop", 240), tmp_path / "runs"
     command = [
         "reproduce", "imdb", "--root", str(root), "--encoder", "small", "--image-size", "16", "--quick",
         "--epochs", "1", "--only", "plain,reference,mib",
     ]  # fmt: skip
-    assert run([*command, "--output-dir", str(tmp_path)]) == 0
-    (folder,) = tmp_path.iterdir()
+    assert run([*command, "--output-dir", str(runs)]) == 0
+    (folder,) = runs.iterdir()
     document = json.loads((folder / "results.json").read_text())
     rows = document["rows"]
     settings = {"eb1 to eb2", "eb1 to test", "eb2 to eb1", "eb2 to test"}
