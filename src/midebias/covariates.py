@@ -1,6 +1,5 @@
 """Covariates W, which an estimate conditions on: functions of them, and what these leave of other columns."""
 
-import itertools
 import math
 
 import torch
@@ -10,16 +9,20 @@ from .marginals import center_within
 from .normal_scores import compute_normal_scores
 
 _MOST_PRODUCTS = 64
+_MOST_ADDITIVE = 12  # columns of which functions of each alone are formed
+_FREQUENCIES = (1.0, 2.0, 3.0, 4.0)  # radians per standard deviation
 _FARTHEST = 3.0  # standard deviations: beyond, functions other than linear ones go on as constants
-# Of each block, in units of its mean variance.
-_RIDGES = (0.0, 0.1, 1.0, math.inf), (0.01, 0.1, 1.0, math.inf), (1e-3, 1e-2, 0.1, 1.0, math.inf)
+_RIDGES = (0.0, 1e-3, 1e-2, 0.1, 1.0, math.inf)  # of a block, in units of its mean variance
+_SWEEPS = 2
+_AT_ONCE = 32  # targets
 
 
-def encode_functions(w: Tensor, n_waves: int, *, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-    """Standardise covariates w (n, k): themselves, their squares and products, and ``n_waves`` random waves of them.
+def encode_functions(w: Tensor, n_waves: int, *, seed: int = 0) -> tuple[Tensor, ...]:
+    """Standardise covariates w (n, k): themselves, squares and products, waves of each alone, and of several together.
 
-    Waves, which are cosines of one to three columns or of all, come from ``seed`` alone, so that each call has the
-    same. Where columns are many, products of the first ones alone are formed.
+    Of one column waves are the smaller the faster; of several there are ``n_waves`` random ones, which come from
+    ``seed`` alone, so that each call has the same. Where columns are many, products and waves of the first ones alone
+    are formed.
 
     References
     ----------
@@ -28,22 +31,24 @@ def encode_functions(w: Tensor, n_waves: int, *, seed: int = 0) -> tuple[Tensor,
     centred = w - w.mean(dim=0)
     x = centred / centred.square().mean(dim=0).sqrt().clamp(min=1e-12)
     near, k = x.clamp(-_FARTHEST, _FARTHEST), x.shape[1]
+    alone = near[:, :_MOST_ADDITIVE]
+    waves = [wave(f * alone) / f for f in _FREQUENCIES for wave in (torch.cos, torch.sin)]
     i, j = torch.triu_indices(k, k, device=w.device)[:, :_MOST_PRODUCTS]
     generator = torch.Generator().manual_seed(seed)
     directions = torch.randn(k, n_waves, generator=generator)
-    several = torch.randint(1, 5, (n_waves,), generator=generator)  # columns of a wave; four stand for all
+    several = torch.randint(2, 5, (n_waves,), generator=generator)  # columns of a wave; four stand for all
     chosen = torch.rand(k, n_waves, generator=generator).argsort(dim=0).argsort(dim=0) < several
     directions = torch.where(chosen | (several == 4), directions, 0.0)
     length = torch.exp(2.3 * torch.rand(n_waves, generator=generator) - 0.7) / directions.norm(dim=0).clamp(min=1e-6)
     phases = 2 * math.pi * torch.rand(n_waves, generator=generator)
-    waves = torch.cos(near @ (directions * length).to(w) + phases.to(w))
-    return x, near[:, i] * near[:, j], waves
+    together = torch.cos(near @ (directions * length).to(w) + phases.to(w))
+    return x, near[:, i] * near[:, j], torch.cat(waves, dim=1), together
 
 
 def expand_covariates(w: Tensor, most: int) -> Tensor:
-    """Expand w (n, k) to at most ``most`` functions: normal scores of w, and what varies most of waves and products."""
-    x, products, waves = encode_functions(compute_normal_scores(w), 64)
-    rest = center_within(torch.cat([products, waves], dim=1), x)[0]
+    """Expand w (n, k) to at most ``most`` functions: normal scores of w, and what varies most of the others."""
+    x, *others = encode_functions(compute_normal_scores(w), 32 if w.shape[1] > 1 else 0)
+    rest = center_within(torch.cat(others, dim=1), x)[0]
     variances, directions = torch.linalg.eigh((rest.T @ rest).double())
     kept = (variances > 1e-6 * len(w)).nonzero().squeeze(1).flip(0)[: max(0, most - x.shape[1])]
     return torch.cat([x, rest @ directions[:, kept].to(rest) / rest.shape[1] ** 0.5], dim=1)
@@ -52,9 +57,10 @@ def expand_covariates(w: Tensor, most: int) -> Tensor:
 class CovariateRegression:
     """Ridge regressions on functions of covariates w (n, k), of whichever columns.
 
-    Functions form three blocks: w itself, products, and waves, each made orthogonal to those before, and each with a
-    ridge of its own, so that what is linear is hardly shrunk where nothing else is there. A prediction of a row is made
-    without that row, and ridges are those of the least error of such predictions, column by column.
+    Functions form blocks: w itself, products, waves of one column, and of several, each made orthogonal to those before
+    and each with a ridge of its own, so that what is linear is hardly shrunk where nothing else is there. A prediction
+    of a row is made without that row, and ridges are those of the least error of such predictions, column by column and
+    block after block.
 
     References
     ----------
@@ -66,7 +72,7 @@ class CovariateRegression:
         n = len(w)
         taken = torch.ones(n, 1, dtype=torch.float64) / math.sqrt(n)
         self._blocks: list[tuple[Tensor, Tensor]] = []  # orthonormal columns, and the variance that each has
-        for block in encode_functions(w, max(8, min(128, n // 8))):
+        for block in encode_functions(w, max(8, min(128, n // 8)) if w.shape[1] > 1 else 0):
             rest = block.double()
             for _ in range(2):  # once more, for digits
                 rest = rest - taken @ (taken.T @ rest)
@@ -77,24 +83,30 @@ class CovariateRegression:
 
     def predict(self, targets: Tensor) -> Tensor:
         """Predict targets (n, t), each row without itself."""
-        y = targets.double()
-        n = len(y)
-        center = y.mean(dim=0)
-        y = y - center
-        parts = []
-        for (columns, variances), ridges in zip(self._blocks, _RIDGES, strict=True):
-            slopes, squares = columns.T @ y, columns.square()
-            shares = [variances / (variances + ridge) for ridge in ridges]
-            parts.append([(columns @ (share[:, None] * slopes), (squares @ share)[:, None]) for share in shares])
-        least, best = torch.full_like(center, math.inf), torch.zeros_like(y)
-        for combination in itertools.product(*parts):
-            fits, leverages = (torch.stack(several).sum(dim=0) for several in zip(*combination, strict=True))
-            leverage = (1 / n + leverages).clamp(max=0.99)
-            predicted = (fits - leverage * y) / (1 - leverage)
-            loss = (y - predicted).square().mean(dim=0)
-            best = torch.where(loss < least, predicted, best)
-            least = torch.minimum(loss, least)
-        return (best + center).to(targets.dtype)
+        return torch.cat([self._predict(part) for part in targets.split(_AT_ONCE, dim=1)], dim=1)
+
+    def _predict(self, targets: Tensor) -> Tensor:
+        n, t = targets.shape
+        y = targets.double() - targets.double().mean(dim=0)
+        ridges = torch.tensor(_RIDGES, dtype=y.dtype)[:, None]
+        fits, leverages = [], []  # by block and ridge
+        for columns, variances in self._blocks:
+            shares = variances / (variances + ridges)
+            fits.append([columns @ (share[:, None] * (columns.T @ y)) for share in shares])
+            leverages.append((shares @ columns.square().T)[:, :, None].expand(-1, -1, t))
+        chosen = [(fit[-1], leverage[-1]) for fit, leverage in zip(fits, leverages, strict=True)]
+        for k in [*range(len(fits))] * _SWEEPS:
+            others = [pair for j, pair in enumerate(chosen) if j != k]
+            left = y - torch.stack([fit for fit, _ in others]).sum(dim=0)
+            known = 1 / n + torch.stack([leverage for _, leverage in others]).sum(dim=0)
+            least = torch.full_like(y[0], math.inf)
+            for fit, leverage in zip(fits[k], leverages[k], strict=True):
+                loss = ((left - fit) / (1 - known - leverage).clamp(min=0.01)).square().mean(dim=0)
+                better = loss < least
+                chosen[k] = torch.where(better, fit, chosen[k][0]), torch.where(better, leverage, chosen[k][1])
+                least = torch.minimum(loss, least)
+        found, leverage = (torch.stack(part).sum(dim=0) for part in zip(*chosen, strict=True))
+        return (targets - (y - found) / (1 - 1 / n - leverage).clamp(min=0.01)).to(targets.dtype)
 
     def compute_residuals(self, targets: Tensor) -> Tensor:
         """Compute what is left of targets (n, t)."""

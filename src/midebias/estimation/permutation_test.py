@@ -36,9 +36,10 @@ def compute_p_value_given_covariates(
 ) -> float:
     r"""Test independence of z and c given covariates w (n, k), whose regressions are those of z and c.
 
-    Features as of `compute_p_value`, less what functions of w predict of them, are multiplied with each other, and with
-    w. Given w, products of both sides' residuals are zero on average, alone and times w; random signs of the rows
-    show how far their sums stray from it. The p-value is valid as rows grow if the product of the errors of both
+    Columns, and features as of `compute_p_value`, less what functions of w predict of them, are multiplied with those
+    of the other side, alone and times w. Given w, such products are zero on average; random signs of the rows show how
+    far their sums stray from it. The statistic is the largest of the four sums of squares, in units of how each strays.
+    The p-value is valid as rows grow if the product of the errors of both
     sides' predictions vanishes faster than :math:`n^{-1/2}`, however residuals' variances hang on w.
 
     References
@@ -46,16 +47,19 @@ def compute_p_value_given_covariates(
     Shah and Peters, "The hardness of conditional independence testing and the generalised covariance measure", Annals
     of Statistics 2020. Scheidegger, Hörrmann, Bühlmann, "The weighted generalised covariance measure", JMLR 2022.
     """
-    left, right = (_whiten(regression.compute_residuals(_draw_features(side, generator)), None) for side in (z, c))
-    k = w.shape[1]
-    weights = torch.cat([torch.ones(len(w), 1), w / w.std(dim=0).clamp(min=1e-9) / math.sqrt(k)], dim=1)
-    weighted = (left[:, :, None] * weights[:, None, :]).flatten(1)
-    observed = float((weighted.T @ right).square().sum())
-    at_least = 0
-    for _ in range(n_draws):
-        signs = torch.randint(2, (len(w), 1), generator=generator) * 2 - 1
-        at_least += float((weighted.T @ (signs * right)).square().sum()) >= observed
-    return (1 + at_least) / (1 + n_draws)
+    weights = w / w.std(dim=0).clamp(min=1e-9)
+    pairs = []
+    for sides in ((z, c), (_draw_features(z, generator), _draw_features(c, generator))):
+        left, right = (_whiten(regression.compute_residuals(side), None) for side in sides)
+        pairs += [(left, right), ((left[:, :, None] * weights[:, None, :]).flatten(1), right)]
+    sums = torch.empty(1 + n_draws, len(pairs), dtype=torch.float64)
+    signs = torch.ones(len(w), 1)  # as observed
+    for draw in sums:
+        for k, (left, right) in enumerate(pairs):
+            draw[k] = (left.T @ (signs * right)).square().sum()
+        signs = torch.randint(2, (len(w), 1), generator=generator) * 2.0 - 1
+    statistic = ((sums - sums.mean(dim=0)) / sums.std(dim=0).clamp(min=1e-12)).amax(dim=1)
+    return float((statistic >= statistic[0]).double().mean())
 
 
 def _draw_features(values: Tensor, generator: torch.Generator) -> Tensor:
