@@ -175,3 +175,13 @@ def check_groups(groups: Tensor | None, n: int, *, n_groups: int | None = None, 
         raise InputError(
             f"{name} holds label {high} but n_groups is {n_groups}: number labels from 0 or raise n_groups"
         )
+
+
+def check_conditions(groups: Tensor | None, n: int, *, name: str = "y") -> None:
+    """Raise `InputError` unless groups is as of `check_groups`, or finite float columns of shape (n, k)."""
+    if not (isinstance(groups, Tensor) and groups.is_floating_point() and groups.ndim == 2):
+        check_groups(groups, n, name=name)
+    elif len(groups) != n:
+        raise InputError(f"{name} must have {n} rows like z, got {len(groups)}")
+    elif not math.isfinite(float(groups.sum(dtype=torch.float64))):
+        raise InputError(f"{name} contains NaN or infinity")

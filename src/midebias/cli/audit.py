@@ -43,6 +43,9 @@ def audit(
     file: EmbeddingsFile,
     attribute: AttributeColumns = None,
     label: Annotated[str | None, Option(help="Column of the task's label: audits within classes too.")] = None,
+    given: Annotated[
+        str | None, Option(help="Columns of covariates, by commas: audits what is told beyond them, too.")
+    ] = None,
     predictions: Annotated[
         str | None, Option(help="Column of a model's answers, or columns of its class probabilities by commas.")
     ] = None,
@@ -72,12 +75,14 @@ def audit(
     answers = [] if predictions is None else predictions.split(",")
     if answers and label is None:
         raise InputError("--predictions needs --label beside it")
-    single = [*names, *(name for name in (label, groups) if name is not None)]
+    covariates = [] if given is None else given.split(",")
+    single = [*names, *covariates, *(name for name in (label, groups) if name is not None)]
     named = list(dict.fromkeys(single + answers))
     found = read_embeddings(file, named, columns=None if columns is None else columns.split(","), table=table)
     found.check_single(file, single)
-    given = {a: found.columns[a] for a in answers}
+    told = {a: found.columns[a] for a in answers}
     roles = {"attribute": names, "label": [] if label is None else [label], "predictions": answers}
+    roles["given"] = covariates
     roles["groups"] = [] if groups is None else [groups]
     inputs = [*found.describe(), *describe_columns(found.columns, roles)]
     show_line("\n".join(inputs))
@@ -88,7 +93,8 @@ def audit(
     with show_share("audit") as step:
         result = run_audit(
             found.z, {n: found.columns[n] for n in names}, None if label is None else found.columns[label],
-            predictions=given or None, groups=None if groups is None else found.columns[groups],
+            condition_on={w: found.columns[w] for w in covariates} or None,
+            predictions=told or None, groups=None if groups is None else found.columns[groups],
             probes=probes.split(","), max_rows=max_rows, random_state=seed, on_step=step,
         )  # fmt: skip
     gate = None if max_leakage is None else result.decide(max_leakage, condition=_CONDITIONS[criterion])

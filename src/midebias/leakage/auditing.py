@@ -14,10 +14,11 @@ from ..errors import InputError, TooFewSamples
 from ..matrices import read_matrix
 from .answers import answer_questions, join_folds
 from .findings import judge_findings
+from .given_covariates import Covariates, answer_beside_covariates, read_covariates
 from .inputs import CodedColumn, check_range, code_columns, code_predictions
 from .many_categories import join_rare
 from .probes import PROBES
-from .questions import Unaudited, list_questions
+from .questions import Question, Unaudited, list_questions
 from .result import AuditResult
 from .sample_map import draw_sample
 from .split import deal_groups
@@ -34,6 +35,7 @@ def audit(
     c: Any,
     y: Any = None,
     *,
+    condition_on: Any = None,
     predictions: Any = None,
     groups: Any = None,
     probes: Sequence[str] = tuple(PROBES),
@@ -62,6 +64,9 @@ def audit(
         That can only lose information. NaN, None and empty text are missing: these rows are left out of that attribute.
     y : array, tensor, series or list of shape (n,), optional
         The task's label.
+    condition_on : as ``c``, optional
+        Covariates W, quantities or categories: asks, too, what z tells beyond them all, I(Z;C|W). Quantities are not
+        binned; probes see what smooth functions of W leave of z. Rows that miss one are left out of that question.
     predictions : array, tensor, series, list or frame of shape (n,) or (n, classes), optional
         A model's answers, as labels, as probabilities per class, or as probabilities of the second of two classes. Adds
         fairness metrics on all rows; needs ``y``. Classes stand in ascending order, numbers by size, unless columns of
@@ -132,7 +137,11 @@ def audit(
                 f"{small} of {len(metrics)} groups hold fewer than {SMALL_GROUP} rows: uncertain rates"
             )
     n = len(given.z)
-    part = given.draw(max_rows)
+    covariates = () if condition_on is None else (read_covariates(condition_on, n),)
+    given.warnings.extend(
+        f"{', '.join(w.names)} is missing in {int((~w.known).sum()):,} rows" for w in covariates if not w.known.all()
+    )
+    part = replace(given, covariates=covariates).draw(max_rows)
     n_groups = len(np.unique(part.groups))
     if groups is not None and n_groups < max(_FEWEST_GROUPS, n_folds or 0):
         least = max(_FEWEST_GROUPS, n_folds or 0)
@@ -144,13 +153,20 @@ def audit(
     questions = [q for a in part.attributes for q in list_questions(a, label, part.warnings, unaudited)]
     folds = deal_groups(part.groups, np.arange(len(part.z)), n_folds, part.generator)
     answers = answer_questions(part.z, questions, probes, folds, part.groups, part.generator, random_state, on_step)
+    for w in part.covariates:
+        asked = [Question(a, w.condition, ((a.codes >= 0) & w.known,)) for a in part.attributes]
+        found = answer_beside_covariates(part.z, w, asked, probes, folds, part.groups, part.generator, random_state)
+        answers |= {(len(questions) + i, name): folds_of for (i, name), folds_of in found.items()}
+        questions += asked
     findings = [
         [join_folds(q, name, answers[i, name], part.groups) for name in probes] for i, q in enumerate(questions)
     ]
     settings = {
         "rows": n, "rows_probed": len(part.z), "dim": int(part.z.shape[1]),
         "attributes": [a.name for a in part.attributes], **options, "n_folds": n_folds,
-        **({} if groups is None else {"groups": n_groups}), "tests": len(questions) * len(probes),
+        **({} if groups is None else {"groups": n_groups}),
+        **({"condition_on": [*part.covariates[0].names]} if part.covariates else {}),
+        "tests": len(questions) * len(probes),
     }  # fmt: skip
     judged, summary = judge_findings(questions, findings, alpha)
     sample = draw_sample(part.z, [*part.label, *part.attributes], part.generator)
@@ -168,6 +184,7 @@ class AuditInputs:
     groups: NDArray[np.int64]
     warnings: list[str]
     generator: np.random.Generator
+    covariates: tuple[Covariates, ...] = ()  # or one set of them
 
     def draw(self, max_rows: int) -> "AuditInputs":
         """So many rows at most, drawn at random, as float32; rare categories of the attributes are joined."""
@@ -186,9 +203,11 @@ class AuditInputs:
             attributes.append(joined)
         z = np.asarray(self.z[rows], dtype=np.float32)
         label = tuple(column.take(rows) for column in self.label)
+        covariates = tuple(several.take(rows) for several in self.covariates)
         return replace(
-            self, z=z, attributes=tuple(attributes), label=label, groups=self.groups[rows], warnings=warnings
-        )
+            self, z=z, attributes=tuple(attributes), label=label, groups=self.groups[rows], warnings=warnings,
+            covariates=covariates,
+        )  # fmt: skip
 
 
 def read_audit_inputs(z: Any, c: Any, y: Any, groups: Any, options: dict[str, Any]) -> AuditInputs:

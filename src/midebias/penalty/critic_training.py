@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ..attributes import Attribute
 from ..errors import InputError
 from ..estimators.interface import Estimator
+from .batch import expand_groups
 from .pair_bank import PairBank
 
 _BATCH = 256  # pairs of a step
@@ -66,7 +67,7 @@ class CriticTrainer(nn.Module):
             )
         steps = max(self.steps, self.warmup) if self.steps and not self.is_ready(k) else self.steps
         rows = torch.randint(len(z), (steps, min(len(z), _BATCH)), generator=self._generator).to(z.device)
-        values = self._attribute.encode(c)[0].to(z)
+        values, labels = expand_groups(self._attribute.encode(c)[0].to(z), labels)
         for chosen in rows:
             inside = None if groups is None or labels is None else labels[chosen]
             estimator.update(z[chosen], values[chosen], inside, self.optimizer)

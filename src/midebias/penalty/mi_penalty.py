@@ -17,7 +17,7 @@ from ..errors import InputError, TooFewSamples
 from ..estimators.interface import Estimator
 from ..estimators.registry import DEFAULT_ESTIMATOR, EstimatorName, build_estimator
 from ..representations import Shape, Summary
-from .batch import Batch, Criterion, InputReader, drop_missing, gather_batch
+from .batch import Batch, Condition, Criterion, InputReader, drop_missing, expand_groups, gather_batch
 from .critic_training import CriticTrainer
 from .dual_ascent import DualAscent
 from .gradient_balance import GradientBalance, check_task_loss, join_gradients
@@ -42,8 +42,9 @@ class MIPenalty(nn.Module):
         What c is.
     criterion : {"separation", "independence"}, default "separation"
         I(Z;C|Y), the representation's form of equalized odds, or I(Z;C), demographic parity's form.
-    condition_on : callable, optional
-        Maps the third argument of the call to the integer labels to condition on; default is itself.
+    condition_on : Attribute or callable, optional
+        What the third argument is: a quantity is ``Continuous()``, one beside a label ``Attributes(Continuous(),
+        Categorical(5))``, functions of which are taken off z and c. A callable maps it to labels, its default.
     estimator : str or callable
         A name of `build_estimator`. Default "gaussian_learned", which erases most from narrow z, but learns rows by
         heart in wide z; "prequential" judges predictors on rows that they have not learned from, and reads wide z as
@@ -69,17 +70,16 @@ class MIPenalty(nn.Module):
     n_groups : int, default 64
         Largest number of labels a critic can be conditioned on. Closed forms have no limit.
     process_group : {"world", None} or ProcessGroup, default "world"
-        Whose rows one estimate is made of, in training mode: "world" takes those of all processes, where
-        torch.distributed is initialised, None those of this one. All ranks of the group call the penalty in step, with
-        as many rows as each has, even none.
+        Whose rows one estimate is made of, in training mode: "world" takes those of all processes of torch.distributed,
+        None those of this one. All ranks call the penalty in step, with as many rows as each has, even none.
     seed : int, default 0
         Of the critics' weights and of all that is drawn, from local generators.
 
     Notes
     -----
-    The penalty comes along to the device of z. An estimate that is at or below zero, not finite, or from a critic that
-    is not trained is returned as a zero with a zero gradient, and counted in `health`; after 100 such calls in a row a
-    `RuntimeWarning` is raised, once.
+    The penalty comes along to the device of z. Rows that miss c, or what to condition on, are left out and counted in
+    `health`, as is an estimate that is at or below zero, not finite, or from a critic that is not trained: it is
+    returned as a zero with a zero gradient, and after 100 such calls in a row a `RuntimeWarning` is raised, once.
 
     Raises
     ------
@@ -110,7 +110,7 @@ class MIPenalty(nn.Module):
         attribute: Attribute,
         *,
         criterion: Criterion = "separation",
-        condition_on: Callable[[Tensor], Tensor] | None = None,
+        condition_on: Condition = None,
         estimator: EstimatorName | Callable[[int, int], nn.Module] = DEFAULT_ESTIMATOR,
         gradient_ratio: float = 1.0,
         max_mi: float | None = None,
@@ -134,11 +134,11 @@ class MIPenalty(nn.Module):
         estimators = [build_estimator(estimator, w, attribute, n_groups=groups, seed=seed) for w in widths]
         self.estimators = nn.ModuleList(estimators)
         self.preconditioning = [e.preconditioning if preconditioning is None else preconditioning for e in estimators]
-        plain = not any(self.preconditioning)
+        plain, n_covariates = not any(self.preconditioning), self._reader.check_estimators(estimators)
         self._joined = plain and len(widths) > 1 and all(estimators[0].can_join(e) for e in estimators[1:])
-        self._summable = plain and all(e.pools_moments for e in estimators)
+        self._summable = plain and not n_covariates and all(e.pools_moments for e in estimators)
         sizes = [e.recent_pairs if bank is None else bank for e in estimators]
-        self.banks = nn.ModuleList(PairBank(s, w, attribute) for s, w in zip(sizes, widths, strict=True))
+        self.banks = nn.ModuleList(PairBank(*s, attribute, n_covariates) for s in zip(sizes, widths, strict=True))
         self.critics = CriticTrainer(
             estimators, attribute, steps=critic_steps, warmup=critic_warmup, learning_rate=critic_lr, seed=seed
         )
@@ -156,8 +156,8 @@ class MIPenalty(nn.Module):
         ----------
         z : Tensor, or a sequence of Tensors as in ``dim``
         c : Tensor of shape (n,) or (n, attribute.width)
-        y : integer Tensor of shape (n,)
-            Needed for ``criterion="separation"``.
+        y : Tensor of shape (n,) or (n, width)
+            Needed for ``criterion="separation"``: integer labels, or what ``condition_on`` says.
 
         Returns
         -------
@@ -192,7 +192,7 @@ class MIPenalty(nn.Module):
         task_loss : scalar Tensor
         z : Tensor, or a sequence of Tensors as in ``dim``
         c : Tensor of shape (n,) or (n, attribute.width)
-        y : integer Tensor of shape (n,)
+        y : Tensor of shape (n,) or (n, width)
         scale : float or Tensor, default 1.0
             Of a GradScaler, in ``task_loss`` already; the penalty's gradient is multiplied by it, too.
 
@@ -250,9 +250,9 @@ class MIPenalty(nn.Module):
             batch = gather_batch(ranks, batch, attribute=self.attribute, banks=self.banks, summable=self._summable)
         joint: Sequence[Tensor | None] = [None] * len(self.shapes)
         if self._joined and batch.n >= LEAST_PAIRS and len({h.dtype for h in batch.representations}) == 1:
-            inputs, first = (batch.representations, batch.values, batch.groups), cast(Estimator, self.estimators[0])
+            first, known = cast(Estimator, self.estimators[0]), expand_groups(batch.values, batch.groups)
             with contextlib.suppress(TooFewSamples):  # then each is asked, and says so itself
-                joint = first.estimate_several(*inputs, pool=batch.pool).unbind()
+                joint = first.estimate_several(batch.representations, *known, pool=batch.pool).unbind()
         return [self._estimate(k, batch, term) for k, term in enumerate(joint)]
 
     def _estimate(self, k: int, batch: Batch, joint: Tensor | None) -> Tensor:
@@ -269,8 +269,8 @@ class MIPenalty(nn.Module):
                 return self._skip(k, "untrained", h)
             if joint is None:
                 pairs = precondition(h, groups, self.preconditioning[k]), batch.values.to(h.dtype), groups
-                filled = bank.fill_up(*pairs) if estimator.closed_form and pool is None else pairs
-                joint = estimator(*filled) if pool is None else estimator(*pairs, pool=pool)
+                z, encoded, known = bank.fill_up(*pairs) if estimator.closed_form and pool is None else pairs
+                joint = estimator(z, *expand_groups(encoded, known), **({} if pool is None else {"pool": pool}))
         except TooFewSamples:
             return self._skip(k, "too_few", h)
         finally:

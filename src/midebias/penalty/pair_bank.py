@@ -13,7 +13,10 @@ LEAST_PAIRS = 64  # that a closed form is computed from, where the bank holds th
 
 
 class PairBank(nn.Module):
-    """Ring of the most recent detached (z, c, group) rows, in ``state_dict``; c as it was given, not encoded."""
+    """Ring of the most recent detached (z, c, groups) rows, in ``state_dict``; c as it was given, not encoded.
+
+    Groups are labels, or with ``n_covariates`` so many float columns.
+    """
 
     z: Tensor
     c: Tensor
@@ -21,7 +24,7 @@ class PairBank(nn.Module):
     filled: Tensor
     cursor: Tensor
 
-    def __init__(self, size: int, dim: int, attribute: Attribute) -> None:
+    def __init__(self, size: int, dim: int, attribute: Attribute, n_covariates: int = 0) -> None:
         super().__init__()
         if size < 0:
             raise InputError(f"bank must be at least 0, got {size}")
@@ -29,8 +32,10 @@ class PairBank(nn.Module):
         self._scattered = -1  # rows of the latest batch, where every rank holds those of its own
         self.register_buffer("z", torch.zeros(size, dim))
         self.register_buffer("c", torch.zeros(size, attribute.width))
-        for name, shape in (("groups", (size,)), ("filled", ()), ("cursor", ())):
-            self.register_buffer(name, torch.zeros(shape, dtype=torch.long))
+        kept = torch.zeros(size, n_covariates) if n_covariates else torch.zeros(size, dtype=torch.long)
+        self.register_buffer("groups", kept)
+        for name in ("filled", "cursor"):
+            self.register_buffer(name, torch.zeros((), dtype=torch.long))
         self._places: tuple[int, int] | None = 0, 0
 
     @property

@@ -32,7 +32,7 @@ def build_warnings(content: Mapping[str, Any]) -> str:
 def build_leakage(content: Mapping[str, Any]) -> str:
     """Leakage by attribute, and what each probe found."""
     summary = content["leakage"]["summary"]
-    overall = [s for s in summary if s["condition"] in ("overall", "within classes")]
+    overall = [s for s in summary if s["condition"].startswith(("overall", "within classes", "given "))]
     tables = [_build_summary(overall, "Leakage by attribute")]
     if classes := [s for s in summary if s not in overall]:
         count = f"Within each class: {sum(bool(s['leaks']) for s in classes)} of {len(classes)} leak"

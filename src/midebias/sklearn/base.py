@@ -191,7 +191,7 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             bank = 0 if self.estimator == "gaussian" and min(self.batch_size, len(rows)) >= 256 else None
             build = functools.partial(
                 TabularPenalty, self.network_.dim, target.n_outputs, criterion=self.criterion, seed=seed,
-                condition_on=target.groups_of, decision_weight=decision_weight, estimator=self.estimator, bank=bank,
+                condition_on=target.condition_on, decision_weight=decision_weight, estimator=self.estimator, bank=bank,
             )  # fmt: skip
             separate = rows.c is not None and has_gaps(rows.c)
             penalty = SeparatePenalties(attribute, build) if separate else build(attribute)

@@ -22,9 +22,7 @@ class MIDebiasTransformer(MIDebiasEstimator):
     Parameters
     ----------
     criterion : {"independence", "separation"}, default "independence"
-        What is minimised: I(Z;C), or I(Z;C|Y), which needs y.
-    n_bins : int, default 5
-        Bins of numbers y that separation conditions on, at least 2, which hold equally many rows each.
+        What is minimised: I(Z;C), or I(Z;C|Y), which needs y: labels, or numbers, functions of which are taken off.
     mi_weight : float, optional
         What a nat counts against the task loss. Default 8 where y holds labels; else, and under a budget, 2.5 for
         independence, 3 for separation.
@@ -73,7 +71,6 @@ class MIDebiasTransformer(MIDebiasEstimator):
     (200, 3)
     """
 
-    n_bins: int = 5
     decision_weight: float | None = None
 
     def _read_target(self, y: Any, n: int, weights: NDArray[np.float64] | None, *, resume: bool) -> Target:
@@ -85,7 +82,7 @@ class MIDebiasTransformer(MIDebiasEstimator):
         if type_of_target(y, input_name="y").startswith("continuous"):
             values, _ = read_numbers(y, n)
             center, scale = compute_moments(values, weights)
-            return Target.of_numbers((values - center) / scale, self.criterion, self.n_bins)
+            return Target.of_numbers((values - center) / scale, self.criterion)
         codes, classes = read_labels(y, n)
         return Target.of_labels(codes, max(2, len(classes)), self.criterion)
 
