@@ -8,14 +8,27 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..columns import Column
+from ..errors import InputError
+from .certificate import check_groups
+
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
-HELD_ASIDE = 0.25  # of the rows of a fit, for its certificate
+_HELD_ASIDE = 0.25  # of the rows of a fit, for its certificate
 _PLACES, _ROWS_OF_A_PLACE = 128, 20  # that are joined to cells, at most; rows near each, on average
 _GROUP_WEIGHT = 3.0  # nats of the outputs that are given up for a nat of the attribute
 _ROOM = 1.5  # times the least bound of any number of cells, for the bound of more of them
 _QUANTILE = 1.645  # of one-sided bounds of 95%
+
+
+def hold_aside(columns: Sequence[Column], n: int, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Draw rows to fit to, and a quarter to certify attributes on. Raises `InputError` if these are no groups."""
+    if not columns:
+        raise InputError("n_cells needs sensitive_features: what is certified is about them")
+    check_groups(columns)
+    order, aside = np.random.default_rng(seed).permutation(n), round(_HELD_ASIDE * n)
+    return np.sort(order[aside:]), np.sort(order[:aside])
 
 
 class Cells(nn.Module):
@@ -66,14 +79,14 @@ class Cells(nn.Module):
 
     @classmethod
     def join(
-        cls, z: Tensor, outputs: Tensor, decided: Tensor, groups: Sequence[Codes], strata: Codes, n_cells: int, *,
-        seed: int,
+        cls, z: Tensor, outputs: Tensor, decided: Tensor, groups: Sequence[Codes], strata: Codes, n_cells: int,
+        limit: float | None = None, *, seed: int,
     ) -> Self:  # fmt: skip
         """Join places of rows z (n, dim) to at most so many cells, which tell much of the label and little of groups.
 
         Those two cells are joined that lose least: nats of the label, as outputs tell it, less three times the nats of
         groups. Places with different decisions are joined last. Rows that have joined no cells say how many there are:
-        as many as have bounds of no more than one and a half times the least.
+        as many as have bounds of ``limit`` at most or, without one, of one and a half times the least.
 
         Parameters
         ----------
@@ -84,6 +97,7 @@ class Cells(nn.Module):
         strata : integer array of shape (n,)
             Within which groups are compared, from 0.
         n_cells, seed : int
+        limit : float, optional
 
         References
         ----------
@@ -101,7 +115,9 @@ class Cells(nn.Module):
         seen = [_count(m, near[choose], strata[choose], codes[choose]) for codes in groups]
         fewest = min(n_cells, max(2, len(np.unique(answers))))
         bounds = {k: _estimate_bound(seen, steps[k]) for k in range(fewest, min(n_cells, m) + 1)}
-        kept = max(k for k, bound in bounds.items() if bound <= _ROOM * min(bounds.values()))
+        least = min(bounds.values())
+        limit = _ROOM * least if limit is None else max(limit, least)
+        kept = max(k for k, bound in bounds.items() if bound <= limit)
         cells = cls._average(places, steps[kept], near, z, soft)
         cells.outputs.clamp_(min=1e-12).log_()
         return cells

@@ -117,6 +117,11 @@ class Certificate:
         """Return plain values only."""
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Certificate":
+        """Make a certificate of what `to_dict` returned."""
+        return cls(**{**values, "bounds": tuple(CertifiedAttribute(**bound) for bound in values["bounds"])})
+
     def describe(self) -> list[str]:
         """Write a sentence about each bound."""
         lines = []

@@ -18,12 +18,13 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from ..attributes import Attribute, Categorical, encode_columns
 from ..columns import Column
 from ..errors import InputError
+from ..leakage.cells import hold_aside
 from ..leakage.certificate import Certificate, certify_columns
 from ..networks.early_stopping import EarlyStopping
 from ..penalty import Criterion
 from ..random_state import draw_seed
 from ..tabular.boosted_trees import BoostedTrees
-from ..tabular.cells import hold_aside, lay_cells
+from ..tabular.cells import lay_cells, tighten_limits
 from ..tabular.networks import TableModel, TabularNetwork
 from ..tabular.parameters import LIMITS, check_parameters
 from ..tabular.penalty import TabularPenalty, choose_weights
@@ -104,6 +105,9 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         c, attribute = encode_columns(table.sensitive) if table.sensitive else (None, None)
         limits = {name.removeprefix("max_"): parameters[name] for name in LIMITS if parameters.get(name) is not None}
         limits |= {"leakage": limits.pop("mi")} if "mi" in limits else {}
+        disparity = limits.get("parity_difference" if self.criterion == "independence" else "odds_difference")
+        if aside is not None:
+            limits = tighten_limits(limits, aside[0].sensitive, aside[1].y.numpy())
         mi_weight, decision_weight = choose_weights(
             self.criterion, decides=target.task == "classification" and set(limits) != {"leakage"},
             mi_weight=self.mi_weight, decision_weight=parameters.get("decision_weight"),
@@ -140,8 +144,8 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self.__dict__.pop("certificate_", None)  # of an earlier fit
         if aside is not None:
             self.network_.cells = lay_cells(
-                self.network_, inputs, table.sensitive, target.groups_of, target.y, target.task, n_cells, self._offset,
-                seed,
+                self.network_, inputs, table.sensitive, target.groups_of, target.y, target.task, n_cells, disparity,
+                self._offset, seed,
             )  # fmt: skip
             self.certificate_ = self._certify(*aside)
         return self
