@@ -17,9 +17,10 @@ Counts = NDArray[np.int64]
 
 SHARE_OF_RATE = 0.05  # of delta, for where the rate of the larger group lies
 _SHARE_OF_GROUPS = 0.1  # of delta, for how frequent groups are
-_EDGES = 201  # at which the binomial of the larger group is read, over thirteen standard deviations
-_ANGLES, _REFINED, _LEVELS = 37, 9, 3  # points of the grid of rates, of finer ones, and how many of these there are
-_PRECISION = 1e-3  # of a difference, in standard errors
+_EDGES = 81  # of pieces of thirteen standard deviations, in which the binomial of the smaller group is summed
+_INTERVALS, _PARTS = 36, 4  # of rates, and of an interval that is looked at more closely
+_MOST_CELLS_OF_SETS = 12  # whose sets are looked at one by one
+_PRECISION = 0.04  # of a difference, in standard errors
 
 
 def bound_proportion(successes: int, n: int, delta: float) -> float:
@@ -33,10 +34,11 @@ def bound_total_variation(first: Counts, second: Counts, delta: float) -> float:
     """Bound the total variation between two groups' distributions over K cells, from the rows (K,) of each.
 
     For A, the set of cells where it is p(A) - q(A), the one that is seen is at least X/n - Y/m, with X and Y binomial.
-    So the bound is the largest a - b under which X/n - Y/m is at most what is seen with a probability above delta,
-    which is computed exactly. The rate b is maximised over those that agree with the rows of some set of cells (Berger
-    and Boos 1994), on a grid that is finer than what binomials resolve.
+    So a - b is excluded under which X/n - Y/m is at most what is seen with a probability of no more than delta, which is
+    computed exactly, for all rates b that agree with the rows of some set of cells (Berger and Boos 1994). Rates are
+    excluded by intervals, since that probability falls with a and rises with b.
     """
+    from scipy.special import ndtri  # type: ignore[import-untyped,unused-ignore]  # comes with scikit-learn
     from scipy.stats import binom  # type: ignore[import-untyped,unused-ignore]  # as above
 
     if first.sum() > second.sum():
@@ -44,76 +46,71 @@ def bound_total_variation(first: Counts, second: Counts, delta: float) -> float:
     n, m = int(first.sum()), int(second.sum())
     if n == 0:
         return 1.0
-    rest, advantage = delta * (1 - SHARE_OF_RATE), _trace_advantage(first, second)
-
-    def bound(rates: Floats, low: Floats, high: Floats) -> Floats:
-        """Bound a - b for rates b, of sets with rows of the larger group as rates from low to high let expect."""
-        tail = 0.5 * delta * SHARE_OF_RATE
-        seen = advantage(binom.ppf(tail, m, low), binom.isf(tail, m, high))
-        return _solve_rate(seen, rates, n, m, rest) - rates
-
-    angles = np.linspace(0, math.pi / 2, _ANGLES)
-    rates = np.sin(angles) ** 2
-    found = bound(rates, rates, rates)
-    largest = float(found.max())
-    for _ in range(_LEVELS):
-        at, largest = int(found.argmax()), max(largest, float(found.max()))
-        angles = np.linspace(angles[max(at - 1, 0)], angles[min(at + 1, len(angles) - 1)], _REFINED)
-        rates = np.sin(angles) ** 2
-        # With the sets of its neighbours, since these change by steps, one of which may lie between two rates.
-        found = bound(rates, np.r_[rates[:1], rates[:-1]], np.r_[rates[1:], rates[-1:]])
-        largest = max(largest, float(found.max()) if _ == _LEVELS - 1 else 0.0)
-    return min(1.0, largest)
+    share, rest = 0.5 * delta * SHARE_OF_RATE, delta * (1 - SHARE_OF_RATE)
+    find_advantage = _trace_advantage(first, second)
+    step = _PRECISION * 0.5 * math.sqrt(1 / n + 1 / m)
+    edges = np.sin(np.linspace(0, math.pi / 2, _INTERVALS + 1)) ** 2
+    low, high, bound = edges[:-1], edges[1:], 0.0
+    while len(low):
+        seen = find_advantage(binom.ppf(share, m, low), binom.isf(share, m, high))
+        if bound == 0:  # begins a little below what a normal approximation says
+            a = np.clip(seen + low, 0, 1)
+            error = np.sqrt(a * (1 - a) / n + low * (1 - low) / m)
+            bound = max(step, float((seen - 0.98 * ndtri(rest) * error).max()))
+        a = np.minimum(low + bound, 1)
+        tail = _compute_tail(seen, a, high, n, m)
+        left = (tail > rest) & (a < 1)
+        low, high = low[left], high[left]
+        if len(low) and (high - low).max() <= step:
+            bound += step
+        elif len(low):
+            edges = np.linspace(low, high, _PARTS + 1)
+            low, high = edges[:-1].ravel(), edges[1:].ravel()
+    return min(1.0, bound)
 
 
 def _trace_advantage(first: Counts, second: Counts) -> Callable[[Floats, Floats], Floats]:
-    """The largest x/n - y/m over sets of cells with low <= y <= high, which mixtures of sets bound from above."""
+    """The largest x/n - y/m of sets of cells with low <= y <= high; of many cells, of mixtures of sets."""
     n, m = first.sum(), second.sum()
+    if len(first) <= _MOST_CELLS_OF_SETS:
+        x, y = (np.array([0]), np.array([0]))
+        for of_first, of_second in zip(first, second, strict=True):
+            x, y = np.r_[x, x + of_first], np.r_[y, y + of_second]
+        order = np.argsort(y, kind="stable")
+        y, value = y[order], (x / n - y / m)[order]
+
+        def find_among_sets(low: Floats, high: Floats) -> Floats:
+            parts = zip(np.searchsorted(y, low), np.searchsorted(y, high, side="right"), strict=True)
+            return np.array([value[start:end].max(initial=-1.0) for start, end in parts])
+
+        return find_among_sets
     with np.errstate(divide="ignore", invalid="ignore"):
         order = np.argsort(-np.nan_to_num(first / second, nan=0.0, posinf=np.inf), kind="stable")
     x, y = np.r_[0, first[order].cumsum()], np.r_[0, second[order].cumsum()]
     x, y = x[np.r_[y[1:] > y[:-1], True]], np.unique(y)  # of vertical steps the upper end
     peak = y[(x / n - y / m).argmax()]
 
-    def advantage(low: Floats, high: Floats) -> Floats:
+    def find_among_mixtures(low: Floats, high: Floats) -> Floats:
         at = np.clip(peak, low, high)
         return np.asarray(np.interp(at, y, x) / n - at / m)
 
-    return advantage
+    return find_among_mixtures
 
 
-def _solve_rate(seen: Floats, b: Floats, n: int, m: int, delta: float) -> Floats:
-    """The largest rates a, from above, for which X/n - Y/m <= seen with a probability above delta; all (rates,)."""
-    from scipy.special import bdtr, ndtri  # type: ignore[import-untyped,unused-ignore]  # as above
+def _compute_tail(seen: Floats, a: Floats, b: Floats, n: int, m: int) -> Floats:
+    """P(X/n - Y/m <= seen) of binomials of n rows at rate a and m >= n at b, to 1%; all (intervals,)."""
+    from scipy.special import bdtr, bdtrc  # type: ignore[import-untyped,unused-ignore]  # as above
 
-    spread = np.sqrt(m * b * (1 - b)) + 0.5
-    steps = np.linspace(-6.5, 6.5, _EDGES)
-    y = np.clip(np.round(m * b[:, None] + spread[:, None] * steps), 0, m)
-    y[:, -1] = m
-    below = bdtr(y, m, b[:, None])
-    mass = np.diff(below, axis=1, prepend=0.0)
-    # All of a step's rows at its upper end, where the smaller group may have most.
-    x = np.clip(np.floor(n * (seen[:, None] + y / m) + 1e-9), -1, n)
-
-    def compute_tail(a: Floats) -> Floats:
-        inside = np.where(x < 0, 0.0, np.where(x >= n, 1.0, bdtr(np.clip(x, 0, n - 1), n, a[:, None])))
-        return np.asarray((mass * inside).sum(axis=1))
-
-    error = 0.5 * math.sqrt(1 / n + 1 / m)
-    low, high = np.clip(seen + b, 0, 1), np.ones_like(b)
-    a = np.clip(low + 3 * error, 0, 1)
-    for _ in range(60):
-        tail = compute_tail(a)
-        allowed = tail > delta
-        low, high = np.where(allowed, a, low), np.where(allowed, high, a)
-        if (high - low).max() < _PRECISION * error:
-            break
-        # The quantile of the normal that the tail is like moves nearly in a straight line.
-        scale = np.sqrt(np.maximum(a * (1 - a) / n + b * (1 - b) / m, 1e-12))
-        step = scale * (ndtri(np.clip(tail, 1e-12, 1 - 1e-12)) - ndtri(delta))
-        a = a + step + np.where(allowed, 0.4, -0.4) * _PRECISION * error
-        a = np.where((a > low) & (a < high), a, 0.5 * (low + high))
-    return high
+    spread = np.sqrt(n * a * (1 - a)) + 0.5
+    x = np.clip(np.round(n * a[:, None] + spread[:, None] * np.linspace(-6.5, 6.5, _EDGES)), 0, n)
+    x[:, -1] = n
+    mass = np.diff(bdtr(x, n, a[:, None]), axis=1, prepend=0.0)
+    y = np.ceil(m * (x / n - seen[:, None]) - 1e-9)
+    inside = np.where(y <= 0, 1.0, np.where(y > m, 0.0, bdtrc(np.clip(y, 1, m) - 1, m, b[:, None])))
+    # The mean over the whole numbers of each piece, in which the probability is nearly straight.
+    width = np.maximum(np.diff(x, axis=1, prepend=0.0), 1.0)
+    inside = inside - np.diff(inside, axis=1, prepend=inside[:, :1]) * (width - 1) / (2 * width)
+    return np.asarray((mass * inside).sum(axis=1))
 
 
 def bound_balanced_accuracy(counts: Counts, delta: float) -> float:
