@@ -152,15 +152,11 @@ def bound_balanced_accuracy(counts: Counts, delta: float) -> float:
 def bound_information(strata: Sequence[Counts], delta: float) -> float:
     """Bound I(Z;C) in nats, or I(Z;C|Y) over strata, from the rows (K, G) of each.
 
-    With r = p(c|z)/p(c), what is seen is at least the mean of log r over rows, whatever r is. Its lower tail is
-    Chernoff's: E exp(-s log r) is at most 1 - k I, where k is the least of (1 + (1-s)(r-1) - r^(1-s)) over
-    (r log r - r + 1), which falls with r, and r is at most one over the smallest share of a group. That holds at the
-    shares of groups among these rows. At others I is larger by no more than a group is more frequent, which Clopper and
-    Pearson bound.
-    A stratum without rows of some group counts with log G.
+    With r = p(c|z)/p(c), what is seen is at least the mean over rows of log(1 - t + t r), whatever r is and for any
+    t in [0, 1]. Its lower tail is Chernoff's (1952), by `_bound_moment`, at the shares of groups among these rows. At
+    others I is larger by no more than a group is more frequent, which Clopper and Pearson bound. A stratum without rows
+    of some group counts with log G.
     """
-    from scipy.optimize import minimize_scalar
-
     n, cap = int(sum(counts.sum() for counts in strata)), math.log(max(counts.shape[1] for counts in strata))
     known = [counts for counts in strata if counts.sum(axis=0).all()]
     sizes = [counts.sum(axis=0) for counts in known]
@@ -170,16 +166,37 @@ def bound_information(strata: Sequence[Counts], delta: float) -> float:
     lost = delta * _SHARE_OF_GROUPS / (1 + sum(map(len, sizes)))
     excess = max(bound_proportion(int(g), n, lost) * n / g for stratum in sizes for g in stratum)
     largest = max(float(stratum.sum() / stratum.min()) for stratum in sizes)
-    gap = largest * math.log(largest) - largest + 1
     seen, rest = measure_information(known), delta * (1 - _SHARE_OF_GROUPS)
-
-    def bound(s: float) -> float:
-        k = (1 + (1 - s) * (largest - 1) - largest ** (1 - s)) / gap
-        return -math.expm1(math.log(rest) / n_known - s * seen) / k
-
-    least = float(minimize_scalar(bound, bounds=(1e-3, 1 - 1e-3), method="bounded").fun)
+    speeds, products = np.geomspace(0.02, 1e4, 60)[:, None], np.linspace(0.02, 1.5, 60)
+    least = cap
+    for _ in range(2):
+        k = _bound_moment(speeds, products, largest)
+        with np.errstate(divide="ignore"):
+            found = np.where(k > 0, -np.expm1(math.log(rest) / n_known - speeds * seen) / k, np.inf)
+        least = min(least, float(found.min()))
+        i, j = np.unravel_index(found.argmin(), found.shape)
+        speeds, products = (
+            speeds[i, 0] * np.geomspace(0.8, 1.25, 40)[:, None],
+            products[j] * np.linspace(0.95, 1.05, 40),
+        )
     unknown = bound_proportion(n - n_known, n, lost) * cap if n_known < n else 0.0
     return min(cap, float(excess) * n_known / n * least + unknown)
+
+
+def _bound_moment(speeds: Floats, products: Floats, largest: float) -> Floats:
+    """The largest k for which E (1 - t + t r)^-s is at most 1 - k I: with s and st of shapes (i, 1) and (j,), (i, j).
+
+    The ratio r lies between 0 and one over the smallest share of a group, its mean over independent z and c is 1, and
+    I is that of r log r - r + 1. So k is the least of (1 + (1 - st)(r - 1) - r (1 - t + t r)^-s) / (r log r - r + 1).
+    """
+    r = np.r_[np.linspace(0, 1, 40, endpoint=False), 1 + np.geomspace(0.02, largest - 1, 80)]
+    r = r[np.abs(r - 1) >= 0.02]
+    gap = r * np.log(np.maximum(r, 1e-300)) - r + 1
+    share = np.minimum(products / speeds, 1)[..., None]
+    slope = 1 - speeds[..., None] * share
+    above = 1 + slope * (r - 1) - r * np.exp(-speeds[..., None] * np.log1p(share * (r - 1)))
+    at_one = (1 - slope) * (2 - (1 + 1 / speeds[..., None]) * (1 - slope))
+    return np.asarray(np.minimum((above / gap).min(axis=-1), at_one[..., 0]))
 
 
 def measure_information(strata: Sequence[Counts]) -> float:
