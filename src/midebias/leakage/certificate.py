@@ -26,6 +26,10 @@ from .inputs import check_range
 Criterion = Literal["independence", "separation"]
 
 MOST_CELLS = 1024
+_MEASURES = {
+    "balanced_accuracy": "balanced accuracy", "decision_difference": "difference of decisions", "mi": "I(Z;C) in nats",
+}  # fmt: skip
+_WITHIN = {"independence": "", "separation": " within classes"}
 _FEWEST_ROWS_OF_A_CELL = 4  # on average: z of fewer is no representation of cells
 
 
@@ -122,21 +126,23 @@ class Certificate:
         """Make a certificate of what `to_dict` returned."""
         return cls(**{**values, "bounds": tuple(CertifiedAttribute(**bound) for bound in values["bounds"])})
 
-    def describe(self) -> list[str]:
-        """Write a sentence about each bound."""
-        lines = []
+    def list_figures(self) -> dict[str, str]:
+        """List measures in words with their bounds, as a model card does."""
+        return {
+            f"{words} of {b.attribute}{_WITHIN[b.criterion]}, at most ({self.confidence:.0%})": f"{getattr(b, key):.4f}"
+            for b in self.bounds
+            for key, words in _MEASURES.items()
+        }
+
+    def __str__(self) -> str:
+        lines = [f"Certified at {self.confidence:.0%} for any use of {self.cells} cells, from {self.rows:,} rows:"]
         for b in self.bounds:
-            where = "" if b.criterion == "independence" else " within classes"
             lines.append(
-                f"{b.attribute}{where}: balanced accuracy at most {b.balanced_accuracy:.3f} (chance "
+                f"{b.attribute}{_WITHIN[b.criterion]}: balanced accuracy at most {b.balanced_accuracy:.3f} (chance "
                 f"{b.balanced_chance:.3f}), decisions differ by at most {b.decision_difference:.3f}, "
                 f"at most {b.mi:.4f} nats"
             )
-        return lines
-
-    def __str__(self) -> str:
-        title = f"Certified at {self.confidence:.0%} for any use of {self.cells} cells, from {self.rows:,} rows:"
-        return "\n".join([title, *self.describe()])
+        return "\n".join(lines)
 
 
 @checked
