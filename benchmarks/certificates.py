@@ -21,7 +21,7 @@ from midebias.sklearn import MIDebiasClassifier
 
 from .script import Script, format_table
 
-__all__ = ["SETTINGS", "certify_adult", "compute_truth", "measure_coverage", "render_adult", "render_coverage"]
+__all__ = ["SETTINGS", "certify_adult", "compute_truth", "measure_coverage", "render_table"]
 
 Joint = NDArray[np.float64]
 _MEASURES = ("balanced_accuracy", "decision_difference", "mi")
@@ -177,7 +177,12 @@ def certify_adult(setting: str, seed: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def render_coverage(document: Mapping[str, Any]) -> str:
+def render_table(document: Mapping[str, Any]) -> str:
+    """Coverage and widths of each setting, and what Adult gets."""
+    return f"{_render_coverage(document)}\n{_render_adult(document)}"
+
+
+def _render_coverage(document: Mapping[str, Any]) -> str:
     """Coverage and widths, a line a setting."""
     rows = [row for row in document["rows"] if "setting" in row]
     lines = []
@@ -199,7 +204,7 @@ def render_coverage(document: Mapping[str, Any]) -> str:
     )
 
 
-def render_adult(document: Mapping[str, Any]) -> str:
+def _render_adult(document: Mapping[str, Any]) -> str:
     """Mean over seeds of accuracy and of what is certified."""
     rows = [row for row in document["rows"] if "adult" in row]
     lines = []
@@ -233,8 +238,8 @@ if __name__ == "__main__":
     given, rows, started = script.given, list[dict[str, Any]](), time.time()
     if script.output.exists():  # goes on from what it holds
         rows = json.loads(script.output.read_text(encoding="utf-8"))["rows"]
-    tasks: list[tuple[Any, ...]] = [("setting", name) for name in SETTINGS]
-    tasks += [("adult", setting, seed) for setting in _FITS for seed in given["adult_seeds"]]
+    tasks: list[tuple[Any, ...]] = [("adult", setting, seed) for setting in _FITS for seed in given["adult_seeds"]]
+    tasks += [("setting", name) for name in SETTINGS]
     done = {("setting", r["setting"]) if "setting" in r else ("adult", r["adult"], r["seed"]) for r in rows}
     for kind, *which in tasks:
         if (kind, *which) not in done and time.time() - started < 60 * given["minutes"]:

@@ -17,7 +17,7 @@ Counts = NDArray[np.int64]
 
 SHARE_OF_RATE = 0.05  # of delta, for where the rate of the larger group lies
 _SHARE_OF_GROUPS = 0.1  # of delta, for how frequent groups are
-_EDGES = 81  # of pieces of thirteen standard deviations, in which the binomial of the smaller group is summed
+_EDGES = 61  # of pieces of thirteen standard deviations, in which the binomial of the smaller group is summed
 _INTERVALS, _PARTS = 36, 4  # of rates, and of an interval that is looked at more closely
 _MOST_CELLS_OF_SETS = 12  # whose sets are looked at one by one
 _PRECISION = 0.04  # of a difference, in standard errors
@@ -61,10 +61,11 @@ def bound_total_variation(first: Counts, second: Counts, delta: float) -> float:
         tail = _compute_tail(seen, a, high, n, m)
         left = (tail > rest) & (a < 1)
         low, high = low[left], high[left]
-        if len(low) and (high - low).max() <= step:
+        parts = min(_PARTS, math.ceil(float((high - low).max(initial=0.0)) / step))
+        if parts == 1:
             bound += step
-        elif len(low):
-            edges = np.linspace(low, high, _PARTS + 1)
+        elif parts:
+            edges = np.linspace(low, high, parts + 1)
             low, high = edges[:-1].ravel(), edges[1:].ravel()
     return min(1.0, bound)
 
