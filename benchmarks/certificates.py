@@ -42,7 +42,6 @@ _TILT = [1.2, 0.8, 1.1, 0.9, 1.3, 0.7, 1.0, 1.0]
 SETTINGS: Mapping[str, tuple[int, Joint]] = {
     "equal groups, 2 cells": (2000, _make_joint([0.4, 0.6], [[1, 4]] * 2)),
     "equal groups, 8 cells": (2000, _make_joint([0.3, 0.7], [[1.0] * 8] * 2)),
-    "equal groups, 64 cells": (8000, _make_joint([0.3, 0.7], [[1.0] * 64] * 2)),
     "different groups, 8 cells": (2000, _make_joint([0.5, 0.5], [[1.0] * 8, _TILT])),
     "rare group (2%), 8 cells": (3000, _make_joint([0.02, 0.98], [_TILT, [1.0] * 8])),
     "skewed cells, 16": (2000, _make_joint([0.4, 0.6], [_skew(16), _skew(16, 1.4)])),
@@ -60,6 +59,7 @@ SETTINGS: Mapping[str, tuple[int, Joint]] = {
             0.3 * _make_joint([0.2, 0.8], [[1, 1, 1, 2, 3, 3], [1, 1, 1, 2, 3, 3]]),
         ]),
     ),
+    "equal groups, 64 cells": (8000, _make_joint([0.3, 0.7], [[1.0] * 64] * 2)),
 }  # fmt: skip
 """Of each the number of rows, and P(class, cell, group)."""
 
