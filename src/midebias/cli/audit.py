@@ -57,6 +57,9 @@ def audit(
         _Criterion, Option(help="What --max-leakage looks at: I(Z;C) (independence), I(Z;C|Y) (separation), or any.")
     ] = _Criterion.any,
     probes: Probes = ALL_PROBES,
+    certify: Annotated[
+        bool, Option("--certify", help="Bound what any classifier can tell, of embeddings in few distinct values.")
+    ] = False,
     max_rows: Annotated[int, Option(min=100, help="Probes see so many rows, drawn at random.")] = 50_000,
     seed: Annotated[int, Option(min=0, help="Seeds rows, folds and probes.")] = 0,
     config: Config = None,
@@ -87,7 +90,7 @@ def audit(
     inputs = [*found.describe(), *describe_columns(found.columns, roles)]
     show_line("\n".join(inputs))
     options["attribute"] = ",".join(names)
-    default = {"criterion": "any", "probes": ALL_PROBES, "max_rows": 50_000, "seed": 0}
+    default = {"criterion": "any", "probes": ALL_PROBES, "certify": False, "max_rows": 50_000, "seed": 0}
     shown = {k: v for k, v in options.items() if v != default.get(k)}
     command = write_command(f"audit {shlex.quote(str(file))}", **shown)
     with show_share("audit") as step:
@@ -95,7 +98,7 @@ def audit(
             found.z, {n: found.columns[n] for n in names}, None if label is None else found.columns[label],
             condition_on={w: found.columns[w] for w in covariates} or None,
             predictions=told or None, groups=None if groups is None else found.columns[groups],
-            probes=probes.split(","), max_rows=max_rows, random_state=seed, on_step=step,
+            probes=probes.split(","), certify=certify, max_rows=max_rows, random_state=seed, on_step=step,
         )  # fmt: skip
     gate = None if max_leakage is None else result.decide(max_leakage, condition=_CONDITIONS[criterion])
     resolved = {"command": "audit", "file": str(file), **options, "attribute": names}

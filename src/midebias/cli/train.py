@@ -98,6 +98,9 @@ def train(
         float | None,
         Option(help="Budget in nats: how much may leak; the weight is adjusted to it. Tables, or mib on images."),
     ] = None,
+    n_cells: Annotated[
+        int | None, Option(min=2, help="Most cells that z is put into, to be certified on a quarter. Tables only.")
+    ] = None,
     output_dir: shared.OutputDir = Path("runs"),
     accelerator: Accelerator = None,
     devices: Devices = None,
@@ -124,5 +127,5 @@ def train(
             raise InputError(f"--{option.replace('_', '-')} applies to images only, and {dataset} is a table")
     train_table(
         Path(dataset), label=label, attribute=attribute, criterion=options["criterion"] or "separation",
-        mi_weight=mi_weight, max_mi=max_mi, epochs=epochs, seed=seed, output_dir=output_dir,
+        mi_weight=mi_weight, max_mi=max_mi, n_cells=n_cells, epochs=epochs, seed=seed, output_dir=output_dir,
     )  # fmt: skip

@@ -47,6 +47,7 @@ _METHOD_OPTIONS = (
     "mi_lr_ratio",
     "mi_weight",
     "max_mi",
+    "n_cells",
     "criterion",
     "estimator",
     "critic_steps",

@@ -13,6 +13,7 @@ from ..columns import read_columns
 from ..errors import InputError, TooFewSamples
 from ..matrices import read_matrix
 from .answers import answer_questions, join_folds
+from .certificate import certify as certify_cells
 from .findings import judge_findings
 from .given_covariates import Covariates, answer_beside_covariates, read_covariates
 from .inputs import CodedColumn, check_range, code_columns, code_predictions
@@ -43,6 +44,7 @@ def audit(
     max_rows: int = 50_000,
     n_bins: int = 5,
     n_folds: int | None = None,
+    certify: bool = False,
     random_state: int = 0,
     on_step: Callable[[float], None] | None = None,
 ) -> AuditResult:
@@ -84,6 +86,9 @@ def audit(
         Bins of a quantity.
     n_folds : int, optional
         Parts of the rows, each held out once. Default is five, or three for more than 20,000 rows.
+    certify : bool, default False
+        Adds upper bounds of what any classifier can tell, see `certify`, each with probability 1 - ``alpha``. For a z
+        of few distinct values, and attributes and labels that are categories.
     random_state : int, default 0
         Seeds folds, probes and the sample of rows.
     on_step : callable, optional
@@ -96,8 +101,8 @@ def audit(
     Raises
     ------
     InputError
-        Wrong shapes or kinds, NaN in z, fewer than 100 rows or ten groups, or an attribute that never varies or is
-        nearly all distinct.
+        Wrong shapes or kinds, NaN in z, fewer than 100 rows or ten groups, an attribute that never varies or is nearly
+        all distinct, or what cannot be certified.
 
     See Also
     --------
@@ -123,6 +128,9 @@ def audit(
     options: dict[str, Any] = {"probes": list(probes), "n_folds": n_folds, "n_bins": n_bins, "alpha": alpha}
     options |= {"max_rows": max_rows, "random_state": random_state}
     given = read_audit_inputs(z, c, y, groups, options)
+    if certify and groups is not None:
+        raise InputError("certify takes rows for independent, and groups says that they are not")
+    certificate = certify_cells(z, c, y, confidence=1 - alpha) if certify else None
     metrics, differences = list[dict[str, Any]](), list[dict[str, Any]]()
     if predictions is not None:
         if not given.label:
@@ -171,7 +179,9 @@ def audit(
     judged, summary = judge_findings(questions, findings, alpha)
     sample = draw_sample(part.z, [*part.label, *part.attributes], part.generator)
     unique = tuple(dict.fromkeys(part.warnings))
-    return AuditResult(summary, judged, tuple(metrics), tuple(differences), unique, settings, sample, tuple(unaudited))
+    return AuditResult(
+        summary, judged, tuple(metrics), tuple(differences), unique, settings, sample, tuple(unaudited), certificate
+    )
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ class MIDebiasTransformer(MIDebiasEstimator):
         independence, 3 for separation.
     decision_weight : float, optional
         As in `MIDebiasClassifier`; used where y holds labels, and without a budget only.
+    n_cells : int, optional
+        As in `MIDebiasClassifier`; where y holds no labels, so many cells as there are, by k-means.
     max_mi : float or mapping, optional
     sensitive_columns : str, int or sequence of them, optional
     hidden_layer_sizes : sequence of int, default (256, 64)
@@ -49,7 +51,7 @@ class MIDebiasTransformer(MIDebiasEstimator):
 
     Attributes
     ----------
-    network_, attribute_, mi_, front_, held_out_mi_, readings_, mi_weight_, history_, n_iter_
+    network_, attribute_, mi_, front_, held_out_mi_, readings_, mi_weight_, history_, n_iter_, certificate_
         As of `MIDebiasClassifier`.
     n_features_in_, feature_names_in_
         As of `MIDebiasClassifier`.
@@ -72,6 +74,7 @@ class MIDebiasTransformer(MIDebiasEstimator):
     """
 
     decision_weight: float | None = None
+    n_cells: int | None = None
 
     def _read_target(self, y: Any, n: int, weights: NDArray[np.float64] | None, *, resume: bool) -> Target:
         if y is None:
