@@ -14,8 +14,8 @@ from torch import Tensor
 from midebias.experiments.image_data import StreamedImages
 from midebias.experiments.image_methods import build_for_images
 from midebias.experiments.own_images import load_own_images
+from midebias.lightning import MethodModule
 from midebias.training.data import Batch, BatchReader
-from midebias.training.loop import TrainingRun
 
 from .script import Script
 
@@ -71,7 +71,7 @@ def measure(data: Any, *, network: str, batch_size: int, epochs: int) -> dict[st
     """Train ``mib`` and split the seconds of all steps but the first epoch's."""
     timed = Timed(data.train)
     method = build_for_images("mib", data, options=None, network=network, seed=0)
-    run = TrainingRun(method, timed, epochs=epochs + 1, batch_size=batch_size)
+    run = MethodModule(method, timed, epochs=epochs + 1, batch_size=batch_size)
     run.advance(run.steps_per_epoch)  # workers are started, and whatever is made at the first call
     before, waited = run.seconds, timed.seconds
     run.advance(epochs * run.steps_per_epoch)

@@ -57,6 +57,7 @@ def test_a_run_that_was_stopped_ends_with_the_weights_of_one_that_was_not(photos
     data = load(photos)
     settings: dict[str, Any] = {
         "network": "timm:test_resnet", "augment": "light", "epochs": 1, "batch_size": 32, "max_steps": 3,
+        "precision": "32",
     }  # fmt: skip
     with seeded(5):
         save_file(backbone("timm:test_resnet").tap.model.state_dict(), tmp_path / "w.safetensors")
@@ -103,7 +104,7 @@ def test_a_folder_is_scaled_to_what_the_network_was_made_for(photos: Path) -> No
         ("variance", "rho", "gradient_ratio", "mi_lr_ratio", "mi_weight", "max_mi", "criterion", "estimator", "seed",
          "critic_steps", "rebalance", "palette", "image_size", "label", "attribute", "epochs", "limit", "max_steps",
          "checkpoint_every", "weights", "root", "table", "image", "split_by", "class_weights", "accelerator",
-         "devices", "num_nodes", "precision")
+         "devices", "num_nodes", "precision", "batch_size", "learning_rate")
     ) | {"dataset": str(photos), "method": "mib", "augment": "none"}  # fmt: skip
     assert resolve_options(given | {"network": "timm:test_resnet"})["image_size"] == 160
     assert resolve_options(given | {"network": "lnl"})["image_size"] is None
