@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from midebias.datasets import ImageTable
 from midebias.experiments.image_data import StreamedImages
 from midebias.experiments.image_methods import build_for_images
 from midebias.experiments.own_images import load_own_images
@@ -91,6 +92,7 @@ def main() -> None:
         data = load_own_images(folder, 0, image_size=given["image_size"], memory=0)
         assert isinstance(data.train, StreamedImages)
         for workers in given["workers"]:
+            assert isinstance(data.train.files, ImageTable)
             data.train.files.workers = workers
             options = {name: given[name] for name in ("network", "batch_size", "epochs")}
             rows.append({"workers": workers, "threads": torch.get_num_threads()} | measure(data, **options))

@@ -44,11 +44,10 @@ class StepResult:
         self, loss: float | Tensor, correct: int | Tensor, mi: Sequence[float | Tensor] = (),
         weights: Sequence[float | Tensor] = (),
     ) -> None:  # fmt: skip
-        device = loss.device if isinstance(loss, Tensor) else None
-        every = (
-            torch.as_tensor(v, dtype=torch.float64, device=device).detach() for v in (loss, correct, *mi, *weights)
-        )
-        self.numbers, self.n_estimates = torch.stack(list(every)), len(mi)
+        first = torch.as_tensor(loss).detach().double()  # on its device a number is made without waiting for it
+        more = (correct, *mi, *weights)
+        every = (v.detach().double() if isinstance(v, Tensor) else first.new_full((), v) for v in more)
+        self.numbers, self.n_estimates = torch.stack([first, *every]), len(mi)
 
     @property
     def loss(self) -> float:  # noqa: D102
