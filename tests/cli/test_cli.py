@@ -153,7 +153,7 @@ def test_an_interruption_exits_130(monkeypatch: pytest.MonkeyPatch, capfd: pytes
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sys.modules["midebias.cli.train_images"], "load_images", interrupted)
+    monkeypatch.setattr(sys.modules["midebias.experiments.comparison"], "load_images", interrupted)
     assert run(QUICK) == 130
     assert "interrupted" in capfd.readouterr().err
 

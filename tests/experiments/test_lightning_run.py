@@ -26,7 +26,7 @@ from midebias.experiments.image_data import ImageData
 from midebias.experiments.image_methods import build_method, choose_precision
 from midebias.experiments.own_images import load_own_images
 from midebias.methods import METHODS
-from midebias.training.batch_order import EndlessBatches, EpochOrder
+from midebias.training.batch_order import BatchOrder
 from midebias.training.checkpoints import read_checkpoint, write_checkpoint
 
 from ..conftest import Start, labelled_images, the_folder
@@ -35,7 +35,8 @@ pytest.importorskip("lightning.pytorch")
 
 from midebias.experiments import image_run
 from midebias.experiments.image_run import run_method
-from midebias.lightning import MIMeter, make_trainer
+from midebias.lightning import MIMeter
+from midebias.lightning.trainer import make_trainer
 
 OPTIONS = ["--network", "lnl", "--limit", "600", "--epochs", "3", "--max-steps", "5"]  # two steps an epoch
 TIMES = ("seconds", "seconds_per_epoch", "peak_memory_mb")
@@ -79,16 +80,13 @@ def train_by_hand(name: str, data: ImageData, steps: int, **options: Any) -> dic
     method.prepare(data.train.levels, data.train.c, data.train.y)
     weights = method.sampling_weights(data.train.levels, data.train.y)
     n, size = len(data.train), 150
-    order, further = EpochOrder(n, size, 1), EndlessBatches(data.train, n // size * size, size, 1 + 7919)
+    order, further = BatchOrder(data.train, size, 1), BatchOrder(data.train, size, 1 + 7919)
     for step in range(steps):
-        if step % (n // size) == 0:
-            order.draw(weights)
-            rows = order.permute()[: n // size * size]
-            method.begin_epoch(map(data.train.batch, rows.split(size)))
+        if order.ended:
+            order.begin_epoch(weights)
+            method.begin_epoch(order.draw_aside())
         rise = min(1.0, (step + 1) / 30) * 0.5 * (1 + math.cos(math.pi * step / (2 * (n // size))))
-        method.step(
-            data.train.batch(order[step % (n // size)]), further.draw, method.lr * (rise if method.cosine else 1)
-        )
+        method.step(order.draw(), further.draw, method.lr * (rise if method.cosine else 1))
     return method.model.state_dict()
 
 
@@ -171,10 +169,11 @@ def test_what_the_machine_does_not_have_is_named(monkeypatch: pytest.MonkeyPatch
     for precision in ("16-mixed", "8"):
         with pytest.raises(InputError, match="precision"):
             choose_precision(precision, torch.device("cpu"))
-    for name, value in {"TORCHELASTIC_RUN_ID": "x", "LOCAL_WORLD_SIZE": "4", "WORLD_SIZE": "8"}.items():
+    started = {"TORCHELASTIC_RUN_ID": "x", "LOCAL_WORLD_SIZE": "4", "WORLD_SIZE": "8", "RANK": "0", "LOCAL_RANK": "0"}
+    for name, value in (started | {"GROUP_RANK": "0"}).items():
         monkeypatch.setenv(name, value)
     for given in ({"devices": 2}, {"num_nodes": 3}):
-        with pytest.raises(InputError, match="torchrun started"):
+        with pytest.raises(InputError, match="devices="):
             make_trainer(accelerator="cpu", **given)
 
 

@@ -116,8 +116,12 @@ def _make_sweep(options: dict[str, Any], seeds: Sequence[int]) -> Sweep:
     """Images or a table, with what does not go together refused."""
     dataset = options["dataset"]
     if is_table(dataset):
-        of_images = ("setting", "limit", "image_size", "root", "table", "image", "split_by", "network", *RUN_OPTIONS)
-        for name in of_images:
+        of_images = {*FOLDER_OPTIONS, *RUN_OPTIONS, "setting", "limit", "network_weights"} - {
+            "label",
+            "attribute",
+            "epochs",
+        }
+        for name in sorted(of_images):
             if options[name] not in (None, "paper"):
                 raise InputError(f"--{name.replace('_', '-')} applies to images only, and {dataset} is a table")
         frame, attributes, _ = read_table(Path(dataset), options["label"], options["attribute"])

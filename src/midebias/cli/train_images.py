@@ -5,6 +5,7 @@ import math
 import shlex
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from safetensors.torch import save
 from ..atomic_writing import write_atomically
 from ..datasets import read_palette
 from ..errors import DataError, InputError
+from ..experiments.comparison import ImageCell
 from ..experiments.image_data import ImageData
-from ..experiments.image_loading import load_images
 from ..experiments.image_methods import check_network, choose_image_size
 from ..experiments.image_outcome import Outcome
 from ..experiments.own_images import FOLDER_OPTIONS
@@ -49,15 +50,11 @@ _METHOD_OPTIONS = (
     "critic_steps",
     "rebalance",
 )
-_NETWORK_OPTIONS = ("weights", "augment")
-_RUN_OPTIONS = (
-    "palette", *FOLDER_OPTIONS, "class_weights", "epochs", "seed", "limit", "batch_size", "learning_rate",
-    "max_steps", "checkpoint_every", *TRAINER_OPTIONS,
+_OF_CELL = (
+    "network", "weights", "augment", *FOLDER_OPTIONS, "class_weights", "epochs", "seed", "limit", "batch_size",
+    "learning_rate", "max_steps", "precision",
 )  # fmt: skip
-_SETTINGS = (
-    "network", *_NETWORK_OPTIONS, "epochs", "seed", "batch_size", "learning_rate", "max_steps", "checkpoint_every",
-    "precision",
-)  # fmt: skip
+_RUN_OPTIONS = ("palette", *_OF_CELL, "checkpoint_every", *TRAINER_OPTIONS)
 
 
 def resolve_options(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,8 +75,8 @@ def resolve_options(given: Mapping[str, Any]) -> dict[str, Any]:
     for option, of in (("variance", COLORED), ("rho", BIASED)):
         if given[option] is not None and dataset.partition(":")[0] not in of:
             raise InputError(f"--{option} applies to {' and '.join(of)} only")
-    resolved = {"command": "train"} | {k: given[k] for k in ("dataset", "variance", "rho", "method", "network")}
-    resolved |= {k: given[k] for k in _NETWORK_OPTIONS} | options | {k: given[k] for k in _RUN_OPTIONS}
+    resolved = {"command": "train"} | {k: given[k] for k in ("dataset", "variance", "rho", "method")}
+    resolved |= options | {k: given[k] for k in _RUN_OPTIONS}
     return resolved | {"epochs": given["epochs"] or 5, "image_size": image_size}
 
 
@@ -100,31 +97,29 @@ def train_images(resolved: dict[str, Any], *, folder: Path | None = None, output
 
 def _train(resolved: dict[str, Any], trainer: Any, *, folder: Path | None, output_dir: Path | None) -> None:
     """Load, train and report; where there is no ``output_dir``, and no outcome, leave that to another."""
-    from ..experiments.image_run import ImageRun
-
     if folder is not None and (folder / "results.json").exists():
         show_line(f"{folder} is finished: nothing to do")
         return
-    method, seed = resolved["method"], resolved["seed"]
-    data = load_images(
-        resolved["dataset"], resolved["rho"] if resolved["variance"] is None else resolved["variance"], seed,
+    method = ":".join([resolved["method"], *(f"{k}={resolved[k]}" for k in _METHOD_OPTIONS if k in resolved)])
+    cell = ImageCell(
+        resolved["dataset"], resolved["rho"] if resolved["variance"] is None else resolved["variance"], method,
         palette=None if resolved.get("palette") is None else read_palette(Path(resolved["palette"])),
-        **{k: resolved.get(k) for k in ("limit", "class_weights", *FOLDER_OPTIONS)},
+        **{k: resolved[k] for k in _OF_CELL if k in resolved},
     )  # fmt: skip
-    settings = {k: resolved[k] for k in _SETTINGS if k in resolved}
+    data = cell.load()
     if folder is not None and (folder / _CHECKPOINT).exists():
-        del settings["weights"]  # they lie in it
+        cell = replace(cell, weights=None)  # they lie in it
     with show_bars() as shown, warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # alarms are shown as lines
-        run = ImageRun(
-            method, data, trainer=trainer, **settings,
-            options={k: resolved[k] for k in _METHOD_OPTIONS if k in resolved},
-            on_step=shown.step, on_evaluation=shown.evaluation, on_alarm=show_line,
+        run = cell.prepare(
+            data, trainer=trainer, checkpoint_every=resolved["checkpoint_every"], on_step=shown.step,
+            on_evaluation=shown.evaluation, on_alarm=show_line,
         )  # fmt: skip
+        method = resolved["method"]
         if folder is None and output_dir is not None:
             folder = make_run_folder(output_dir, f"train-{data.dataset}-{method}", resolved)
         images = f"{data.dataset}, {data.setting}, {len(data.train):,} images"
-        show_line(f"{method} on {images}, seed {seed}; run folder {folder}")
+        show_line(f"{method} on {images}, seed {cell.seed}; run folder {folder}")
         for line in data.description:
             show_line(line)
         shown.start(method, run.module.last_step)

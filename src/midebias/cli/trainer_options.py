@@ -21,6 +21,6 @@ Precision = Annotated[
 
 def make_trainer(options: Mapping[str, Any]) -> Any:
     """Make the Trainer of the ``options`` that are given. Raises `InputError` for what the machine does not have."""
-    from ..lightning import make_trainer as make
+    from ..lightning.trainer import make_trainer as make
 
     return make(**{k: options[k] for k in _OF_TRAINER if options.get(k) is not None})

@@ -127,10 +127,7 @@ class IMDBFaces:
         return 3, self.size, self.size
 
     def images(self, rows: Tensor) -> Tensor:
-        """Decode ``rows`` (n,): images (n, 3, size, size), channels last in memory.
-
-        A damaged one is replaced by the next that can be read, together with its label and age.
-        """
+        """Decode ``rows`` (n,): images (n, 3, size, size), channels last; the next readable replaces a damaged one."""
         return self._replace(self._decode(rows.tolist()))
 
     def open_reader(self) -> Callable[[Iterable[Tensor]], Iterator[Tensor]]:
@@ -154,7 +151,7 @@ class IMDBFaces:
         return torch.stack(images).contiguous(memory_format=torch.channels_last), replaced, damaged
 
     def _replace(self, decoded: tuple[Tensor, dict[int, int], list[int]]) -> Tensor:
-        """Replace and count damaged images, here and not in a worker's copy of this."""
+        """Replace damaged images, with their labels, and count them: here, and not in a worker's copy of this."""
         images, replaced, damaged = decoded
         for row, by in replaced.items():
             self.files[row] = self.files[by]

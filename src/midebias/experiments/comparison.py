@@ -8,6 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
+from .augmentation import Augmentation
 from .grid import Cell, Grid
 from .image_data import ImageData, hold_out
 from .image_loading import check_setting, load_images
@@ -18,6 +19,9 @@ from .published import PUBLISHED, SOURCES
 from .run_folder import flatten_metrics, write_metrics
 from .summary import format_spread, summarize_runs, tabulate
 
+_SETTINGS = (
+    "epochs", "seed", "network", "weights", "augment", "batch_size", "learning_rate", "max_steps", "precision",
+)  # fmt: skip
 CEILING = "ceiling"  # plain training without the bias, as a method's name
 
 
@@ -47,6 +51,7 @@ class ImageCell(Cell):
     split_by: str | None = None
     class_weights: bool = False
     weights: str | None = None
+    augment: Augmentation = "none"
     learning_rate: float | None = None
     accelerator: Any = None
     precision: str | None = None
@@ -72,23 +77,22 @@ class ImageCell(Cell):
         data = load_images(self.dataset, self.setting, self.seed, **self._options)
         return hold_out(data, self.seed) if self.held_out else data
 
-    def prepare(self, data: ImageData) -> Any:
+    def prepare(self, data: ImageData, *, trainer: Any = None, **watching: Any) -> Any:
         """Prepare the `ImageRun` on ``data``. Raises `InputError` where method, network, data and device do not fit."""
-        from ..lightning import make_trainer
+        from ..lightning.trainer import make_trainer
         from .image_run import ImageRun
 
         name, options = parse_method("plain" if self.method == CEILING else self.method)
-        names = ("epochs", "seed", "network", "weights", "batch_size", "learning_rate", "max_steps", "precision")
-        return ImageRun(
-            name, data, trainer=make_trainer(accelerator=self.accelerator or "auto", devices=1), options=options,
-            **{name: getattr(self, name) for name in names},
-            # Where testing takes longer than an epoch, one test at the end.
-            evaluate_every=None if len(data.train) >= len(data.test) else sys.maxsize,
-        )  # fmt: skip
+        settings = {name: getattr(self, name) for name in _SETTINGS}
+        trainer = trainer or make_trainer(accelerator=self.accelerator or "auto", devices=1)
+        return ImageRun(name, data, trainer=trainer, options=options, **settings, **watching)
 
     def run(self) -> dict[str, Any]:
         """Train and evaluate: the row, and what happened on the way."""
-        out = self.prepare(self.load()).train()
+        data = self.load()
+        # Where testing takes longer than an epoch, one test at the end.
+        every = None if len(data.train) >= len(data.test) else sys.maxsize
+        out = self.prepare(data, evaluate_every=every).train()
         row = out.row | {"method": self.method}
         trace = [{k: _round(v) for k, v in point.items()} for point in out.trace]
         return {"rows": [row], "history": out.history, "trace": trace}

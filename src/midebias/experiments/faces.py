@@ -11,11 +11,12 @@ from ..datasets.imdb_faces import IMDB_SPLITS, IMDBFaces, Split
 from ..leakage.network_probe import probe
 from ..methods import METHODS
 from ..networks.classifier import Classifier
+from ..networks.digits import GlobalPoolClassifier
 from ..randomness import seeded
 from ..training.data import Problem
 from ..training.evaluation import evaluate
 from ..training.method import Method
-from .face_networks import ResNet50Faces, SmallFaces
+from .face_networks import ResNet50Faces
 from .grid import Cell, Grid
 from .image_data import StreamedImages
 from .image_methods import choose_precision
@@ -54,14 +55,15 @@ class FaceCell(Cell):
 
     def prepare(self) -> tuple[Method, Any]:
         """Build method and Trainer. Raises `InputError`, `DataError` where network, weights and device do not fit."""
-        from ..lightning import make_trainer
+        from ..lightning.trainer import make_trainer
 
         with seeded(self.seed):
-            model: Classifier = SmallFaces() if self.encoder == "small" else ResNet50Faces(self.weights)
+            small = self.encoder == "small"  # for trials
+            model: Classifier = GlobalPoolClassifier(n_classes=2) if small else ResNet50Faces(self.weights)
         model = cast(Any, model).to(memory_format=torch.channels_last)
         # The authors' settings of faces for their recipe; ours for the others.
         own: dict[str, Any] = {"critic_steps": 20, "mi_lr_ratio": 0.9, "hidden": (512, 512, 512), "lr": 1e-5}
-        usual = {} if self.encoder == "small" else {"lr": 1e-4}
+        usual = {} if small else {"lr": 1e-4}
         trainer = make_trainer(accelerator=self.accelerator or "auto", devices=1)
         precision = choose_precision(self.precision, trainer.strategy.root_device)
         options = own if self.method == "reference" else usual

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from ..errors import DataError, InputError
-from ..lightning import MethodModule, MIMeter, make_trainer
+from ..lightning import MethodModule, MIMeter
+from ..lightning.trainer import make_trainer
 from ..training.checkpoints import read_checkpoint, write_checkpoint
 from ..training.method import Method
 from .augmentation import Augmentation, build_augmentation

@@ -4,13 +4,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .image_data import hold_out
-from .image_loading import load_images
+from .comparison import ImageCell
 from .own_images import FOLDER_OPTIONS
 from .weight_choice import RULE, WeightTrial, choose_weight
 from .weight_search import Sweep
 
-RUN_OPTIONS = ("network_weights", "batch_size", "learning_rate", "accelerator", "precision")
+RUN_OPTIONS = ("epochs", "network", "batch_size", "learning_rate", "accelerator", "precision")
 
 
 class ImageSweep(Sweep):
@@ -27,17 +26,11 @@ class ImageSweep(Sweep):
 
     def prepare(self, weight: float, seed: int) -> Any:
         """Prepare the `ImageRun`. Raises `InputError` where network, data and device do not fit."""
-        from ..lightning import make_trainer
-        from .image_run import ImageRun
-
-        given: dict[str, Any] = {k: self._options.get(k) for k in ("limit", *FOLDER_OPTIONS)}
-        data = hold_out(load_images(self._options["dataset"], self._options["setting"], seed, **given), seed)
-        return ImageRun(
-            "mib", data, epochs=self._options["epochs"], seed=seed, network=self._options["network"],
-            trainer=make_trainer(accelerator=self._options.get("accelerator") or "auto", devices=1),
-            weights=self._options.get("network_weights"), evaluate_every=sys.maxsize, options={self.dial: weight},
-            **{k: self._options.get(k) for k in ("batch_size", "learning_rate", "precision")},
-        )  # fmt: skip
+        given, method = self._options, f"mib:{self.dial}={weight}"
+        options: dict[str, Any] = {k: given.get(k) for k in ("limit", *RUN_OPTIONS, *FOLDER_OPTIONS)}
+        options |= {"held_out": True, "weights": given.get("network_weights")}
+        cell = ImageCell(given["dataset"], given["setting"], method, seed, **options)
+        return cell.prepare(cell.load(), evaluate_every=sys.maxsize)
 
     def judge_seed(self, weight: float, seed: int) -> tuple[dict[str, tuple[float, float]], Sequence[float]]:
         """Train "mib" with a gradient ratio and judge it on held-out images."""

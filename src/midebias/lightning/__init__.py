@@ -13,6 +13,5 @@ from .meter import MIMeter
 from .method_module import MethodModule
 from .module import DebiasModule
 from .safe_checkpoints import SafeCheckpoints
-from .trainer import make_trainer
 
-__all__ = ["DebiasModule", "MIMeter", "MethodModule", "SafeCheckpoints", "SeededLoader", "make_trainer"]
+__all__ = ["DebiasModule", "MIMeter", "MethodModule", "SafeCheckpoints", "SeededLoader"]

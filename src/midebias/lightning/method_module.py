@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..penalty import MIPenalty
 from ..randomness import seeded
-from ..training.batch_order import EndlessBatches, EpochOrder
+from ..training.batch_order import BatchOrder
 from ..training.data import Batch, TrainingData
 from ..training.logit_adjustment import LogitAdjustment
 from ..training.method import Method
@@ -107,10 +107,10 @@ class MethodModule(pl.LightningModule):
         self.done_steps, self.seconds, self._epoch_started, self._clock = 0, 0.0, 0.0, 0.0
         self._lengths = self.batch_size, self.steps_per_epoch, self.total_steps
         self._recorder = TrainingRecorder(self.batch_size)
-        self._order = EpochOrder(len(data), self.batch_size, seed)
-        self._further = EndlessBatches(data, self.steps_per_epoch * self.batch_size, self.batch_size, seed + 7919)
+        self._order = BatchOrder(data, self.batch_size, seed)
+        self._further = BatchOrder(data, self.batch_size, seed + 7919)
         self._weights: Tensor | None = None
-        self._read, self._prepared = data.open_reader(), False
+        self._prepared = False
 
     @property
     def penalty(self) -> MIPenalty | None:
@@ -143,7 +143,15 @@ class MethodModule(pl.LightningModule):
     def advance(
         self, steps: int | None = None, *, trainer: pl.Trainer | None = None, callbacks: Sequence[pl.Callback] = ()
     ) -> None:
-        """Do ``steps`` steps, by default all that are left, by a ``trainer`` of its own, or else on a CPU."""
+        """Take steps of training.
+
+        Parameters
+        ----------
+        steps : int, default all that are left
+        trainer : Trainer, default one of a CPU
+            A new one, of one epoch, without a logger.
+        callbacks : sequence of Callback, default ()
+        """
         left = self.last_step - self.done_steps
         steps = left if steps is None else min(steps, left)
         if steps > 0:
@@ -166,20 +174,14 @@ class MethodModule(pl.LightningModule):
         self._clock = time.perf_counter()
 
     def draw_batches(self, steps: int) -> Iterator[tuple[Tensor, ...]]:
-        """Draw the next batches, of each the part of this process: the columns of `Batch`."""
-        rank, processes = self.trainer.global_rank, self.trainer.world_size
-        batches: Iterator[Batch] | None = None
+        """Draw the next ``steps`` batches, of each the part of this process: the columns of `Batch`."""
+        rank, processes = self._order.piece = self.trainer.global_rank, self.trainer.world_size
         for step in range(self.done_steps, self.done_steps + steps):
-            at = step % self.steps_per_epoch
-            if at == 0:
-                self._epoch_started, batches = self.seconds, None
-                self._order.draw(self._weights)
-                rows = self._order.permute()[: self.steps_per_epoch * self.batch_size]
-                self.method.begin_epoch(map(self._move, self._read(rows.split(self.batch_size))))
-            if batches is None:
-                left = range(at, self.steps_per_epoch)
-                batches = self._read([self._order[i].tensor_split(processes)[rank] for i in left])
-            batch = next(batches)
+            if self._order.ended:
+                self._epoch_started = self.seconds
+                self._order.begin_epoch(self._weights)
+                self.method.begin_epoch(map(self._move, self._order.draw_aside()))
+            batch = self._order.draw()
             if self._augment is not None:
                 with seeded((self._seed * 1_000_003 + step) * processes + rank):
                     batch = replace(batch, x=self._augment(batch.x))

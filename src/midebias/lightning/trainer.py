@@ -35,7 +35,10 @@ def make_trainer(
     if accelerator == "gpu" and found == "cpu":
         raise InputError("accelerator is 'gpu', but torch finds no GPU here")
     device = "cpu" if accelerator == "cpu" else found
-    devices, num_nodes = _count_processes(devices, num_nodes)
+    if torch.distributed.is_torchelastic_launched():  # Lightning refuses other numbers
+        local = int(os.environ["LOCAL_WORLD_SIZE"])
+        devices, num_nodes = devices or local, num_nodes or int(os.environ["WORLD_SIZE"]) // local
+    devices, num_nodes = devices or 1, num_nodes or 1
     several = devices * num_nodes > 1
     try:
         with _silence():
@@ -84,15 +87,3 @@ def _silence() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-def _count_processes(devices: int | None, num_nodes: int | None) -> tuple[int, int]:
-    """Processes of a node, and nodes."""
-    if not torch.distributed.is_torchelastic_launched():
-        return devices or 1, num_nodes or 1
-    local = int(os.environ["LOCAL_WORLD_SIZE"])
-    nodes = int(os.environ["WORLD_SIZE"]) // local
-    for name, given, started in (("devices", devices, local), ("num_nodes", num_nodes, nodes)):
-        if given not in (None, started):
-            raise InputError(f"{name} is {given}, but torchrun started {started}")
-    return local, nodes

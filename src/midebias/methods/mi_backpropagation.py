@@ -92,7 +92,7 @@ class MIBackpropagation(Method):
         """Weights by p(y|c), which `prepare` has made for the rows of ``levels`` and ``y``."""
         return self._weights
 
-    def backpropagate(self, passed: ForwardPass, batch: Batch, scale: float | Tensor) -> None:
+    def _backpropagate(self, passed: ForwardPass, batch: Batch, scale: float | Tensor) -> None:
         """Backpropagate task and penalty in one pass, balanced by ``gradient_ratio``."""
         run_backward(passed, self.penalty, batch.y, batch.c, mi_weight=None, scale=scale)
         self.estimates = self.penalty.estimates

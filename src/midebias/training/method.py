@@ -130,7 +130,7 @@ class Method:
         """
         return loss
 
-    def backpropagate(self, passed: ForwardPass, batch: Batch, scale: float | Tensor) -> None:
+    def _backpropagate(self, passed: ForwardPass, batch: Batch, scale: float | Tensor) -> None:
         """Backpropagate `objective`, multiplied by the ``scale`` of float16, in one pass through the encoder."""
         (self.objective(passed.task_loss, passed.representations, passed.logits, batch) * scale).backward()
 
@@ -157,7 +157,7 @@ class Method:
         for optimizer in self.optimizers:
             optimizer.zero_grad()
         scaled = self.scaler.is_enabled()
-        self.backpropagate(passed, batch, self.scaler.scale(passed.task_loss.new_ones(())) if scaled else 1.0)
+        self._backpropagate(passed, batch, self.scaler.scale(passed.task_loss.new_ones(())) if scaled else 1.0)
         for optimizer in self.optimizers:
             self.scaler.unscale_(optimizer)
         if self.max_grad_norm is not None:
