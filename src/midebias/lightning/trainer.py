@@ -35,10 +35,13 @@ def make_trainer(
     if accelerator == "gpu" and found == "cpu":
         raise InputError("accelerator is 'gpu', but torch finds no GPU here")
     device = "cpu" if accelerator == "cpu" else found
-    if torch.distributed.is_torchelastic_launched():  # Lightning refuses other numbers
+    local, nodes = 1, 1
+    if torch.distributed.is_torchelastic_launched():
         local = int(os.environ["LOCAL_WORLD_SIZE"])
-        devices, num_nodes = devices or local, num_nodes or int(os.environ["WORLD_SIZE"]) // local
-    devices, num_nodes = devices or 1, num_nodes or 1
+        nodes = int(os.environ["WORLD_SIZE"]) // local
+        if devices not in (None, local) or num_nodes not in (None, nodes):
+            raise InputError(f"devices and num_nodes must be {local} and {nodes}, which torchrun started, or left out")
+    devices, num_nodes = devices or local, num_nodes or nodes
     several = devices * num_nodes > 1
     try:
         with _silence():
