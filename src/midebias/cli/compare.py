@@ -10,9 +10,9 @@ from typer import Argument, Option
 from ..datasets import read_palette
 from ..errors import InputError
 from ..experiments.comparison import CEILING, Comparison, ImageCell, plan_cells, tabulate_comparison
+from ..experiments.image_methods import check_network, choose_image_size, parse_method
 from ..experiments.own_images import find_source
 from ..experiments.planted_images import COLORED, PLANTED
-from ..experiments.image_methods import check_network, choose_image_size, parse_method
 from ..experiments.report_content import describe_comparison, describe_training, write_report
 from ..methods import METHODS
 from ..reporting.comparison_figure import draw_comparison
