@@ -71,8 +71,8 @@ def number_groups(groups: Tensor) -> tuple[Tensor, int]:
     return numbered, len(found)
 
 
-def center_within(values: Tensor, groups: Tensor | None) -> tuple[Tensor, int]:
-    """Subtract each group's mean. Returns the centred (..., n, d) values and the number of groups seen.
+def center_within(values: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor | int]:
+    """Subtract each group's mean. Returns the centred (..., n, d) values, and where they are the number of groups seen.
 
     A group with one member becomes zero: it says nothing about dependence within groups.
     """
@@ -82,4 +82,4 @@ def center_within(values: Tensor, groups: Tensor | None) -> tuple[Tensor, int]:
     onehot = (groups[:, None] == torch.arange(size, device=groups.device)).to(values.dtype)
     counts = onehot.sum(dim=0)
     means = (onehot.T @ values) / counts.clamp(min=1)[:, None]
-    return values - onehot @ means, int((counts > 0).sum())
+    return values - onehot @ means, (counts > 0).sum()

@@ -165,7 +165,7 @@ class Method:
         for optimizer in self.optimizers:
             self.scaler.step(optimizer)
         self.scaler.update()
-        return summarize_step(passed, batch.y, self.estimates, () if self.penalty is None else self.penalty.weights)
+        return summarize_step(passed, batch.y, self.estimates, () if self.penalty is None else self.penalty.factors)
 
     @torch.no_grad()
     def representations(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -227,4 +227,4 @@ def read_penalty(
     """Estimates of the latest call, and what their gradients were multiplied by; see `train_step`."""
     if penalty is None:
         return (), ()
-    return penalty.estimates, penalty.weights if mi_weight is None else [mi_weight * m for m in penalty.multipliers]
+    return penalty.estimates, penalty.factors if mi_weight is None else [mi_weight * m for m in penalty.multipliers]
