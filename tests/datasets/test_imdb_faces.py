@@ -126,7 +126,7 @@ def test_what_is_wrong_is_named(root: Path, tmp_path: Path) -> None:
 
 def test_reproduce_imdb_fills_the_table(root: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     command = [
-        "reproduce", "imdb", "--root", str(root), "--encoder", "small", "--image-size", "16", "--quick",
+        "reproduce", "imdb", "--root", str(root), "--encoder", "small", "--image-size", "8", "--quick",
         "--epochs", "1", "--only", "plain,reference,mib",
     ]  # fmt: skip
     assert run([*command, "--output-dir", str(tmp_path)]) == 0

@@ -160,7 +160,6 @@ def test_alarms_are_said_and_kept(
 
 def test_what_the_machine_does_not_have_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     for bad in ({"accelerator": "tpu"}, {"devices": 0}, {"num_nodes": "two"}):
         with pytest.raises(InputError, match=next(iter(bad))):
             make_trainer(**bad)  # type: ignore[arg-type]

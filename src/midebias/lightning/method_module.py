@@ -163,8 +163,9 @@ class MethodModule(pl.LightningModule):
         return [value for value in vars(self.method).values() if isinstance(value, torch.optim.Optimizer)]
 
     def on_fit_start(self) -> None:
-        """Learn of the other processes."""
+        """Learn of the device and the other processes."""
         self.train()
+        self.method.move_state(self.device)
         self._recorder.processes = self.trainer.world_size
         if self.trainer.world_size > 1:
             self._recorder.total = lambda numbers: self.trainer.strategy.reduce(numbers, reduce_op="sum")

@@ -31,10 +31,9 @@ def make_trainer(
     for name, number in (("devices", devices), ("num_nodes", num_nodes)):
         if number is not None and number < 1:
             raise InputError(f"{name} must be at least 1, got {number}")
-    found = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    if accelerator == "gpu" and found == "cpu":
-        raise InputError("accelerator is 'gpu', but torch finds no GPU here")
-    device = "cpu" if accelerator == "cpu" else found
+    device = "cuda" if torch.cuda.is_available() and accelerator != "cpu" else "cpu"
+    if accelerator == "gpu" and device == "cpu":  # MPS has no float64, in which information is computed
+        raise InputError("accelerator is 'gpu', but torch finds no GPU of CUDA here")
     local, nodes = 1, 1
     if torch.distributed.is_torchelastic_launched():
         local = int(os.environ["LOCAL_WORLD_SIZE"])

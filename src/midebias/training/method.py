@@ -167,6 +167,12 @@ class Method:
         self.scaler.update()
         return summarize_step(passed, batch.y, self.estimates, () if self.penalty is None else self.penalty.factors)
 
+    def move_state(self, device: torch.device | str) -> None:
+        """Move tensors that are in no module to ``device``; those of modules and optimisers the trainer moves."""
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                setattr(self, name, value.to(device))
+
     @torch.no_grad()
     def representations(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """z (n, dim) and logits (n, n_classes), both float32 and where ``x`` is, wherever the model is."""
