@@ -82,8 +82,8 @@ def span_columns(columns: Tensor) -> Tensor:
     return torch.cat([constant, scaled @ (directions[:, kept] / sizes[kept].sqrt())], dim=1)
 
 
-def center_within(values: Tensor, groups: Tensor | None) -> tuple[Tensor, int]:
-    """Subtract each group's mean. Returns the centred (..., n, d) values and the number of groups seen.
+def center_within(values: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor | int]:
+    """Subtract each group's mean. Returns the centred (..., n, d) values, and where they are the number of groups seen.
 
     A group with one member becomes zero: it says nothing about dependence within groups. Groups may also be float
     columns (n, k): then their linear functions are taken off, by least squares, and the number is that of the
@@ -98,4 +98,4 @@ def center_within(values: Tensor, groups: Tensor | None) -> tuple[Tensor, int]:
     onehot = (groups[:, None] == torch.arange(size, device=groups.device)).to(values.dtype)
     counts = onehot.sum(dim=0)
     means = (onehot.T @ values) / counts.clamp(min=1)[:, None]
-    return values - onehot @ means, int((counts > 0).sum())
+    return values - onehot @ means, (counts > 0).sum()

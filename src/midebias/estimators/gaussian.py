@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..arguments import check_conditions, check_encoded, check_representation, checked
+from ..arguments import check_conditions, check_encoded, check_finite, check_representation, checked
 from ..distributed import Pool
 from ..errors import InputError
 from ..marginals import center_within
@@ -150,9 +150,10 @@ class GaussianMI(DrawingEstimator):
     ) -> tuple[list[Tensor], Tensor]:
         """Features of each representation and of c; what all ranks must know for them is communicated at once."""
         for z in representations:
-            check_representation(z, least=2 if pool is None else 0)
+            check_representation(z, least=2 if pool is None else 0, finite=False)
             check_conditions(groups, len(z))
             check_encoded(c, len(z))
+        check_finite(representations, ["z"] * len(representations))
         zs = [z.float() if z.dtype in (torch.float16, torch.bfloat16) else z for z in representations]
         c = c.to(zs[0].dtype)
         columns = [*(zs if self.features == "random" else []), *([c] if self.attribute_degree == 2 else [])]

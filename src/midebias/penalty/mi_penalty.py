@@ -16,7 +16,7 @@ from ..distributed import Ranks, Traffic, announce_refusal, check_process_group,
 from ..errors import InputError, TooFewSamples
 from ..estimators.interface import Estimator
 from ..estimators.registry import DEFAULT_ESTIMATOR, EstimatorName, build_estimator
-from ..representations import Shape, Summary
+from ..representations import Shape, Summary, summarize
 from .batch import Batch, Condition, Criterion, InputReader, drop_missing, expand_groups, gather_batch
 from .critic_training import CriticTrainer
 from .dual_ascent import DualAscent
@@ -146,7 +146,7 @@ class MIPenalty(nn.Module):
         self.budgets = nn.ModuleList([] if max_mi is None else (DualAscent(max_mi) for _ in widths))
         self.health = [Health() for _ in widths]
         self.estimates: list[float] = [0.0] * len(widths)
-        self._factors: list[Tensor | float] = [0.0] * len(widths)
+        self.factors: list[Tensor | float] = [0.0] * len(widths)
         self._warned = False
 
     def forward(self, z: Tensor | Sequence[Tensor], c: Tensor, y: Tensor | None = None) -> Tensor:
@@ -216,19 +216,18 @@ class MIPenalty(nn.Module):
             total = torch.stack(self._estimate_all(replace(batch, representations=leaves))).sum()
             gradients = torch.autograd.grad(total, leaves)
         joined = batch.representations, summaries, gradients, self.balances, self.multipliers
-        self._factors = [*join_gradients(task_loss, *joined, ranks, scale)]
+        self.factors = [*join_gradients(task_loss, *joined, ranks, scale)]
         return total.detach()
 
     @property
     def multipliers(self) -> tuple[float, ...]:
         """Where the weight of each representation stands under a budget; 1 without one."""
-        multipliers = tuple(float(budget.multiplier) for budget in cast("list[DualAscent]", self.budgets))
-        return multipliers or (1.0,) * len(self.shapes)
+        return tuple(float(b.multiplier) for b in cast("list[DualAscent]", self.budgets)) or (1.0,) * len(self.shapes)
 
     @property
     def weights(self) -> tuple[float, ...]:
         """What the gradient of each estimate was multiplied by in the latest `backward`; 0 before the first."""
-        return tuple(torch.stack([torch.as_tensor(f) for f in self._factors]).tolist())
+        return tuple(map(float, self.factors))
 
     @property
     def traffic(self) -> Traffic:
@@ -241,21 +240,21 @@ class MIPenalty(nn.Module):
 
     def _summarize(self, representations: Sequence[Tensor]) -> list[Summary]:
         follow(self, self.critics.optimizer, representations[0].device)
-        return [Summary(h, s, name=n) for h, s, n in zip(representations, self.shapes, self._reader.names, strict=True)]
+        return summarize(representations, self.shapes, self._reader.names)
 
     def _estimate_all(self, batch: Batch) -> list[Tensor]:
         """One for each representation; together, where their estimator does that and nothing keeps them apart."""
         batch, ranks = drop_missing(batch), self._ranks()
         if ranks is not None:
             batch = gather_batch(ranks, batch, attribute=self.attribute, banks=self.banks, summable=self._summable)
-        joint: Sequence[Tensor | None] = [None] * len(self.shapes)
+        joint: Sequence[tuple[Tensor, float] | None] = [None] * len(self.shapes)
         if self._joined and batch.n >= LEAST_PAIRS and len({h.dtype for h in batch.representations}) == 1:
-            first, known = cast(Estimator, self.estimators[0]), expand_groups(batch.values, batch.groups)
+            ask, own = cast(Any, self.estimators[0]).estimate_several, expand_groups(batch.values, batch.groups)
             with contextlib.suppress(TooFewSamples):  # then each is asked, and says so itself
-                joint = first.estimate_several(batch.representations, *known, pool=batch.pool).unbind()
+                joint = [*zip(terms := ask(batch.representations, *own, pool=batch.pool), terms.tolist(), strict=True)]
         return [self._estimate(k, batch, term) for k, term in enumerate(joint)]
 
-    def _estimate(self, k: int, batch: Batch, joint: Tensor | None) -> Tensor:
+    def _estimate(self, k: int, batch: Batch, known: tuple[Tensor, float] | None) -> Tensor:
         """The estimate of representation ``k``; a zero with a zero gradient where it is not one to descend on."""
         estimator, bank, health = cast(Any, self.estimators[k]), cast(PairBank, self.banks[k]), self.health[k]
         h, c, groups, pool = batch.representations[k], batch.c, batch.groups, batch.pool
@@ -267,16 +266,17 @@ class MIPenalty(nn.Module):
                 self.critics.train_critic(k, bank, h, c, groups)
             if not self.critics.is_ready(k):
                 return self._skip(k, "untrained", h)
-            if joint is None:
+            if known is None:
                 pairs = precondition(h, groups, self.preconditioning[k]), batch.values.to(h.dtype), groups
-                z, encoded, known = bank.fill_up(*pairs) if estimator.closed_form and pool is None else pairs
-                joint = estimator(z, *expand_groups(encoded, known), **({} if pool is None else {"pool": pool}))
+                z, encoded, own = bank.fill_up(*pairs) if estimator.closed_form and pool is None else pairs
+                joint = estimator(z, *expand_groups(encoded, own), **({} if pool is None else {"pool": pool}))
         except TooFewSamples:
             return self._skip(k, "too_few", h)
         finally:
             if self.training:
                 bank.push(h, c, groups, scattered=pool is not None)
-        value = self.estimates[k] = float(joint.detach())
+        joint, value = known if known is not None else (joint, float(joint.detach()))
+        self.estimates[k] = value
         if self.budgets and self.training:
             cast(DualAscent, self.budgets[k]).observe(value)
         if not 0.0 < value < math.inf:
