@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from midebias.errors import InputError
 from midebias.penalty.dual_ascent import DualAscent
 
 
@@ -25,3 +26,15 @@ def test_the_logarithm_moves_by_the_relative_excess_of_the_running_mean() -> Non
     for _ in range(9):
         observe(9.0)  # far above it
     assert observe(9.0) == pytest.approx(math.log(1.2))
+
+
+OUTSIDE = [
+    ("rate", 0.0), ("rate", 1.0), ("memory", -0.1), ("memory", 1.0), ("lowest", 0.0), ("lowest", 1.1), ("highest", 0.9),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), OUTSIDE)
+def test_numbers_out_of_range_are_refused(name: str, value: float) -> None:
+    with pytest.raises(InputError, match=r"rate must lie in \(0, 1\), memory in \[0, 1\)"):
+        DualAscent(0.1, **{name: value})
+    DualAscent(0.1, rate=0.99, memory=0.0, lowest=1.0, highest=1.0)
