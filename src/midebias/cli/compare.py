@@ -113,7 +113,7 @@ def begin_comparison(name: str, cells: Sequence[ImageCell], command: str, output
     comparison = Comparison(output_dir, cells, command=command)
     for cell in {(c.setting, c.method == CEILING): c for c in cells}.values():
         cell.check()
-    data = cells[0].load()
+    data = cells[0].load(memory=0)  # enough to see what does not fit
     for cell in {c.method: c for c in cells}.values():
         cell.prepare(data)
     return comparison.begin(name)

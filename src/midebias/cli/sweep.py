@@ -99,7 +99,7 @@ def sweep(
     study = None if shared is None else open_study(shared, options["seed"])
     record = {"command": "sweep", **options}
     if resume is None and isinstance(swept, ImageSweep):
-        swept.prepare(given[0], run_seeds[0])
+        swept.prepare(given[0], run_seeds[0], memory=0)
     folder = resume or make_run_folder(output_dir, "sweep", record)
     write_config(folder, record)
     command = write_command(f"sweep {shlex.quote(options['dataset'])}", **options | {"dataset": None})

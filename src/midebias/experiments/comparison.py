@@ -72,9 +72,9 @@ class ImageCell(Cell):
         """Refuse a data set or setting that cannot be loaded. Raises `InputError`."""
         check_setting(self.dataset, self.setting, **self._options)
 
-    def load(self) -> ImageData:
-        """Load what it is trained and judged on."""
-        data = load_images(self.dataset, self.setting, self.seed, **self._options)
+    def load(self, **options: Any) -> ImageData:
+        """Load what it is trained and judged on; with ``memory=0`` images stay in their files."""
+        data = load_images(self.dataset, self.setting, self.seed, **self._options, **options)
         return hold_out(data, self.seed) if self.held_out else data
 
     def prepare(self, data: ImageData, *, trainer: Any = None, **watching: Any) -> Any:

@@ -24,13 +24,13 @@ class ImageSweep(Sweep):
     def __init__(self, options: Mapping[str, Any], seeds: Sequence[int]) -> None:
         self._options, self.seeds = options, tuple(seeds)
 
-    def prepare(self, weight: float, seed: int) -> Any:
-        """Prepare the `ImageRun`. Raises `InputError` where network, data and device do not fit."""
+    def prepare(self, weight: float, seed: int, **loading: Any) -> Any:
+        """Prepare the `ImageRun`, on images so loaded. Raises `InputError` where network or device do not fit them."""
         given, method = self._options, f"mib:{self.dial}={weight}"
         options: dict[str, Any] = {k: given.get(k) for k in ("limit", *RUN_OPTIONS, *FOLDER_OPTIONS)}
         options |= {"held_out": True, "weights": given.get("network_weights")}
         cell = ImageCell(given["dataset"], given["setting"], method, seed, **options)
-        return cell.prepare(cell.load(), evaluate_every=sys.maxsize)
+        return cell.prepare(cell.load(**loading), evaluate_every=sys.maxsize)
 
     def judge_seed(self, weight: float, seed: int) -> tuple[dict[str, tuple[float, float]], Sequence[float]]:
         """Train "mib" with a gradient ratio and judge it on held-out images."""
