@@ -2,19 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from ..leakage.network_probe import ProbeResult, probe
-from ..lightning import MethodModule
 from ..training.evaluation import evaluate
 from ..training.method import Method
 from .biased_accuracy import ExchangedAccuracy, measure_biased
 from .group_accuracy import measure_group_accuracy
 from .image_data import ImageData
 from .process import measure_peak_memory_mb
+
+if TYPE_CHECKING:  # so that only training needs Lightning
+    from ..lightning import MethodModule
 
 
 @dataclass
@@ -31,7 +33,7 @@ class Outcome:
     alarms: tuple[str, ...] | None = None
 
 
-def take_test(run: MethodModule, data: ImageData) -> tuple[dict[str, Any], tuple[Tensor, Tensor]]:
+def take_test(run: "MethodModule", data: ImageData) -> tuple[dict[str, Any], tuple[Tensor, Tensor]]:
     """Apply the network of a run to the test images; an entry of the history, and z and logits."""
     answers = evaluate(run.method, data.test)
     entry: dict[str, Any] = {
@@ -44,7 +46,7 @@ def take_test(run: MethodModule, data: ImageData) -> tuple[dict[str, Any], tuple
 
 
 def summarize_run(
-    run: MethodModule, data: ImageData, history: list[dict[str, Any]], answers: tuple[Tensor, Tensor] | None, *,
+    run: "MethodModule", data: ImageData, history: list[dict[str, Any]], answers: tuple[Tensor, Tensor] | None, *,
     network: str, seed: int, used: Mapping[str, Any],
 ) -> Outcome:  # fmt: skip
     """Test a run that has ended, unless z and logits of the test are known, and probe z for the attribute.
