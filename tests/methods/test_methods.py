@@ -235,3 +235,23 @@ def test_the_trace_holds_every_step_once() -> None:
     assert mean == pytest.approx(sum(r.loss for r in losses) / n)
     assert all(len(p.mi) == len(p.weights) == 3 for p in run.trace)
     assert run.trace[-1].weights[2] > 0
+
+
+@pytest.mark.parametrize("name", ["plain", "mib", "grl", "lnl"])
+def test_the_scale_of_float16_is_in_no_step(name: str) -> None:
+    """Scaled by a power of two, as a GradScaler does against underflow, gradients are the same to rounding."""
+    ends = []
+    for scaler in (None, torch.amp.GradScaler("cpu", init_scale=1024.0)):
+        method = METHODS[name](model(), precision="float32")
+        method.scaler = scaler or method.scaler
+        method.prepare(data().levels, data().c, data().y)
+        for _ in range(2):
+            method.step(batch(slice(0, 96)), lambda: batch(slice(0, 96)), 1e-3)
+        ends.append([p.detach() for p in method.model.parameters()])
+    assert all(torch.allclose(a, b, rtol=1e-5, atol=1e-7) for a, b in zip(*ends, strict=True))
+
+
+def test_float16_is_refused_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match="float16"):
+        Plain(model(), precision="float16")
