@@ -108,7 +108,7 @@ def test_a_folder_is_scaled_to_what_the_network_was_made_for(photos: Path) -> No
         ("variance", "rho", "gradient_ratio", "mi_lr_ratio", "mi_weight", "max_mi", "criterion", "estimator", "seed",
          "critic_steps", "rebalance", "palette", "image_size", "label", "attribute", "epochs", "limit", "max_steps",
          "checkpoint_every", "weights", "root", "table", "image", "split_by", "class_weights", "accelerator",
-         "devices", "num_nodes", "precision", "batch_size", "learning_rate")
+         "devices", "num_nodes", "precision", "batch_size", "learning_rate", "n_cells")
     ) | {"dataset": str(photos), "method": "mib", "augment": "none"}  # fmt: skip
     assert resolve_options(given | {"network": "timm:test_resnet"})["image_size"] == 160
     assert resolve_options(given | {"network": "lnl"})["image_size"] is None
