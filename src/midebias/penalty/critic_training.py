@@ -56,8 +56,9 @@ class CriticTrainer(nn.Module):
         """
         estimator = self._estimators[k]
         z, labels = h.detach(), groups
-        if bank.places[0] >= max(2, len(h) // 2):
-            z, c, labels = bank.rows()
+        beside = max(0, bank.fill_to - len(h)) if estimator.closed_form else 0  # the estimate is made on these, too
+        if bank.places[0] - beside >= max(2, len(h) // 2):
+            z, c, labels = bank.rows(skip=beside)
         if not estimator.trainable or self.optimizer is None or len(z) < 2:
             return
         if torch.is_inference_mode_enabled():

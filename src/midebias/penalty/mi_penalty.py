@@ -22,7 +22,7 @@ from .critic_training import CriticTrainer
 from .dual_ascent import DualAscent
 from .gradient_balance import GradientBalance, check_task_loss, join_gradients
 from .health import Health, Reason, warn_of_no_effect
-from .pair_bank import LEAST_PAIRS, PairBank
+from .pair_bank import PairBank, choose_sizes
 from .preconditioning import precondition
 
 
@@ -65,8 +65,9 @@ class MIPenalty(nn.Module):
     critic_lr : float, default 3e-3
         Learning rate of the critic's Adam.
     bank : int, optional
-        Recent pairs kept; default is the estimator's own: 2048 where a critic trains on them, else 64, up to which
-        closed forms fill smaller batches. Older pairs come from an older encoder: chasing them makes it swing.
+        Recent pairs kept; default is the estimator's own: 2048 where a critic trains on them, else 64. Closed forms
+        fill smaller batches up with them: to 64 pairs, or to as many as given here (of a critic's bank, a quarter), at
+        most 512. Older pairs come from an older encoder: chasing them makes it swing.
     n_groups : int, default 64
         Largest number of labels a critic can be conditioned on. Closed forms have no limit.
     process_group : {"world", None} or ProcessGroup, default "world"
@@ -137,17 +138,16 @@ class MIPenalty(nn.Module):
         plain, n_covariates = not any(self.preconditioning), self._reader.check_estimators(estimators)
         self._joined = plain and len(widths) > 1 and all(estimators[0].can_join(e) for e in estimators[1:])
         self._summable = plain and not n_covariates and all(e.pools_moments for e in estimators)
-        sizes = [e.recent_pairs if bank is None else bank for e in estimators]
-        self.banks = nn.ModuleList(PairBank(*s, attribute, n_covariates) for s in zip(sizes, widths, strict=True))
+        sizes = [(*choose_sizes(e, bank), w) for e, w in zip(estimators, widths, strict=True)]
+        self.banks = nn.ModuleList(PairBank(n, w, attribute, n_covariates, filled) for n, filled, w in sizes)
         self.critics = CriticTrainer(
             estimators, attribute, steps=critic_steps, warmup=critic_warmup, learning_rate=critic_lr, seed=seed
         )
         self.balances = nn.ModuleList(GradientBalance(gradient_ratio) for _ in widths)
         self.budgets = nn.ModuleList([] if max_mi is None else (DualAscent(max_mi) for _ in widths))
-        self.health = [Health() for _ in widths]
-        self.estimates: list[float] = [0.0] * len(widths)
+        self.health, self.estimates = [Health() for _ in widths], [0.0] * len(widths)
         self.factors: list[Tensor | float] = [0.0] * len(widths)
-        self._warned = False
+        self._filled, self._warned = sizes[0][1], False
 
     def forward(self, z: Tensor | Sequence[Tensor], c: Tensor, y: Tensor | None = None) -> Tensor:
         """Bring the critic up to date (training mode), then estimate.
@@ -248,7 +248,7 @@ class MIPenalty(nn.Module):
         if ranks is not None:
             batch = gather_batch(ranks, batch, attribute=self.attribute, banks=self.banks, summable=self._summable)
         joint: Sequence[tuple[Tensor, float] | None] = [None] * len(self.shapes)
-        if self._joined and batch.n >= LEAST_PAIRS and len({h.dtype for h in batch.representations}) == 1:
+        if self._joined and batch.n >= self._filled and len({h.dtype for h in batch.representations}) == 1:
             ask, own = cast(Any, self.estimators[0]).estimate_several, expand_groups(batch.values, batch.groups)
             with contextlib.suppress(TooFewSamples):  # then each is asked, and says so itself
                 joint = [*zip(terms := ask(batch.representations, *own, pool=batch.pool), terms.tolist(), strict=True)]
