@@ -116,7 +116,7 @@ def compute_least_widths(joint: Joint, n: int) -> dict[str, float]:
     return widths
 
 
-def bound_by_union(counts: NDArray[np.int64], delta: float = 0.05) -> float:
+def limit_by_union(counts: NDArray[np.int64], delta: float = 0.05) -> float:
     """The difference of decisions bounded by Clopper-Pearson intervals of each cell in each of two groups."""
     k, sizes = len(counts), counts.sum(axis=0)
     tail = delta / (4 * k)
@@ -137,7 +137,7 @@ def measure_coverage(name: str, *, resamples: int, seed: int) -> dict[str, Any]:
         found.append(certify_columns(cell.astype(np.int64), [read_column(group, "group")], labels).bounds[-1])
         if joint.shape[2] == 2 and len(joint) == 1:
             counts = np.bincount(2 * cell + group, minlength=2 * joint.shape[1]).reshape(-1, 2)
-            union.append(bound_by_union(counts))
+            union.append(limit_by_union(counts))
     seconds, least = time.process_time() - started, compute_least_widths(joint, n)
     row: dict[str, Any] = {"setting": name, "rows": n, "resamples": resamples, "seed": seed}
     for measure in _MEASURES:

@@ -114,7 +114,7 @@ class Cells(nn.Module):
         steps = _list_joints(told.numpy(), tables, answers)
         seen = [_count(m, near[choose], strata[choose], codes[choose]) for codes in groups]
         fewest = min(n_cells, max(2, len(np.unique(answers))))
-        bounds = {k: _estimate_bound(seen, steps[k]) for k in range(fewest, min(n_cells, m) + 1)}
+        bounds = {k: _estimate_certificate(seen, steps[k]) for k in range(fewest, min(n_cells, m) + 1)}
         least = min(bounds.values())
         limit = _ROOM * least if limit is None else max(limit, least)
         kept = max(k for k, bound in bounds.items() if bound <= limit)
@@ -196,7 +196,7 @@ def _measure_entropy(shares: Floats) -> Floats:
     return np.asarray(nats.sum(axis=(-1, -2)))
 
 
-def _estimate_bound(tables: Sequence[Codes], cell: Codes) -> float:
+def _estimate_certificate(tables: Sequence[Codes], cell: Codes) -> float:
     """Estimate the bound of the difference of decisions that rows (m, S, G) of places would certify."""
     largest = 0.0
     for table in tables:

@@ -16,9 +16,9 @@ from ..matrices import read_matrix
 from .confidence import (
     SHARE_OF_RATE,
     Counts,
-    bound_balanced_accuracy,
-    bound_information,
-    bound_total_variation,
+    limit_balanced_accuracy,
+    limit_information,
+    limit_total_variation,
     measure_information,
 )
 from .inputs import check_range
@@ -123,7 +123,7 @@ class Certificate:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Certificate":
-        """Make a certificate of what `to_dict` returned."""
+        """Make a certificate of ``values``, which `to_dict` returned."""
         return cls(**{**values, "bounds": tuple(CertifiedAttribute(**bound) for bound in values["bounds"])})
 
     def list_figures(self) -> dict[str, str]:
@@ -260,19 +260,19 @@ def _certify_column(
     strata, pairs = list(table), list(combinations(range(n_groups), 2))
     shares = [counts / np.maximum(1, counts.sum(axis=0)) for counts in strata]
     # Neither strata nor pairs of groups need a share of delta each: the module of the bounds explains why.
-    difference = _bound_difference([counts[:, list(pair)] for counts in strata for pair in pairs], delta)
-    accuracy = max(bound_balanced_accuracy(c, delta) for c in strata) if n_groups > 2 else 0.5 + 0.5 * difference
+    difference = _limit_difference([counts[:, list(pair)] for counts in strata for pair in pairs], delta)
+    accuracy = max(limit_balanced_accuracy(c, delta) for c in strata) if n_groups > 2 else 0.5 + 0.5 * difference
     return CertifiedAttribute(
         attribute=column.name, criterion=criterion, missing=int((~known).sum()),
         groups=dict(zip(map(name_level, levels), table.sum(axis=(0, 1)).tolist(), strict=True)),
-        balanced_accuracy=accuracy, decision_difference=difference, mi=bound_information(strata, delta),
+        balanced_accuracy=accuracy, decision_difference=difference, mi=limit_information(strata, delta),
         balanced_accuracy_seen=float(max(p.max(axis=1).sum() / n_groups for p in shares)),
         decision_difference_seen=float(max(np.abs(p[:, g] - p[:, h]).sum() / 2 for p in shares for g, h in pairs)),
         mi_seen=measure_information(strata), balanced_chance=1 / n_groups,
     )  # fmt: skip
 
 
-def _bound_difference(pairs: list[Counts], delta: float) -> float:
+def _limit_difference(pairs: list[Counts], delta: float) -> float:
     """Bound the largest total variation of pairs of groups, from the rows (K, 2) of each."""
     sizes = np.array([pair.sum(axis=0) for pair in pairs])
     if not sizes.all():
@@ -284,5 +284,5 @@ def _bound_difference(pairs: list[Counts], delta: float) -> float:
     for at in np.argsort(-limits):
         if limits[at] <= largest:
             break
-        largest = max(largest, bound_total_variation(pairs[at][:, 0], pairs[at][:, 1], delta))
+        largest = max(largest, limit_total_variation(pairs[at][:, 0], pairs[at][:, 1], delta))
     return largest
