@@ -152,6 +152,14 @@ def test_names_and_order_change_nothing(groups: int) -> None:
     assert list_bounds(certify(np.eye(6)[cell][order], c[order], y[order])) == pytest.approx(bounds, abs=1e-9)
 
 
+def test_cells_may_have_names() -> None:
+    cell, c, _ = draw()
+    names = np.array(list("uvwxyz"))[cell]
+    expected = list_bounds(certify(cell, c))
+    for z in (names, names.tolist(), pd.Series(names), pd.DataFrame({"cell": names}), cell[:, None].tolist()):
+        assert list_bounds(certify(z, c)) == pytest.approx(expected, abs=1e-9)
+
+
 @pytest.mark.parametrize("groups", [2, 3])
 def test_more_rows_and_less_confidence_make_smaller_bounds(groups: int) -> None:
     cell, c, y = draw(n=600, groups=groups)
@@ -230,10 +238,12 @@ def test_missing_attributes_are_left_out_and_counted() -> None:
         ({"z": np.where(np.arange(2000) < 9, np.nan, 1.0)}, "z is missing in 9 rows"),
         ({"z": np.full((2000, 2), np.nan)}, "z contains NaN"),
         ({"c": np.random.default_rng(0).normal(size=2000)}, "'c' is a quantity"),
+        ({"c": [f"c{i % 201}" for i in range(2000)]}, "'c' has 201 categories; at most 200"),
         ({"c": np.zeros(2000)}, "'c' never varies"),
         ({"c": np.zeros(1999)}, "c has 1999 rows, z has 2000"),
         ({"y": np.where(np.arange(2000) < 9, np.nan, 1.0)}, "y is missing in 9 rows"),
         ({"y": np.random.default_rng(0).normal(size=2000)}, "'y' is a quantity"),
+        ({"y": np.zeros((2000, 2))}, "y must be one column, got 2"),
         ({"confidence": 1.0}, r"confidence must lie in \(0, 1\)"),
         ({"z": np.zeros(1), "c": np.zeros(1), "y": None}, "needs at least 2"),
     ],

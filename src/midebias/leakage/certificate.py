@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arguments import checked
-from ..columns import Column, is_frame, name_level, read_array, read_column, read_columns
+from ..columns import Column, is_frame, name_level, read_array, read_column, read_columns, read_frame
 from ..errors import InputError, TooFewSamples
 from ..matrices import read_matrix
 from .confidence import (
@@ -26,6 +26,7 @@ from .inputs import check_range
 Criterion = Literal["independence", "separation"]
 
 MOST_CELLS = 1024
+_MOST_GROUPS = 200
 _MEASURES = {
     "balanced_accuracy": "balanced accuracy", "decision_difference": "difference of decisions", "mi": "I(Z;C) in nats",
 }  # fmt: skip
@@ -198,9 +199,11 @@ def certify(z: Any, c: Any, y: Any = None, *, confidence: float = 0.95) -> Certi
     cells, classes = code_cells(z), None
     n = len(cells)
     if y is not None:
-        (label,) = read_columns({"y": y}, "y", n=n, like="z")
-        check_groups([label])
-        classes, _ = label.code()
+        labels = read_columns(y, "y", n=n, like="z")
+        if len(labels) > 1:
+            raise InputError(f"y must be one column, got {len(labels)}")
+        check_groups([replace(label, name="y") for label in labels])
+        classes, _ = labels[0].code()
         if (classes < 0).any():
             raise InputError(f"y is missing in {int((classes < 0).sum()):,} rows: leave them out")
     return certify_columns(cells, read_columns(c, "c", n=n, like="z"), classes, confidence=confidence)
@@ -220,9 +223,16 @@ def certify_columns(
 
 def code_cells(z: Any) -> NDArray[np.int64]:
     """Number the distinct rows of a representation. Raises `InputError` where there are too many of them."""
-    values = None if is_frame(z, "z") else read_array(z, "z")
-    if values is not None and values.ndim == 1 and not isinstance(next(iter(values), None), (list, tuple, np.ndarray)):
-        codes, _ = read_column(values, "z").code()  # of numbers or names
+    column: Column | None = None
+    if is_frame(z, "z"):
+        columns = read_frame(z, "z")
+        column = columns[0] if len(columns) == 1 else None
+    else:
+        values = read_array(z, "z")
+        if values.ndim == 1 and not isinstance(next(iter(values), None), (list, tuple, np.ndarray)):
+            column = read_column(values, "z")
+    if column is not None:  # numbers or names of cells
+        codes, _ = column.code()
         if (codes < 0).any():
             raise InputError(f"z is missing in {int((codes < 0).sum()):,} rows")
     else:
@@ -246,6 +256,9 @@ def check_groups(columns: Sequence[Column]) -> None:
         if not column.is_category:
             raise InputError(f"{column.name!r} is a quantity, and certificates compare groups: make categories of it")
         column.check_categories()
+        n_groups = len(column.code()[1])
+        if n_groups > _MOST_GROUPS:
+            raise InputError(f"{column.name!r} has {n_groups:,} categories; at most {_MOST_GROUPS} can be certified")
 
 
 def _certify_column(
