@@ -297,5 +297,5 @@ def _limit_difference(pairs: list[Counts], delta: float) -> float:
     for at in np.argsort(-limits):
         if limits[at] <= largest:
             break
-        largest = max(largest, limit_total_variation(pairs[at][:, 0], pairs[at][:, 1], delta))
+        largest = limit_total_variation(pairs[at][:, 0], pairs[at][:, 1], delta, least=largest)
     return largest

@@ -30,8 +30,10 @@ def limit_proportion(successes: int, n: int, delta: float) -> float:
     return 1.0 if successes >= n else float(beta.ppf(1 - delta, successes + 1, n - successes))
 
 
-def limit_total_variation(first: Counts, second: Counts, delta: float) -> float:
+def limit_total_variation(first: Counts, second: Counts, delta: float, *, least: float = 0.0) -> float:
     """Bound the total variation between two groups' distributions over K cells, from the rows (K,) of each.
+
+    Nothing below ``least`` is looked for.
 
     For A, the set of cells where it is p(A) - q(A), the one that is seen is at least X/n - Y/m, with X and Y binomial.
     So a - b is excluded under which X/n - Y/m is at most what is seen with a probability of no more than delta, which
@@ -56,7 +58,7 @@ def limit_total_variation(first: Counts, second: Counts, delta: float) -> float:
         if bound == 0:  # begins a little below what a normal approximation says
             a = np.clip(seen + low, 0, 1)
             error = np.sqrt(a * (1 - a) / n + low * (1 - low) / m)
-            bound = max(step, float((seen - 0.98 * ndtri(rest) * error).max()))
+            bound = max(step, least, float((seen - 0.98 * ndtri(rest) * error).max()))
         a = np.minimum(low + bound, 1)
         tail = _compute_tail(seen, a, high, n, m)
         left = (tail > rest) & (a < 1)
