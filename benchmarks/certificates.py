@@ -98,7 +98,7 @@ def compute_least_widths(joint: Joint, n: int) -> dict[str, float]:
         named = np.array([p[p.argmax(axis=1) == g, g].sum() for g in range(n_groups)])
         accuracies.append(named.mean() + _Z / n_groups * math.sqrt((named * (1 - named) / sizes).sum()))
         for g, h in combinations(range(n_groups), 2):
-            differences.append(_bound_knowing(p[:, g], p[:, h], sizes[g], sizes[h]))
+            differences.append(_limit_with_hindsight(p[:, g], p[:, h], sizes[g], sizes[h]))
     nats = compute_nats(joint)
     variance = float((joint * nats**2).sum()) - truth["mi"] ** 2
     least = {
@@ -110,7 +110,7 @@ def compute_least_widths(joint: Joint, n: int) -> dict[str, float]:
     return {measure: max(0.0, float(least[measure] - truth[measure])) for measure in _MEASURES}
 
 
-def _bound_knowing(p: Joint, q: Joint, n: float, m: float) -> float:
+def _limit_with_hindsight(p: Joint, q: Joint, n: float, m: float) -> float:
     """The difference of two groups and 1.64 standard errors of the best decision; of equal ones the least to exclude.
 
     Equal groups cannot be told, half of the time, from groups that lie apart in directions drawn at random by what a
@@ -200,7 +200,7 @@ def _render_coverage(document: Mapping[str, Any]) -> str:
     for row in rows:
         cells = [row["setting"], f"{row['rows']:,}"]
         for measure, digits in (("balanced_accuracy", 3), ("decision_difference", 3), ("mi", 4)):
-            truth, bound = row[f"{measure}_truth"], row[f"{measure}_bound"]
+            truth, bound = max(0.0, row[f"{measure}_truth"]), row[f"{measure}_bound"]
             cells.append(f"{truth:.{digits}f} / {bound:.{digits}f} / {100 * row[f'{measure}_coverage']:.1f}%")
         least = compute_least_widths(SETTINGS[row["setting"]][1], row["rows"])
         for measure in ("balanced_accuracy", "decision_difference", "mi"):
