@@ -200,11 +200,11 @@ def _limit_moment(speeds: Floats, products: Floats, largest: float) -> Floats:
     return np.asarray(0.999 * np.minimum((above / gap).min(axis=-1), at_one[..., 0]))
 
 
-def measure_information(strata: Sequence[Counts]) -> float:
+def measure_information(strata: Sequence[Counts | Floats]) -> float:
     """Compute I(Z;C), or I(Z;C|Y) over strata, of the rows (K, G) of each, in nats."""
     total = 0.0
     for counts in strata:
         expected = counts.sum(axis=1, keepdims=True) * (counts.sum(axis=0) / max(1, counts.sum()))
         ratio = np.divide(counts, expected, out=np.ones(counts.shape), where=counts > 0)
         total += float((counts * np.log(ratio)).sum())
-    return max(0.0, total / max(1, sum(int(counts.sum()) for counts in strata)))
+    return max(0.0, total / max(1, sum(float(counts.sum()) for counts in strata)))
