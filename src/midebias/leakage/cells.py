@@ -119,7 +119,7 @@ class Cells(nn.Module):
         possible: Sequence[int] = range(min(n_cells, m, max(2, len(np.unique(answers)))), min(n_cells, m) + 1)
         if limit is None:
             enough = _KEPT * _tell(told.numpy(), steps[m])
-            possible = [k for k in possible if _tell(told.numpy(), steps[k]) >= enough] or possible[-1:]
+            possible = [k for k in possible if _tell(told.numpy(), steps[k]) >= enough] or possible
         bounds = {k: _estimate_certificate(seen, steps[k]) for k in possible}
         least = min(bounds.values())
         limit = _ROOM * least if limit is None else max(limit, least)
