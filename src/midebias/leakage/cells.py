@@ -89,7 +89,7 @@ class Cells(nn.Module):
         Those two cells are joined that lose least: nats of the label, as outputs tell it, less three times the nats of
         groups. Places with different decisions are joined last. Rows that have joined no cells say how many there are:
         as many as have bounds of ``limit`` at most or, without one, of one and a half times the least of any number of
-        cells that keeps four tenths of the label's nats.
+        cells that keeps four tenths of the label's nats, if one does.
 
         Parameters
         ----------
