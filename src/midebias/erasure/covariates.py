@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..attributes import encode_columns
+from ..attributes import encode_covariates
 from ..columns import Column, read_columns
 from ..covariates import CovariateRegression, expand_covariates
 from ..errors import InputError
@@ -25,8 +25,7 @@ def read_covariates(y: Any, n: int, criterion: str) -> Tensor | None:
     columns = read_columns(y, "y", n=n) if criterion == "separation" and y is not None else []
     if all(column.is_category for column in columns):
         return None
-    values, attribute = encode_columns(columns)
-    encoded, present = attribute.encode(values)
+    encoded, present = encode_covariates(columns)
     if not bool(present.all()):
         raise InputError(f"y is missing in {int((~present).sum()):,} rows, in which nothing can be conditioned on it")
     return compute_normal_scores(encoded)
