@@ -203,7 +203,7 @@ def render_table(document: Mapping[str, Any]) -> str:
             cells.append((case, f"{n:,}", *(f"{value:.3f}" for value in read)))
     lines += format_table(head, cells)
     seeds = sorted({r["seed"] for r in rows})
-    lines += ["", f"Nats, means over seeds {', '.join(map(str, seeds))}.", ""]
+    lines += ["", f"Nats, {'means over seeds' if len(seeds) > 1 else 'seed'} {', '.join(map(str, seeds))}.", ""]
     tests = [r for r in document["rows"] if r["part"] == "test"]
     if tests:
         told = [(r["case"], r["n"], *(f"{r[name]:.2f}" for name in ("ours", "kci", "circe"))) for r in tests]
