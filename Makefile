@@ -16,7 +16,7 @@ test: $(STAMP) $(VENV)/vision/.installed lint docs
 	$(BIN)/pytest -n 2 --dist worksteal -p no:cacheprovider tests src/midebias
 
 # All tests with the oldest releases that pyproject.toml accepts. Their own deprecations are no errors of ours.
-test-lowest: $(LOWEST)/.installed
+test-lowest: $(LOWEST)/vision/.installed
 	$(LOWEST)/bin/pytest -n 2 --dist worksteal -p no:cacheprovider \
 		-W ignore::FutureWarning -W ignore::DeprecationWarning -W 'ignore:The given buffer is not writable:UserWarning' tests src/midebias
 
@@ -26,6 +26,11 @@ $(LOWEST)/.installed: pyproject.toml constraints-lowest.txt
 	$(LOWEST)/bin/python -m pip install --quiet -c constraints-lowest.txt -e '.[dev]'
 	touch $@
 
+$(LOWEST)/vision/.installed: $(LOWEST)/.installed
+	$(LOWEST)/bin/python -m pip install --quiet --no-deps --upgrade --target $(LOWEST)/vision \
+		$$(grep -E '^(timm|torchvision)==' constraints-lowest.txt)
+	touch $@
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -33,7 +38,7 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 docs: $(STAMP)
-	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/site
+	$(BIN)/python -m sphinx -W --keep-going -q -j 2 -b html docs build/site
 
 # Goes on where it was stopped. The cells lie in runs/, which git ignores; finished rows go to results/.
 benchmark: $(STAMP) results/colored-mnist.json results/biased-mnist.json

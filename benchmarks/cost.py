@@ -19,7 +19,7 @@ from midebias.experiments.image_methods import build_method
 from midebias.experiments.planted_images import load_planted_images
 from midebias.experiments.process import keep_freed_memory
 from midebias.experiments.published import PUBLISHED
-from midebias.training import TrainingRun
+from midebias.lightning import MethodModule
 from midebias.training.data import TrainingData
 from midebias.training.evaluation import evaluate
 
@@ -33,7 +33,7 @@ _CRITIC_STEPS = 40  # of the reference recipe
 
 def time_over_plain(data: TrainingData, names: list[str], *, epochs: int) -> list[dict[str, Any]]:
     """Seconds per epoch of each method, all of them taking turns of a few steps."""
-    runs = {name: TrainingRun(build_method(name), data, epochs=epochs) for name in ["plain", *names]}
+    runs = {name: MethodModule(build_method(name), data, epochs=epochs) for name in ["plain", *names]}
     while not all(run.finished for run in runs.values()):
         for run in runs.values():
             run.advance(_TURN)
@@ -50,9 +50,9 @@ def time_recipe(data: ImageData, *, epochs: int, steps: int, target: float) -> d
     Ours takes quarters of an epoch in turn with steps of the recipe. Its epoch is reckoned from the median of those,
     and from the critic's own steps, of which the recipe takes an epoch before each epoch.
     """
-    reference = TrainingRun(build_method("reference"), data.train, epochs=1, max_steps=max(2, steps))
+    reference = MethodModule(build_method("reference"), data.train, epochs=1, max_steps=max(2, steps))
     critic = _critic_steps(reference)
-    ours = TrainingRun(build_method("mib"), data.train, epochs=epochs)
+    ours = MethodModule(build_method("mib"), data.train, epochs=epochs)
     theirs: list[float] = []
     accuracy = 0.0
     while not ours.finished and accuracy < target:
@@ -60,9 +60,9 @@ def time_recipe(data: ImageData, *, epochs: int, steps: int, target: float) -> d
         accuracy = float((evaluate(ours.method, data.test)[1].argmax(1) == data.test.y).float().mean())
         _LOG.info("%d steps, %.0f s: %.3f", ours.done_steps, ours.seconds, accuracy)
         for _ in range(max(1, steps // 4) if not reference.finished else 0):
-            started = time.perf_counter()
+            before = reference.seconds
             reference.advance(1)
-            theirs.append(time.perf_counter() - started)
+            theirs.append(reference.seconds - before)
     if accuracy < target:
         raise InputError(f"epochs: {target} was not reached in {epochs}, but {accuracy}")
     step = statistics.median(theirs)
@@ -82,7 +82,7 @@ def time_recipe(data: ImageData, *, epochs: int, steps: int, target: float) -> d
     }
 
 
-def _critic_steps(run: TrainingRun) -> float:
+def _critic_steps(run: MethodModule) -> float:
     """Seconds a step of the epoch that the recipe's critic has to itself; a dozen of them are made."""
     batches = [
         run.data.batch(rows) for rows in torch.arange(min(12 * run.batch_size, len(run.data))).split(run.batch_size)

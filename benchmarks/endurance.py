@@ -20,7 +20,7 @@ from midebias.errors import InputError
 from midebias.experiments.image_methods import build_method
 from midebias.experiments.planted_images import load_planted_images
 from midebias.experiments.process import keep_freed_memory
-from midebias.training import TrainingRun
+from midebias.lightning import MethodModule
 
 from .script import Script
 
@@ -90,7 +90,7 @@ def fit_memory_trend(at: Sequence[float], mib: Sequence[float], *, warm_up: floa
 def train_for(seconds: float, *, method: str = "mib", images: int = 20_000, seed: int = 0) -> dict[str, Any]:
     """Train on Colored MNIST for so many seconds, and sample resident memory about 400 times on the way."""
     data = load_planted_images("colored-mnist", 0.020, seed, limit=images)
-    run = TrainingRun(build_method(method, data.problem, seed=seed), data.train, epochs=1_000_000, seed=seed)
+    run = MethodModule(build_method(method, data.problem, seed=seed), data.train, epochs=1_000_000, seed=seed)
     hours: list[float] = []
     mib: list[float] = []
     started = time.monotonic()
@@ -100,7 +100,7 @@ def train_for(seconds: float, *, method: str = "mib", images: int = 20_000, seed
             hours.append(passed / 3600)
             mib.append(read_resident_mib())
             _LOG.info("%s: %.0f s, step %d, %.1f MiB", method, passed, run.done_steps, mib[-1])
-        run.advance(1)
+        run.advance(10)
     trend = fit_memory_trend(hours, mib)
     return {
         "what": "training", "method": method, "seconds": time.monotonic() - started, "steps": run.done_steps,

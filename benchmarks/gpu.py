@@ -9,6 +9,7 @@ not known before. The optimiser's own are left out: its step numbers lie on the 
 
 from __future__ import annotations
 
+import re
 import statistics
 import time
 import traceback
@@ -54,7 +55,7 @@ class StepCounter(TorchDispatchMode):
     def note(self) -> None:
         """Count a read by the line of the package that asks."""
         frames = [frame for frame in traceback.extract_stack() if _SOURCE in Path(frame.filename).parents]
-        if frames and "optimizer.step(" not in (frames[-1].line or ""):
+        if frames and not re.search(r"(optimizer|scaler)\.step\(", frames[-1].line or ""):
             place = Path(frames[-1].filename).relative_to(_SOURCE).as_posix()
             self.reads[f"{place}:{frames[-1].lineno}"] += 1
 

@@ -11,11 +11,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from midebias.datasets import ImageTable
 from midebias.experiments.image_data import StreamedImages
 from midebias.experiments.image_methods import build_for_images
 from midebias.experiments.own_images import load_own_images
+from midebias.lightning import MethodModule
 from midebias.training.data import Batch, BatchReader
-from midebias.training.loop import TrainingRun
 
 from .script import Script
 
@@ -71,7 +72,7 @@ def measure(data: Any, *, network: str, batch_size: int, epochs: int) -> dict[st
     """Train ``mib`` and split the seconds of all steps but the first epoch's."""
     timed = Timed(data.train)
     method = build_for_images("mib", data, options=None, network=network, seed=0)
-    run = TrainingRun(method, timed, epochs=epochs + 1, batch_size=batch_size)
+    run = MethodModule(method, timed, epochs=epochs + 1, batch_size=batch_size)
     run.advance(run.steps_per_epoch)  # workers are started, and whatever is made at the first call
     before, waited = run.seconds, timed.seconds
     run.advance(epochs * run.steps_per_epoch)
@@ -91,6 +92,7 @@ def main() -> None:
         data = load_own_images(folder, 0, image_size=given["image_size"], memory=0)
         assert isinstance(data.train, StreamedImages)
         for workers in given["workers"]:
+            assert isinstance(data.train.files, ImageTable)
             data.train.files.workers = workers
             options = {name: given[name] for name in ("network", "batch_size", "epochs")}
             rows.append({"workers": workers, "threads": torch.get_num_threads()} | measure(data, **options))

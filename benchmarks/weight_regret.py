@@ -18,7 +18,8 @@ from midebias.experiments.image_data import hold_out
 from midebias.experiments.image_loading import load_images
 from midebias.experiments.image_methods import build_method
 from midebias.experiments.weight_choice import WeightTrial, choose_weight
-from midebias.training import LogitAdjustment, TrainingRun
+from midebias.lightning import MethodModule
+from midebias.training import LogitAdjustment
 from midebias.training.evaluation import evaluate
 
 from .script import Script, format_table
@@ -104,7 +105,7 @@ def _train(dataset: str, setting: float, weight: float, seed: int, limit: int, e
     data = load_images(dataset, setting, seed, limit=limit)
     held = hold_out(data, seed)
     method = build_method("mib", held.problem, seed=seed, gradient_ratio=weight)
-    TrainingRun(method, held.train, epochs=epochs, seed=seed).advance(2**62)
+    MethodModule(method, held.train, epochs=epochs, seed=seed).advance(2**62)
     z, logits = evaluate(method, held.test)
     _, tested = evaluate(method, data.test, first=_TESTED)
     unbiased = LogitAdjustment(held.problem.attribute, held.problem.n_classes, rebalance=1.0, seed=seed)

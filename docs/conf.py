@@ -52,6 +52,7 @@ sphinx_gallery_conf = {
     "write_computation_times": False,
     "image_srcset": ["2x"],
     "abort_on_example_error": True,
+    "parallel": True,  # as many as -j says
     "run_stale_examples": True,  # the package may have changed where the example has not
 }
 

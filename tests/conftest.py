@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from midebias.datasets import BiasedMNIST, ColoredMNIST
+
 from .vision import import_vision
 
 torch.set_num_threads(1)  # the suite runs in two processes on two cores
@@ -81,6 +83,25 @@ def the_folder(parent: Path, process: subprocess.Popen[str]) -> Path:
             return found[0].parent
         time.sleep(0.01)
     raise AssertionError(process.communicate()[1])
+
+
+@pytest.fixture
+def few_test_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first 500 digits of MNIST's test set are all of it, for tests of what surrounds a training."""
+    for digits in (ColoredMNIST, BiasedMNIST):
+
+        def load(
+            self: Any, root: Any = None, split: str = "train", *more: Any, load: Any = digits.__init__, **options: Any
+        ) -> None:
+            load(self, root, split, *more, **({"limit": 500} if split == "test" else {}) | options)
+
+        monkeypatch.setattr(digits, "__init__", load)
+
+
+@pytest.fixture
+def small_maps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The map on an audit's page shows 100 rows, which t-SNE places in no time."""
+    monkeypatch.setattr(sys.modules["midebias.leakage.sample_map"], "_ROWS", 100)
 
 
 @pytest.fixture

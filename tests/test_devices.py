@@ -11,10 +11,13 @@ from torch import Tensor, nn
 
 from midebias import FeatureMap, LogitAdjustment, MIPenalty, estimate_mi
 from midebias.attributes import Attribute, Attributes, Categorical, Continuous
+from midebias.devices import follow
 from midebias.experiments.image_methods import build_method
+from midebias.methods import METHODS, Reference
+from midebias.networks import GlobalPoolClassifier
 from midebias.randomness import seeded
 from midebias.training import train_step
-from midebias.training.data import TensorData
+from midebias.training.data import Batch, Problem, TensorData
 from midebias.training.evaluation import evaluate
 
 from .conftest import generator
@@ -137,3 +140,34 @@ def test_representations_come_back_to_where_the_images_are(monkeypatch: pytest.M
         there = evaluate(methods[1], data, batch_size=16)
     assert all(type(t) is Tensor for t in there)
     assert all(torch.equal(a, b) for a, b in zip(here, there, strict=True))
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_a_method_takes_its_step_on_another_device(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    g = generator(4)
+    levels, y = torch.randint(2, (60, 3), generator=g), torch.arange(60) % 10
+    batch = Batch(torch.rand(60, 3, 8, 8, generator=g), y, levels, levels.float())
+    problem = Problem(10, Continuous(3), (2, 2, 2))
+    options = {"critic_steps": 1} if name == "reference" else {}
+
+    def train(move: bool) -> dict[str, Tensor]:
+        with seeded(0):
+            model = GlobalPoolClassifier()
+        # Before the optimisers know of its parameters, which here, and on a GPU not, are others after the move.
+        method = METHODS[name](model.to(DEVICE) if move else model, problem, precision="float32", **options)
+        method.prepare(batch.levels, batch.c, batch.y)
+        given = batch
+        if move:
+            if isinstance(method, Reference):
+                follow(method.critic, method.critic_optimizer, torch.device(DEVICE))
+            method.move_state(DEVICE)
+            given = Batch(*(v.to(DEVICE) for v in (batch.x, batch.y, batch.levels, batch.c)))
+        method.begin_epoch([given])
+        for _ in range(2):
+            method.step(given, lambda: given, 1e-3)
+        return {k: v.cpu() for k, v in method.model.state_dict().items()}
+
+    here = train(False)
+    with use_second_device(monkeypatch):
+        there = train(True)
+    assert all(torch.equal(value, there[key]) for key, value in here.items())

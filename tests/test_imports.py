@@ -56,6 +56,11 @@ def test_without_the_extra_the_command_names_its_install_line() -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_the_command_line_starts_without_lightning() -> None:
+    """It takes seconds to import, and only commands that train images need it."""
+    assert python("import sys, midebias.cli; print('lightning' in sys.modules)").strip() == "False"
+
+
 def test_the_extra_all_is_all_that_users_can_use() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     (everything,) = extras.pop("all")

@@ -36,6 +36,10 @@ def test_centering_within_groups() -> None:
     whole, count = center_within(values, None)
     assert count == 1
     assert torch.allclose(whole, values - values.mean(0))
+    several = torch.stack([values, 2 * values + 1])
+    for inside in (None, groups):
+        together = center_within(several, inside)[0]
+        assert all(torch.allclose(a, center_within(b, inside)[0]) for a, b in zip(together, several, strict=True))
     lone, count = center_within(values[:3], torch.tensor([0, 0, 4]))  # labels between them are no groups
     assert count == 2
     assert not lone[2].any()

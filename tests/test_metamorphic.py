@@ -38,7 +38,7 @@ CONTAINERS: dict[str, Coding] = {
     "series": pd.Series,
     "frame": lambda v: pd.DataFrame({"k": v}),
     "mapping": lambda v: {"k": v},
-    "polars": lambda v: pl.Series("k", v.tolist()),
+    "polars": lambda v: pl.Series("k", v.tolist(), strict=False),
     "arrow": lambda v: pa.table({"k": v.tolist()}),
     "categories": lambda v: pd.Series(v.tolist(), dtype="category"),
 }

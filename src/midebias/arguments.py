@@ -144,8 +144,16 @@ def check_representation(
         raise InputError(f"{name} must have {dim} columns as in the constructor, got shape {tuple(z.shape)}")
     if z.shape[0] < least:
         raise TooFewSamples(f"{name} holds {z.shape[0]} sample: mutual information needs a batch of at least {least}")
-    if finite and not math.isfinite(float(z.detach().sum(dtype=torch.float64))):
-        raise InputError(f"{name} contains NaN or infinity")
+    if finite:
+        check_finite([z], [name])
+
+
+def check_finite(values: Sequence[Tensor], names: Sequence[str]) -> None:
+    """Raise `InputError` for tensors on one device that hold NaN or infinity, which is read back once for all."""
+    sums = torch.stack([v.detach().sum(dtype=torch.float64) for v in values]).tolist()
+    for total, name in zip(sums, names, strict=True):
+        if not math.isfinite(total):
+            raise InputError(f"{name} contains NaN or infinity")
 
 
 def check_encoded(c: Tensor, n: int, dim: int | None = None, *, name: str = "c") -> None:
@@ -175,3 +183,13 @@ def check_groups(groups: Tensor | None, n: int, *, n_groups: int | None = None, 
         raise InputError(
             f"{name} holds label {high} but n_groups is {n_groups}: number labels from 0 or raise n_groups"
         )
+
+
+def check_conditions(groups: Tensor | None, n: int, *, name: str = "y") -> None:
+    """Raise `InputError` unless groups is as of `check_groups`, or finite float columns of shape (n, k)."""
+    if not (isinstance(groups, Tensor) and groups.is_floating_point() and groups.ndim == 2):
+        check_groups(groups, n, name=name)
+    elif len(groups) != n:
+        raise InputError(f"{name} must have {n} rows like z, got {len(groups)}")
+    elif not math.isfinite(float(groups.sum(dtype=torch.float64))):
+        raise InputError(f"{name} contains NaN or infinity")

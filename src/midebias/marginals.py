@@ -71,15 +71,31 @@ def number_groups(groups: Tensor) -> tuple[Tensor, int]:
     return numbered, len(found)
 
 
-def center_within(values: Tensor, groups: Tensor | None) -> tuple[Tensor, int]:
-    """Subtract each group's mean. Returns the centred (..., n, d) values and the number of groups seen.
+def span_columns(columns: Tensor) -> Tensor:
+    """Orthonormal basis (n, m) of a constant and of columns (n, k), without directions that hardly vary."""
+    wide = columns.double()
+    centred = wide - wide.mean(dim=0)
+    scaled = centred / torch.linalg.vector_norm(centred, dim=0).clamp(min=1e-300)
+    sizes, directions = torch.linalg.eigh(scaled.T @ scaled)
+    kept = sizes > 1e-6
+    constant = torch.full_like(wide[:, :1], len(wide) ** -0.5)
+    return torch.cat([constant, scaled @ (directions[:, kept] / sizes[kept].sqrt())], dim=1)
 
-    A group with one member becomes zero: it says nothing about dependence within groups.
+
+def center_within(values: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor | int]:
+    """Subtract each group's mean. Returns the centred (..., n, d) values, and where they are the number of groups seen.
+
+    A group with one member becomes zero: it says nothing about dependence within groups. Groups may also be float
+    columns (n, k): then their linear functions are taken off, by least squares, and the number is that of the
+    functions, a constant among them.
     """
     if groups is None:
         return values - values.mean(dim=-2, keepdim=True), 1
+    if groups.is_floating_point():
+        basis = span_columns(groups).to(values.dtype)
+        return values - basis @ (basis.T @ values), basis.shape[1]
     groups, size = number_groups(groups)
     onehot = (groups[:, None] == torch.arange(size, device=groups.device)).to(values.dtype)
     counts = onehot.sum(dim=0)
     means = (onehot.T @ values) / counts.clamp(min=1)[:, None]
-    return values - onehot @ means, int((counts > 0).sum())
+    return values - onehot @ means, (counts > 0).sum()

@@ -1,14 +1,14 @@
 """Representations of several shapes, read as one row of numbers per sample."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 
 import torch
 from torch import Tensor
 
-from .arguments import check_kind, check_representation
+from .arguments import check_finite, check_kind, check_representation
 from .errors import InputError
 
 
@@ -131,7 +131,7 @@ class Summary:
     the representation without a second array of that size being made.
 
     ``values`` (n, width) are vectors as they are, positions or tokens as mean and maximum: float32 at least, and
-    differentiable in h. NaN and infinity, which make a mean not finite, are refused.
+    differentiable in h. NaN and infinity make a mean not finite.
     """
 
     def __init__(self, h: Tensor, shape: Shape, *, name: str = "z") -> None:
@@ -147,7 +147,7 @@ class Summary:
             self._at = at.flatten(1)
             means = _at_least_float32(total) / self._positions
             self.values = torch.cat([means, top.flatten(1).to(means.dtype)], dim=1)
-        check_representation(self.values, name=name, least=0)
+        check_representation(self.values, name=name, least=0, finite=False)
 
     @torch.no_grad()
     def gradient_norm(self, g: Tensor) -> Tensor:
@@ -173,6 +173,13 @@ class Summary:
         if isinstance(self._shape, Tokens):
             combined = combined.flatten(2).transpose(1, 2)
         return combined.reshape(g_task.shape)
+
+
+def summarize(representations: Sequence[Tensor], shapes: Sequence[Shape], names: Sequence[str]) -> list[Summary]:
+    """Summaries of representations. Raises `InputError` for those that hold NaN or infinity."""
+    summaries = [Summary(h, s, name=n) for h, s, n in zip(representations, shapes, names, strict=True)]
+    check_finite([summary.values for summary in summaries], names)
+    return summaries
 
 
 def _as_precise_as(gradient: Tensor, dtype: torch.dtype) -> Tensor:

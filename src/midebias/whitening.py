@@ -13,10 +13,10 @@ def compute_whitening(covariance: Tensor, *, tolerance: float = 1e-7, floor: flo
     dropped: they do not vary. One column of zeros is left where nothing varies.
     """
     variances, directions = torch.linalg.eigh(covariance)
-    keep = variances > tolerance * variances.max().clamp(min=floor)
-    if not bool(keep.any()):
+    dropped = len(variances) - int((variances > tolerance * variances.max().clamp(min=floor)).sum())
+    if dropped == len(variances):
         return covariance.new_zeros(len(covariance), 1)
-    return directions[:, keep] / variances[keep].sqrt()
+    return directions[:, dropped:].contiguous() / variances[dropped:].sqrt()
 
 
 def whiten(values: Tensor, groups: Tensor | None = None) -> Tensor:

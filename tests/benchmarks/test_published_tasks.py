@@ -5,7 +5,7 @@ import torch
 
 from benchmarks.published_tasks import TASKS, is_hit, render_table
 from midebias.estimation.nearest_neighbours import estimate_by_neighbours
-from midebias.estimation.normal_scores import compute_normal_scores
+from midebias.normal_scores import compute_normal_scores
 
 
 def test_there_are_forty() -> None:

@@ -35,6 +35,7 @@ def folder_in(path: Path) -> Path:
     return only
 
 
+@pytest.mark.usefixtures("few_test_digits")
 @pytest.mark.parametrize("method", ["plain", "mib", "reference"])
 def test_train_leaves_a_run_folder(tmp_path: Path, method: str) -> None:
     options = ["--method", method, "--seed", "3", "--max-steps", "1", "--output-dir", str(tmp_path)]
@@ -98,7 +99,9 @@ def test_a_config_gives_defaults_and_options_win(tmp_path: Path) -> None:
         ([*QUICK, "--mi-weight", "nan"], "--mi-weight"),
         ([*QUICK, "--max-mi", "0"], "--max-mi"),
         ([*QUICK, "--method", "plain", "--max-mi", "0.1"], "--max-mi"),
-        ([*QUICK, "--method", "gray", "--devices", "2"], "--devices applies to --method plain, balanced, mib only"),
+        ([*QUICK, "--method", "grl", "--devices", "2"], "devices must be 1 for method grl"),
+        ([*QUICK, "--learning-rate", "0"], "lr must be positive"),
+        ([*QUICK, "--batch-size", "100000"], "batch_size must lie between"),
         ([*QUICK, "--accelerator", "tpu"], "--accelerator"),
         (["train", "people.csv", "--precision", "32"], "--precision applies to images only"),
         (["train", "colored-mnist", "--limit", "70000"], "limit"),
@@ -151,7 +154,7 @@ def test_an_interruption_exits_130(monkeypatch: pytest.MonkeyPatch, capfd: pytes
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sys.modules["midebias.cli.train_images"], "load_images", interrupted)
+    monkeypatch.setattr(sys.modules["midebias.experiments.comparison"], "load_images", interrupted)
     assert run(QUICK) == 130
     assert "interrupted" in capfd.readouterr().err
 
@@ -161,6 +164,7 @@ def test_the_module_runs() -> None:
     assert done.stdout.startswith("midebias 0.")
 
 
+@pytest.mark.usefixtures("few_test_digits")
 def test_demo_ends_with_table_picture_and_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], saved_figures: dict[str, Any]
 ) -> None:

@@ -16,6 +16,8 @@ from midebias import MIEraser
 from midebias.cli import run
 from midebias.leakage.embedding_files import read_embeddings
 
+pytestmark = pytest.mark.usefixtures("small_maps")
+
 N = 600
 QUICK = ["--method", "linear", "--probes", "linear"]
 
@@ -159,7 +161,7 @@ class Warns(MIEraser):
 def test_what_the_eraser_warns_of_is_said(
     files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys.modules["midebias.cli.erase"], "MIEraser", Warns)
+    monkeypatch.setattr(sys.modules["midebias.erasure"], "MIEraser", Warns)
     status, folder = erase(files / "e.npz", tmp_path)
     assert status == 0
     assert json.loads((folder / "results.json").read_text())["warnings"] == ["no map meets max_mi"]

@@ -15,6 +15,7 @@ from PIL import Image
 from midebias.cli import run
 from midebias.datasets import open_image_folder, read_image_folder
 from midebias.errors import DataError, InputError
+from midebias.experiments.comparison import Comparison
 from midebias.experiments.image_data import StreamedImages, hold_out
 from midebias.experiments.image_run import run_method
 from midebias.experiments.own_images import load_own_images
@@ -216,8 +217,9 @@ def digits(folder: Path, n: int, *, test: int, attribute: str = "c") -> None:
 
 
 def test_a_folder_goes_through_the_command_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], saved_figures: dict[str, Any]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, saved_figures: dict[str, Any]
 ) -> None:
+    monkeypatch.setattr(Comparison, "apart", False)  # processes of cells have tests of their own
     digits(tmp_path / "digits", 720, test=120, attribute="hue")
     arguments = [str(tmp_path / "digits"), "--network", "lnl", "--image-size", "10", "--epochs", "1"]
     arguments += ["--attribute", "hue", "--output-dir", str(tmp_path / "runs")]

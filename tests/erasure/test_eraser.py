@@ -182,10 +182,7 @@ WEIGHTED = "the attribute is drawn from the rows, and shrinkage counts rows as w
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 @parametrize_with_checks(
     [ErasesTheFirstColumn()],
-    expected_failed_checks=lambda estimator: {
-        "check_sample_weight_equivalence_on_dense_data": WEIGHTED,
-        "check_sample_weight_equivalence_on_sparse_data": WEIGHTED,
-    },
+    expected_failed_checks=lambda estimator: {"check_sample_weight_equivalence_on_dense_data": WEIGHTED},
 )
 def test_conventions_of_scikit_learn(estimator: MIEraser, check: Callable[[MIEraser], None]) -> None:
     state = np.random.get_state()  # noqa: NPY002 - some checks draw from it

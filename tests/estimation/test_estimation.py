@@ -13,9 +13,9 @@ from midebias.estimation import bracket_mi
 from midebias.estimation.copula import EllipticalCopula, compute_student_scores
 from midebias.estimation.density_ratio import choose_degrees_of_freedom
 from midebias.estimation.nearest_neighbours import estimate_by_neighbours
-from midebias.estimation.normal_scores import compute_normal_scores
 from midebias.estimation.permutation_test import compute_p_value
 from midebias.marginals import draw_permutation_within
+from midebias.normal_scores import compute_normal_scores
 from midebias.whitening import whiten
 
 from ..conftest import generator

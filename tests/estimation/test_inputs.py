@@ -16,7 +16,7 @@ from midebias.attributes import Categorical, Continuous, encode_columns
 from midebias.columns import read_columns
 from midebias.errors import InputError
 from midebias.estimation import bracket_mi
-from midebias.estimation.inputs import read_attribute, read_groups
+from midebias.estimation.inputs import read_attribute, read_conditions
 from midebias.leakage.inputs import code_columns
 
 QUICK: dict[str, Any] = {"max_steps": 20, "n_permutations": 19, "n_folds": 2}
@@ -87,7 +87,7 @@ def test_fifteen_integers_are_categories_in_fit_audit_and_estimate(dtype: str, s
     c, attribute = read_attribute(series, len(series), None)
     assert isinstance(attribute, Categorical)
     assert attribute.entropy(c) == pytest.approx(math.log(15))
-    groups = read_groups(series, len(series), "condition_on")
+    groups = read_conditions(series, len(series), "condition_on")
     assert groups is not None
     assert groups.tolist() == coded.codes.tolist() == (numbers - start).tolist()
 
@@ -154,10 +154,10 @@ def test_labels_far_apart_take_no_more_memory_than_labels_close_together() -> No
         ({"c": np.zeros(7)}, "c has 7 rows, z has 300"),
         ({"c": np.tile([-7, 1], 150)}, "must hold labels 0 to 1"),
         ({"c": np.tile([-1, 1], 150)}, "c holds 1 and -1, which means missing"),
-        ({"condition_on": np.linspace(0, 1, 300)}, "condition_on must hold labels, got a quantity"),
+        ({"condition_on": np.linspace(0, 1, 300), "estimator": "nwj"}, "estimator 'nwj' conditions on labels alone"),
         ({"condition_on": np.tile([-1, 1], 150)}, "condition_on must hold labels >= 0"),
         ({"condition_on": [None, "a"] * 150}, "condition_on is missing in row 0"),
-        ({"condition_on": np.zeros((300, 2))}, "condition_on must be one column"),
+        ({"condition_on": np.zeros((300, 2, 2))}, r"condition_on must have shape \(n,\) or \(n, k\)"),
     ],
 )
 def test_bad_inputs_name_the_argument(change: dict[str, Any], message: str) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +15,7 @@ from benchmarks.weight_regret import RULES, measure_regret
 from midebias.attributes import Attribute, Categorical, Continuous
 from midebias.cli import run
 from midebias.experiments.biased_accuracy import measure_exchanged_accuracy
+from midebias.experiments.image_run import ImageRun
 from midebias.experiments.image_sweep import ImageSweep
 from midebias.experiments.table_sweep import TableSweep
 from midebias.experiments.weight_choice import WeightTrial, choose_weight, choose_within, find_front
@@ -115,16 +115,16 @@ def test_an_interrupted_sweep_goes_on(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_trial_is_judged_on_biased_held_out_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    module: Any = sys.modules["midebias.experiments.image_sweep"]
     judged = []
 
-    def trained(name: str, data: Any, *, seed: int, options: dict[str, float], **_: object) -> Any:
-        judged.append((name, data.held_out, len(data.train), len(data.test), options))
+    def trained(run: ImageRun) -> Any:
+        data, given = run.data, run.settings
+        judged.append((run.module.method.name, data.held_out, len(data.train), len(data.test), given.options))
         columns = ImageSweep._columns.values()
-        row = dict.fromkeys([*columns, *(f"{c}_stderr" for c in columns)], float(seed))
-        return SimpleNamespace(row=row, exchanged=SimpleNamespace(resamples=(seed, 2.0 * seed)))
+        row = dict.fromkeys([*columns, *(f"{c}_stderr" for c in columns)], float(given.seed))
+        return SimpleNamespace(row=row, exchanged=SimpleNamespace(resamples=(given.seed, 2.0 * given.seed)))
 
-    monkeypatch.setattr(module, "run_method", trained)
+    monkeypatch.setattr(ImageRun, "train", trained)
     options = {"dataset": "colored-mnist", "setting": 0.02, "limit": 1024, "image_size": None, "epochs": 1,
                "network": "paper"}  # fmt: skip
     found = ImageSweep(options, [0, 4]).try_weight(1.5)

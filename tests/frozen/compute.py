@@ -33,11 +33,11 @@ from midebias.estimators import (
     JensenShannon,
     LearnedGaussianMI,
 )
-from midebias.lightning import DebiasModule, SeededLoader
+from midebias.lightning import DebiasModule, MethodModule, SeededLoader
 from midebias.methods import METHODS
 from midebias.networks import DigitClassifier, GlobalPoolClassifier
 from midebias.sklearn import MIDebiasClassifier, MIDebiasRegressor, MIDebiasTransformer
-from midebias.training import TensorData, TrainingRun, evaluate, train_step
+from midebias.training import TensorData, evaluate, train_step
 
 # What another CPU may be off by, relatively, as measured with AVX2 and SSE alone: sums differ in the last digits, and
 # Adam makes whole steps of gradients that are all rounding, such as those of a critic's constant that does not count.
@@ -582,7 +582,7 @@ def digits(split: Any, n: int) -> TensorData:
 def trained(name: str, n: int, steps: int, batch_size: int, **options: Any) -> tuple[list[float], list[float]]:
     """Loss, movement of the parameters, estimates and their weights; and accuracies, the last on unbiased images."""
     method = METHODS[name](build(DigitClassifier), precision="float32", **options)
-    run = TrainingRun(method, digits("train", n), epochs=1, batch_size=batch_size, max_steps=steps, warmup=4)
+    run = MethodModule(method, digits("train", n), epochs=1, batch_size=batch_size, max_steps=steps, warmup=4)
     before = copy.deepcopy(method.model.state_dict())
     run.advance(steps)
     test = digits("test", 500)
@@ -628,7 +628,7 @@ def train_accuracies() -> list[Any]:
 def first_step(name: str, network: Any = GlobalPoolClassifier, **options: Any) -> list[float]:
     """Loss and movement of the weights after one step on 64 images."""
     method = METHODS[name](build(network), precision="float32", **options)
-    run = TrainingRun(method, digits("train", 512), epochs=1, batch_size=64, max_steps=1, warmup=1)
+    run = MethodModule(method, digits("train", 512), epochs=1, batch_size=64, max_steps=1, warmup=1)
     before = copy.deepcopy(method.model.state_dict())
     run.advance(1)
     return [run.trace[-1].loss, *summarize_steps(before, method.model)]

@@ -214,7 +214,7 @@ def _nothing_long() -> Iterator[None]:
         for place in (
             "midebias.cli.demo.load_planted_images", "midebias.cli.reproduce.run_comparison",
             "midebias.experiments.grid.Grid.run",
-            "midebias.cli.train_images.run_method", "midebias.experiments.lightning_run.run_by_trainer",
+            "midebias.experiments.image_run.ImageRun.train",
             "midebias.experiments.image_sweep.ImageSweep.try_weight",
             "midebias.experiments.table_sweep.TableSweep.try_weight",
             "midebias.experiments.image_loading.load_planted_images",

@@ -123,7 +123,7 @@ def _faces(rng: random.Random, folder: Path) -> None:
         lists = folder
     split = rng.choice(("eb1", "eb2", "test"))
     faces = IMDBFaces(folder, split, size=8, workers=1, lists=lists)  # type: ignore[arg-type]
-    x, _ = faces.images(torch.arange(len(faces)))
+    x = faces.images(torch.arange(len(faces)))
     if not bool(torch.isfinite(x).all()) or x.shape[1:] != (3, 8, 8):
         raise BrokenPromise("images of another shape")
 

@@ -18,6 +18,8 @@ from midebias.errors import InputError
 from midebias.leakage.embedding_files import read_embeddings
 from midebias.leakage.inputs import code_columns
 
+pytestmark = pytest.mark.usefixtures("small_maps")
+
 RNG = np.random.default_rng(0)
 N = 1000
 SEX = RNG.integers(2, size=N)

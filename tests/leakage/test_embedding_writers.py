@@ -86,9 +86,9 @@ def test_lists_written_as_text_stay_lists(tmp_path: Path, write: Any) -> None:
     for name in ("e.csv", "e.parquet"):
         getattr(frame, {"e.csv": "to_csv", "e.parquet": "to_parquet"}[name])(tmp_path / name, index=False)
         target, _ = copy(tmp_path / name)
-        after = pd.read_csv(target) if name == "e.csv" else pd.read_parquet(target)
-        assert after["e"].iloc[0].startswith("[")
-        np.testing.assert_array_equal(after["size"], pd.read_csv(tmp_path / "e.csv")["size"])
+        read = {"e.csv": pd.read_csv, "e.parquet": pd.read_parquet}[name]
+        assert read(target)["e"].iloc[0].startswith("[")
+        np.testing.assert_array_equal(read(target)["size"], read(tmp_path / name)["size"])
 
 
 @pytest.mark.parametrize(

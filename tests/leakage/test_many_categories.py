@@ -27,7 +27,7 @@ def draw_categories(rng: np.random.Generator, n: int, k: int, kind: str) -> np.n
     ],
 )
 def test_independent_z_leaks_nothing_about_any_number_of_categories(k: int, kind: str, probes: list[str]) -> None:
-    for seed in range(1 if "mlp" in probes else 3):
+    for seed in range(3 if k < 100 else 1):
         rng = np.random.default_rng(seed)
         c = np.array([f"town {i}" for i in draw_categories(rng, 2000, k, kind)])
         result = audit(rng.normal(size=(2000, 3)), c, probes=probes, random_state=seed)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from midebias.errors import InputError
+from midebias.lightning import MethodModule
 from midebias.methods import (
     CLUB,
     HSIC,
@@ -41,7 +42,7 @@ from midebias.methods.hsic import hsic
 from midebias.methods.learning_not_to_learn import compute_negative_entropy
 from midebias.networks import Classifier, DigitClassifier, GlobalPoolClassifier, build_perceptron
 from midebias.randomness import seeded
-from midebias.training import StepResult, TrainingRun
+from midebias.training import StepResult
 from midebias.training.data import Batch, Problem, TensorData
 from midebias.training.method import Draw, Method
 
@@ -465,7 +466,7 @@ def test_balanced_sampling_draws_each_group_as_often() -> None:
             return StepResult(0.0, 0)
 
     for _ in range(2):
-        TrainingRun(Recorder(small(), PROBLEM), data, epochs=1, batch_size=500, seed=3).advance(6)
+        MethodModule(Recorder(small(), PROBLEM), data, epochs=1, batch_size=500, seed=3).advance(6)
     drawn = torch.cat(seen[:6])
     frequency = torch.bincount(drawn, minlength=3) / n
     assert torch.allclose(frequency, torch.full((3,), 1 / 3), atol=5 * math.sqrt(2 / 9 / n))

@@ -18,8 +18,8 @@ from midebias.experiments.image_data import ImageData
 from midebias.experiments.image_methods import build_method
 from midebias.experiments.own_images import load_own_images
 from midebias.experiments.process import Interruptions
+from midebias.lightning import MethodModule
 from midebias.methods import METHODS
-from midebias.training import TrainingRun
 from midebias.training.checkpoints import read_checkpoint, write_checkpoint
 
 from ..conftest import Start, labelled_images, the_folder
@@ -40,10 +40,10 @@ def data(small: Path) -> ImageData:
     return load_own_images(small, 0)
 
 
-def begun(method: str, data: ImageData) -> TrainingRun:
+def begun(method: str, data: ImageData) -> MethodModule:
     options = {"critic_steps": 1} if method == "reference" else {}
     built = build_method(method, data.problem, seed=1, network="lnl", **options)
-    return TrainingRun(built, data.train, epochs=2, batch_size=100, seed=1)
+    return MethodModule(built, data.train, epochs=2, batch_size=100, seed=1)
 
 
 def assert_same(a: Any, b: Any, where: str = "state") -> None:
@@ -128,24 +128,24 @@ def test_a_stopped_run_ends_like_one_that_was_not(method: str, data: ImageData, 
     undisturbed.advance(8)
     stopped = begun(method, data)
     stopped.advance(5)
-    write_checkpoint(tmp_path / "state", stopped.state_dict())
+    write_checkpoint(tmp_path / "state", stopped.collect_state())
     resumed = begun(method, data)
-    resumed.load_state_dict(read_checkpoint(tmp_path / "state"))
+    resumed.restore_state(read_checkpoint(tmp_path / "state"))
     resumed.advance(8)
     assert resumed.finished
     for times in (*resumed.records, *undisturbed.records, *resumed.trace, *undisturbed.trace):
         object.__setattr__(times, "seconds", 0.0)
-    assert_same(resumed.state_dict(), undisturbed.state_dict())
+    assert_same(resumed.collect_state(), undisturbed.collect_state())
 
 
 def test_a_state_of_another_run_is_refused(data: ImageData) -> None:
-    state = begun("plain", data).state_dict()
+    state = begun("plain", data).collect_state()
     with pytest.raises(InputError, match="another method"):
-        begun("mib", data).load_state_dict(state)
+        begun("mib", data).restore_state(state)
     with pytest.raises(InputError, match="another run"):
-        TrainingRun(
+        MethodModule(
             build_method("plain", data.problem, network="lnl"), data.train, epochs=3, batch_size=100
-        ).load_state_dict(state)
+        ).restore_state(state)
 
 
 def test_a_killed_training_ends_with_the_weights_of_an_undisturbed_one(

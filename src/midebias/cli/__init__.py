@@ -57,6 +57,10 @@ def run(arguments: list[str] | None = None) -> int:
         status, message = 2, f"{error.filename or 'a file'} cannot be read or written ({error.strerror})"
     except KeyboardInterrupt:
         status = 130
+    except ImportError as error:
+        if "pip install 'midebias[" not in str(error):
+            raise
+        status, message = 2, str(error)
     except Exception as error:
         # Errors of the argument parser know how to show themselves; all others are ours and keep their traceback.
         show = getattr(error, "show", None)

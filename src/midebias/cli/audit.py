@@ -43,6 +43,9 @@ def audit(
     file: EmbeddingsFile,
     attribute: AttributeColumns = None,
     label: Annotated[str | None, Option(help="Column of the task's label: audits within classes too.")] = None,
+    given: Annotated[
+        str | None, Option(help="Columns of covariates, by commas: audits what is told beyond them, too.")
+    ] = None,
     predictions: Annotated[
         str | None, Option(help="Column of a model's answers, or columns of its class probabilities by commas.")
     ] = None,
@@ -54,6 +57,9 @@ def audit(
         _Criterion, Option(help="What --max-leakage looks at: I(Z;C) (independence), I(Z;C|Y) (separation), or any.")
     ] = _Criterion.any,
     probes: Probes = ALL_PROBES,
+    certify: Annotated[
+        bool, Option("--certify", help="Bound what any classifier can tell, of embeddings in few distinct values.")
+    ] = False,
     max_rows: Annotated[int, Option(min=100, help="Probes see so many rows, drawn at random.")] = 50_000,
     seed: Annotated[int, Option(min=0, help="Seeds rows, folds and probes.")] = 0,
     config: Config = None,
@@ -72,24 +78,27 @@ def audit(
     answers = [] if predictions is None else predictions.split(",")
     if answers and label is None:
         raise InputError("--predictions needs --label beside it")
-    single = [*names, *(name for name in (label, groups) if name is not None)]
+    covariates = [] if given is None else given.split(",")
+    single = [*names, *covariates, *(name for name in (label, groups) if name is not None)]
     named = list(dict.fromkeys(single + answers))
     found = read_embeddings(file, named, columns=None if columns is None else columns.split(","), table=table)
     found.check_single(file, single)
-    given = {a: found.columns[a] for a in answers}
+    told = {a: found.columns[a] for a in answers}
     roles = {"attribute": names, "label": [] if label is None else [label], "predictions": answers}
+    roles["given"] = covariates
     roles["groups"] = [] if groups is None else [groups]
     inputs = [*found.describe(), *describe_columns(found.columns, roles)]
     show_line("\n".join(inputs))
     options["attribute"] = ",".join(names)
-    default = {"criterion": "any", "probes": ALL_PROBES, "max_rows": 50_000, "seed": 0}
+    default = {"criterion": "any", "probes": ALL_PROBES, "certify": False, "max_rows": 50_000, "seed": 0}
     shown = {k: v for k, v in options.items() if v != default.get(k)}
     command = write_command(f"audit {shlex.quote(str(file))}", **shown)
     with show_share("audit") as step:
         result = run_audit(
             found.z, {n: found.columns[n] for n in names}, None if label is None else found.columns[label],
-            predictions=given or None, groups=None if groups is None else found.columns[groups],
-            probes=probes.split(","), max_rows=max_rows, random_state=seed, on_step=step,
+            condition_on={w: found.columns[w] for w in covariates} or None,
+            predictions=told or None, groups=None if groups is None else found.columns[groups],
+            probes=probes.split(","), certify=certify, max_rows=max_rows, random_state=seed, on_step=step,
         )  # fmt: skip
     gate = None if max_leakage is None else result.decide(max_leakage, condition=_CONDITIONS[criterion])
     resolved = {"command": "audit", "file": str(file), **options, "attribute": names}

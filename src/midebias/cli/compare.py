@@ -10,7 +10,7 @@ from typer import Argument, Option
 from ..datasets import read_palette
 from ..errors import InputError
 from ..experiments.comparison import CEILING, Comparison, ImageCell, plan_cells, tabulate_comparison
-from ..experiments.image_methods import Network, parse_method
+from ..experiments.image_methods import check_network, choose_image_size, parse_method
 from ..experiments.own_images import find_source
 from ..experiments.planted_images import COLORED, PLANTED
 from ..experiments.report_content import describe_comparison, describe_training, write_report
@@ -21,6 +21,7 @@ from . import options as shared
 from .command_line import collect_options, parse_numbers, write_command
 from .console import show_files, show_plain_table
 from .run_grid import run_grid
+from .trainer_options import Accelerator, Precision
 
 REFERENCE_STEPS = 400  # an epoch of the recipe costs dozens of ours
 
@@ -49,7 +50,8 @@ def compare(
     seeds: Annotated[str, Option(help="Whole numbers joined by commas.")] = "0,1,2",
     seed: Annotated[int | None, Option(min=0, help="One seed instead of --seeds.")] = None,
     epochs: Annotated[int, Option(min=1, help="Passes over the training set.")] = 5,
-    network: Annotated[Network, Option(help="The paper's, or that of Learning Not to Learn.")] = Network.paper,
+    network: shared.Network = "paper",
+    weights: shared.NetworkWeights = None,
     limit: Annotated[int | None, Option(min=512, help="First so many training images only.")] = None,
     reference_steps: Annotated[
         int, Option(min=1, help="Steps after which the reference recipe ends.")
@@ -63,7 +65,10 @@ def compare(
     image: shared.ImageColumn = None,
     split_by: shared.SplitColumn = None,
     class_weights: shared.ClassWeights = False,
-    batch_size: Annotated[int | None, Option(min=2, help="Default is each method's own.")] = None,
+    batch_size: shared.BatchSize = None,
+    learning_rate: shared.LearningRate = None,
+    accelerator: Accelerator = None,
+    precision: Precision = None,
     held_out: Annotated[
         bool, Option("--held-out", help="Judge on a quarter of the training images, biased as they are: to choose by.")
     ] = False,
@@ -90,6 +95,8 @@ def compare(
     command = write_command(
         f"compare {shlex.quote(dataset)}", methods=methods, settings=settings, seeds=seeds, **options
     )
+    check_network(network, weights)
+    options["image_size"] = choose_image_size(image_size, network, dataset)
     options["palette"] = None if palette is None else read_palette(palette)
     cells = plan_cells(
         dataset,
@@ -104,8 +111,11 @@ def compare(
 def begin_comparison(name: str, cells: Sequence[ImageCell], command: str, output_dir: Path) -> Comparison:
     """A comparison in a new run folder, which is made once the cells are known to be sound."""
     comparison = Comparison(output_dir, cells, command=command)
-    for cell in {key: c for c in cells for key in (c.setting, c.method)}.values():
+    for cell in {(c.setting, c.method == CEILING): c for c in cells}.values():
         cell.check()
+    data = cells[0].load(memory=0)  # enough to see what does not fit
+    for cell in {c.method: c for c in cells}.values():
+        cell.prepare(data)
     return comparison.begin(name)
 
 

@@ -8,7 +8,6 @@ import torch
 from typer import Option
 
 from ..experiments.image_outcome import Outcome
-from ..experiments.image_run import run_method
 from ..experiments.planted_images import load_planted_images
 from ..experiments.run_folder import make_run_folder, write_metrics, write_results
 from ..methods import METHODS
@@ -36,6 +35,8 @@ def demo(
 
     Example: midebias demo --seed 1
     """
+    from ..experiments.image_run import run_method
+
     started = time.perf_counter()
     limit, plain_epochs, our_epochs, reference_steps = _FULL if full else _QUICK
     data = load_planted_images("colored-mnist", variance, seed, limit=limit)
@@ -55,9 +56,9 @@ def demo(
         for name, options in plan:
             steps = options.get("max_steps") or options["epochs"] * (limit // METHODS[name].batch_size)
             shown.start(name, steps)
-            outcomes[name] = run_method(
-                name, data, seed=seed, on_step=shown.step, on_evaluation=shown.evaluation, **options
-            )
+            outcome = run_method(name, data, seed=seed, on_step=shown.step, on_evaluation=shown.evaluation, **options)
+            assert outcome is not None
+            outcomes[name] = outcome
     rows = [outcome.row for outcome in outcomes.values()]
     history = {name: outcome.history for name, outcome in outcomes.items()}
     command = write_command("demo", seed=seed, variance=variance, full=full)

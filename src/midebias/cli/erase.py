@@ -14,9 +14,7 @@ import typer
 from typer import Option
 
 from ..columns import Column, describe_columns
-from ..erasure import MIEraser
 from ..errors import InputError
-from ..experiments.erasure import hold_out
 from ..experiments.erasure_report import describe_cost, write_erasure
 from ..experiments.run_folder import make_run_folder
 from ..leakage.embedding_files import read_embeddings
@@ -99,6 +97,9 @@ def erase(
     Example: midebias erase embeddings.parquet --attribute sex --keep income --max-leakage 0.02
     """
     options = collect_options(locals(), "config", "output_dir")
+    from ..erasure import MIEraser  # with scikit-learn, which other commands start faster without
+    from ..experiments.erasure import hold_out
+
     roles: dict[str, list[str]] = {
         "attribute": read_names(attribute), "keep": [] if keep is None else keep.split(","),
         "label": [] if label is None else [label], "groups": [] if groups is None else [groups],

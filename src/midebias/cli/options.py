@@ -72,6 +72,13 @@ ClassWeights = Annotated[
     bool, Option("--class-weights", help="Weigh the loss of an image by the inverse of how many have its label.")
 ]
 
+Network = Annotated[str, Option(help="paper, lnl (Learning Not to Learn), or any of timm:NAME and torchvision:NAME.")]
+NetworkWeights = Annotated[
+    str | None, Option("--weights", help="File of weights, or 'pretrained'. Networks of timm and torchvision only.")
+]
+BatchSize = Annotated[int | None, Option(min=2, help="Images of a step; default is the method's own.")]
+LearningRate = Annotated[float | None, Option(min=0.0, help="Of the network; default is the method's own.")]
+
 Criterion = StrEnum("Criterion", ["separation", "independence"])  # what is minimised, as `MIPenalty` has it
 LabelColumn = Annotated[
     str | None, Option(help="Column that is predicted: of a table, or of what labels images; in an .npz, an array.")

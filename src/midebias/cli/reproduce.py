@@ -12,7 +12,6 @@ from typer import Argument, Option
 from ..datasets import BIASED_MNIST_RHOS, COLORED_MNIST_VARIANCES
 from ..errors import DataError, InputError
 from ..experiments.comparison import CEILING, Comparison, plan_cells
-from ..experiments.image_methods import Network
 from ..experiments.run_folder import read_config
 from ..methods import METHODS
 from .command_line import parse_numbers
@@ -21,6 +20,7 @@ from .options import Config, Jobs, Only, OutputDir, Resume
 from .reproduce_estimators import reproduce_estimators
 from .reproduce_faces import reproduce_faces
 from .run_grid import Reproduction
+from .trainer_options import Accelerator, Precision
 
 _Table = StrEnum(
     "_Table",
@@ -29,10 +29,12 @@ _Table = StrEnum(
         "estimators": "estimators",
     },
 )  # fmt: skip
+_Network = StrEnum("_Network", ["paper", "lnl"])
 _IMAGES = (_Table.colored_mnist, _Table.biased_mnist)
 # Which tables an option is of; those that are not here are of all.
 _OF = {
     "network": _IMAGES, "epochs": (*_IMAGES, _Table.imdb), "public": (_Table.estimators,),
+    **dict.fromkeys(("accelerator", "precision"), (*_IMAGES, _Table.imdb)),
     **dict.fromkeys(("root", "lists", "encoder", "weights", "image_size"), (_Table.imdb,)),
 }  # fmt: skip
 
@@ -41,7 +43,7 @@ def reproduce(
     table: Annotated[_Table | None, Argument(help="Which table.")] = None,
     quick: Annotated[bool, Option("--quick", help="One seed, fewer settings, less data: minutes, not a day.")] = False,
     network: Annotated[
-        Network | None, Option(help="The paper's, which is the default, or that of Learning Not to Learn.")
+        _Network | None, Option(help="The paper's, which is the default, or that of Learning Not to Learn.")
     ] = None,
     epochs: Annotated[int | None, Option(min=1, help="Passes over the training set; default 5.")] = None,
     seeds: Annotated[str | None, Option(help="Whole numbers joined by commas; default 0,1,2.")] = None,
@@ -55,6 +57,8 @@ def reproduce(
         str | None, Option(help="'pretrained' or a file with a state dict of resnet50. imdb only.")
     ] = None,
     image_size: Annotated[int | None, Option(min=8, help="Pixels a side; default 224. imdb only.")] = None,
+    accelerator: Accelerator = None,
+    precision: Precision = None,
     public: Annotated[
         Path | None, Option(help="A Python file with other people's estimators, run beside ours. estimators only.")
     ] = None,
@@ -85,10 +89,11 @@ def reproduce(
     chosen = str(seed) if seed is not None else seeds or ("0" if quick else "0,1,2")
     names = None if only is None else only.split(",")
     asked = Reproduction(parse_numbers(chosen, int, "--seeds"), quick, names, jobs, resume, output_dir)
+    device = {"accelerator": accelerator and str(accelerator), "precision": precision and str(precision)}
     if table is _Table.imdb:
         reproduce_faces(
             asked, root=root, lists=lists, encoder=encoder or "resnet50", weights=weights,
-            image_size=image_size or 224, epochs=epochs or 5,
+            image_size=image_size or 224, epochs=epochs or 5, **device,
         )  # fmt: skip
     elif table is _Table.fairness:
         from .reproduce_fairness import reproduce_fairness  # needs the benchmark extra
@@ -97,10 +102,12 @@ def reproduce(
     elif table is _Table.estimators:
         reproduce_estimators(asked, public=public)
     else:
-        reproduce_images(asked, table, network=network or Network.paper, epochs=epochs or 5)
+        reproduce_images(asked, table, network=network or _Network.paper, epochs=epochs or 5, **device)
 
 
-def reproduce_images(given: Reproduction, table: str | None, *, network: Network, epochs: int) -> None:
+def reproduce_images(
+    given: Reproduction, table: str | None, *, network: _Network, epochs: int, **device: str | None
+) -> None:
     """All methods in all settings of a digit data set, with the ceiling and the published figures."""
     only = None if given.only is None else read_methods(",".join(given.only))
     if given.resume is not None:
@@ -110,11 +117,11 @@ def reproduce_images(given: Reproduction, table: str | None, *, network: Network
     cells = plan_cells(
         str(table), [every[len(every) // 2]] if given.quick else list(every), list(METHODS), given.seeds,
         epochs=epochs, network=str(network), limit=6_000 if given.quick else None,
-        reference_steps=24 if given.quick else REFERENCE_STEPS,
+        reference_steps=24 if given.quick else REFERENCE_STEPS, **device,
     )  # fmt: skip
     # One is enough: without the bias the settings hardly differ.
     cells.append(replace(cells[0], method=CEILING))
-    command = given.write_command(str(table), network=network, epochs=epochs)
+    command = given.write_command(str(table), network=network, epochs=epochs, **device)
     run_comparison(begin_comparison(f"reproduce-{table}", cells, command, given.output_dir), only, given.jobs)
 
 

@@ -17,7 +17,7 @@ from .run_grid import Reproduction, run_grid
 
 def reproduce_faces(
     given: Reproduction, *, root: Path | None, encoder: str, epochs: int, image_size: int, lists: Path | None,
-    weights: str | None,
+    weights: str | None, accelerator: str | None, precision: str | None,
 ) -> None:  # fmt: skip
     """Train each method on EB1 and on EB2, test it on the other and on all ages, and show the table."""
     given.check_only(METHODS, "methods of")
@@ -35,14 +35,18 @@ def reproduce_faces(
         cells = [
             FaceCell(
                 str(root), split, method, seed, epochs, encoder, weights, image_size,
-                lists=None if lists is None else str(lists),
+                lists=None if lists is None else str(lists), accelerator=accelerator, precision=precision,
                 max_steps=20 if given.quick else None, limit=2000 if given.quick else None,
             )
             for seed, method, split in product(given.seeds, given.only or ("plain", "reference", "mib"), extremes)
         ]  # fmt: skip
-        command = given.write_command("imdb", encoder=encoder, epochs=epochs, image_size=image_size)
+        command = given.write_command(
+            "imdb", encoder=encoder, epochs=epochs, image_size=image_size, accelerator=accelerator, precision=precision
+        )
         table = FacesTable(given.output_dir, cells, command=command)
         _list_faces(cells[0])  # refuses what cannot be read, before a folder is made
+        for cell in {c.method: c for c in cells}.values():
+            cell.prepare()
         table.begin("reproduce-imdb")
     run_grid(table, only=given.only, jobs=given.jobs, describe=_describe, report=_report)
 

@@ -10,8 +10,8 @@ from typer import Option
 
 from ..errors import DataError, InputError
 from ..experiments.image_loading import check_setting
-from ..experiments.image_methods import Network
-from ..experiments.image_sweep import ImageSweep
+from ..experiments.image_methods import choose_image_size
+from ..experiments.image_sweep import RUN_OPTIONS, ImageSweep
 from ..experiments.own_images import FOLDER_OPTIONS
 from ..experiments.report_content import write_report
 from ..experiments.run_folder import make_run_folder, read_config, write_config, write_results
@@ -22,6 +22,7 @@ from . import options as shared
 from .command_line import collect_options, parse_numbers, write_command
 from .console import show_cells, show_files, show_line, show_plain_table
 from .table_file import is_table, read_table
+from .trainer_options import Accelerator, Precision
 
 _EPOCHS = 5  # of images
 _TOLERANCE = 0.02
@@ -40,7 +41,14 @@ def sweep(
     epochs: Annotated[
         int | None, Option(min=1, help="Passes over the training set; 5, or 20 and more of a table.")
     ] = None,
-    network: Annotated[Network, Option(help="The paper's, or that of Learning Not to Learn.")] = Network.paper,
+    network: shared.Network = "paper",
+    network_weights: Annotated[
+        str | None, Option(help="File of weights, or 'pretrained'. Networks of timm and torchvision only.")
+    ] = None,
+    batch_size: shared.BatchSize = None,
+    learning_rate: shared.LearningRate = None,
+    accelerator: Accelerator = None,
+    precision: Precision = None,
     limit: Annotated[int | None, Option(min=1024, help="First so many training images only.")] = None,
     image_size: shared.ImageSize = None,
     root: shared.ImageRoot = None,
@@ -90,6 +98,8 @@ def sweep(
     shared = options["storage"]  # opened before there is a folder: what cannot be used leaves none behind
     study = None if shared is None else open_study(shared, options["seed"])
     record = {"command": "sweep", **options}
+    if resume is None and isinstance(swept, ImageSweep):
+        swept.prepare(given[0], run_seeds[0], memory=0)
     folder = resume or make_run_folder(output_dir, "sweep", record)
     write_config(folder, record)
     command = write_command(f"sweep {shlex.quote(options['dataset'])}", **options | {"dataset": None})
@@ -106,8 +116,13 @@ def _make_sweep(options: dict[str, Any], seeds: Sequence[int]) -> Sweep:
     """Images or a table, with what does not go together refused."""
     dataset = options["dataset"]
     if is_table(dataset):
-        for name in ("setting", "limit", "image_size", "root", "table", "image", "split_by", "network"):
-            if options[name] not in (None, str(Network.paper)):
+        of_images = {*FOLDER_OPTIONS, *RUN_OPTIONS, "setting", "limit", "network_weights"} - {
+            "label",
+            "attribute",
+            "epochs",
+        }
+        for name in sorted(of_images):
+            if options[name] not in (None, "paper"):
                 raise InputError(f"--{name.replace('_', '-')} applies to images only, and {dataset} is a table")
         frame, attributes, _ = read_table(Path(dataset), options["label"], options["attribute"])
         if len(frame) < _LEAST_ROWS:
@@ -121,7 +136,8 @@ def _make_sweep(options: dict[str, Any], seeds: Sequence[int]) -> Sweep:
         if options[name] is not None:
             raise InputError(f"--{name} applies to tables (.csv, .parquet) only")
     check_setting(dataset, options["setting"], **{k: options.get(k) for k in FOLDER_OPTIONS})
-    return ImageSweep(options | {"epochs": options["epochs"] or _EPOCHS}, seeds)
+    image_size = choose_image_size(options["image_size"], options["network"], dataset)
+    return ImageSweep(options | {"epochs": options["epochs"] or _EPOCHS, "image_size": image_size}, seeds)
 
 
 def _report(folder: Path, command: str, trials: Sequence[WeightTrial], options: dict[str, Any], swept: Sweep) -> None:

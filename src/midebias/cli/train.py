@@ -22,7 +22,7 @@ _OF_IMAGES = {
     "critic_steps": None, "rebalance": None,
     "palette": None, "image_size": None, "root": None, "table": None, "image": None, "split_by": None,
     "class_weights": False, "limit": None, "max_steps": None, "method": "mib", "network": "paper",
-    "weights": None, "augment": "none",
+    "weights": None, "augment": "none", "batch_size": None, "learning_rate": None,
     "accelerator": None, "devices": None, "num_nodes": None, "precision": None,
 }  # fmt: skip
 """Options that a table does not have, with their defaults."""
@@ -41,12 +41,8 @@ def train(
         float | None, Option(help="How often the bias is the class's own, 0.990. biased-mnist, -fashion only.")
     ] = None,
     method: Annotated[_Method, Option(help="mib is our default.")] = _OURS,
-    network: Annotated[
-        str, Option(help="paper, lnl (Learning Not to Learn), or any of timm:NAME and torchvision:NAME.")
-    ] = "paper",
-    weights: Annotated[
-        str | None, Option(help="File of weights, or 'pretrained'. Networks of timm and torchvision only.")
-    ] = None,
+    network: shared.Network = "paper",
+    weights: shared.NetworkWeights = None,
     augment: Annotated[
         _Augment, Option(help="light: mirrored and shifted, colours as they are. trivial: TrivialAugment.")
     ] = _Augment.none,
@@ -76,6 +72,8 @@ def train(
     epochs: Annotated[
         int | None, Option(min=1, help="Passes over the training set; 5, or 20 and more of a table.")
     ] = None,
+    batch_size: shared.BatchSize = None,
+    learning_rate: shared.LearningRate = None,
     seed: Annotated[int, Option(min=0, help="Seeds the colours, the weights and the order.")] = 0,
     palette: shared.PaletteFile = None,
     image_size: shared.ImageSize = None,
@@ -97,6 +95,9 @@ def train(
     max_mi: Annotated[
         float | None,
         Option(help="Budget in nats: how much may leak; the weight is adjusted to it. Tables, or mib on images."),
+    ] = None,
+    n_cells: Annotated[
+        int | None, Option(min=2, help="Most cells that z is put into, to be certified on a quarter. Tables only.")
     ] = None,
     output_dir: shared.OutputDir = Path("runs"),
     accelerator: Accelerator = None,
@@ -124,5 +125,5 @@ def train(
             raise InputError(f"--{option.replace('_', '-')} applies to images only, and {dataset} is a table")
     train_table(
         Path(dataset), label=label, attribute=attribute, criterion=options["criterion"] or "separation",
-        mi_weight=mi_weight, max_mi=max_mi, epochs=epochs, seed=seed, output_dir=output_dir,
+        mi_weight=mi_weight, max_mi=max_mi, n_cells=n_cells, epochs=epochs, seed=seed, output_dir=output_dir,
     )  # fmt: skip

@@ -3,8 +3,9 @@
 import json
 import math
 import shlex
-from collections.abc import Callable, Mapping
-from functools import partial
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,11 @@ from safetensors.torch import save
 
 from ..atomic_writing import write_atomically
 from ..datasets import read_palette
-from ..datasets.public_images import PUBLIC_IMAGES
 from ..errors import DataError, InputError
+from ..experiments.comparison import ImageCell
 from ..experiments.image_data import ImageData
-from ..experiments.image_loading import load_images
-from ..experiments.image_methods import check_network
+from ..experiments.image_methods import check_network, choose_image_size
 from ..experiments.image_outcome import Outcome
-from ..experiments.image_run import run_method
 from ..experiments.own_images import FOLDER_OPTIONS
 from ..experiments.planted_images import BIASED, COLORED
 from ..experiments.report_content import describe_training, write_report
@@ -32,14 +31,13 @@ from ..experiments.run_folder import (
     write_results,
 )
 from ..methods import METHODS
-from ..networks.backbones import Backbone, read_image_size
+from ..networks.backbones import Backbone
 from ..reporting.method_titles import title_method
 from ..reporting.model_card import write_model_card
 from ..reporting.training_figure import draw_training
-from ..training.train_step_method import TrainStepMethod
 from .command_line import write_command
 from .console import console, show_bars, show_line, show_table
-from .trainer_options import TRAINER_OPTIONS
+from .trainer_options import TRAINER_OPTIONS, make_trainer
 
 _CHECKPOINT = "checkpoint.safetensors"
 _METHOD_OPTIONS = (
@@ -47,101 +45,86 @@ _METHOD_OPTIONS = (
     "mi_lr_ratio",
     "mi_weight",
     "max_mi",
+    "n_cells",
     "criterion",
     "estimator",
     "critic_steps",
     "rebalance",
 )
-_NETWORK_OPTIONS = ("weights", "augment")
-_RUN_OPTIONS = ("palette", *FOLDER_OPTIONS, "class_weights", "epochs", "seed", "limit", "max_steps", "checkpoint_every")
+_OF_CELL = (
+    "network", "weights", "augment", *FOLDER_OPTIONS, "class_weights", "epochs", "seed", "limit", "batch_size",
+    "learning_rate", "max_steps", "precision",
+)  # fmt: skip
+_RUN_OPTIONS = ("palette", *_OF_CELL, "checkpoint_every", *TRAINER_OPTIONS)
 
 
 def resolve_options(given: Mapping[str, Any]) -> dict[str, Any]:
     """Check the options of ``midebias train`` for images; those that decide the run, as ``config.yaml`` has them."""
     dataset, method = given["dataset"], given["method"]
     # NaN passes the ranges of some typers.
-    for option in ("mi_weight", "gradient_ratio", "mi_lr_ratio"):
+    for option in ("mi_weight", "gradient_ratio", "mi_lr_ratio", "learning_rate"):
         if given[option] is not None and not 0 <= given[option] < math.inf:
             raise InputError(f"--{option.replace('_', '-')} must be at least 0 and finite, got {given[option]}")
     if given["max_mi"] is not None and not 0 < given["max_mi"] < math.inf:
         raise InputError(f"--max-mi must be a positive number of nats, got {given['max_mi']}")
-    by_trainer = {k: given[k] for k in TRAINER_OPTIONS if given[k] is not None}
-    known = [name for name, kind in METHODS.items() if issubclass(kind, TrainStepMethod)]
-    if by_trainer and method not in known:
-        option = next(iter(by_trainer)).replace("_", "-")
-        raise InputError(f"--{option} applies to --method {', '.join(known)} only, and not to {method}")
     options = {k: given[k] for k in _METHOD_OPTIONS if given[k] is not None}
     for option in options:
         if option not in signature(METHODS[method]).parameters:
             raise InputError(f"--{option.replace('_', '-')} does not apply to --method {method}")
     check_network(given["network"], given["weights"])
-    image_size = given["image_size"]
-    of_files = dataset in PUBLIC_IMAGES or Path(dataset).is_dir()
-    if image_size is None and of_files and ":" in given["network"]:
-        image_size = read_image_size(given["network"])
+    image_size = choose_image_size(given["image_size"], given["network"], dataset)
     for option, of in (("variance", COLORED), ("rho", BIASED)):
         if given[option] is not None and dataset.partition(":")[0] not in of:
             raise InputError(f"--{option} applies to {' and '.join(of)} only")
-    resolved = {"command": "train"} | {k: given[k] for k in ("dataset", "variance", "rho", "method", "network")}
-    resolved |= {k: given[k] for k in _NETWORK_OPTIONS} | options | {k: given[k] for k in _RUN_OPTIONS}
-    return resolved | {"epochs": given["epochs"] or 5, "image_size": image_size} | by_trainer
+    resolved = {"command": "train"} | {k: given[k] for k in ("dataset", "variance", "rho", "method")}
+    resolved |= options | {k: given[k] for k in _RUN_OPTIONS}
+    return resolved | {"epochs": given["epochs"] or 5, "image_size": image_size}
 
 
 def train_images(resolved: dict[str, Any], *, folder: Path | None = None, output_dir: Path = Path("runs")) -> None:
-    """Train as resolved, into a new run folder or on in one that is there; see `run_method`, or `run_by_trainer`."""
-    by_trainer = {k: resolved[k] for k in TRAINER_OPTIONS if k in resolved}
-    if not by_trainer:
-        _train(resolved, run_method, folder=folder, output_dir=output_dir)
-        return
-    try:
-        from ..experiments.lightning_run import run_by_trainer
-        from ..experiments.lightning_trainer import make_trainer
-        from ..lightning import module as lightning  # noqa: F401 - which says what to install
-    except ImportError as error:
-        raise InputError(str(error)) from None
-    trainer = make_trainer(**by_trainer)
-    run = partial(run_by_trainer, trainer=trainer, on_alarm=show_line)
+    """Train as resolved, into a new run folder or on in one that is there; see `ImageRun`."""
+    trainer = make_trainer(resolved)
     if trainer.is_global_zero:
-        _train(resolved, run, folder=folder, output_dir=output_dir)
+        _train(resolved, trainer, folder=folder, output_dir=output_dir)
         return
     console.quiet = True
     try:
-        _train(resolved, run, folder=folder, output_dir=None)
+        _train(resolved, trainer, folder=folder, output_dir=None)
     except (InputError, DataError):
         raise SystemExit(2) from None  # the first rank says why
     except KeyboardInterrupt:
         raise SystemExit(0) from None  # as agreed; another status would make the Trainer kill the first rank
 
 
-def _train(
-    resolved: dict[str, Any], run: Callable[..., Outcome | None], *, folder: Path | None, output_dir: Path | None
-) -> None:
-    """Load, train by ``run`` and report; where there is no ``output_dir``, and no outcome, leave that to another."""
-    method, seed, epochs, max_steps = (resolved[k] for k in ("method", "seed", "epochs", "max_steps"))
-    data = load_images(
-        resolved["dataset"], resolved["rho"] if resolved["variance"] is None else resolved["variance"], seed,
-        palette=None if resolved.get("palette") is None else read_palette(Path(resolved["palette"])),
-        **{k: resolved.get(k) for k in ("limit", "class_weights", *FOLDER_OPTIONS)},
-    )  # fmt: skip
-    if folder is None and output_dir is not None:
-        folder = make_run_folder(output_dir, f"train-{data.dataset}-{method}", resolved)
-    elif folder is not None and (folder / "results.json").exists():
+def _train(resolved: dict[str, Any], trainer: Any, *, folder: Path | None, output_dir: Path | None) -> None:
+    """Load, train and report; where there is no ``output_dir``, and no outcome, leave that to another."""
+    if folder is not None and (folder / "results.json").exists():
         show_line(f"{folder} is finished: nothing to do")
         return
-    images = f"{data.dataset}, {data.setting}, {len(data.train):,} images"
-    show_line(f"{method} on {images}, seed {seed}; run folder {folder}")
-    for line in data.description:
-        show_line(line)
-    with show_bars() as shown:
-        steps = epochs * (len(data.train) // METHODS[method].batch_size)
-        shown.start(method, min(steps, max_steps or steps))
-        outcome = run(
-            method, data, epochs=epochs, seed=seed, network=resolved["network"], max_steps=max_steps,
-            options={k: resolved[k] for k in _METHOD_OPTIONS if k in resolved},
-            **{k: resolved[k] for k in _NETWORK_OPTIONS if k in resolved},
-            on_step=shown.step, on_evaluation=shown.evaluation,
-            checkpoint=folder and folder / _CHECKPOINT, checkpoint_every=resolved["checkpoint_every"],
+    method = ":".join([resolved["method"], *(f"{k}={resolved[k]}" for k in _METHOD_OPTIONS if k in resolved)])
+    cell = ImageCell(
+        resolved["dataset"], resolved["rho"] if resolved["variance"] is None else resolved["variance"], method,
+        palette=None if resolved.get("palette") is None else read_palette(Path(resolved["palette"])),
+        **{k: resolved[k] for k in _OF_CELL if k in resolved},
+    )  # fmt: skip
+    data = cell.load()
+    if folder is not None and (folder / _CHECKPOINT).exists():
+        cell = replace(cell, weights=None)  # they lie in it
+    with show_bars() as shown, warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # alarms are shown as lines
+        run = cell.prepare(
+            data, trainer=trainer, checkpoint_every=resolved["checkpoint_every"], on_step=shown.step,
+            on_evaluation=shown.evaluation, on_alarm=show_line,
         )  # fmt: skip
+        method = resolved["method"]
+        if folder is None and output_dir is not None:
+            folder = make_run_folder(output_dir, f"train-{data.dataset}-{method}", resolved)
+        images = f"{data.dataset}, {data.setting}, {len(data.train):,} images"
+        show_line(f"{method} on {images}, seed {cell.seed}; run folder {folder}")
+        for line in data.description:
+            show_line(line)
+        shown.start(method, run.module.last_step)
+        outcome = run.train(folder and folder / _CHECKPOINT)
     if outcome is None or folder is None:
         return
     _report(folder, resolved, data, outcome)

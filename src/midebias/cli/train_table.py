@@ -23,7 +23,7 @@ from .table_file import read_table
 
 def train_table(
     path: Path, *, label: str | None, attribute: str | None, criterion: Criterion, mi_weight: float | None,
-    max_mi: float | None, epochs: int | None, seed: int, output_dir: Path,
+    max_mi: float | None, n_cells: int | None, epochs: int | None, seed: int, output_dir: Path,
 ) -> None:  # fmt: skip
     """Train on three quarters of the rows, test on the rest, and leave model, predictions and figures behind."""
     frame, attributes, description = read_table(path, label, attribute)
@@ -38,13 +38,14 @@ def train_table(
     train, test = train_test_split(
         frame, test_size=0.25, random_state=seed, stratify=frame[label] if possible else None
     )
-    options: dict[str, Any] = {"criterion": criterion, "max_mi": max_mi, "epochs": epochs, "random_state": seed}
+    options: dict[str, Any] = {"criterion": criterion, "max_mi": max_mi, "n_cells": n_cells, "epochs": epochs}
+    options["random_state"] = seed
     options |= {} if mi_weight is None else {"mi_weight": mi_weight}
     model = MIDebiasClassifier(sensitive_columns=attributes, **options)
     model.fit(train.drop(columns=label), train[label].to_numpy())
     command = write_command(
         f"train {shlex.quote(str(path))}", label=label, attribute=attribute, criterion=criterion, seed=seed,
-        mi_weight=mi_weight, max_mi=max_mi, epochs=epochs,
+        mi_weight=mi_weight, max_mi=max_mi, n_cells=n_cells, epochs=epochs,
     )  # fmt: skip
     config = {"command": "train", "dataset": str(path), "label": label, "attribute": attribute, **options}
     config["seed"] = config.pop("random_state")
@@ -72,14 +73,16 @@ def train_table(
     report |= {} if audited is None else audited.collect_report_content(condition=condition)
     settings = config | ({} if audited is None else {f"audit: {k}": v for k, v in audited.settings.items()})
     report |= {"settings": settings, "command": command}
+    certificate = None if n_cells is None else model.certificate_
+    report |= {} if certificate is None else {"certificate": certificate.to_dict()}
     report["training"] = describe_training({path.name: trace}, names=("decision", "z"))
     write_report(folder, title=f"{label} of {path.name} without {attribute}", **report)
+    figures = _list_figures(rows) | ({} if certificate is None else certificate.list_figures())
     card = write_model_card(
         data=f"three quarters of {path.name}", label=label, attributes=attributes,
         method="mib" if model.mi_weight_ > 0 else "plain", criterion=criterion if model.mi_weight_ > 0 else None,
         measured_on=f"{len(test):,} rows not trained on",
-        figures=_list_figures(rows), verdict=None if audited is None else verdict, command=command,
-        versions=list_versions(),
+        figures=figures, verdict=None if audited is None else verdict, command=command, versions=list_versions(),
         use=f"midebias export {folder} --format onnx",
     )  # fmt: skip
     (folder / "model-card.md").write_text(card, encoding="utf-8")
@@ -87,6 +90,8 @@ def train_table(
     shown = ("accuracy", "demographic_parity_difference", "equalized_odds_difference", "mi")
     lines = [[r["attribute"], *("" if r[k] is None else f"{r[k]:.3f}" for k in shown)] for r in rows]
     show_plain_table(header, lines, title=f"{path.name}: {len(test):,} rows not trained on")
+    if certificate is not None:
+        show_line(f"\n{certificate}")
     show_line(f"\n{verdict}\nreport      {folder / 'report.html'}\nrun folder  {folder}")
 
 

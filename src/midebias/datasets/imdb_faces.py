@@ -119,21 +119,25 @@ class IMDBFaces:
         return len(self.files)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
-        x, rows = self.images(torch.tensor([index]))
-        return x[0], self.y[rows[0]], self.c[rows[0]]
+        return self.images(torch.tensor([range(len(self))[index]]))[0], self.y[index], self.c[index]
 
-    def images(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Decode ``rows`` (n,): images (n, 3, size, size), and their rows; the next readable replaces a damaged one."""
-        return self._count(self._decode(rows.tolist()))
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """(channels, height, width)."""
+        return 3, self.size, self.size
 
-    def open_reader(self) -> Callable[[Iterable[Tensor]], Iterator[tuple[Tensor, Tensor]]]:
+    def images(self, rows: Tensor) -> Tensor:
+        """Decode ``rows`` (n,): images (n, 3, size, size), channels last; the next readable replaces a damaged one."""
+        return self._replace(self._decode(rows.tolist()))
+
+    def open_reader(self) -> Callable[[Iterable[Tensor]], Iterator[Tensor]]:
         """Open a reader: given the rows of several batches, it does as `images` for each, reading ahead meanwhile."""
         loader = RowLoader(self._decode, self._workers)
-        return lambda order: map(self._count, loader(order))
+        return lambda order: map(self._replace, loader(order))
 
-    def _decode(self, rows: list[int]) -> tuple[Tensor, list[int], list[int]]:
-        """Images, their rows, and the rows that were found damaged on the way."""
-        images, found, damaged = list[Tensor](), list[int](), list[int]()
+    def _decode(self, rows: list[int]) -> tuple[Tensor, dict[int, int], list[int]]:
+        """Images, which rows are replaced by which, and the rows that were found damaged on the way."""
+        images, replaced, damaged = list[Tensor](), dict[int, int](), list[int]()
         for row in rows:
             at = row
             while (image := self._read(at)) is None:
@@ -142,16 +146,21 @@ class IMDBFaces:
                 if at == row:
                     raise DataError(f"{self.root}: no image of split {self.split!r} can be read")
             images.append(image)
-            found.append(at)
-        return torch.stack(images), found, damaged
+            if at != row:
+                replaced[row] = at
+        return torch.stack(images).contiguous(memory_format=torch.channels_last), replaced, damaged
 
-    def _count(self, decoded: tuple[Tensor, list[int], list[int]]) -> tuple[Tensor, Tensor]:
-        """Count damaged images once, here and not in a worker's copy of this."""
-        images, found, damaged = decoded
+    def _replace(self, decoded: tuple[Tensor, dict[int, int], list[int]]) -> Tensor:
+        """Replace damaged images, with their labels, and count them: here, and not in a worker's copy of this."""
+        images, replaced, damaged = decoded
+        for row, by in replaced.items():
+            self.files[row] = self.files[by]
+            for labels in (self.y, self.ages, self.levels):
+                labels[row] = labels[by]
         if damaged:
             self._damaged.update(damaged)
             self.skipped["damaged"] = len(self._damaged)
-        return images, torch.tensor(found)
+        return images
 
     def _read(self, row: int) -> Tensor | None:
         try:

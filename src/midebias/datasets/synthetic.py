@@ -112,8 +112,7 @@ def _additive_uniform(half_width: float) -> SyntheticTask:
 
 def _normal_mixture(means: tuple[float, ...], rhos: tuple[float, ...]) -> SyntheticTask:
     """Equal parts of bivariate normals of unit variances; both coordinates of a part have the same mean."""
-    axis = np.linspace(-7, 7, 1401)
-    step = axis[1] - axis[0]
+    axis, step = np.linspace(-9, 9, 361, retstep=True)
     x, y = np.meshgrid(axis, axis, indexing="ij")
     density = np.zeros_like(x)
     for mean, rho in zip(means, rhos, strict=True):

@@ -18,9 +18,11 @@ from torch import nn
 from ..arguments import check_kind
 from ..columns import Column, is_frame, read_array, read_columns
 from ..errors import InputError
+from ..leakage.certificate import Certificate
 from ..matrices import read_matrix
 from ..random_state import draw_seed
 from .aware import code_levels, fit_aware, refuse_unseen
+from .cells import check_cells, draw_aside, lay_cells
 from .grouping import Grouping, group_rows
 from .inputs import FitRows, read_classes, read_weights
 from .line_search import NO_LEAKAGE
@@ -58,6 +60,9 @@ class MIEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: 
         Whether `transform` is given the attribute too.
     unseen : {"error", "unaware"}, default "error"
         What an aware eraser does with categories that `fit` has not seen, and with missing ones.
+    n_cells : int, optional
+        Cells, 2 to 1,024, that what is erased is put into by k-means, so that what it tells can be certified:
+        ``certificate_``. A quarter of the rows is held aside for that. `transform` then returns the mean of the cell.
     shrinkage : bool, default True
         Whether the linear map measures movement in a shrunk covariance, as the authors of LEACE do.
     random_state : int, RandomState or None, default None
@@ -71,6 +76,9 @@ class MIEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: 
     history_ : list of dict
         Of the nonlinear maps tried, the curve: ``attribute``, ``step`` (1 goes all of a map's way, 0 is the linear
         map), ``leakage`` in nats of held-out rows, a lower estimate, ``neighbours`` kept, and ``chosen``.
+    certificate_ : Certificate
+        With ``n_cells``: upper bounds at 95% of what any classifier or decision can tell of the attributes, see
+        `midebias.leakage.certify`.
     leakage_ : dict
         Of each attribute, the leakage of the map that was chosen, before the last fit to all rows.
     n_features_in_, feature_names_in_
@@ -98,6 +106,7 @@ class MIEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: 
     min_neighbours: float | None = None
     aware: bool = False
     unseen: Literal["error", "unaware"] = "error"
+    n_cells: int | None = None
     shrinkage: bool = True
     random_state: int | np.random.RandomState | None = None
 
@@ -141,6 +150,9 @@ class MIEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: 
             self._module = self._fit_nonlinear(rows, groupings, groups)
             chosen = [record for record in self.history_ if record["chosen"]]
             self.leakage_ = {record["attribute"]: record["leakage"] for record in chosen}
+        if self.n_cells is not None:
+            cells, self.certificate_ = lay_cells(self.module_, rows, self.n_cells, groups, draw_seed(self.random_state))
+            self._module = nn.Sequential(self.module_, cells).eval()
         erased = self._map(rows.z, np.stack([g.codes for g in groupings], axis=1) if self.aware else None)
         center = np.average(rows.z, axis=0, weights=rows.weights)
         moved, spread = (rows.weights @ np.square(part).sum(axis=1) for part in (erased - rows.z, rows.z - center))
@@ -164,9 +176,9 @@ class MIEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: 
             As in `fit`; for an aware or a nonlinear eraser, which is fitted to all rows at once; for one that was
             loaded.
         """
-        if self.method != "linear" or self.aware:
+        if self.method != "linear" or self.aware or self.n_cells is not None:
             raise InputError(
-                "partial_fit needs method='linear' and aware=False: other maps are fitted to all rows at once"
+                "partial_fit needs method='linear', aware=False and n_cells=None: others are fitted to all rows at once"
             )
         first = not hasattr(self, "_linear")
         if first and self._module is not None:
@@ -239,6 +251,7 @@ class MIEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: 
             for name in ("_names", "_levels", "history_", "leakage_", "movement_")
             if hasattr(self, name)
         }
+        known |= {"certificate_": self.certificate_.to_dict()} if hasattr(self, "certificate_") else {}
         names = [str(name) for name in getattr(self, "feature_names_in_", ())]
         description = {"parameters": parameters, "fitted": known, "names": names, "n_features": self.n_features_in_}
         write_eraser(path, modules, description)
@@ -260,7 +273,7 @@ class MIEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: 
         eraser = cls(**description["parameters"])
         eraser._module, eraser.n_features_in_ = modules["module"], description["n_features"]
         for name, value in description["fitted"].items():
-            setattr(eraser, name, value)
+            setattr(eraser, name, Certificate.from_dict(value) if name == "certificate_" else value)
         if description["names"]:
             eraser.feature_names_in_ = np.array(description["names"], dtype=object)
         if "aware" in modules:
@@ -291,7 +304,7 @@ class MIEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: 
     def _forget(self) -> None:
         for name in (
             "_linear", "_module", "_aware", "_names", "_levels", "history_", "leakage_", "movement_", "n_features_in_",
-            "feature_names_in_",
+            "feature_names_in_", "certificate_",
         ):  # fmt: skip
             self.__dict__.pop(name, None)
 
@@ -308,6 +321,7 @@ class MIEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: 
             check_kind("min_neighbours", self.min_neighbours, float)
         if not 0 <= (self.min_neighbours or 0) <= 1:
             raise InputError(f"min_neighbours must lie in [0, 1], got {self.min_neighbours!r}")
+        check_cells(self.n_cells, aware=self.aware)
         if self.aware and self.criterion == "separation":
             raise InputError("aware=True needs criterion='independence': y is not known at prediction")
 
@@ -337,11 +351,13 @@ class MIEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: 
         if quantity is not None:
             raise InputError(f"aware=True takes categories, and {quantity!r} is a quantity: use aware=False")
         weights, classes = read_weights(sample_weight, fit_on, n), read_classes(y, n, self.criterion)
+        aside = draw_aside(self.n_cells, erased, n, draw_seed(self.random_state))
+        weights[aside] = 0.0
         if first:
             self._linear = self._start(z, erased, kept, weights)
         self._linear.update(z, erased, kept, weights, classes)
         self._module = None
-        return FitRows(z, erased, kept, weights, classes)
+        return FitRows(z, erased, kept, weights, classes, aside)
 
     def _start(self, z: NDArray[Any], erased: list[Column], kept: list[Column], weights: Floats) -> LinearFit:
         origin = z[weights > 0][:_ROWS_AT_ONCE].mean(axis=0, dtype=np.float64)

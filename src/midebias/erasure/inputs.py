@@ -14,13 +14,17 @@ from .moments import Floats
 
 @dataclass(frozen=True)
 class FitRows:
-    """Rows z (n, p), the columns that are erased and kept, weights (n,), and the classes (n,) to compare within."""
+    """Rows z (n, p), the columns that are erased and kept, weights (n,), and the classes (n,) to compare within.
+
+    Rows ``aside`` (n,), of weight zero, are those of a certificate.
+    """
 
     z: NDArray[Any]
     erased: list[Column]
     kept: list[Column]
     weights: Floats
     classes: NDArray[Any]
+    aside: NDArray[np.bool_]
 
 
 def read_weights(sample_weight: Any, fit_on: Any, n: int) -> Floats:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..atomic_writing import write_atomically
 from ..errors import DataError
+from ..leakage.cells import Cells
 from ..randomness import seeded
 from .aware import AwareErasure
 from .line_search import Transport
@@ -57,6 +58,8 @@ def _select(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
 
 def _build(state: Mapping[str, Tensor]) -> nn.Module:
     """The module whose ``state_dict`` this is."""
+    if "1.places" in state:
+        return nn.Sequential(_build(_select(state, "0")), Cells.from_state_dict(_select(state, "1"))).eval()
     if "reads" in state:
         return LinearErasure(state["mean"], state["reads"], state["writes"])
     if "correction" not in state:

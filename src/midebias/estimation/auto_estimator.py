@@ -10,6 +10,7 @@ from torch import Tensor
 from ..attributes import Attribute, Categorical
 from ..estimators.interface import Bound
 from ..marginals import center_within
+from ..normal_scores import compute_normal_scores
 from ..whitening import whiten
 from .classifier import cross_fit_classifier
 from .closed_form import estimate_within_each_group
@@ -17,11 +18,10 @@ from .cross_fitting import compute_stderr
 from .density_ratio import choose_degrees_of_freedom, cross_fit_ratio
 from .discriminant import estimate_by_discriminant
 from .nearest_neighbours import estimate_by_neighbours
-from .normal_scores import compute_normal_scores
 from .result import MIEstimate, warn_of_size, warn_of_training
 
-_FEW_COLUMNS = 6  # of z and c together, up to which neighbours are asked as well
-_MOST_LABELS = 32  # distinct values of a side that is classified
+FEW_COLUMNS = 6  # of z and c together, up to which neighbours are asked as well
+MOST_LABELS = 32  # distinct values of a side that is classified
 
 
 def estimate_by_default(
@@ -29,7 +29,7 @@ def estimate_by_default(
 ) -> MIEstimate:
     """Estimate from z (n, p), encoded c (n, q) and groups (n,); options are those of `cross_fit_ratio`."""
     categorical = isinstance(attribute, Categorical)
-    of_z, of_c = _number_rows(z, _MOST_LABELS), _number_rows(c, len(z) // 50 if categorical else _MOST_LABELS)
+    of_z, of_c = number_rows(z, MOST_LABELS), number_rows(c, len(z) // 50 if categorical else MOST_LABELS)
     if of_c is not None:
         return _estimate_by_classifier(z, of_c, groups, **options)
     if of_z is not None:  # information is symmetric: whichever side has few values is the one that is classified
@@ -54,7 +54,7 @@ def _estimate_by_classifier(values: Tensor, labels: Tensor, groups: Tensor | Non
     closed = estimate_by_discriminant(whiten(values), labels, groups)
     if closed is not None:
         result = _add_to_closed_form(result, closed, fit.base_local, gain)
-    result = replace(result, value=min(result.value, _compute_entropy(labels, groups)))
+    result = replace(result, value=min(result.value, compute_entropy(labels, groups)))
     apart = labels[:, None].float() * 1e3  # farther than any two normal scores
     return _consider_neighbours(result, local, values, apart, groups)
 
@@ -100,7 +100,7 @@ def _estimate_by_ratio(z: Tensor, c: Tensor, groups: Tensor | None, *, tails: bo
 
 def _consider_neighbours(result: MIEstimate, local: Tensor, z: Tensor, c: Tensor, groups: Tensor | None) -> MIEstimate:
     """Nearest neighbours' estimate where columns are few and it is clearly larger: both err downwards."""
-    if z.shape[1] + c.shape[1] > _FEW_COLUMNS:
+    if z.shape[1] + c.shape[1] > FEW_COLUMNS:
         return result
     near = estimate_by_neighbours(z, c, groups)
     value = float(near.mean())
@@ -111,7 +111,7 @@ def _consider_neighbours(result: MIEstimate, local: Tensor, z: Tensor, c: Tensor
     return MIEstimate(value, compute_stderr(near), "nearest neighbours", "exact", len(near), assumption=assumption)
 
 
-def _compute_entropy(labels: Tensor, groups: Tensor | None) -> float:
+def compute_entropy(labels: Tensor, groups: Tensor | None) -> float:
     """H(C|G) in nats: a limit of I(Z;C|G)."""
     cells = [labels] if groups is None else [labels + (int(labels.max()) + 1) * groups, groups]
     shares = [torch.bincount(cell).double() / len(cell) for cell in cells]
@@ -119,7 +119,7 @@ def _compute_entropy(labels: Tensor, groups: Tensor | None) -> float:
     return joint - sum(of_groups)
 
 
-def _number_rows(values: Tensor, most: int) -> Tensor | None:
+def number_rows(values: Tensor, most: int) -> Tensor | None:
     """Number of each row among the distinct ones, or None when they are more than ``most``."""
     if len(torch.unique(values[:500], dim=0)) > most:
         return None

@@ -51,14 +51,19 @@ class CrossFit:
 
     Parts count by weights from 0, which are the best for the pairs of the other folds: what says nothing of held-out
     pairs hardly counts, so that values are hardly below zero. They still read too low by about half of what the pairs
-    that the network was fitted on read higher: that half is part of ``stderr``. ``undertrained``: training in some fold
-    was still improving when it ended.
+    that the network was fitted on read higher, the ``optimism``: that half is part of ``stderr``. ``undertrained``:
+    training in some fold was still improving when it ended.
     """
 
     local: Tensor
     base_local: Tensor
-    stderr: float
+    optimism: float
     undertrained: bool
+
+    @property
+    def stderr(self) -> float:
+        """Standard error of the mean of ``local``."""
+        return math.hypot(compute_stderr(self.local), self.optimism / 2)
 
     @property
     def gains(self) -> bool:
@@ -118,7 +123,7 @@ def cross_fit(
         base_local[held] = form.compute_local(_combine(scores[:1], _choose_weights(others, 1)), held)
         known += float(form.compute_local(_combine(known_scores[k], weights), rows).mean()) / n_folds
     optimism = max(0.0, known - float(local.mean()))
-    return CrossFit(local, base_local, math.hypot(compute_stderr(local), optimism / 2), undertrained)
+    return CrossFit(local, base_local, optimism, undertrained)
 
 
 def _combine(scores: Tensor, weights: Tensor) -> Tensor:

@@ -11,12 +11,13 @@ from ..arguments import checked
 from ..attributes import Attribute, Categorical, split_attribute
 from ..errors import InputError
 from ..estimators.registry import EstimatorName
+from ..normal_scores import compute_normal_scores
 from ..whitening import whiten
 from .auto_estimator import estimate_by_default
 from .closed_form import estimate_by_random_features, estimate_linearly
+from .given_covariates import GivenCovariates
 from .held_out_critic import estimate_by_critic, estimate_by_donsker_varadhan
-from .inputs import read_attribute, read_groups, read_representation
-from .normal_scores import compute_normal_scores
+from .inputs import read_attribute, read_conditions, read_representation
 from .permutation_test import compute_p_value
 from .result import MIBracket, MIEstimate
 
@@ -51,8 +52,11 @@ def estimate_mi(
         What c is. Default: text, booleans and whole numbers of at most 20 distinct values are `Categorical`, integers
         with as many categories as the largest label says; other numbers are `Continuous`. Integers of more distinct
         values may be labels or a quantity, and are refused without it.
-    condition_on : tensor, array, series or list of shape (n,), optional
-        Labels G: integers, text, or whole numbers of at most 20 distinct values.
+    condition_on : tensor, array, series or list of shape (n,) or (n, k), frame, or mapping of names to them, optional
+        What is given, without a missing value. Integers, text, and whole numbers of at most 20 distinct values are
+        labels G, those of several columns jointly; other numbers are quantities W, as are labels beside them. Given
+        quantities, z and c become their residuals (see Notes), and "auto", "gaussian_linear" and "gaussian" alone can
+        be asked.
     estimator : str, default "auto"
         "auto": for a categorical c, or z of few values, the entropy less a classifier's cross-entropy; else a
         Donsker-Varadhan bound whose critic is the log density ratio of a normal or Student copula, a regression and a
@@ -87,6 +91,21 @@ def estimate_mi(
     InputError
         Wrong shapes or kinds, NaN in z, or fewer than 100 samples with the attribute present.
 
+    Notes
+    -----
+    Given quantities W, columns of z and of a quantity c become normal scores of what ridge regressions on functions of
+    W leave of them, over their deviation given W. Each row is predicted without itself. "auto" is then the estimate of
+    what these residuals and W together tell of c less that of W alone: I(Z;C|W) by the chain rule, too low where the
+    first misses something and too high where the second does. "gaussian" reads the residuals, too; "gaussian_linear"
+    takes linear functions of W off z and c: exact for jointly Gaussian z, c and W. The p-value given quantities is by
+    random signs of products of residuals, not by permutation: valid as rows grow, if either side's dependence on W is
+    smooth enough to be found.
+
+    References
+    ----------
+    Shah and Peters, "The hardness of conditional independence testing and the generalised covariance measure", Annals
+    of Statistics 2020.
+
     Examples
     --------
     >>> import torch
@@ -100,7 +119,7 @@ def estimate_mi(
     """
     z = read_representation(z)
     c, attribute = read_attribute(c, len(z), attribute)
-    given = read_groups(condition_on, len(z), "condition_on")
+    given = read_conditions(condition_on, len(z), "condition_on")
     if n_folds < 2:
         raise InputError(f"n_folds must be at least 2, got {n_folds}")
     if n_restarts < 1 or n_permutations < 0 or (max_steps is not None and max_steps < 1):
@@ -164,15 +183,31 @@ def _estimate(
     generator = torch.Generator().manual_seed(seed)
     order = kept[torch.randperm(n, generator=generator)]
     z, values = z[order].float(), values[order]
-    groups = None if groups is None else torch.unique(groups[order], return_inverse=True)[1]
+    covariates: GivenCovariates | None = None
+    if groups is not None and groups.is_floating_point():
+        if estimator not in ("auto", "gaussian_linear", "gaussian"):
+            raise InputError(
+                f"estimator {estimator!r} conditions on labels alone, and condition_on holds a quantity: "
+                "take 'auto', 'gaussian' or 'gaussian_linear'"
+            )
+        groups = groups[order]
+        covariates = GivenCovariates(z, values, attribute, groups)
+    elif groups is not None:
+        groups = torch.unique(groups[order], return_inverse=True)[1]
     training: dict[str, Any] = {"n_folds": n_folds, "max_steps": max_steps or 2000, "seed": seed}
     if estimator == "auto":
         training |= {"max_steps": max_steps or 800, "n_restarts": n_restarts}
-        result = estimate_by_default(z, values, attribute, groups, **training)
+        if covariates is None:
+            result = estimate_by_default(z, values, attribute, groups, **training)
+        else:
+            result = covariates.estimate(**training)
     elif estimator == "gaussian_linear":
         result = estimate_linearly(z, values, groups)
     elif estimator == "gaussian":
-        result = estimate_by_random_features(z, values, groups, attribute, seed)
+        if covariates is None:
+            result = estimate_by_random_features(z, values, groups, attribute, seed)
+        else:
+            result = covariates.estimate_by_random_features(attribute, seed)
     elif estimator == "donsker_varadhan":
         result = estimate_by_donsker_varadhan((z, values, groups), **training)
     elif estimator == "prequential":
@@ -184,6 +219,8 @@ def _estimate(
         raise InputError(f"estimator must be one of {', '.join(map(repr, names))}, got {estimator!r}")
     if not n_permutations:
         return result
+    if covariates is not None:
+        return replace(result, p_value=covariates.compute_p_value(n_permutations, generator))
     scores = values if isinstance(attribute, Categorical) else compute_normal_scores(values)
     p_value = compute_p_value(
         whiten(compute_normal_scores(z)), whiten(scores), groups, n_permutations=n_permutations, generator=generator

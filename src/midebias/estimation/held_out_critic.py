@@ -12,9 +12,9 @@ from ..estimators import DonskerVaradhan, Estimator
 from ..estimators.registry import EstimatorName, build_estimator
 from ..estimators.sampled_estimator import SampledEstimator
 from ..networks import EarlyStopping
+from ..normal_scores import compute_normal_scores
 from ..whitening import whiten
 from .cross_fitting import Pairs, compute_stderr, split_folds, take
-from .normal_scores import compute_normal_scores
 from .result import MIEstimate, warn_of_size, warn_of_training
 
 _EVALUATED = 1000  # pairs at a time; what an InfoNCE estimate can reach is the logarithm of this

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..arguments import check_representation
 from ..attributes import Attribute, Categorical, Continuous, LabelCount, join_attributes
@@ -65,20 +65,27 @@ def _encode(column: Column) -> tuple[np.ndarray, Attribute]:
     return column.values, Continuous(1)
 
 
-def read_groups(values: Any, n: int, name: str) -> Tensor | None:
-    """Read the labels to condition on as integers from 0, numbered in ascending order: (n,)."""
+def read_conditions(values: Any, n: int, name: str) -> Tensor | None:
+    """Read what to condition on: categories alone as labels (n,) from 0, with quantities as float columns (n, k).
+
+    Labels are numbered in ascending order, those of several columns jointly; beside quantities they are one-hot.
+    """
     if values is None:
         return None
-    columns = read_columns(values, name, n=n, like="z")
-    if len(columns) > 1:
-        raise InputError(f"{name} must be one column of labels, got {len(columns)}")
-    (column,) = columns
-    if column.missing.any():
-        row = int(column.missing.argmax())
-        raise InputError(f"{name} is missing in row {row} ({int(column.missing.sum()):,} rows in all): leave those out")
-    codes, levels = column.code()
-    if not column.is_category and column.stored_as != "integer":
-        raise InputError(f"{name} must hold labels, got a quantity: continuous values are not binned silently")
-    if column.stored_as == "integer" and levels[0] < 0:
-        raise InputError(f"{name} must hold labels >= 0, got {levels[0]:g}")
-    return torch.from_numpy(codes)
+    labels, quantities = [], []
+    for column in read_columns(values, name, n=n, like="z"):
+        if column.missing.any():
+            row, several = int(column.missing.argmax()), int(column.missing.sum())
+            raise InputError(f"{column.name} is missing in row {row} ({several:,} rows in all): leave those out")
+        codes, levels = column.code()
+        if column.stored_as == "integer" and levels[0] < 0:
+            raise InputError(f"{column.name} must hold labels >= 0, got {levels[0]:g}: write a quantity as floats")
+        if not column.is_category and column.stored_as != "integer":
+            quantities.append(torch.from_numpy(column.values).float())
+        else:
+            column.check_categories()
+            labels.append(torch.from_numpy(codes))
+    if not quantities:
+        return labels[0] if len(labels) == 1 else torch.unique(torch.stack(labels), dim=1, return_inverse=True)[1]
+    onehot = [nn.functional.one_hot(codes).float() for codes in labels]
+    return torch.cat([torch.stack(quantities, dim=1), *onehot], dim=1)

@@ -38,7 +38,8 @@ def compute_covariances(several: Tensor, c: Tensor, groups: Tensor | None, pool:
     if pool is not None:
         return _pool(several, squares, c, groups, pool)
     n = several.shape[1]
-    centred, n_groups = center_within(several, groups)
+    centred, occurring = center_within(several, groups)
+    n_groups = int(occurring)
     coordinates, basis = _rotate_rows(centred) if centred.shape[2] > n else (centred, None)
     wide = c.double()
     whitening = _find_whitening(wide.T @ wide / n)

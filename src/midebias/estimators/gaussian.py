@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..arguments import check_encoded, check_groups, check_representation, checked
+from ..arguments import check_conditions, check_encoded, check_finite, check_representation, checked
 from ..distributed import Pool
 from ..errors import InputError
 from ..marginals import center_within
@@ -30,7 +30,8 @@ class GaussianMI(DrawingEstimator):
 
     With groups, both sides are centred within their group and covariances are pooled over groups:
     I(Z;C|G) under a covariance shared by the groups. What has opposite signs in two groups cancels in the
-    pool; ``group_signs`` makes it seen.
+    pool; ``group_signs`` makes it seen. Groups may also be float columns W: then linear functions of W are taken off
+    both sides, and I(Z;C|W) is exact when features, c and W are jointly Gaussian.
 
     The finite-sample excess of the plug-in formula is known (`compute_wilks_bias`) and subtracted: the value is
     unbiased under the assumption, and can be negative for independent pairs.
@@ -77,6 +78,7 @@ class GaussianMI(DrawingEstimator):
     bound: Bound = "exact"
     closed_form = True
     pools_moments = True
+    takes_covariates = True
     projection: Tensor | None
 
     @checked
@@ -148,9 +150,10 @@ class GaussianMI(DrawingEstimator):
     ) -> tuple[list[Tensor], Tensor]:
         """Features of each representation and of c; what all ranks must know for them is communicated at once."""
         for z in representations:
-            check_representation(z, least=2 if pool is None else 0)
-            check_groups(groups, len(z))
+            check_representation(z, least=2 if pool is None else 0, finite=False)
+            check_conditions(groups, len(z))
             check_encoded(c, len(z))
+        check_finite(representations, ["z"] * len(representations))
         zs = [z.float() if z.dtype in (torch.float16, torch.bfloat16) else z for z in representations]
         c = c.to(zs[0].dtype)
         columns = [*(zs if self.features == "random" else []), *([c] if self.attribute_degree == 2 else [])]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..distributed import Pool
-from ..marginals import number_groups
+from ..marginals import center_within, number_groups
 
 
 def append_products(c: Tensor, moments: tuple[Tensor, Tensor] | None = None) -> Tensor:
@@ -24,10 +24,15 @@ def sign_groups(c: Tensor, groups: Tensor | None, generator: torch.Generator, po
     """c beside c times one random sign per group: (n, 2q), for c centred within groups.
 
     Pooled over groups, dependences of opposite sign cancel: an encoder can say ``c`` in one class and ``not c``
-    in another, and the pooled covariance is zero. Averaged over random signs, no combination of groups cancels.
+    in another, and the pooled covariance is zero. Averaged over random signs, no combination of groups cancels. Where
+    groups are float columns, a random linear function of them stands for the signs.
     """
     if groups is None:
         return c
+    if groups.is_floating_point():
+        function = groups @ torch.randn(groups.shape[1], generator=generator).to(groups)
+        function = (function - function.mean()) / function.std().clamp(min=1e-12)
+        return torch.cat([c, center_within(c * function.to(c)[:, None], groups)[0]], dim=1)
     groups, n_groups = number_groups(groups) if pool is None else (groups.long(), pool.n_groups)
     signs = torch.randint(2, (n_groups,), generator=generator).mul_(2).sub_(1)
     return torch.cat([c, c * signs.to(c).index_select(0, groups)[:, None]], dim=1)

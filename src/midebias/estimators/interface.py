@@ -32,6 +32,9 @@ class Estimator(nn.Module, ABC):
         up with recent pairs, and a value at zero says that nothing is left, not that a critic lags. Default False.
     pools_moments : bool
         Whether ``forward`` also takes ``pool=``, with which sums over the rows of all ranks are enough. Default False.
+    takes_covariates : bool
+        Whether ``groups`` may be float columns of shape (n, k), whose linear functions are conditioned on. Default
+        False.
     recent_pairs : int
         Pairs that a penalty keeps for it. Default 2048 where a critic trains on them, else 64.
     preconditioning : float
@@ -54,6 +57,7 @@ class Estimator(nn.Module, ABC):
     trainable: bool = False
     closed_form: bool = False
     pools_moments: bool = False
+    takes_covariates: bool = False
     preconditioning: float = 0.0
 
     @property

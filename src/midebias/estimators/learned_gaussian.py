@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ..arguments import check_encoded, check_groups, check_representation, checked
+from ..arguments import check_conditions, check_encoded, check_representation, checked
 from ..errors import InputError
 from ..marginals import center_within
 from ..networks import build_perceptron
@@ -66,6 +66,7 @@ class LearnedGaussianMI(DrawingEstimator):
     bound: Bound = "exact"
     trainable = True
     closed_form = True
+    takes_covariates = True
     preconditioning = 1 / 3
 
     @checked
@@ -131,7 +132,7 @@ class LearnedGaussianMI(DrawingEstimator):
 
     def _check(self, z: Tensor, c: Tensor, groups: Tensor | None) -> None:
         check_representation(z, dim=self.dim)
-        check_groups(groups, len(z))
+        check_conditions(groups, len(z))
         check_encoded(c, len(z), self.attribute_dim)
 
     def _expand(self, c: Tensor) -> Tensor:

@@ -66,8 +66,8 @@ def compute_gaussian_information(
     (_, k, q), n, dof = found.cross.shape, found.n, found.n - found.n_groups
     scale = found.features.diagonal(dim1=1, dim2=2).sum(dim=1) / p
     varies = (scale > 1e-11 * found.magnitude / p) & found.c_varies  # below this, variance is rounding error
-    if dof < 1 or not bool(varies.any()):
-        nothing = several.sum(dim=(1, 2)) * 0.0
+    nothing = several.sum(dim=(1, 2)) * 0.0
+    if dof < 1:
         return nothing if z.ndim == 3 else nothing[0]
     ridge_at = (ridge + 1e-10) * torch.where(varies, scale, 1.0)
     identity = torch.eye(k, dtype=scale.dtype, device=scale.device)
@@ -76,7 +76,11 @@ def compute_gaussian_information(
     if ridge > 0 or p >= dof:  # the sum of s / (s + ridge) over the variances s along principal axes
         inverse = torch.linalg.solve_triangular(factor, identity.expand(m, k, k), upper=False)
         effective = k - ridge_at * inverse.square().sum(dim=(1, 2))
-    if bool((varies & ((effective + q + 2 > dof) | (failed > 0))).any()):
+    too_few = (varies & ((effective + q + 2 > dof) | (failed > 0))).any()
+    any_varies, any_too_few = torch.stack([varies.any(), too_few]).tolist()  # asked of the device at once
+    if not any_varies:
+        return nothing if z.ndim == 3 else nothing[0]
+    if any_too_few:
         raise TooFewSamples(
             f"z: {n} samples in {found.n_groups} groups are too few for {p} features against {q} of c: "
             "use a bigger batch, a bank, fewer features or a larger ridge"

@@ -8,17 +8,20 @@ from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
+from .augmentation import Augmentation
 from .grid import Cell, Grid
-from .image_data import hold_out
+from .image_data import ImageData, hold_out
 from .image_loading import check_setting, load_images
-from .image_methods import build_method, parse_method
-from .image_run import run_method
+from .image_methods import parse_method
 from .own_images import FOLDER_OPTIONS
 from .planted_images import Palette
 from .published import PUBLISHED, SOURCES
 from .run_folder import flatten_metrics, write_metrics
 from .summary import format_spread, summarize_runs, tabulate
 
+_SETTINGS = (
+    "epochs", "seed", "network", "weights", "augment", "batch_size", "learning_rate", "max_steps", "precision",
+)  # fmt: skip
 CEILING = "ceiling"  # plain training without the bias, as a method's name
 
 
@@ -47,13 +50,18 @@ class ImageCell(Cell):
     image: str | None = None
     split_by: str | None = None
     class_weights: bool = False
+    weights: str | None = None
+    augment: Augmentation = "none"
+    learning_rate: float | None = None
+    accelerator: Any = None
+    precision: str | None = None
 
     @property
     def name(self) -> str:
         """File name of the cell, without its ending."""
         setting = "" if self.setting is None else f"-{self.setting:.3f}"
-        method = self.method.replace(":", "-")
-        return f"{Path(self.dataset.replace(':', '-')).stem}{setting}-{self.network}-{method}-seed{self.seed}"
+        network, method = self.network.replace(":", "-"), self.method.replace(":", "-")
+        return f"{Path(self.dataset.replace(':', '-')).stem}{setting}-{network}-{method}-seed{self.seed}"
 
     @property
     def _options(self) -> dict[str, Any]:
@@ -61,24 +69,30 @@ class ImageCell(Cell):
         return {name: getattr(self, name) for name in names} | {"unbiased": self.method == CEILING}
 
     def check(self) -> None:
-        """Refuse a data set, setting or option that nothing can be trained with. Raises `InputError`, `DataError`."""
+        """Refuse a data set or setting that cannot be loaded. Raises `InputError`."""
         check_setting(self.dataset, self.setting, **self._options)
-        if self.method != CEILING:
-            name, options = parse_method(self.method)
-            build_method(name, **options)
+
+    def load(self, **options: Any) -> ImageData:
+        """Load what it is trained and judged on; with ``memory=0`` images stay in their files."""
+        data = load_images(self.dataset, self.setting, self.seed, **self._options, **options)
+        return hold_out(data, self.seed) if self.held_out else data
+
+    def prepare(self, data: ImageData, *, trainer: Any = None, **watching: Any) -> Any:
+        """Prepare the `ImageRun` on ``data``. Raises `InputError` where method, network, data and device do not fit."""
+        from ..lightning.trainer import make_trainer
+        from .image_run import ImageRun
+
+        name, options = parse_method("plain" if self.method == CEILING else self.method)
+        settings = {name: getattr(self, name) for name in _SETTINGS}
+        trainer = trainer or make_trainer(accelerator=self.accelerator or "auto", devices=1)
+        return ImageRun(name, data, trainer=trainer, options=options, **settings, **watching)
 
     def run(self) -> dict[str, Any]:
         """Train and evaluate: the row, and what happened on the way."""
-        data = load_images(self.dataset, self.setting, self.seed, **self._options)
-        if self.held_out:
-            data = hold_out(data, self.seed)
-        name, options = parse_method("plain" if self.method == CEILING else self.method)
-        out = run_method(
-            name, data, epochs=self.epochs, seed=self.seed, network=self.network, batch_size=self.batch_size,
-            max_steps=self.max_steps, options=options,
-            # Where testing takes longer than an epoch, one test at the end.
-            evaluate_every=None if len(data.train) >= len(data.test) else sys.maxsize,
-        )  # fmt: skip
+        data = self.load()
+        # Where testing takes longer than an epoch, one test at the end.
+        every = None if len(data.train) >= len(data.test) else sys.maxsize
+        out = self.prepare(data, evaluate_every=every).train()
         row = out.row | {"method": self.method}
         trace = [{k: _round(v) for k, v in point.items()} for point in out.trace]
         return {"rows": [row], "history": out.history, "trace": trace}

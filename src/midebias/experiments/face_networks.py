@@ -1,6 +1,5 @@
-"""Networks of faces: the paper's ResNet-50, and a small one for trials."""
+"""The paper's network of faces."""
 
-from itertools import pairwise
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -9,27 +8,6 @@ from ..errors import InputError
 from ..networks.classifier import Classifier
 from ..networks.local_weights import load_weights
 from ..representations import FeatureMap
-
-
-class SmallFaces(Classifier):
-    """A small encoder, for trials and tests: three convolutions of stride 2, global average, z of 32."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        widths = (3, 16, 32, 32)
-        self.stages = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(a, b, 3, stride=2, padding=1), nn.ReLU()) for a, b in pairwise(widths)
-        )
-        self.embedding, self.head = nn.Linear(32, 32), nn.Linear(32, 2)
-        self.dim, self.n_classes = 32, 2
-        self.shapes = (FeatureMap(16), FeatureMap(32), 32)
-
-    def depths(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Two feature maps and z (n, 32)."""
-        first = self.stages[0](x)
-        second = self.stages[1](first)
-        z = nn.functional.relu(self.embedding(self.stages[2](second).mean(dim=(2, 3))))
-        return first, second, z
 
 
 class ResNet50Faces(Classifier):

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..datasets import ImageTable
+from ..datasets import ImageTable, IMDBFaces
 from ..training.data import Batch, BatchReader, Problem, TensorData
 from .group_accuracy import find_conflicting
 
@@ -17,7 +17,7 @@ from .group_accuracy import find_conflicting
 class StreamedImages:
     """Images that stay in their ``files``, decoded batch by batch, with ``levels`` and c as `Batch` has them."""
 
-    def __init__(self, files: ImageTable, levels: Tensor, c: Tensor) -> None:
+    def __init__(self, files: ImageTable | IMDBFaces, levels: Tensor, c: Tensor) -> None:
         self.files, self.levels, self.c = files, levels, c
         self.y, self.image_shape = files.y, files.image_shape
 
@@ -26,20 +26,20 @@ class StreamedImages:
 
     def part(self, rows: Tensor) -> StreamedImages:
         """These rows alone."""
+        assert isinstance(self.files, ImageTable)
         return StreamedImages(self.files.part(rows), self.levels[rows], self.c[rows])
 
     def batch(self, rows: Tensor) -> Batch:
         """Decoded rows as a batch, channels last."""
-        return Batch(self.files.images(rows), self.y[rows], self.levels[rows], self.c[rows])
+        return self._label(self.files.images(rows), rows)
 
     def open_reader(self) -> BatchReader:
         """Open a reader of batches, decoded in other processes."""
         read = self.files.open_reader()
+        return lambda order: map(self._label, read(rows := list(order)), rows)
 
-        def label(images: Tensor, rows: Tensor) -> Batch:
-            return Batch(images, self.y[rows], self.levels[rows], self.c[rows])
-
-        return lambda order: map(label, read(rows := list(order)), rows)
+    def _label(self, images: Tensor, rows: Tensor) -> Batch:
+        return Batch(images, self.y[rows], self.levels[rows], self.c[rows])
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,15 @@ from .planted_images import PLANTED, check_planted_setting, load_planted_images
 def load_images(dataset: str, setting: float | None, seed: int, **options: Any) -> ImageData:
     """Load a data set by its name on the command line; ``setting`` is a variance or a rho: `load_planted_images`.
 
-    Options are ``limit`` and ``root``; ``palette`` and ``unbiased`` where a bias is planted; ``class_weights`` and
-    `FOLDER_OPTIONS` of all others.
+    Options are ``limit`` and ``root``; ``palette`` and ``unbiased`` where a bias is planted; ``class_weights``,
+    ``memory`` and `FOLDER_OPTIONS` of all others.
     """
     check_setting(dataset, setting, **options)
     if find_source(dataset) == "planted biases":
         given = {name: options[name] for name in ("limit", "palette", "unbiased", "root") if name in options}
         return load_planted_images(dataset, setting, seed, **given)
     own: dict[str, Any] = {name: options.get(name) for name in ("limit", *FOLDER_OPTIONS)}
+    own |= {"memory": options["memory"]} if "memory" in options else {}
     return load_own_images(dataset, seed, class_weights=bool(options.get("class_weights")), **own)
 
 

@@ -1,7 +1,6 @@
 """Methods for images, with their networks, by their names on the command line."""
 
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
 import torch
@@ -9,19 +8,19 @@ import torch
 from ..devices import is_bfloat16_fast
 from ..errors import InputError
 from ..methods import METHODS
-from ..networks.backbones import backbone
+from ..networks.backbones import backbone, read_image_size
 from ..networks.classifier import Classifier
 from ..networks.digits import NETWORKS
 from ..randomness import seeded
 from ..training.data import Problem
 from ..training.method import Method, Precision
 from .image_data import ImageData
-
-Network = StrEnum("Network", ["paper", "lnl"])
-"""The paper's digit network, and that of Learning Not to Learn, which takes images of any size."""
+from .own_images import find_source
 
 PRETRAINED = "pretrained"
 """In place of a file of weights: those that the network's library downloads."""
+
+PRECISIONS: dict[str, Precision] = {"32": "float32", "bf16-mixed": "bfloat16", "16-mixed": "float16"}
 
 _NOT_OPTIONS = ("model", "problem", "precision", "seed", "return")
 
@@ -85,6 +84,23 @@ def build_for_images(
     if network == "paper" and pixels != [28, 28]:
         raise InputError(f"network 'paper' takes 28x28 images, got {tuple(pixels)}; use 'lnl'")
     return method
+
+
+def choose_precision(name: str | None, device: torch.device) -> Precision:
+    """Choose by a Trainer's name of it; None takes bfloat16 where the ``device`` multiplies it natively."""
+    if name not in (None, *PRECISIONS):
+        raise InputError(f"precision must be one of {', '.join(map(repr, PRECISIONS))}, got {name!r}")
+    if name == "16-mixed" and device.type != "cuda":
+        raise InputError(f"precision '16-mixed' is of CUDA's GPUs; on {device.type!r} use 'bf16-mixed'")
+    fast: Precision = "bfloat16" if is_bfloat16_fast(device.type) else "float32"
+    return fast if name is None else PRECISIONS[name]
+
+
+def choose_image_size(image_size: int | None, network: str, dataset: str) -> int | None:
+    """Choose what the network was made for, where images are read from files and no size is given."""
+    if image_size is None and ":" in network and find_source(dataset) in ("public data sets", "folders of images"):
+        return read_image_size(network)
+    return image_size
 
 
 def check_network(network: str, weights: str | None) -> None:

@@ -1,19 +1,22 @@
 """What comes out of training on images: its tests over time, and the row of the table."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from ..leakage.network_probe import ProbeResult, probe
 from ..training.evaluation import evaluate
-from ..training.loop import TrainingRun
 from ..training.method import Method
 from .biased_accuracy import ExchangedAccuracy, measure_biased
 from .group_accuracy import measure_group_accuracy
 from .image_data import ImageData
 from .process import measure_peak_memory_mb
+
+if TYPE_CHECKING:  # so that only training needs Lightning
+    from ..lightning import MethodModule
 
 
 @dataclass
@@ -30,7 +33,7 @@ class Outcome:
     alarms: tuple[str, ...] | None = None
 
 
-def take_test(run: TrainingRun, data: ImageData) -> tuple[dict[str, Any], tuple[Tensor, Tensor]]:
+def take_test(run: "MethodModule", data: ImageData) -> tuple[dict[str, Any], tuple[Tensor, Tensor]]:
     """Apply the network of a run to the test images; an entry of the history, and z and logits."""
     answers = evaluate(run.method, data.test)
     entry: dict[str, Any] = {
@@ -43,10 +46,13 @@ def take_test(run: TrainingRun, data: ImageData) -> tuple[dict[str, Any], tuple[
 
 
 def summarize_run(
-    run: TrainingRun, data: ImageData, history: list[dict[str, Any]], answers: tuple[Tensor, Tensor] | None, *,
-    network: str, seed: int, device: str = "cpu",
+    run: "MethodModule", data: ImageData, history: list[dict[str, Any]], answers: tuple[Tensor, Tensor] | None, *,
+    network: str, seed: int, used: Mapping[str, Any],
 ) -> Outcome:  # fmt: skip
-    """Test a run that has ended, unless z and logits of the test are known, and probe z for the attribute."""
+    """Test a run that has ended, unless z and logits of the test are known, and probe z for the attribute.
+
+    What was ``used`` (accelerator, devices, precision) comes into the row.
+    """
     method, test = run.method, data.test
     z, logits = answers or evaluate(method, test)
     _, train_logits = evaluate(method, data.train, first=10_000)
@@ -63,7 +69,8 @@ def summarize_run(
         "mi": found.mi.value, "mi_stderr": found.mi.stderr,
         "probe_accuracy": found.accuracy, "chance": found.chance,
         "seconds": run.seconds, "seconds_per_epoch": run.seconds / epochs,
-        "peak_memory_mb": measure_peak_memory_mb(device), "threads": torch.get_num_threads(),
+        "peak_memory_mb": measure_peak_memory_mb(used["accelerator"]), "threads": torch.get_num_threads(),
+        **used,
     }  # fmt: skip
     for name, classes in {"train": data.train_classes, "test": data.attribute_classes}.items():
         if missing := int((classes < 0).sum()):

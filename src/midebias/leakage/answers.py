@@ -23,7 +23,7 @@ from .statistics import (
 )  # fmt: skip
 
 _PRIOR_SHARE = 0.005  # of the prior mixed into every prediction: bounds what one row can cost
-_FACTORS = (0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 1.0, 1.2)
+FACTORS = (0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 1.0, 1.2)
 
 
 class Answer(NamedTuple):
@@ -78,25 +78,31 @@ def _ask(
     local = np.full(len(codes), -1)
     local[mask] = np.argsort(order)[compact]
     labels, truth, held = Labels(local, len(present)), local[split.held], split.held
-    prior = labels.count(split.fit) + 0.5
-    log_prior = np.log(prior / prior.sum()).astype(np.float32)
-    aside, raw = (
-        (np.log((1 - _PRIOR_SHARE) * q + _PRIOR_SHARE * np.exp(log_prior)) - log_prior).astype(np.float32)
-        for q in predict_categories(name, split, labels)
-    )
+    log_prior, aside, raw = predict_ratios(name, split, labels)
     # The permutation test takes the scores as the probe gives them. The estimate takes them tempered by one factor,
     # chosen on the rows aside: never much below zero where a probe learned only noise.
-    gains = [0.0] * len(_FACTORS)
+    gains = [0.0] * len(FACTORS)
     if len(aside):
         known = local[split.aside]
-        gains = [float(compare_with_marginal(_temper(aside, a, log_prior), known)[0].mean()) for a in _FACTORS]
+        gains = [float(compare_with_marginal(_temper(aside, a, log_prior), known)[0].mean()) for a in FACTORS]
     best = int(np.argmax(gains))
     saved = influence = np.zeros(0)
     if len(held):
-        saved, influence = compare_with_marginal(_temper(raw, _FACTORS[best], log_prior), truth)
+        saved, influence = compare_with_marginal(_temper(raw, FACTORS[best], log_prior), truth)
     told, recalled = present[order][(raw + log_prior).argmax(axis=1)], raw.argmax(axis=1) == truth
     deviation = compare_with_permutations(raw, truth, groups[held])
     return Answer(held, saved, influence, told, recalled, deviation, gains[best])
+
+
+def predict_ratios(name: str, split: Split, labels: Labels) -> tuple[Floats, Floats, Floats]:
+    """Log q(c) (k,), and log q(c|z) - log q(c) of the rows aside and of those held out, by a probe."""
+    prior = labels.count(split.fit) + 0.5
+    log_prior = np.log(prior / prior.sum()).astype(np.float32)
+    aside, held = (
+        (np.log((1 - _PRIOR_SHARE) * q + _PRIOR_SHARE * np.exp(log_prior)) - log_prior).astype(np.float32)
+        for q in predict_categories(name, split, labels)
+    )
+    return log_prior, aside, held
 
 
 def _temper(ratio: Floats, factor: float, log_prior: Floats) -> Floats:

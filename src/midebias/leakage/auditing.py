@@ -13,11 +13,13 @@ from ..columns import read_columns
 from ..errors import InputError, TooFewSamples
 from ..matrices import read_matrix
 from .answers import answer_questions, join_folds
+from .certificate import certify as certify_cells
 from .findings import judge_findings
+from .given_covariates import Covariates, answer_beside_covariates, read_covariates
 from .inputs import CodedColumn, check_range, code_columns, code_predictions
 from .many_categories import join_rare
 from .probes import PROBES
-from .questions import Unaudited, list_questions
+from .questions import Question, Unaudited, list_questions
 from .result import AuditResult
 from .sample_map import draw_sample
 from .split import deal_groups
@@ -34,6 +36,7 @@ def audit(
     c: Any,
     y: Any = None,
     *,
+    condition_on: Any = None,
     predictions: Any = None,
     groups: Any = None,
     probes: Sequence[str] = tuple(PROBES),
@@ -41,6 +44,7 @@ def audit(
     max_rows: int = 50_000,
     n_bins: int = 5,
     n_folds: int | None = None,
+    certify: bool = False,
     random_state: int = 0,
     on_step: Callable[[float], None] | None = None,
 ) -> AuditResult:
@@ -62,6 +66,9 @@ def audit(
         That can only lose information. NaN, None and empty text are missing: these rows are left out of that attribute.
     y : array, tensor, series or list of shape (n,), optional
         The task's label.
+    condition_on : as ``c``, optional
+        Covariates W, quantities or categories: asks, too, what z tells beyond them all, I(Z;C|W). Quantities are not
+        binned; probes see what smooth functions of W leave of z. Rows that miss one are left out of that question.
     predictions : array, tensor, series, list or frame of shape (n,) or (n, classes), optional
         A model's answers, as labels, as probabilities per class, or as probabilities of the second of two classes. Adds
         fairness metrics on all rows; needs ``y``. Classes stand in ascending order, numbers by size, unless columns of
@@ -79,6 +86,9 @@ def audit(
         Bins of a quantity.
     n_folds : int, optional
         Parts of the rows, each held out once. Default is five, or three for more than 20,000 rows.
+    certify : bool, default False
+        Adds upper bounds of what any classifier can tell, see `certify`, each with probability 1 - ``alpha``. For a z
+        of few distinct values, and attributes and labels that are categories.
     random_state : int, default 0
         Seeds folds, probes and the sample of rows.
     on_step : callable, optional
@@ -91,8 +101,8 @@ def audit(
     Raises
     ------
     InputError
-        Wrong shapes or kinds, NaN in z, fewer than 100 rows or ten groups, or an attribute that never varies or is
-        nearly all distinct.
+        Wrong shapes or kinds, NaN in z, fewer than 100 rows or ten groups, an attribute that never varies or is nearly
+        all distinct, or what cannot be certified.
 
     See Also
     --------
@@ -118,6 +128,9 @@ def audit(
     options: dict[str, Any] = {"probes": list(probes), "n_folds": n_folds, "n_bins": n_bins, "alpha": alpha}
     options |= {"max_rows": max_rows, "random_state": random_state}
     given = read_audit_inputs(z, c, y, groups, options)
+    if certify and groups is not None:
+        raise InputError("certify takes rows for independent, and groups says that they are not")
+    certificate = certify_cells(z, c, y, confidence=1 - alpha) if certify else None
     metrics, differences = list[dict[str, Any]](), list[dict[str, Any]]()
     if predictions is not None:
         if not given.label:
@@ -132,7 +145,11 @@ def audit(
                 f"{small} of {len(metrics)} groups hold fewer than {SMALL_GROUP} rows: uncertain rates"
             )
     n = len(given.z)
-    part = given.draw(max_rows)
+    covariates = () if condition_on is None else (read_covariates(condition_on, n),)
+    given.warnings.extend(
+        f"{', '.join(w.names)} is missing in {int((~w.known).sum()):,} rows" for w in covariates if not w.known.all()
+    )
+    part = replace(given, covariates=covariates).draw(max_rows)
     n_groups = len(np.unique(part.groups))
     if groups is not None and n_groups < max(_FEWEST_GROUPS, n_folds or 0):
         least = max(_FEWEST_GROUPS, n_folds or 0)
@@ -144,18 +161,27 @@ def audit(
     questions = [q for a in part.attributes for q in list_questions(a, label, part.warnings, unaudited)]
     folds = deal_groups(part.groups, np.arange(len(part.z)), n_folds, part.generator)
     answers = answer_questions(part.z, questions, probes, folds, part.groups, part.generator, random_state, on_step)
+    for w in part.covariates:
+        asked = [Question(a, w.condition, ((a.codes >= 0) & w.known,)) for a in part.attributes]
+        found = answer_beside_covariates(part.z, w, asked, probes, folds, part.groups, part.generator, random_state)
+        answers |= {(len(questions) + i, name): folds_of for (i, name), folds_of in found.items()}
+        questions += asked
     findings = [
         [join_folds(q, name, answers[i, name], part.groups) for name in probes] for i, q in enumerate(questions)
     ]
     settings = {
         "rows": n, "rows_probed": len(part.z), "dim": int(part.z.shape[1]),
         "attributes": [a.name for a in part.attributes], **options, "n_folds": n_folds,
-        **({} if groups is None else {"groups": n_groups}), "tests": len(questions) * len(probes),
+        **({} if groups is None else {"groups": n_groups}),
+        **({"condition_on": [*part.covariates[0].names]} if part.covariates else {}),
+        "tests": len(questions) * len(probes),
     }  # fmt: skip
     judged, summary = judge_findings(questions, findings, alpha)
     sample = draw_sample(part.z, [*part.label, *part.attributes], part.generator)
     unique = tuple(dict.fromkeys(part.warnings))
-    return AuditResult(summary, judged, tuple(metrics), tuple(differences), unique, settings, sample, tuple(unaudited))
+    return AuditResult(
+        summary, judged, tuple(metrics), tuple(differences), unique, settings, sample, tuple(unaudited), certificate
+    )
 
 
 @dataclass(frozen=True)
@@ -168,6 +194,7 @@ class AuditInputs:
     groups: NDArray[np.int64]
     warnings: list[str]
     generator: np.random.Generator
+    covariates: tuple[Covariates, ...] = ()  # or one set of them
 
     def draw(self, max_rows: int) -> "AuditInputs":
         """So many rows at most, drawn at random, as float32; rare categories of the attributes are joined."""
@@ -186,9 +213,11 @@ class AuditInputs:
             attributes.append(joined)
         z = np.asarray(self.z[rows], dtype=np.float32)
         label = tuple(column.take(rows) for column in self.label)
+        covariates = tuple(several.take(rows) for several in self.covariates)
         return replace(
-            self, z=z, attributes=tuple(attributes), label=label, groups=self.groups[rows], warnings=warnings
-        )
+            self, z=z, attributes=tuple(attributes), label=label, groups=self.groups[rows], warnings=warnings,
+            covariates=covariates,
+        )  # fmt: skip
 
 
 def read_audit_inputs(z: Any, c: Any, y: Any, groups: Any, options: dict[str, Any]) -> AuditInputs:

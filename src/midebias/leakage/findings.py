@@ -22,8 +22,9 @@ _DIFFERENCES = {
 class Finding:
     """One probe's answer to one question.
 
-    ``condition`` is "overall" for I(Z;C), "within classes" for I(Z;C|Y), "y = NAME" for I(Z;C) among that class's rows,
-    or "group = NAME" among those of a group that was left out. ``n`` counts held-out rows, ``n_groups`` the groups that
+    ``condition`` is "overall" for I(Z;C), "within classes" for I(Z;C|Y), "given NAME, NAME" for I(Z;C|W) of covariates,
+    whose balanced accuracy is by what z tells beyond them, "y = NAME" for I(Z;C) among that class's rows, or
+    "group = NAME" among those of a group that was left out. ``n`` counts held-out rows, ``n_groups`` the groups that
     they form: as many without ``groups``. Accuracies lie in [0, 1]; ``chance`` is that of always answering the most
     frequent category. ``mi`` is a held-out lower estimate in nats; intervals are of 95%. The p-value is of
     independence; ``p_adjusted`` allows for all of the audit's tests; ``leaks`` where it lies below the audit's level.
@@ -194,6 +195,7 @@ def _write_verdict(
             f"{rows:,} rows. The intervals reach {high:.3f} nats."
         )
     where = {"overall": "", "within classes": beyond}.get(worst.condition, f" among rows with {worst.condition}")
+    where = f" {worst.condition}" if worst.condition.startswith("given ") else where
     others = dict.fromkeys(s.attribute for s in leaking if s.attribute != worst.attribute)
     also = f" Also leaking: {', '.join(others)}." if others else ""
     return (

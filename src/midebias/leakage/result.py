@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from .certificate import Certificate
 from .findings import AttributeLeakage, Condition, Finding, Verdict, decide, format_differences, format_summary
 from .questions import Unaudited
 from .sample_map import map_sample
@@ -32,6 +33,8 @@ class AuditResult:
         What reproduces the audit: rows, dimensions, seed, level.
     unaudited : tuple of Unaudited
         What could not be asked within classes.
+    certificate : Certificate or None
+        Upper bounds of what any classifier can tell, if they were asked for.
     """
 
     summary: tuple[AttributeLeakage, ...]
@@ -42,6 +45,7 @@ class AuditResult:
     settings: dict[str, Any]
     _sample: Mapping[str, Any] = field(repr=False, default_factory=dict)
     unaudited: tuple[Unaudited, ...] = ()
+    certificate: Certificate | None = None
 
     def decide(self, max_leakage: float = 0.0, *, condition: Condition = None) -> Verdict:
         """Decide on the table: its verdict, exit status and figures all come from here.
@@ -133,6 +137,7 @@ class AuditResult:
             "rows": [asdict(f) for f in self.findings], "groups": list(self.groups),
             "differences": list(self.differences), "warnings": list(self.warnings), "settings": self.settings,
             "unaudited": [asdict(u) for u in self.unaudited],
+            "certificate": None if self.certificate is None else self.certificate.to_dict(),
         }  # fmt: skip
 
     def to_json(self, path: str | Path | None = None) -> str:
@@ -177,7 +182,7 @@ class AuditResult:
             "verdict": {"text": verdict.text, "status": "leaks" if verdict.leaks else "clean"},
             "leakage": {"summary": found["summary"], "rows": found["rows"]},
             "map": map_sample(**self._sample) if self._sample else None,
-            **{key: found[key] for key in ("groups", "differences", "warnings", "settings")},
+            **{key: found[key] for key in ("certificate", "groups", "differences", "warnings", "settings")},
             "command": command,
         }
 
@@ -185,5 +190,6 @@ class AuditResult:
         lines = [self.verdict, "", *format_summary(self.summary)]
         if self.differences:
             lines += ["", "Predictions, largest differences between groups:", *format_differences(self.differences)]
+        lines += [] if self.certificate is None else ["", str(self.certificate)]
         lines += [""] * bool(self.warnings) + [f"Warning: {w}" for w in self.warnings]
         return "\n".join(lines)

@@ -10,7 +10,8 @@ except ImportError as _error:
 
 from ..training.seeded_loader import SeededLoader
 from .meter import MIMeter
+from .method_module import MethodModule
 from .module import DebiasModule
 from .safe_checkpoints import SafeCheckpoints
 
-__all__ = ["DebiasModule", "MIMeter", "SafeCheckpoints", "SeededLoader"]
+__all__ = ["DebiasModule", "MIMeter", "MethodModule", "SafeCheckpoints", "SeededLoader"]

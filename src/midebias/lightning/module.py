@@ -153,7 +153,7 @@ class DebiasModule(pl.LightningModule):
                 accumulated=self.trainer.accumulate_grad_batches,
                 scale=self._find_scale(loss.device),
             )
-        result = step.summarize_step(passed, self.penalty, y, mi_weight=self.mi_weight)
+        result = step.summarize_step(passed, y, *step.read_penalty(self.penalty, self.mi_weight))
         self.last_step = result
         self.log("train_loss", result.loss, batch_size=len(y))
         self.log("train_accuracy", result.correct / max(1, len(y)), batch_size=len(y))

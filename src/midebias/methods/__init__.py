@@ -3,7 +3,6 @@
 from ..training.data import Batch, Problem
 from ..training.method import Draw, Method
 from ..training.step import StepResult
-from ..training.train_step_method import TrainStepMethod
 from .balanced_sampling import BalancedSampling
 from .bias_contrastive import BiasContrastive
 from .blind_eye import BlindEye
@@ -29,5 +28,5 @@ METHODS = {method.name: method for method in _COMPARED}
 __all__ = [
     "CLUB", "HSIC", "METHODS", "BalancedSampling", "Batch", "BiasContrastive", "BlindEye", "DomainIndependent", "Draw",
     "EnD", "FairKL", "GradientReversal", "Gray", "GroupDRO", "LearningNotToLearn", "MIBackpropagation", "Method",
-    "Plain", "Problem", "Reference", "StepResult", "TrainStepMethod",
+    "Plain", "Problem", "Reference", "StepResult",
 ]  # fmt: skip

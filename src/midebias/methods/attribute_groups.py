@@ -42,6 +42,7 @@ class Groups:
     def __call__(self, levels: Tensor, y: Tensor) -> Tensor:
         """Number the group of each row."""
         codes = self._code(levels, y)
+        self._codes = self._codes.to(codes.device)
         numbers = torch.searchsorted(self._codes, codes).clamp(max=len(self) - 1)
         if bool((self._codes[numbers] != codes).any()):
             raise InputError("the batch holds a pair of label and attribute category that the training set lacks")

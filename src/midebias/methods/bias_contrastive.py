@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..training.data import Batch
-from ..training.single_loss import SingleLoss
+from ..training.method import Method
 from .attribute_groups import join_categories
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class BiasContrastive(SingleLoss):
+class BiasContrastive(Method):
     r"""BiasCon with BiasBal: contrastive loss + ``task_weight`` * cross-entropy of logits :math:`+ \log p(y|b)`.
 
     The bias label b is the joint category of all attribute columns, and p(y|b) the share of y among the training rows
@@ -78,7 +78,7 @@ class BiasContrastive(SingleLoss):
         return weights[y, join_categories(levels, self.problem.level_sizes)]
 
     def objective(self, loss: Tensor, depths: tuple[Tensor, ...], logits: Tensor, batch: Batch) -> Tensor:
-        """See `SingleLoss.objective`."""
+        """See `Method.objective`."""
         if not len(self.counts):
             raise InputError("BiasContrastive needs prepare(levels, c, y) on the training set before the first step")
         bias = join_categories(batch.levels, self.problem.level_sizes)

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from ..training.data import Batch
-from ..training.single_loss import SingleLoss
+from ..training.method import Method
 from .adversaries import build_classifiers, freeze
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class BlindEye(SingleLoss):
+class BlindEye(Method):
     """A linear softmax classifier of each attribute column on z, and a network that confuses them.
 
     One step: the classifiers learn the attribute from detached z; then the network descends on cross-entropy plus
@@ -41,7 +41,7 @@ class BlindEye(SingleLoss):
         self.classifiers, self.classifier_optimizer = build_classifiers(self, (), lr=self.classifier_lr)
 
     def objective(self, loss: Tensor, depths: tuple[Tensor, ...], logits: Tensor, batch: Batch) -> Tensor:
-        """See `SingleLoss.objective`."""
+        """See `Method.objective`."""
         z = depths[-1].float()
         self.classifiers.learn(z, batch.levels, self.classifier_optimizer)
         with freeze(self.classifiers):

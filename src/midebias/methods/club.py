@@ -7,12 +7,12 @@ from torch import Tensor
 
 from ..estimators.club import compute_contrastive_log_ratio
 from ..training.data import Batch
-from ..training.single_loss import SingleLoss
+from ..training.method import Method
 from .adversaries import build_classifiers, freeze
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class CLUB(SingleLoss):
+class CLUB(Method):
     """Cross-entropy + ``weight`` * CLUB estimate of I(Z;C) in nats.
 
     An MLP q(c|z), one categorical distribution per attribute column, learns from detached z by maximum likelihood, one
@@ -45,10 +45,10 @@ class CLUB(SingleLoss):
         self.q, self.q_optimizer = build_classifiers(self, (self.hidden,), lr=self.q_lr)
 
     def objective(self, loss: Tensor, depths: tuple[Tensor, ...], logits: Tensor, batch: Batch) -> Tensor:
-        """See `SingleLoss.objective`."""
+        """See `Method.objective`."""
         z = depths[-1].float()
         self.q.learn(z, batch.levels, self.q_optimizer)
         with freeze(self.q):
             nats = compute_contrastive_log_ratio(self.q(z), batch.levels)
-        self.estimates = (float(nats.detach()),)
+        self.estimates = (nats.detach(),)
         return loss + self.weight * nats

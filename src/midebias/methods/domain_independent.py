@@ -10,14 +10,13 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..randomness import seeded
 from ..training.data import Batch
-from ..training.method import Draw
-from ..training.single_loss import SingleLoss
+from ..training.method import Draw, Method
 from ..training.step import StepResult
 from .attribute_groups import join_categories
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class DomainIndependent(SingleLoss):
+class DomainIndependent(Method):
     """Cross-entropy of the logits of a row's own domain, the joint category of all attribute columns.
 
     Predictions do not know the domain: logits are averaged over the domains of the training set, which for linear
@@ -56,7 +55,7 @@ class DomainIndependent(SingleLoss):
         self.present = (torch.bincount(domains, minlength=self.n_domains) > 0).to(self.heads.weight)
 
     def objective(self, loss: Tensor, depths: tuple[Tensor, ...], logits: Tensor, batch: Batch) -> Tensor:
-        """See `SingleLoss.objective`."""
+        """See `Method.objective`."""
         if not len(self.present):
             raise InputError("DomainIndependent needs prepare(levels, c, y) on the training set before the first step")
         domains = join_categories(batch.levels, self.problem.level_sizes)

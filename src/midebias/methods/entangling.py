@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from ..training.data import Batch
-from ..training.single_loss import SingleLoss
+from ..training.method import Method
 from .attribute_groups import join_categories
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class EnD(SingleLoss):
+class EnD(Method):
     """Cross-entropy + ``alpha`` * disentangling term + ``beta`` * entangling term, both on z of unit length.
 
     The bias label is the joint category of all attribute columns.
@@ -39,7 +39,7 @@ class EnD(SingleLoss):
     beta: float = 0.1
 
     def objective(self, loss: Tensor, depths: tuple[Tensor, ...], logits: Tensor, batch: Batch) -> Tensor:
-        """See `SingleLoss.objective`."""
+        """See `Method.objective`."""
         z = depths[-1].float()
         bias = join_categories(batch.levels, self.problem.level_sizes)
         return loss + self.alpha * compute_disentangling(z, bias) + self.beta * compute_entangling(z, batch.y, bias)

@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..training.data import Batch
-from ..training.single_loss import SingleLoss
+from ..training.method import Method
 from .attribute_groups import join_categories
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class FairKL(SingleLoss):
+class FairKL(Method):
     r"""Supervised contrastive loss with a margin (:math:`\epsilon`-SupInfoNCE) + ``weight`` * FairKL, both on z.
 
     The head learns on z and moves it not. The bias label is the joint category of all attribute columns.
@@ -54,7 +54,7 @@ class FairKL(SingleLoss):
             raise InputError(f"temperature must be positive, got {self.temperature}")
 
     def objective(self, loss: Tensor, depths: tuple[Tensor, ...], logits: Tensor, batch: Batch) -> Tensor:
-        """See `SingleLoss.objective`."""
+        """See `Method.objective`."""
         z = depths[-1].float()
         correlations = nn.functional.normalize(z) @ nn.functional.normalize(z).T
         same_class = batch.y[:, None] == batch.y

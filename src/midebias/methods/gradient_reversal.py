@@ -8,12 +8,12 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..training.data import Batch
-from ..training.single_loss import SingleLoss
+from ..training.method import Method
 from .adversaries import build_classifiers, reverse_gradient
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class GradientReversal(SingleLoss):
+class GradientReversal(Method):
     """An adversary learns the attribute from z; its gradient reaches the encoder with the sign turned.
 
     Domain-adversarial training with the attribute in the domain's place. The reversal weight rises as
@@ -59,7 +59,7 @@ class GradientReversal(SingleLoss):
         return self.weight * (2 / (1 + math.exp(-10 * progress)) - 1)
 
     def objective(self, loss: Tensor, depths: tuple[Tensor, ...], logits: Tensor, batch: Batch) -> Tensor:
-        """See `SingleLoss.objective`."""
+        """See `Method.objective`."""
         z = reverse_gradient(depths[-1].float(), self.reversal)
         self.done_steps += 1
         return loss + self.adversary.cross_entropy(z, batch.levels) / len(self.problem.level_sizes)

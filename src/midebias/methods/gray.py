@@ -6,12 +6,11 @@ from typing import ClassVar
 from torch import Tensor
 
 from ..training.data import Batch
-from ..training.method import Draw
-from ..training.single_loss import SingleLoss
+from ..training.method import Draw, Method
 from ..training.step import StepResult
 
 
-class Gray(SingleLoss):
+class Gray(Method):
     """Plain training and prediction on the image averaged over its channels, which is repeated in each of them.
 
     Colour is not gone entirely: a bright colour stays a bright gray. The unweighted average is ours.
@@ -27,6 +26,7 @@ class Gray(SingleLoss):
     """
 
     name: ClassVar[str] = "gray"
+    divisible: ClassVar[bool] = True
 
     def step(self, batch: Batch, draw: Draw, lr: float) -> StepResult:
         """See `Method.step`."""

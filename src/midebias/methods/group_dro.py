@@ -8,12 +8,12 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..training.data import Batch
-from ..training.single_loss import SingleLoss
+from ..training.method import Method
 from .attribute_groups import Groups
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class GroupDRO(SingleLoss):
+class GroupDRO(Method):
     """Loss sum_g q_g * mean cross-entropy in group g, with q moved by exponentiated gradient ascent.
 
     Groups are the pairs of label and joint attribute category that occur in the training set; `prepare` finds them.
@@ -54,7 +54,7 @@ class GroupDRO(SingleLoss):
         self.q = torch.full((len(self.groups),), 1 / len(self.groups), device=y.device)
 
     def objective(self, loss: Tensor, depths: tuple[Tensor, ...], logits: Tensor, batch: Batch) -> Tensor:
-        """See `SingleLoss.objective`."""
+        """See `Method.objective`."""
         if self.groups is None:
             raise InputError("GroupDRO needs prepare(levels, c, y) on the training set before the first step")
         losses = self.problem.row_losses(logits, batch.y)

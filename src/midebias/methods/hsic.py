@@ -9,11 +9,11 @@ from torch import Tensor
 from ..attributes import Categorical
 from ..errors import InputError
 from ..training.data import Batch
-from ..training.single_loss import SingleLoss
+from ..training.method import Method
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class HSIC(SingleLoss):
+class HSIC(Method):
     """Cross-entropy + ``weight`` * HSIC(z, attribute), the biased estimate from the batch.
 
     The kernel of z is exp(-d^2 / (2 m)) with m the median of the squared distances between the batch's z (the median
@@ -51,7 +51,7 @@ class HSIC(SingleLoss):
         self.attribute = Categorical(self.problem.level_sizes)
 
     def objective(self, loss: Tensor, depths: tuple[Tensor, ...], logits: Tensor, batch: Batch) -> Tensor:
-        """See `SingleLoss.objective`."""
+        """See `Method.objective`."""
         self.done_steps += 1
         weight = self.weight * min(1.0, self.done_steps / self.ramp_steps)
         return loss + weight * hsic(depths[-1].float(), self.attribute.encode(batch.levels)[0])

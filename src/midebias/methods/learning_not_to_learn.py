@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from ..representations import FeatureMap
 from ..training.data import Batch
-from ..training.single_loss import SingleLoss
+from ..training.method import Method
 from .adversaries import build_classifiers, freeze, reverse_gradient
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class LearningNotToLearn(SingleLoss):
+class LearningNotToLearn(Method):
     r"""Cross-entropy - ``entropy_weight`` * H(bias prediction) + the bias's cross-entropy, its gradient reversed.
 
     The predictor of each attribute column is, as released, conv3x3-BN-ReLU-conv3x3 on a feature map; its logits are
@@ -58,7 +58,7 @@ class LearningNotToLearn(SingleLoss):
         self.optimizers.append(self.predictor_optimizer)
 
     def objective(self, loss: Tensor, depths: tuple[Tensor, ...], logits: Tensor, batch: Batch) -> Tensor:
-        """See `SingleLoss.objective`."""
+        """See `Method.objective`."""
         assert self.depth is not None
         h = depths[self.depth].float()
         with freeze(self.predictor):

@@ -8,12 +8,14 @@ from torch import Tensor
 from ..arguments import check_kind
 from ..errors import InputError
 from ..penalty import Criterion, MIPenalty
+from ..training.data import Batch
 from ..training.logit_adjustment import LogitAdjustment
-from ..training.train_step_method import TrainStepMethod
+from ..training.method import Method
+from ..training.step import ForwardPass, run_backward
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class MIBackpropagation(TrainStepMethod):
+class MIBackpropagation(Method):
     r"""Task adjusted by what c says of y, and a penalty on I(Z;C|Y) at the depths of the model.
 
     :math:`I(Z;Y) - I(Z;C) = I(Z;Y|C) - I(Z;C|Y)`: the first term on the right is the task, adjusted by what the
@@ -36,8 +38,8 @@ class MIBackpropagation(TrainStepMethod):
     adjust : float, default 1.0
         Strength of the logit adjustment; 0 leaves the task loss as it is.
     rebalance : float, default 0.5
-        Rows are drawn by p(y|c)/p(y) to the power of minus this; see `LogitAdjustment`. Where the attribute nearly always
-        gives the label away, a batch drawn evenly holds hardly a row from which I(Z;C|Y) can be seen.
+        Rows are drawn by p(y|c)/p(y) to the power of minus this; see `LogitAdjustment`. Where the attribute nearly
+        always gives the label away, a batch drawn evenly holds hardly a row from which I(Z;C|Y) can be seen.
     depths : int, default all
         How many of ``model.depths(x)`` are penalised, from the last, at least 1. Use fewer where the first ones can
         hardly hide the attribute and penalising them costs the task.
@@ -50,7 +52,7 @@ class MIBackpropagation(TrainStepMethod):
 
     name: ClassVar[str] = "mib"
     masks_missing: ClassVar[bool] = True
-    mi_weight: ClassVar[float | None] = None  # balanced, by gradient_ratio
+    divisible: ClassVar[bool] = True
     max_grad_norm: ClassVar[float | None] = 10.0
     penalty: MIPenalty = field(init=False)
     adjustment: LogitAdjustment = field(init=False)
@@ -89,3 +91,8 @@ class MIBackpropagation(TrainStepMethod):
     def sampling_weights(self, levels: Tensor, y: Tensor) -> Tensor | None:
         """Weights by p(y|c), which `prepare` has made for the rows of ``levels`` and ``y``."""
         return self._weights
+
+    def _backpropagate(self, passed: ForwardPass, batch: Batch, scale: float | Tensor) -> None:
+        """Backpropagate task and penalty in one pass, balanced by ``gradient_ratio``."""
+        run_backward(passed, self.penalty, batch.y, batch.c, mi_weight=None, scale=scale)
+        self.estimates = self.penalty.estimates

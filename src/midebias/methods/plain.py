@@ -2,10 +2,10 @@
 
 from typing import ClassVar
 
-from ..training.train_step_method import TrainStepMethod
+from ..training.method import Method
 
 
-class Plain(TrainStepMethod):
+class Plain(Method):
     """Cross-entropy and Adam, without the attribute.
 
     Parameters
@@ -15,3 +15,4 @@ class Plain(TrainStepMethod):
 
     name: ClassVar[str] = "plain"
     masks_missing: ClassVar[bool] = True
+    divisible: ClassVar[bool] = True

@@ -84,7 +84,7 @@ class Reference(Method):
             self.mi_optimizer.step()
         for _ in range(self.critic_steps):
             self._update_critic(draw())
-        return StepResult(float(loss.detach()), int((logits.argmax(1) == batch.y).sum()), (float(mi.detach()),))
+        return StepResult(loss, (logits.argmax(1) == batch.y).sum(), [mi])
 
     def _update_critic(self, batch: Batch) -> None:
         with torch.no_grad():

@@ -4,25 +4,33 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, cast
 
+import torch
 from torch import Tensor, nn
 
 from ..arguments import check_groups
-from ..attributes import Attribute, LabelCount
+from ..attributes import Attribute, Categorical, LabelCount
+from ..covariates import expand_covariates
 from ..devices import move_to
 from ..distributed import Pool, Ranks
 from ..errors import InputError
 from ..marginals import MOST_LABELS, keep_range
+from ..normal_scores import compute_normal_scores
 from ..representations import FeatureMap, Shape, Tokens, check_shape, compute_width
 from .pair_bank import LEAST_PAIRS, PairBank
 
 Criterion = Literal["separation", "independence"]
+Condition = Callable[[Tensor], Tensor] | Attribute | None
+
+_MOST_FUNCTIONS = 24  # of covariates, and one for so many rows
+_ROWS_OF_A_FUNCTION = 12
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Representations and their rows: c as it was given and encoded, the groups, and whether c is there.
+    """Representations and their rows: c as it was given and encoded, the groups, and whether c and they are there.
 
-    With a ``pool`` the rows are this rank's, where sums over rows are enough.
+    Groups are labels (n,), or covariates, as float columns (n, k). With a ``pool`` the rows are this rank's, where sums
+    over rows are enough.
     """
 
     representations: Sequence[Tensor]
@@ -32,18 +40,14 @@ class Batch:
     present: Tensor
     pool: Pool | None = None
     n: int = 0  # rows of all ranks
-    missing: int = 0  # rows of all ranks that were left out because they have no attribute
+    missing: int = 0  # rows of all ranks that were left out: they have no attribute, or nothing to condition on
 
 
 class InputReader:
     """Reads (z, c, y) as a penalty was built for; its arguments are those of `MIPenalty`."""
 
     def __init__(
-        self,
-        dim: Shape | Sequence[Shape],
-        attribute: Attribute,
-        criterion: Criterion,
-        condition_on: Callable[[Tensor], Tensor] | None,
+        self, dim: Shape | Sequence[Shape], attribute: Attribute, criterion: Criterion, condition_on: Condition
     ) -> None:
         if criterion not in ("separation", "independence"):
             raise InputError(f"criterion must be 'separation' or 'independence', got {criterion!r}")
@@ -58,6 +62,19 @@ class InputReader:
         self.names = ["z"] if len(self.shapes) == 1 else [f"z[{k}]" for k in range(len(self.shapes))]
         self._attribute, self._criterion, self._condition_on = attribute, criterion, condition_on
         self._labels = LabelCount(attribute)
+        self.n_covariates = 0  # columns of quantities, beside which labels are one-hot; else there are labels alone
+        if isinstance(condition_on, Attribute) and not isinstance(condition_on, Categorical):
+            self.n_covariates = condition_on.dim
+
+    def check_estimators(self, estimators: Sequence[nn.Module]) -> int:
+        """Raise `InputError` for estimators that do not take the quantities there are; return the latter's columns."""
+        unfit = [e for e in estimators if not getattr(e, "takes_covariates", False)]
+        if self.n_covariates and unfit:
+            raise InputError(
+                f"condition_on={self._condition_on!r} holds a quantity, and {type(unfit[0]).__name__} conditions on "
+                "labels alone: take estimator 'gaussian', 'gaussian_linear' or 'gaussian_learned'"
+            )
+        return self.n_covariates
 
     def read(self, z: Tensor | Sequence[Tensor], c: Tensor, y: Tensor | None) -> Batch:
         """This rank's rows, on the device of the first representation."""
@@ -81,14 +98,32 @@ class InputReader:
             return Batch(representations, c, values, None, present)
         if y is None:
             raise InputError("y is needed for criterion='separation'; use 'independence' to go without")
+        if isinstance(self._condition_on, Attribute):
+            groups, known = self._encode_condition(self._condition_on, y, n)
+            return Batch(representations, c, values, groups, present & known)
         groups = self._condition_on(y) if self._condition_on is not None else y
         groups = keep_range(groups) if isinstance(groups, Tensor) else groups
         check_groups(groups, n)
         return Batch(representations, c, values, groups.long(), present)
 
+    def _encode_condition(self, condition: Attribute, y: Tensor, n: int) -> tuple[Tensor, Tensor]:
+        """Labels (n,), those of several columns jointly, or covariates (n, k), and whether they are there."""
+        try:
+            encoded, known = condition.encode(y)
+        except InputError as error:
+            raise InputError(f"y, of condition_on={condition!r}: {error}") from None
+        if len(encoded) != n:
+            raise InputError(f"y must have {n} rows like z, got {len(encoded)}")
+        if not isinstance(condition, Categorical):
+            return encoded, known
+        labels = torch.zeros_like(known, dtype=torch.long)
+        for size, block in zip(condition.sizes, encoded.split(condition.sizes, dim=1), strict=True):
+            labels = labels * size + block.argmax(dim=1)
+        return labels, known
+
 
 def drop_missing(batch: Batch) -> Batch:
-    """The rows that have the attribute."""
+    """The rows that have the attribute, and what to condition on."""
     present = batch.present
     if bool(present.all()):
         return replace(batch, n=len(present))
@@ -97,6 +132,17 @@ def drop_missing(batch: Batch) -> Batch:
     groups = None if batch.groups is None else batch.groups[present]
     rows = batch.c[present], batch.values[present], groups, present[present]
     return Batch(representations, *rows, n=len(present) - missing, missing=missing)
+
+
+def expand_groups(values: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Expand covariates (n, k) to as many functions as the rows bear; labels stay as they are.
+
+    Beside covariates, encoded c becomes normal scores: few rows far out would be all that regressions see.
+    """
+    if groups is None or not groups.is_floating_point():
+        return values, groups
+    functions = expand_covariates(groups, min(_MOST_FUNCTIONS, len(groups) // _ROWS_OF_A_FUNCTION))
+    return compute_normal_scores(values).to(values), functions
 
 
 def gather_batch(
@@ -108,7 +154,8 @@ def gather_batch(
     banks, of which each rank may hold rows of its own by then, are made the same everywhere, too.
     """
     groups = batch.groups
-    n_groups = int(groups.max()) + 1 if groups is not None and len(groups) else 0
+    labels = None if groups is None or groups.is_floating_point() else groups
+    n_groups = int(labels.max()) + 1 if labels is not None and len(labels) else 0
     of_ranks = ranks.exchange(batch.n, n_groups, batch.missing)
     counts, missing = [numbers[0] for numbers in of_ranks], sum(numbers[2] for numbers in of_ranks)
     n = sum(counts)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ..attributes import Attribute
 from ..errors import InputError
 from ..estimators.interface import Estimator
+from .batch import expand_groups
 from .pair_bank import PairBank
 
 _BATCH = 256  # pairs of a step
@@ -55,8 +56,9 @@ class CriticTrainer(nn.Module):
         """
         estimator = self._estimators[k]
         z, labels = h.detach(), groups
-        if bank.places[0] >= max(2, len(h) // 2):
-            z, c, labels = bank.rows()
+        beside = max(0, bank.fill_to - len(h)) if estimator.closed_form else 0  # the estimate is made on these, too
+        if bank.places[0] - beside >= max(2, len(h) // 2):
+            z, c, labels = bank.rows(skip=beside)
         if not estimator.trainable or self.optimizer is None or len(z) < 2:
             return
         if torch.is_inference_mode_enabled():
@@ -66,7 +68,7 @@ class CriticTrainer(nn.Module):
             )
         steps = max(self.steps, self.warmup) if self.steps and not self.is_ready(k) else self.steps
         rows = torch.randint(len(z), (steps, min(len(z), _BATCH)), generator=self._generator).to(z.device)
-        values = self._attribute.encode(c)[0].to(z)
+        values, labels = expand_groups(self._attribute.encode(c)[0].to(z), labels)
         for chosen in rows:
             inside = None if groups is None or labels is None else labels[chosen]
             estimator.update(z[chosen], values[chosen], inside, self.optimizer)

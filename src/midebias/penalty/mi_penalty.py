@@ -16,13 +16,13 @@ from ..distributed import Ranks, Traffic, announce_refusal, check_process_group,
 from ..errors import InputError, TooFewSamples
 from ..estimators.interface import Estimator
 from ..estimators.registry import DEFAULT_ESTIMATOR, EstimatorName, build_estimator
-from ..representations import Shape, Summary
-from .batch import Batch, Criterion, InputReader, drop_missing, gather_batch
+from ..representations import Shape, Summary, summarize
+from .batch import Batch, Condition, Criterion, InputReader, drop_missing, expand_groups, gather_batch
 from .critic_training import CriticTrainer
 from .dual_ascent import DualAscent
 from .gradient_balance import GradientBalance, check_task_loss, join_gradients
 from .health import Health, Reason, warn_of_no_effect
-from .pair_bank import LEAST_PAIRS, PairBank
+from .pair_bank import PairBank, choose_sizes
 from .preconditioning import precondition
 
 
@@ -42,8 +42,9 @@ class MIPenalty(nn.Module):
         What c is.
     criterion : {"separation", "independence"}, default "separation"
         I(Z;C|Y), the representation's form of equalized odds, or I(Z;C), demographic parity's form.
-    condition_on : callable, optional
-        Maps the third argument of the call to the integer labels to condition on; default is itself.
+    condition_on : Attribute or callable, optional
+        What the third argument is: a quantity is ``Continuous()``, one beside a label ``Attributes(Continuous(),
+        Categorical(5))``, functions of which are taken off z and c. A callable maps it to labels, its default.
     estimator : str or callable
         A name of `build_estimator`. Default "gaussian_learned", which erases most from narrow z, but learns rows by
         heart in wide z; "prequential" judges predictors on rows that they have not learned from, and reads wide z as
@@ -64,22 +65,22 @@ class MIPenalty(nn.Module):
     critic_lr : float, default 3e-3
         Learning rate of the critic's Adam.
     bank : int, optional
-        Recent pairs kept; default is the estimator's own: 2048 where a critic trains on them, else 64, up to which
-        closed forms fill smaller batches. Older pairs come from an older encoder: chasing them makes it swing.
+        Recent pairs kept; default is the estimator's own: 2048 where a critic trains on them, else 64. Closed forms
+        fill smaller batches up with them: to 64 pairs, or to as many as given here (of a critic's bank, a quarter), at
+        most 512. Older pairs come from an older encoder: chasing them makes it swing.
     n_groups : int, default 64
         Largest number of labels a critic can be conditioned on. Closed forms have no limit.
     process_group : {"world", None} or ProcessGroup, default "world"
-        Whose rows one estimate is made of, in training mode: "world" takes those of all processes, where
-        torch.distributed is initialised, None those of this one. All ranks of the group call the penalty in step, with
-        as many rows as each has, even none.
+        Whose rows one estimate is made of, in training mode: "world" takes those of all processes of torch.distributed,
+        None those of this one. All ranks call the penalty in step, with as many rows as each has, even none.
     seed : int, default 0
         Of the critics' weights and of all that is drawn, from local generators.
 
     Notes
     -----
-    The penalty comes along to the device of z. An estimate that is at or below zero, not finite, or from a critic that
-    is not trained is returned as a zero with a zero gradient, and counted in `health`; after 100 such calls in a row a
-    `RuntimeWarning` is raised, once.
+    The penalty comes along to the device of z. Rows that miss c, or what to condition on, are left out and counted in
+    `health`, as is an estimate that is at or below zero, not finite, or from a critic that is not trained: it is
+    returned as a zero with a zero gradient, and after 100 such calls in a row a `RuntimeWarning` is raised, once.
 
     Raises
     ------
@@ -110,7 +111,7 @@ class MIPenalty(nn.Module):
         attribute: Attribute,
         *,
         criterion: Criterion = "separation",
-        condition_on: Callable[[Tensor], Tensor] | None = None,
+        condition_on: Condition = None,
         estimator: EstimatorName | Callable[[int, int], nn.Module] = DEFAULT_ESTIMATOR,
         gradient_ratio: float = 1.0,
         max_mi: float | None = None,
@@ -134,20 +135,19 @@ class MIPenalty(nn.Module):
         estimators = [build_estimator(estimator, w, attribute, n_groups=groups, seed=seed) for w in widths]
         self.estimators = nn.ModuleList(estimators)
         self.preconditioning = [e.preconditioning if preconditioning is None else preconditioning for e in estimators]
-        plain = not any(self.preconditioning)
+        plain, n_covariates = not any(self.preconditioning), self._reader.check_estimators(estimators)
         self._joined = plain and len(widths) > 1 and all(estimators[0].can_join(e) for e in estimators[1:])
-        self._summable = plain and all(e.pools_moments for e in estimators)
-        sizes = [e.recent_pairs if bank is None else bank for e in estimators]
-        self.banks = nn.ModuleList(PairBank(s, w, attribute) for s, w in zip(sizes, widths, strict=True))
+        self._summable = plain and not n_covariates and all(e.pools_moments for e in estimators)
+        sizes = [(*choose_sizes(e, bank), w) for e, w in zip(estimators, widths, strict=True)]
+        self.banks = nn.ModuleList(PairBank(n, w, attribute, n_covariates, filled) for n, filled, w in sizes)
         self.critics = CriticTrainer(
             estimators, attribute, steps=critic_steps, warmup=critic_warmup, learning_rate=critic_lr, seed=seed
         )
         self.balances = nn.ModuleList(GradientBalance(gradient_ratio) for _ in widths)
         self.budgets = nn.ModuleList([] if max_mi is None else (DualAscent(max_mi) for _ in widths))
-        self.health = [Health() for _ in widths]
-        self.estimates: list[float] = [0.0] * len(widths)
-        self._factors: list[Tensor | float] = [0.0] * len(widths)
-        self._warned = False
+        self.health, self.estimates = [Health() for _ in widths], [0.0] * len(widths)
+        self.factors: list[Tensor | float] = [0.0] * len(widths)
+        self._filled, self._warned = sizes[0][1], False
 
     def forward(self, z: Tensor | Sequence[Tensor], c: Tensor, y: Tensor | None = None) -> Tensor:
         """Bring the critic up to date (training mode), then estimate.
@@ -156,8 +156,8 @@ class MIPenalty(nn.Module):
         ----------
         z : Tensor, or a sequence of Tensors as in ``dim``
         c : Tensor of shape (n,) or (n, attribute.width)
-        y : integer Tensor of shape (n,)
-            Needed for ``criterion="separation"``.
+        y : Tensor of shape (n,) or (n, width)
+            Needed for ``criterion="separation"``: integer labels, or what ``condition_on`` says.
 
         Returns
         -------
@@ -192,7 +192,7 @@ class MIPenalty(nn.Module):
         task_loss : scalar Tensor
         z : Tensor, or a sequence of Tensors as in ``dim``
         c : Tensor of shape (n,) or (n, attribute.width)
-        y : integer Tensor of shape (n,)
+        y : Tensor of shape (n,) or (n, width)
         scale : float or Tensor, default 1.0
             Of a GradScaler, in ``task_loss`` already; the penalty's gradient is multiplied by it, too.
 
@@ -216,19 +216,18 @@ class MIPenalty(nn.Module):
             total = torch.stack(self._estimate_all(replace(batch, representations=leaves))).sum()
             gradients = torch.autograd.grad(total, leaves)
         joined = batch.representations, summaries, gradients, self.balances, self.multipliers
-        self._factors = [*join_gradients(task_loss, *joined, ranks, scale)]
+        self.factors = [*join_gradients(task_loss, *joined, ranks, scale)]
         return total.detach()
 
     @property
     def multipliers(self) -> tuple[float, ...]:
         """Where the weight of each representation stands under a budget; 1 without one."""
-        multipliers = tuple(float(budget.multiplier) for budget in cast("list[DualAscent]", self.budgets))
-        return multipliers or (1.0,) * len(self.shapes)
+        return tuple(float(b.multiplier) for b in cast("list[DualAscent]", self.budgets)) or (1.0,) * len(self.shapes)
 
     @property
     def weights(self) -> tuple[float, ...]:
         """What the gradient of each estimate was multiplied by in the latest `backward`; 0 before the first."""
-        return tuple(torch.stack([torch.as_tensor(f) for f in self._factors]).tolist())
+        return tuple(map(float, self.factors))
 
     @property
     def traffic(self) -> Traffic:
@@ -241,21 +240,21 @@ class MIPenalty(nn.Module):
 
     def _summarize(self, representations: Sequence[Tensor]) -> list[Summary]:
         follow(self, self.critics.optimizer, representations[0].device)
-        return [Summary(h, s, name=n) for h, s, n in zip(representations, self.shapes, self._reader.names, strict=True)]
+        return summarize(representations, self.shapes, self._reader.names)
 
     def _estimate_all(self, batch: Batch) -> list[Tensor]:
         """One for each representation; together, where their estimator does that and nothing keeps them apart."""
         batch, ranks = drop_missing(batch), self._ranks()
         if ranks is not None:
             batch = gather_batch(ranks, batch, attribute=self.attribute, banks=self.banks, summable=self._summable)
-        joint: Sequence[Tensor | None] = [None] * len(self.shapes)
-        if self._joined and batch.n >= LEAST_PAIRS and len({h.dtype for h in batch.representations}) == 1:
-            inputs, first = (batch.representations, batch.values, batch.groups), cast(Estimator, self.estimators[0])
+        joint: Sequence[tuple[Tensor, float] | None] = [None] * len(self.shapes)
+        if self._joined and batch.n >= self._filled and len({h.dtype for h in batch.representations}) == 1:
+            ask, own = cast(Any, self.estimators[0]).estimate_several, expand_groups(batch.values, batch.groups)
             with contextlib.suppress(TooFewSamples):  # then each is asked, and says so itself
-                joint = first.estimate_several(*inputs, pool=batch.pool).unbind()
+                joint = [*zip(terms := ask(batch.representations, *own, pool=batch.pool), terms.tolist(), strict=True)]
         return [self._estimate(k, batch, term) for k, term in enumerate(joint)]
 
-    def _estimate(self, k: int, batch: Batch, joint: Tensor | None) -> Tensor:
+    def _estimate(self, k: int, batch: Batch, known: tuple[Tensor, float] | None) -> Tensor:
         """The estimate of representation ``k``; a zero with a zero gradient where it is not one to descend on."""
         estimator, bank, health = cast(Any, self.estimators[k]), cast(PairBank, self.banks[k]), self.health[k]
         h, c, groups, pool = batch.representations[k], batch.c, batch.groups, batch.pool
@@ -267,16 +266,17 @@ class MIPenalty(nn.Module):
                 self.critics.train_critic(k, bank, h, c, groups)
             if not self.critics.is_ready(k):
                 return self._skip(k, "untrained", h)
-            if joint is None:
+            if known is None:
                 pairs = precondition(h, groups, self.preconditioning[k]), batch.values.to(h.dtype), groups
-                filled = bank.fill_up(*pairs) if estimator.closed_form and pool is None else pairs
-                joint = estimator(*filled) if pool is None else estimator(*pairs, pool=pool)
+                z, encoded, own = bank.fill_up(*pairs) if estimator.closed_form and pool is None else pairs
+                joint = estimator(z, *expand_groups(encoded, own), **({} if pool is None else {"pool": pool}))
         except TooFewSamples:
             return self._skip(k, "too_few", h)
         finally:
             if self.training:
                 bank.push(h, c, groups, scattered=pool is not None)
-        value = self.estimates[k] = float(joint.detach())
+        joint, value = known if known is not None else (joint, float(joint.detach()))
+        self.estimates[k] = value
         if self.budgets and self.training:
             cast(DualAscent, self.budgets[k]).observe(value)
         if not 0.0 < value < math.inf:

@@ -8,12 +8,24 @@ from torch import Tensor, nn
 from ..attributes import Attribute
 from ..distributed import Ranks
 from ..errors import InputError
+from ..estimators.interface import Estimator
 
 LEAST_PAIRS = 64  # that a closed form is computed from, where the bank holds them
+_MOST_PAIRS = 512  # up to which a bank whose size is given fills a batch: more pairs are older ones
+
+
+def choose_sizes(estimator: Estimator, bank: int | None) -> tuple[int, int]:
+    """How many pairs are kept, and how many a batch is filled up to; critics learn from the others."""
+    if bank is None:
+        return estimator.recent_pairs, LEAST_PAIRS
+    return bank, min(_MOST_PAIRS, bank // 4 if estimator.trainable else bank)
 
 
 class PairBank(nn.Module):
-    """Ring of the most recent detached (z, c, group) rows, in ``state_dict``; c as it was given, not encoded."""
+    """Ring of the most recent detached (z, c, groups) rows, in ``state_dict``; c as it was given, not encoded.
+
+    Groups are labels, or with ``n_covariates`` so many float columns. Batches are filled up to ``fill_to`` pairs.
+    """
 
     z: Tensor
     c: Tensor
@@ -21,16 +33,20 @@ class PairBank(nn.Module):
     filled: Tensor
     cursor: Tensor
 
-    def __init__(self, size: int, dim: int, attribute: Attribute) -> None:
+    def __init__(
+        self, size: int, dim: int, attribute: Attribute, n_covariates: int = 0, fill_to: int = LEAST_PAIRS
+    ) -> None:
         super().__init__()
         if size < 0:
             raise InputError(f"bank must be at least 0, got {size}")
-        self.size, self._attribute = size, attribute
+        self.size, self.fill_to, self._attribute = size, fill_to, attribute
         self._scattered = -1  # rows of the latest batch, where every rank holds those of its own
         self.register_buffer("z", torch.zeros(size, dim))
         self.register_buffer("c", torch.zeros(size, attribute.width))
-        for name, shape in (("groups", (size,)), ("filled", ()), ("cursor", ())):
-            self.register_buffer(name, torch.zeros(shape, dtype=torch.long))
+        kept = torch.zeros(size, n_covariates) if n_covariates else torch.zeros(size, dtype=torch.long)
+        self.register_buffer("groups", kept)
+        for name in ("filled", "cursor"):
+            self.register_buffer(name, torch.zeros((), dtype=torch.long))
         self._places: tuple[int, int] | None = 0, 0
 
     @property
@@ -70,21 +86,22 @@ class PairBank(nn.Module):
         latest = (self.places[1] - mine + torch.arange(mine, device=self.z.device)) % self.size
         self.push(*(ranks.gather(values[latest], counts) for values in (self.z, self.c, self.groups)))
 
-    def rows(self, newest: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """All rows kept, or the ``newest`` so many: z (m, dim), c (m, attribute.width), groups (m,)."""
+    def rows(self, newest: int | None = None, *, skip: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+        """All rows kept, or the ``newest`` so many, before them ``skip``: z (m, dim), c (m, width), groups (m,)."""
         m, cursor = self.places
-        if newest is None or newest >= m:
+        end = m if newest is None else min(skip + newest, m)
+        if skip <= 0 and end == m:
             return self.z[:m], self.c[:m], self.groups[:m]
-        index = (cursor - 1 - torch.arange(max(0, newest), device=self.z.device)) % self.size
+        index = (cursor - 1 - torch.arange(skip, max(skip, end), device=self.z.device)) % self.size
         return self.z[index], self.c[index], self.groups[index]
 
     def fill_up(self, z: Tensor, values: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
-        """A batch of fewer than `LEAST_PAIRS`, followed by the newest pairs until it has so many.
+        """A batch of fewer than ``fill_to`` pairs, followed by the newest ones until it has so many.
 
         Only the batch carries a gradient; it is scaled up to stand for the rows beside it. ``values`` is c encoded.
         """
         n = len(z)
-        m = min(LEAST_PAIRS - n, self.places[0])
+        m = min(self.fill_to - n, self.places[0])
         if m <= 0:
             return z, values, groups
         old_z, old_c, old_groups = self.rows(m)

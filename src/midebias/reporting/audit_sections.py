@@ -9,6 +9,10 @@ from .html_elements import build_figure, build_section, build_table, format_figu
 _MARKS = {"leaks": "Leaks", "clean": "No leakage found", "note": "Result"}
 _SUMMARY = ("attribute", "rows", "leakage, nats", "95% interval", "entropy, nats", "balanced accuracy", "chance", "p")
 _PROBES = ("attribute", "rows", "probe", "n", "balanced accuracy", "nats", "95% interval", "p")
+_CERTIFIED = (
+    "attribute", "rows", "balanced accuracy, at most", "seen", "difference of decisions, at most", "seen",
+    "nats, at most", "seen",
+)  # fmt: skip
 _DIFFERENCES = {
     "demographic_parity_difference": "demographic parity difference",
     "equalized_odds_difference": "equalized odds difference",
@@ -29,10 +33,30 @@ def build_warnings(content: Mapping[str, Any]) -> str:
     return f'<ul class="warnings" aria-label="Warnings">{items}</ul>'
 
 
+def build_certificate(content: Mapping[str, Any]) -> str:
+    """Upper bounds by attribute, beside what was seen."""
+    certificate = content["certificate"]
+    measures = (("balanced_accuracy", 3), ("decision_difference", 3), ("mi", 4))
+    lines = [
+        [
+            b["attribute"], "overall" if b["criterion"] == "independence" else "within classes",
+            *(f"{b[name + end]:.{digits}f}" for name, digits in measures for end in ("", "_seen")),
+        ]
+        for b in certificate["bounds"]
+    ]  # fmt: skip
+    text = (
+        f"From {certificate['rows']:,} rows in {certificate['cells']:,} cells. Each bound holds for any classifier or "
+        f"decision made from the cells, with a probability of {certificate['confidence']:.0%} over the draw of the "
+        "rows, if they were drawn independently from those that the cells are used on, and nothing was fitted to them."
+    )
+    table = build_table(_CERTIFIED, lines, left=2, label="Certificate")
+    return build_section("Certificate", f"<p>{escape(text)}</p>", table)
+
+
 def build_leakage(content: Mapping[str, Any]) -> str:
     """Leakage by attribute, and what each probe found."""
     summary = content["leakage"]["summary"]
-    overall = [s for s in summary if s["condition"] in ("overall", "within classes")]
+    overall = [s for s in summary if s["condition"].startswith(("overall", "within classes", "given "))]
     tables = [_build_summary(overall, "Leakage by attribute")]
     if classes := [s for s in summary if s not in overall]:
         count = f"Within each class: {sum(bool(s['leaks']) for s in classes)} of {len(classes)} leak"

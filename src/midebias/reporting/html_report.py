@@ -9,7 +9,7 @@ from typing import Any
 
 from ..atomic_writing import write_atomically
 from ..errors import InputError
-from .audit_sections import build_groups, build_leakage, build_map, build_verdict, build_warnings
+from .audit_sections import build_certificate, build_groups, build_leakage, build_map, build_verdict, build_warnings
 from .erasure_sections import build_cost, build_erasure, build_movement
 from .run_sections import build_comparison, build_front, build_reproduction, build_training
 
@@ -17,6 +17,7 @@ _LARGEST = 5_000_000  # bytes
 _SECTIONS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "verdict": build_verdict,
     "warnings": build_warnings,
+    "certificate": build_certificate,
     "leakage": build_leakage,
     "map": build_map,
     "groups": build_groups,
@@ -41,6 +42,7 @@ def write_html_report(path: Path, *, title: str, content: Mapping[str, Any]) -> 
         Any of these; what is missing or empty is not on the page.
 
         - ``verdict``: ``text`` and ``status``, one of "leaks", "clean", "note"
+        - ``certificate``: as in `Certificate.to_dict`
         - ``leakage``: ``summary`` and ``rows``, as in `AuditResult.to_dict`
         - ``map``: ``n``, ``views`` (name, points in the unit square) and ``colourings`` (name, names, codes, ordered)
         - ``groups``, ``differences``: as in `AuditResult.to_dict`

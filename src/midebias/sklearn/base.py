@@ -18,10 +18,13 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from ..attributes import Attribute, Categorical, encode_columns
 from ..columns import Column
 from ..errors import InputError
+from ..leakage.cells import hold_aside
+from ..leakage.certificate import Certificate, certify_columns
 from ..networks.early_stopping import EarlyStopping
 from ..penalty import Criterion
 from ..random_state import draw_seed
 from ..tabular.boosted_trees import BoostedTrees
+from ..tabular.cells import lay_cells, tighten_limits
 from ..tabular.networks import TableModel, TabularNetwork
 from ..tabular.parameters import LIMITS, check_parameters
 from ..tabular.penalty import TabularPenalty, choose_weights
@@ -93,9 +96,18 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         check_parameters(parameters)
         resume = bool(self.warm_start) and hasattr(self, "network_")
         table, target, weights = self._read_rows(X, y, sensitive_features, sample_weight, resume)
+        seed, n_cells = draw_seed(self.random_state), parameters.get("n_cells")
+        aside: tuple[Table, Target] | None = None
+        if n_cells is not None:
+            kept, held = hold_aside(table.sensitive, len(table), seed)
+            aside = table.select(held), target.select(held)
+            table, target, weights = table.select(kept), target.select(kept), None if weights is None else weights[kept]
         c, attribute = encode_columns(table.sensitive) if table.sensitive else (None, None)
         limits = {name.removeprefix("max_"): parameters[name] for name in LIMITS if parameters.get(name) is not None}
         limits |= {"leakage": limits.pop("mi")} if "mi" in limits else {}
+        disparity = limits.get("parity_difference" if self.criterion == "independence" else "odds_difference")
+        if aside is not None:
+            limits = tighten_limits(limits, aside[0].sensitive, aside[1].y.numpy())
         mi_weight, decision_weight = choose_weights(
             self.criterion, decides=target.task == "classification" and set(limits) != {"leakage"},
             mi_weight=self.mi_weight, decision_weight=parameters.get("decision_weight"),
@@ -110,7 +122,6 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             x = torch.from_numpy(self._preprocessor.transform(table.features))
         if target.task == "reconstruction":
             target = Target("reconstruction", x, x.shape[1])
-        seed = draw_seed(self.random_state)
         inputs = x
         if not resume:
             trees, unseen = self._grow_trees(x.numpy(), target, weights, seed)
@@ -130,7 +141,19 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
                 criterion=self.criterion, task=target.task, groups_of=target.groups_of, seed=seed,
             )  # fmt: skip
         self._train(rows, target, attribute if mi_weight > 0 else None, mi_weight, decision_weight, path, seed)
+        self.__dict__.pop("certificate_", None)  # of an earlier fit
+        if aside is not None:
+            self.network_.cells = lay_cells(
+                self.network_, inputs, table.sensitive, target.groups_of, target.y, target.task, n_cells, disparity,
+                self._offset, seed,
+            )  # fmt: skip
+            self.certificate_ = self._certify(*aside)
         return self
+
+    def _certify(self, table: Table, target: Target) -> Certificate:
+        """What cells tell of attributes, by rows that nothing was fitted to."""
+        cells = np.unique(self._run_network(table.features)[1], axis=0, return_inverse=True)[1].reshape(-1)
+        return certify_columns(cells, table.sensitive, target.y.numpy() if target.task == "classification" else None)
 
     def _grow_trees(
         self, x: NDArray[np.float64], target: Target, weights: NDArray[np.float64] | None, seed: int
@@ -191,7 +214,7 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             bank = 0 if self.estimator == "gaussian" and min(self.batch_size, len(rows)) >= 256 else None
             build = functools.partial(
                 TabularPenalty, self.network_.dim, target.n_outputs, criterion=self.criterion, seed=seed,
-                condition_on=target.groups_of, decision_weight=decision_weight, estimator=self.estimator, bank=bank,
+                condition_on=target.condition_on, decision_weight=decision_weight, estimator=self.estimator, bank=bank,
             )  # fmt: skip
             separate = rows.c is not None and has_gaps(rows.c)
             penalty = SeparatePenalties(attribute, build) if separate else build(attribute)
@@ -239,6 +262,8 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         check_is_fitted(self, "network_")
         if not -len(self.front_) <= index < len(self.front_):
             raise InputError(f"index must be that of one of the {len(self.front_)} points of front_, got {index}")
+        if self.network_.cells is not None:
+            raise InputError("use_front_point: points of front_ have no cells, and what has none is not certified")
         point = self.front_[index]
         self.network_.load_point(point.state)
         self.held_out_mi_, self.mi_weight_, self._offset = point.leakage, point.mi_weight, 0.0

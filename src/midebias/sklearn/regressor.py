@@ -22,9 +22,8 @@ class MIDebiasRegressor(RegressorMixin, MIDebiasEstimator):  # type: ignore[misc
     Parameters
     ----------
     criterion : {"independence", "separation"}, default "independence"
-        What is minimised: I(Z;C), or I(Z;C|B) for bins B of y.
-    n_bins : int, default 5
-        Bins of y that separation conditions on, at least 2, which hold equally many rows each.
+        What is minimised: I(Z;C), or I(Z;C|Y), where functions of y are taken off z and c: what z tells of c beyond y,
+        as errors of a prediction do.
     mi_weight : float, optional
         What a nat counts against the squared error of standardised y. Default 2.5 for independence, 3 for separation.
     max_mi : float or mapping, optional
@@ -70,8 +69,6 @@ class MIDebiasRegressor(RegressorMixin, MIDebiasEstimator):  # type: ignore[misc
     ((200, 2), (200,))
     """
 
-    n_bins: int = 5
-
     def predict(self, X: Any) -> NDArray[np.float64]:
         """Return numbers (n,) or (n, n_outputs), as y was, for X (n, p)."""
         return self._finish(self._predict(X)[0])[0]
@@ -92,7 +89,7 @@ class MIDebiasRegressor(RegressorMixin, MIDebiasEstimator):  # type: ignore[misc
             self._several = several
         elif several != self._several or values.shape[1] != len(self._center):
             raise InputError(f"warm_start: y has another shape than in the first fit, {values.shape}")
-        return Target.of_numbers((values - self._center) / self._scale, self.criterion, self.n_bins)
+        return Target.of_numbers((values - self._center) / self._scale, self.criterion)
 
     def _describe_outputs(self) -> dict[str, Any]:
         center, scale = self._center.tolist(), self._scale.tolist()

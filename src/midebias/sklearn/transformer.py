@@ -22,14 +22,14 @@ class MIDebiasTransformer(MIDebiasEstimator):
     Parameters
     ----------
     criterion : {"independence", "separation"}, default "independence"
-        What is minimised: I(Z;C), or I(Z;C|Y), which needs y.
-    n_bins : int, default 5
-        Bins of numbers y that separation conditions on, at least 2, which hold equally many rows each.
+        What is minimised: I(Z;C), or I(Z;C|Y), which needs y: labels, or numbers, functions of which are taken off.
     mi_weight : float, optional
         What a nat counts against the task loss. Default 8 where y holds labels; else, and under a budget, 2.5 for
         independence, 3 for separation.
     decision_weight : float, optional
         As in `MIDebiasClassifier`; used where y holds labels, and without a budget only.
+    n_cells : int, optional
+        As in `MIDebiasClassifier`; where y holds no labels, so many cells as there are, by k-means.
     max_mi : float or mapping, optional
     sensitive_columns : str, int or sequence of them, optional
     hidden_layer_sizes : sequence of int, default (256, 64)
@@ -51,7 +51,7 @@ class MIDebiasTransformer(MIDebiasEstimator):
 
     Attributes
     ----------
-    network_, attribute_, mi_, front_, held_out_mi_, readings_, mi_weight_, history_, n_iter_
+    network_, attribute_, mi_, front_, held_out_mi_, readings_, mi_weight_, history_, n_iter_, certificate_
         As of `MIDebiasClassifier`.
     n_features_in_, feature_names_in_
         As of `MIDebiasClassifier`.
@@ -73,8 +73,8 @@ class MIDebiasTransformer(MIDebiasEstimator):
     (200, 3)
     """
 
-    n_bins: int = 5
     decision_weight: float | None = None
+    n_cells: int | None = None
 
     def _read_target(self, y: Any, n: int, weights: NDArray[np.float64] | None, *, resume: bool) -> Target:
         if y is None:
@@ -85,7 +85,7 @@ class MIDebiasTransformer(MIDebiasEstimator):
         if type_of_target(y, input_name="y").startswith("continuous"):
             values, _ = read_numbers(y, n)
             center, scale = compute_moments(values, weights)
-            return Target.of_numbers((values - center) / scale, self.criterion, self.n_bins)
+            return Target.of_numbers((values - center) / scale, self.criterion)
         codes, classes = read_labels(y, n)
         return Target.of_labels(codes, max(2, len(classes)), self.criterion)
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..columns import Column
 from ..errors import InputError
+from ..leakage.cells import Cells
 from ..networks import build_perceptron
 from ..randomness import seeded
 from .boosted_trees import BoostedTrees
@@ -71,11 +72,12 @@ class TabularNetwork(nn.Module):
     def __init__(self, encoder: nn.Module, dim: int, n_outputs: int) -> None:
         super().__init__()
         self.encoder, self.dim, self.head = encoder, dim, nn.Linear(dim, n_outputs)
+        self.cells: Cells | None = None  # which stand for z once it has been learned
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Outputs (n, n_outputs) and z (n, dim)."""
+        """Outputs (n, n_outputs) and z (n, dim), those of the cell where there are cells."""
         z = self.encoder(x)
-        return self.head(z), z
+        return (self.head(z), z) if self.cells is None else self.cells.read(z)
 
     @classmethod
     def build(
@@ -156,6 +158,8 @@ class TabularNetwork(nn.Module):
         n_inputs -= 0 if reading is None else reading.added
         with seeded(0):
             network = cls(TabularEncoder(n_inputs, hidden, dim, reading), dim, n_outputs).double()
+        if "cells.places" in state:
+            network.cells = Cells.from_state_dict({k.removeprefix("cells."): v for k, v in state.items()})
         network.load_state_dict(dict(state))
         return network
 

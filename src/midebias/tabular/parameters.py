@@ -7,6 +7,7 @@ from typing import Any
 
 from ..arguments import check_kind
 from ..errors import InputError
+from ..leakage.certificate import MOST_CELLS
 
 _MOST = 1_000_000_000  # widths and counts: what is larger is a slip
 
@@ -53,11 +54,12 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda v: _all_hold(v, lambda limit: isinstance(limit, Real) and 0 < float(limit) < math.inf),
         "be a positive number of nats, or map attributes to such",
     ),
+    "n_cells": (lambda v: isinstance(v, Integral) and _is_between(v, 2, MOST_CELLS), f"lie in 2 to {MOST_CELLS:,}"),
     "n_pieces": (lambda v: isinstance(v, Integral) and int(v) >= 0, "be a whole number >= 0"),
     "validation_fraction": (lambda v: isinstance(v, Real) and 0 < float(v) < 1, "lie in (0, 1)"),
 }
 LIMITS = ("max_mi", "max_parity_difference", "max_odds_difference")
-_OPTIONAL = ("mi_weight", "decision_weight", "epochs", "dim", *LIMITS)
+_OPTIONAL = ("mi_weight", "decision_weight", "epochs", "dim", "n_cells", *LIMITS)
 
 
 def check_parameters(given: Mapping[str, Any]) -> None:
@@ -70,6 +72,8 @@ def check_parameters(given: Mapping[str, Any]) -> None:
         value = given[name]
         if not (holds(value) or (value is None and name in _OPTIONAL)):
             raise InputError(f"{name} must {rule}, got {value!r}")
+    if given.get("n_cells") is not None and given["warm_start"]:
+        raise InputError("n_cells and warm_start exclude each other: cells are laid once training has ended")
     for name in LIMITS:
         if given.get(name) is not None:
             if given["mi_weight"] == 0:

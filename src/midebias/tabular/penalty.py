@@ -1,7 +1,7 @@
 """The penalty of tables: on the representation, and on the decision."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, cast
 
 import torch
@@ -44,7 +44,7 @@ class TabularPenalty(nn.Module):
 
     def __init__(
         self, dim: int, n_outputs: int, attribute: Attribute, *, criterion: Criterion,
-        condition_on: Callable[[Tensor], Tensor] | None = None, decision_weight: float = 0.0,
+        condition_on: Attribute | None = None, decision_weight: float = 0.0,
         estimator: Any = "gaussian", bank: int | None = None, seed: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()

@@ -1,8 +1,7 @@
-"""What y may be in a table: labels as codes, numbers as columns, and the groups that separation conditions on."""
+"""What y may be in a table: labels as codes, numbers as columns, and what separation conditions on."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from numbers import Integral
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -13,18 +12,21 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 from torch import Tensor, nn
 
+from ..attributes import Continuous
 from ..columns import find_missing, read_array, read_columns
+from ..covariates import expand_covariates
 from ..errors import InputError
 from ..penalty import Criterion
 
 Task = Literal["classification", "regression", "reconstruction"]
+_MOST_FUNCTIONS = 24  # of numbers that separation conditions on
 
 
 @dataclass(frozen=True)
 class Target:
     """What a network is to predict: y (n,) of codes, or (n, n_outputs) of standardised numbers.
 
-    ``groups_of`` maps y to the labels within which separation measures the dependence.
+    ``groups_of`` maps y to what separation conditions on: labels, or as many functions of numbers as the rows bear.
     """
 
     task: Task
@@ -39,10 +41,15 @@ class Target:
         return cls("classification", torch.from_numpy(codes), n_classes, groups_of)
 
     @classmethod
-    def of_numbers(cls, values: NDArray[np.float64], criterion: Criterion, n_bins: int) -> Self:
-        """Take standardised numbers (n, n_outputs), whose groups are equally full bins of the first output."""
-        groups_of = _bin_by_quantiles(values[:, 0], n_bins) if criterion == "separation" else None
+    def of_numbers(cls, values: NDArray[np.float64], criterion: Criterion) -> Self:
+        """Take standardised numbers (n, n_outputs)."""
+        groups_of = _expand if criterion == "separation" else None
         return cls("regression", torch.from_numpy(values), values.shape[1], groups_of)
+
+    @property
+    def condition_on(self) -> Continuous | None:
+        """The argument of `MIPenalty`: numbers are declared, and labels are what it takes y for."""
+        return Continuous(self.n_outputs) if self.task == "regression" and self.groups_of is not None else None
 
     def select(self, rows: NDArray[np.intp]) -> Self:
         """Keep these rows."""
@@ -132,12 +139,8 @@ def compute_moments(
     return center, np.where(spread > 0, spread, 1.0)
 
 
-def _bin_by_quantiles(values: NDArray[np.float64], n_bins: Any) -> Callable[[Tensor], Tensor]:
-    if not isinstance(n_bins, Integral) or n_bins < 2:
-        raise InputError(f"n_bins must be at least 2, got {n_bins!r}")
-    inner = torch.linspace(0, 1, int(n_bins) + 1, dtype=torch.float64)[1:-1]
-    edges = torch.from_numpy(np.quantile(values, inner.numpy()))
-    return lambda y: torch.bucketize(y[:, 0].double().contiguous(), edges, right=True)
+def _expand(y: Tensor) -> Tensor:
+    return expand_covariates(y, min(_MOST_FUNCTIONS, len(y) // 12))
 
 
 def _check_length(y: NDArray[Any], n: int) -> None:

@@ -1,8 +1,11 @@
 """Records of what steps and epochs did."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from .step import StepResult
 
@@ -54,52 +57,71 @@ class TracePoint:
 
 
 class TrainingRecorder:
-    """Turns the results of steps into a trace and records of epochs."""
+    """Turns the results of steps into a trace and records of epochs; they are read from the device for these alone.
+
+    ``total`` sums numbers (steps, columns) over the processes that share the batches, ``processes`` of them.
+    """
 
     def __init__(self, batch_size: int) -> None:
         self._batch_size = batch_size
         self.epochs: list[EpochRecord] = []
         self.trace: list[TracePoint] = []
-        self._epoch: list[StepResult] = []
+        self.total: Callable[[Tensor], Tensor] | None = None
+        self.processes = 1
+        self._unread: list[StepResult] = []
+        self._n_estimates = 0
+        self._epoch: list[list[float]] = []  # loss, correct, estimates, weights of each step
         self._traced = 0  # of the epoch's results
 
     def add(self, result: StepResult) -> None:
         """Add the ``result`` of a step."""
-        self._epoch.append(result)
+        self._n_estimates = result.n_estimates
+        self._unread.append(result)
+
+    def read(self) -> None:
+        """Read what steps did; all processes together."""
+        if self._unread:
+            numbers = torch.stack([result.numbers for result in self._unread])
+            if self.total is not None:
+                numbers = self.total(numbers)
+                numbers[:, 0] /= self.processes
+                numbers[:, 2:] /= self.processes
+            self._epoch += numbers.tolist()
+            self._unread = []
 
     def end_point(self, step: int, seconds: float) -> None:
         """Add a point to the trace: steps and seconds of the run so far."""
-        results = self._epoch[self._traced :]
+        self.read()
+        loss, accuracy, more = self._summarize(self._epoch[self._traced :])
         self._traced = len(self._epoch)
-        self.trace.append(TracePoint(step, seconds, *self._summarize(results), _average([r.weights for r in results])))
+        mi, weights = more[: self._n_estimates], more[self._n_estimates :]
+        self.trace.append(TracePoint(step, seconds, loss, accuracy, mi, weights))
 
     def end_epoch(self, step: int, seconds: float) -> None:
         """Add a record of the epoch: steps of the run so far, seconds of the epoch."""
-        tail = self._epoch[-max(1, len(self._epoch) // 10) :]
-        self.epochs.append(EpochRecord(len(self.epochs) + 1, step, *self._summarize(tail), seconds))
+        self.read()
+        loss, accuracy, more = self._summarize(self._epoch[-max(1, len(self._epoch) // 10) :])
+        record = EpochRecord(len(self.epochs) + 1, step, loss, accuracy, more[: self._n_estimates], seconds)
+        self.epochs.append(record)
         self._epoch, self._traced = [], 0
 
     def state_dict(self) -> dict[str, Any]:
         """Records, trace, and the results of the epoch."""
+        self.read()
         return {
             "epochs": [asdict(record) for record in self.epochs],
             "trace": [asdict(point) for point in self.trace],
-            "epoch": [asdict(result) for result in self._epoch],
-            "traced": self._traced,
-        }
+            "epoch": [*self._epoch], "traced": self._traced,
+        }  # fmt: skip
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from the ``state`` that `state_dict` saved."""
         self.epochs = [EpochRecord(**entry) for entry in state["epochs"]]
         self.trace = [TracePoint(**entry) for entry in state["trace"]]
-        self._epoch, self._traced = [StepResult(**entry) for entry in state["epoch"]], int(state["traced"])
+        self._epoch, self._traced = [*state["epoch"]], int(state["traced"])
 
-    def _summarize(self, results: Sequence[StepResult]) -> tuple[float, float, tuple[float, ...]]:
-        """Mean loss, accuracy and MI."""
+    def _summarize(self, results: Sequence[Sequence[float]]) -> tuple[float, float, tuple[float, ...]]:
+        """Mean loss, accuracy, and means of the other columns."""
+        loss, correct, *more = map(sum, zip(*results, strict=True))
         n = len(results)
-        correct = sum(r.correct for r in results)
-        return sum(r.loss for r in results) / n, correct / (n * self._batch_size), _average([r.mi for r in results])
-
-
-def _average(values: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
-    return tuple(sum(column) / len(values) for column in zip(*values, strict=True))
+        return loss / n, correct / (n * self._batch_size), tuple(total / n for total in more)

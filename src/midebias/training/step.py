@@ -18,26 +18,52 @@ from .logit_adjustment import LogitAdjustment
 Encoder = Callable[[Tensor], Tensor | Sequence[Tensor]]
 
 
-@dataclass(frozen=True)
 class StepResult:
-    """What a step did.
+    """What a step did; its numbers stay where they are until one is asked for.
+
+    Parameters
+    ----------
+    loss : float or scalar Tensor
+        Of the task.
+    correct : int or scalar Tensor
+        Correct predictions; 0 where y does not hold labels.
+    mi : sequence of float or scalar Tensor
+        Estimates in nats, one per representation.
+    weights : sequence of float or scalar Tensor
+        What the gradient of each estimate was multiplied by.
 
     Attributes
     ----------
-    loss : float
-        Of the task.
-    correct : int
-        Correct predictions; 0 where y does not hold labels.
-    mi : tuple of float
-        Estimates in nats, one per representation.
-    weights : tuple of float
-        What the gradient of each estimate was multiplied by.
+    numbers : float64 Tensor
+        Loss, correct, and all estimates, then all weights.
+    n_estimates : int
+    loss, correct, mi, weights : float, int, and tuple of float
     """
 
-    loss: float
-    correct: int
-    mi: tuple[float, ...] = ()
-    weights: tuple[float, ...] = ()
+    def __init__(
+        self, loss: float | Tensor, correct: int | Tensor, mi: Sequence[float | Tensor] = (),
+        weights: Sequence[float | Tensor] = (),
+    ) -> None:  # fmt: skip
+        first = torch.as_tensor(loss).detach().double()  # on its device a number is made without waiting for it
+        more = (correct, *mi, *weights)
+        every = (v.detach().double() if isinstance(v, Tensor) else first.new_full((), v) for v in more)
+        self.numbers, self.n_estimates = torch.stack([first, *every]), len(mi)
+
+    @property
+    def loss(self) -> float:  # noqa: D102
+        return float(self.numbers[0])
+
+    @property
+    def correct(self) -> int:  # noqa: D102
+        return int(self.numbers[1])
+
+    @property
+    def mi(self) -> tuple[float, ...]:  # noqa: D102
+        return tuple(self.numbers[2 : 2 + self.n_estimates].tolist())
+
+    @property
+    def weights(self) -> tuple[float, ...]:  # noqa: D102
+        return tuple(self.numbers[2 + self.n_estimates :].tolist())
 
 
 @dataclass(frozen=True)
@@ -182,16 +208,23 @@ def train_step(
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         nn.utils.clip_grad_norm_(parameters, max_grad_norm, error_if_nonfinite=True)
     optimizer.step()
-    return summarize_step(passed, penalty, y, mi_weight=mi_weight)
+    return summarize_step(passed, y, *read_penalty(penalty, mi_weight))
 
 
-def summarize_step(passed: ForwardPass, penalty: MIPenalty | None, y: Tensor, *, mi_weight: float | None) -> StepResult:
-    """Record what a step did."""
+def summarize_step(
+    passed: ForwardPass, y: Tensor, mi: Sequence[float | Tensor] = (), weights: Sequence[float | Tensor] = ()
+) -> StepResult:
+    """Record what a step did, with the estimates of its penalty and what their gradients were multiplied by."""
     logits, right = passed.logits, passed.logits.new_zeros(())
     if logits.ndim == 2 and not y.is_floating_point():
         right = (logits.argmax(1) == y).sum()
-    loss, correct = torch.stack([passed.task_loss.detach().double(), right.double()]).tolist()
+    return StepResult(passed.task_loss, right, mi, weights)
+
+
+def read_penalty(
+    penalty: MIPenalty | None, mi_weight: float | None
+) -> tuple[Sequence[float | Tensor], Sequence[float | Tensor]]:
+    """Estimates of the latest call, and what their gradients were multiplied by; see `train_step`."""
     if penalty is None:
-        return StepResult(loss, int(correct))
-    weights = penalty.weights if mi_weight is None else tuple(mi_weight * m for m in penalty.multipliers)
-    return StepResult(loss, int(correct), tuple(penalty.estimates), weights)
+        return (), ()
+    return penalty.estimates, penalty.factors if mi_weight is None else [mi_weight * m for m in penalty.multipliers]
