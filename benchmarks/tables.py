@@ -26,8 +26,8 @@ __all__ = ["collect_run", "fill_tables", "render_document"]
 _MODULES = {
     name: f"benchmarks.{name.replace(' ', '_')}"
     for name in (
-        "audit cost", "audit files", "audit tables", "budgets", "certificates", "cost", "distribution", "erasure",
-        "estimator speed", "fit time",
+        "audit cost", "audit files", "audit tables", "budgets", "certificates", "conditional", "cost", "distribution",
+        "erasure", "estimator speed", "fit time",
         "independence", "large networks", "one line", "penalty sight", "planted leaks", "published tasks",
         "repeated folds",
         "table weight regret", "unseen sites", "weight regret",

@@ -25,6 +25,7 @@ OTHERS = ("nwj", "jensen_shannon", "smile", "info_nce", "club", "barber_agakov")
 CASES = [
     *product(ESTIMATORS, ("separation", "independence"), ("added", "balanced"), ("categorical",)),
     *product(("gaussian", "gaussian_learned"), ("separation",), ("added",), ("continuous", "missing", "small", "map")),
+    *product(("gaussian", "gaussian_learned"), ("separation",), ("added",), ("quantity",)),
     *product(OTHERS, ("separation",), ("balanced",), ("categorical",)),
     ("gaussian", "separation", "balanced", "empty"),
     ("donsker_varadhan", "separation", "added", "empty"),
@@ -77,6 +78,8 @@ def train(case: tuple[str, str, str, str], rank: int, world: int) -> dict[str, A
         options |= {"critic_steps": 10, "critic_warmup": 60}
     if kind == "budget":
         options["max_mi"] = 0.05
+    if kind == "quantity":
+        options["condition_on"] = Continuous()
     shape: Any = [FeatureMap(2), 8] if kind == "map" else 8
     penalty = MIPenalty(shape, attribute, criterion=criterion, estimator=estimator, **options)  # type: ignore[arg-type]
     adjustment = LogitAdjustment(attribute, 3) if kind == "adjusted" else None
@@ -98,7 +101,7 @@ def train(case: tuple[str, str, str, str], rank: int, world: int) -> dict[str, A
         given = [z.reshape(len(z), 2, 2, 2), z] if kind == "map" else z
         optimizer.zero_grad()
         if combine == "added":
-            (loss + 0.5 * penalty(given, c, y)).backward()
+            (loss + 0.5 * penalty(given, c, x[:, 2] if kind == "quantity" else y)).backward()
         else:
             penalty.backward(loss, given, c, y)
         optimizer.step()

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
-from midebias.attributes import Attributes, Categorical, Continuous
+from midebias.attributes import Attributes, Categorical, Continuous, encode_covariates
+from midebias.columns import read_columns
 from midebias.errors import InputError
 
 
@@ -49,3 +51,12 @@ def test_bad_declarations() -> None:
     for make in (lambda: Categorical(1), lambda: Continuous(0), lambda: Attributes()):
         with pytest.raises(InputError):
             make()
+
+
+def test_covariates_hold_numbers_beside_the_categories_that_they_are() -> None:
+    columns = read_columns({"school": np.array([9, 10, 13, 9]), "site": ["a", "b", "a", None]}, "w")
+    encoded, known = encode_covariates(columns)
+    assert encoded.shape == (4, 6)  # three and two categories, and the years
+    assert known.tolist() == [True, True, True, False]
+    assert encoded[:3, :5].tolist() == [[1, 0, 0, 1, 0], [0, 1, 0, 0, 1], [0, 0, 1, 1, 0]]
+    assert encoded[2, 5] > encoded[1, 5] > encoded[0, 5]

@@ -287,6 +287,13 @@ def encode_columns(columns: Sequence[Column], *, standardize: bool = True) -> tu
     return c, join_attributes(parts)
 
 
+def encode_covariates(columns: Sequence[Column]) -> tuple[Tensor, Tensor]:
+    """Encode columns to condition on: one-hot categories, and numbers, also those that categories are; and a mask."""
+    numbered = [column.declare("quantity") for column in columns if column.is_category and column.is_numeric]
+    values, attribute = encode_columns([*columns, *numbered])
+    return attribute.encode(values)
+
+
 def _encode_column(column: Column, standardize: bool) -> tuple[np.ndarray, Attribute]:
     codes, levels = column.code()
     if len(levels) == 0:

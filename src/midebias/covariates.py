@@ -20,8 +20,8 @@ _AT_ONCE = 32  # targets
 def encode_functions(w: Tensor, n_waves: int, *, seed: int = 0) -> tuple[Tensor, ...]:
     """Standardise covariates w (n, k): themselves, squares and products, waves of each alone, and of several together.
 
-    Of one column waves are the smaller the faster; of several there are ``n_waves`` random ones, which come from
-    ``seed`` alone, so that each call has the same. Where columns are many, products and waves of the first ones alone
+    Waves are the smaller the faster; of several columns there are ``n_waves`` random ones, which come from ``seed``
+    alone, so that each call has the same. Where columns are many, products and waves of the first ones alone
     are formed.
 
     References
@@ -37,11 +37,15 @@ def encode_functions(w: Tensor, n_waves: int, *, seed: int = 0) -> tuple[Tensor,
     generator = torch.Generator().manual_seed(seed)
     directions = torch.randn(k, n_waves, generator=generator)
     several = torch.randint(2, 5, (n_waves,), generator=generator)  # columns of a wave; four stand for all
-    chosen = torch.rand(k, n_waves, generator=generator).argsort(dim=0).argsort(dim=0) < several
-    directions = torch.where(chosen | (several == 4), directions, 0.0)
-    length = torch.exp(2.3 * torch.rand(n_waves, generator=generator) - 0.7) / directions.norm(dim=0).clamp(min=1e-6)
+    order = torch.rand(k, n_waves, generator=generator)
+    indicators = ((x == x.amin(dim=0)) | (x == x.amax(dim=0))).all(dim=0).cpu()
+    order[indicators, : n_waves // 2] += 1.0  # half of the waves are of quantities first
+    chosen = (order.argsort(dim=0).argsort(dim=0) < several) | ((several == 4) & (order < 1))
+    directions = torch.where(chosen, directions, 0.0)
+    length = torch.exp(2.3 * torch.rand(n_waves, generator=generator) - 0.7)
     phases = 2 * math.pi * torch.rand(n_waves, generator=generator)
-    together = torch.cos(near @ (directions * length).to(w) + phases.to(w))
+    directions = directions * length / directions.norm(dim=0).clamp(min=1e-6)
+    together = torch.cos(near @ directions.to(w) + phases.to(w)) / length.to(w)
     return x, near[:, i] * near[:, j], torch.cat(waves, dim=1), together
 
 
@@ -72,7 +76,7 @@ class CovariateRegression:
         n = len(w)
         taken = torch.ones(n, 1, dtype=torch.float64) / math.sqrt(n)
         self._blocks: list[tuple[Tensor, Tensor]] = []  # orthonormal columns, and the variance that each has
-        for block in encode_functions(w, max(8, min(128, n // 8)) if w.shape[1] > 1 else 0):
+        for block in encode_functions(w, max(8, min(256, n // 4)) if w.shape[1] > 1 else 0):
             rest = block.double()
             for _ in range(2):  # once more, for digits
                 rest = rest - taken @ (taken.T @ rest)

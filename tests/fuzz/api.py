@@ -34,7 +34,7 @@ from midebias.estimators import (
     JensenShannon,
     LearnedGaussianMI,
 )
-from midebias.leakage import leave_one_group_out, probe
+from midebias.leakage import certify, leave_one_group_out, probe
 from midebias.lightning import DebiasModule, MIMeter
 from midebias.penalty import DualAscent
 from midebias.randomness import seeded
@@ -149,6 +149,7 @@ _ALL = [
     _target(bracket_mi, {"z": _Z, "c": _C, "random_state": 0, "max_steps": 2, "n_permutations": 2}),
     _target(audit, _options(audit, z=_Z, c={"sex": _C}, y=_Y, predictions=_Y, groups=np.arange(_N) // 2,
                             probes=("linear",))),
+    _target(certify, _options(certify, z=_Z.argmax(1), c={"sex": _C}, y=_Y)),
     _target(leave_one_group_out, _options(leave_one_group_out, z=_Z, c={"sex": _C}, y=_Y, groups=_Y,
                                           probes=("linear",))),
     _target(probe, _options(probe, z=_Z, c=_C, max_epochs=1, hidden=4)),

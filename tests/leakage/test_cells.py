@@ -69,6 +69,15 @@ def test_cells_keep_the_decisions() -> None:
     assert torch.allclose(found.exp().sum(1), torch.ones(N).double())
 
 
+def test_cells_tell_of_the_label_though_nearly_all_are_decided_alike() -> None:
+    z, outputs, y, _ = draw()
+    decided = (z[:, 0] > 2.3).long()
+    told_alike = (0.4 * z[:, 0] + torch.randn(N, generator=torch.Generator().manual_seed(0)) > 0).long().numpy()
+    cells = Cells.join(z, outputs, decided, [told_alike], np.zeros(N, dtype=int), 32, seed=0)
+    of_places = measure_information([count(Cells.place(z, 32, seed=0).code(z), y)])
+    assert measure_information([count(cells.code(z), y)]) > 0.3 * of_places
+
+
 def test_a_limit_decides_how_many_cells_there_are() -> None:
     few, many = (len(join(32, limit)[0].means) for limit in (0.05, 0.5))
     assert 2 <= few < many <= 32

@@ -20,10 +20,10 @@ from midebias.cli import run
 from midebias.errors import InputError
 from midebias.leakage import Certificate, certify
 from midebias.leakage.confidence import (
-    bound_balanced_accuracy,
-    bound_information,
-    bound_proportion,
-    bound_total_variation,
+    limit_balanced_accuracy,
+    limit_information,
+    limit_proportion,
+    limit_total_variation,
     measure_information,
 )
 
@@ -50,7 +50,7 @@ def test_the_difference_of_decisions_is_covered_at_every_outcome_of_few_rows(
     n: int, m: int, k: int, steps: int
 ) -> None:
     first, second = list(list_counts(n, k)), list(list_counts(m, k))
-    bounds = np.array([[bound_total_variation(np.array(a), np.array(b), DELTA) for b in second] for a in first])
+    bounds = np.array([[limit_total_variation(np.array(a), np.array(b), DELTA) for b in second] for a in first])
     chances = {
         (size, p): multinomial(size, p).pmf(np.array(outcomes))
         for size, outcomes in ((n, first), (m, second))
@@ -63,7 +63,7 @@ def test_the_difference_of_decisions_is_covered_at_every_outcome_of_few_rows(
     assert 1 - DELTA <= min(coverage) < 1 - DELTA / 2  # valid, and not by far
 
 
-def bound_by_brute_force(first: NDArray[Any], second: NDArray[Any]) -> float:
+def limit_by_brute_force(first: NDArray[Any], second: NDArray[Any]) -> float:
     """The same supremum over a dense grid of rates, with all sets of cells and whole sums of binomials."""
     n, m = int(first.sum()), int(second.sum())
     sets = np.array([(sum(a), sum(b)) for a, b in list_sets(first, second)])
@@ -91,20 +91,20 @@ def list_sets(first: NDArray[Any], second: NDArray[Any]) -> list[tuple[list[int]
 def test_the_difference_of_decisions_is_the_supremum(first: Any, second: Any) -> None:
     first, second = np.array(first), np.array(second)
     error = 0.5 * math.sqrt(1 / first.sum() + 1 / second.sum())
-    found, expected = bound_total_variation(first, second, DELTA), bound_by_brute_force(first, second)
+    found, expected = limit_total_variation(first, second, DELTA), limit_by_brute_force(first, second)
     assert expected - 2e-3 <= found <= expected + 0.15 * error
 
 
 def test_many_cells_are_bounded_no_closer_than_all_their_sets() -> None:
     first, second = np.full(12, 5), np.array([7] * 6 + [3] * 6)
-    of_sets = bound_total_variation(first, second, DELTA)
-    of_mixtures = bound_total_variation(np.r_[first, 0], np.r_[second, 0], DELTA)  # a cell without rows
+    of_sets = limit_total_variation(first, second, DELTA)
+    of_mixtures = limit_total_variation(np.r_[first, 0], np.r_[second, 0], DELTA)  # a cell without rows
     assert of_sets - 1e-9 <= of_mixtures <= of_sets + 0.03
 
 
 def test_information_is_covered_at_every_outcome_of_few_rows() -> None:
     outcomes = np.array(list(list_counts(10, 4)))
-    bounds = np.array([bound_information([counts.reshape(2, 2)], DELTA) for counts in outcomes])
+    bounds = np.array([limit_information([counts.reshape(2, 2)], DELTA) for counts in outcomes])
     for joint in [
         (0.25,) * 4,
         (0.4, 0.1, 0.1, 0.4),
@@ -119,7 +119,7 @@ def test_information_is_covered_at_every_outcome_of_few_rows() -> None:
 def test_balanced_accuracy_of_three_groups_is_covered_at_every_outcome_of_few_rows() -> None:
     sizes, rates = (3, 4, 5), (0.0, 0.3, 0.5, 0.9)
     outcomes = list(product(*(range(size + 1) for size in sizes)))
-    bounds = [bound_balanced_accuracy(np.array([x, np.subtract(sizes, x)]), DELTA) for x in outcomes]
+    bounds = [limit_balanced_accuracy(np.array([x, np.subtract(sizes, x)]), DELTA) for x in outcomes]
     for p in product(rates, repeat=3):
         truth = (max(p) + max(1 - v for v in p)) / 3
         chance = [math.prod(binom.pmf(v, size, q) for v, size, q in zip(x, sizes, p, strict=True)) for x in outcomes]
@@ -127,8 +127,8 @@ def test_balanced_accuracy_of_three_groups_is_covered_at_every_outcome_of_few_ro
 
 
 def test_a_proportion_is_bounded_as_by_the_rule_of_three() -> None:
-    assert bound_proportion(0, 1000, DELTA) == pytest.approx(3 / 1000, rel=0.01)
-    assert bound_proportion(7, 7, DELTA) == 1.0
+    assert limit_proportion(0, 1000, DELTA) == pytest.approx(3 / 1000, rel=0.01)
+    assert limit_proportion(7, 7, DELTA) == 1.0
 
 
 def draw(n: int = 2000, k: int = 6, seed: int = 0, groups: int = 2) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
@@ -150,6 +150,14 @@ def test_names_and_order_change_nothing(groups: int) -> None:
     assert list_bounds(other) == pytest.approx(bounds, abs=1e-9)
     order = np.random.default_rng(1).permutation(len(c))
     assert list_bounds(certify(np.eye(6)[cell][order], c[order], y[order])) == pytest.approx(bounds, abs=1e-9)
+
+
+def test_cells_may_have_names() -> None:
+    cell, c, _ = draw()
+    names = np.array(list("uvwxyz"))[cell]
+    expected = list_bounds(certify(cell, c))
+    for z in (names, names.tolist(), pd.Series(names), pd.DataFrame({"cell": names}), cell[:, None].tolist()):
+        assert list_bounds(certify(z, c)) == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("groups", [2, 3])
@@ -230,10 +238,12 @@ def test_missing_attributes_are_left_out_and_counted() -> None:
         ({"z": np.where(np.arange(2000) < 9, np.nan, 1.0)}, "z is missing in 9 rows"),
         ({"z": np.full((2000, 2), np.nan)}, "z contains NaN"),
         ({"c": np.random.default_rng(0).normal(size=2000)}, "'c' is a quantity"),
+        ({"c": [f"c{i % 201}" for i in range(2000)]}, "'c' has 201 categories; at most 200"),
         ({"c": np.zeros(2000)}, "'c' never varies"),
         ({"c": np.zeros(1999)}, "c has 1999 rows, z has 2000"),
         ({"y": np.where(np.arange(2000) < 9, np.nan, 1.0)}, "y is missing in 9 rows"),
         ({"y": np.random.default_rng(0).normal(size=2000)}, "'y' is a quantity"),
+        ({"y": np.zeros((2000, 2))}, "y must be one column, got 2"),
         ({"confidence": 1.0}, r"confidence must lie in \(0, 1\)"),
         ({"z": np.zeros(1), "c": np.zeros(1), "y": None}, "needs at least 2"),
     ],

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from midebias import audit
+from midebias.cli import run
 from midebias.errors import InputError
 from midebias.leakage import AuditResult
 
@@ -86,3 +90,16 @@ def test_bad_covariates_are_named() -> None:
         audit(z, scanner, condition_on={"age": age[:7]}, **LINEAR)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="'age' has one value only"):
         audit(z, scanner, condition_on={"age": np.ones(200)}, **LINEAR)  # type: ignore[arg-type]
+
+
+def test_the_command_line_names_covariates_by_commas(tmp_path: Path) -> None:
+    z, scanner, age = scans(400, 3, leak=0.5)
+    table = pd.DataFrame(z, columns=["z0", "z1", "z2", "z3"])
+    table.assign(age=age, site=np.arange(400) % 2, scanner=scanner).to_parquet(tmp_path / "e.parquet")
+    options = ["--attribute", "scanner", "--given", "age,site", "--probes", "linear", "--max-leakage", "0.01"]
+    status = run(["audit", str(tmp_path / "e.parquet"), *options, "--output-dir", str(tmp_path / "runs")])
+    record = json.loads((tmp_path / "runs" / "audit-001" / "results.json").read_text(encoding="utf-8"))
+    assert status == record["exit_status"] == 1
+    assert record["settings"]["dim"] == 4  # covariates are no part of z
+    assert [s["condition"] for s in record["summary"]] == ["overall", "given age, site"]
+    assert "given age, site" in (tmp_path / "runs" / "audit-001" / "report.html").read_text(encoding="utf-8")

@@ -90,6 +90,15 @@ def test_weights_path_and_budgets_go_with_cells() -> None:
         model.use_front_point(0)
 
 
+@pytest.mark.filterwarnings("ignore:MIDebiasClassifier does not keep")  # of the rows that the weight was judged on
+def test_fit_warns_of_a_budget_that_is_not_certified() -> None:
+    X, y, c = draw()
+    with pytest.warns(UserWarning, match="no difference of 0.001 is certified of 'sensitive_features', but 0"):
+        MIDebiasClassifier(
+            criterion="independence", n_cells=4, max_parity_difference=0.001, base="network", **SMALL
+        ).fit(X, y, sensitive_features=c)
+
+
 def test_budgets_leave_room_for_the_certificate() -> None:
     columns, classes = read_columns(np.repeat([0, 1], [100, 400]), "c"), np.tile([0, 1], 250)
     found = tighten_limits({"parity_difference": 0.3, "odds_difference": {"c": 0.4}, "leakage": 0.1}, columns, classes)

@@ -354,9 +354,9 @@ def test_the_signature_holds_what_an_estimator_uses() -> None:
     names = {kind: set(kind().get_params()) for kind in (MIDebiasClassifier, MIDebiasRegressor, MIDebiasTransformer)}
     shared = set.intersection(*names.values())
     assert {kind: own - shared for kind, own in names.items()} == {
-        MIDebiasClassifier: {"base", "decision_weight", "max_odds_difference", "max_parity_difference"},
+        MIDebiasClassifier: {"base", "decision_weight", "max_odds_difference", "max_parity_difference", "n_cells"},
         MIDebiasRegressor: set(),
-        MIDebiasTransformer: {"decision_weight"},
+        MIDebiasTransformer: {"decision_weight", "n_cells"},
     }
     with pytest.raises(TypeError, match="decision_weight"):
         MIDebiasRegressor(decision_weight=1.0)  # type: ignore[call-arg]

@@ -15,6 +15,8 @@ from ..leakage.cells import Cells, hold_aside
 from ..leakage.certificate import MOST_CELLS, Certificate, certify_columns
 from .inputs import FitRows
 
+_ROWS_AT_ONCE = 8192
+
 
 def check_cells(n_cells: int | None, *, aware: bool) -> None:
     """Raise `InputError` for a number of cells that cannot be used."""
@@ -39,10 +41,11 @@ def lay_cells(module: nn.Module, rows: FitRows, n_cells: int, groups: Any, seed:
     if groups is not None:
         raise InputError("n_cells takes rows for independent, and groups says that they are not")
     learned, held = (
-        torch.cat([module(part) for part in torch.from_numpy(rows.z[chosen]).split(8192)])
+        torch.cat([module(part) for part in torch.from_numpy(rows.z[chosen]).split(_ROWS_AT_ONCE)])
         for chosen in (rows.weights > 0, rows.aside)
     )
     cells = Cells.place(learned, n_cells, seed=seed)
+    codes = torch.cat([cells.code(part) for part in held.split(_ROWS_AT_ONCE)]).numpy()
     levels, classes = np.unique(rows.classes[rows.aside], return_inverse=True)
     columns = [column.take(np.flatnonzero(rows.aside)) for column in rows.erased]
-    return cells, certify_columns(cells.code(held).numpy(), columns, classes if len(levels) > 1 else None)
+    return cells, certify_columns(codes, columns, classes if len(levels) > 1 else None)

@@ -23,6 +23,7 @@ from ..matrices import read_matrix
 from ..random_state import draw_seed
 from .aware import code_levels, fit_aware, refuse_unseen
 from .cells import check_cells, draw_aside, lay_cells
+from .covariates import compute_residuals, read_covariates
 from .grouping import Grouping, group_rows
 from .inputs import FitRows, read_classes, read_weights
 from .line_search import NO_LEAKAGE
@@ -49,7 +50,7 @@ class MIEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: 
         that map, if z may tell more than 0.01 nats linearly, and a further one, after which nonlinear probes of
         held-out rows read little.
     criterion : {"independence", "separation"}, default "independence"
-        What is minimised: I(Z;C), or I(Z;C|Y), which needs y in `fit`.
+        What is minimised: I(Z;C), or I(Z;C|Y), which needs y in `fit`: labels, or quantities such as age.
     max_mi : float, optional
         Nats that held-out rows may leak: a map is followed until it meets them, and `fit` warns where none does.
     min_neighbours : float, optional
@@ -123,8 +124,8 @@ class MIEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: 
         ----------
         X : array, tensor or data frame of shape (n, p)
             Representations z.
-        y : array of shape (n,), optional
-            Labels, which separation conditions on; independence does not look at them.
+        y : array of shape (n,) or (n, k), frame or mapping, optional
+            What separation conditions on: labels, or quantities, functions of which are taken off what is erased.
         sensitive_features : array, list, series, frame or mapping, of n rows
             One or several attributes, categories or quantities. Where one is missing, the others are still erased.
         keep : as ``sensitive_features``, optional
@@ -181,6 +182,8 @@ class MIEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: 
                 "partial_fit needs method='linear', aware=False and n_cells=None: others are fitted to all rows at once"
             )
         first = not hasattr(self, "_linear")
+        if read_covariates(y, len(X), self.criterion) is not None:
+            raise InputError("partial_fit conditions on labels alone, and y is a quantity: use fit")
         if first and self._module is not None:
             raise InputError("partial_fit cannot go on from an eraser that was loaded: moments are not saved; use fit")
         self.__dict__.pop("movement_", None)  # of the rows of `fit` alone
@@ -353,11 +356,13 @@ class MIEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: 
         weights, classes = read_weights(sample_weight, fit_on, n), read_classes(y, n, self.criterion)
         aside = draw_aside(self.n_cells, erased, n, draw_seed(self.random_state))
         weights[aside] = 0.0
+        w = read_covariates(y, n, self.criterion)
+        targets = erased if w is None else compute_residuals(erased, w, weights)
         if first:
-            self._linear = self._start(z, erased, kept, weights)
-        self._linear.update(z, erased, kept, weights, classes)
+            self._linear = self._start(z, targets, kept, weights)
+        self._linear.update(z, targets, kept, weights, classes)
         self._module = None
-        return FitRows(z, erased, kept, weights, classes, aside)
+        return FitRows(z, erased, kept, weights, classes, aside, targets, w)
 
     def _start(self, z: NDArray[Any], erased: list[Column], kept: list[Column], weights: Floats) -> LinearFit:
         origin = z[weights > 0][:_ROWS_AT_ONCE].mean(axis=0, dtype=np.float64)
@@ -376,7 +381,7 @@ class MIEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: 
             fit: LinearFit | None = None
             for start in range(0, n, _ROWS_AT_ONCE):
                 part = np.arange(start, min(start + _ROWS_AT_ONCE, n))
-                erased, kept = ([c.take(part) for c in several] for several in (rows.erased, rows.kept))
+                erased, kept = ([c.take(part) for c in several] for several in (rows.targets, rows.kept))
                 z = module(torch.from_numpy(rows.z[part])).numpy()
                 fit = LinearFit(z.mean(axis=0, dtype=np.float64), erased, kept) if fit is None else fit
                 fit.update(z, erased, kept, rows.weights[part], rows.classes[part])
@@ -387,5 +392,5 @@ class MIEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: 
         linear = self._linear.compute()
         if self._linear.limit_information() <= NO_LEAKAGE:  # then it would move rows for nothing but chance
             linear.writes.zero_()
-        module, self.history_ = search.fit(rows.z, linear, groupings, rows.weights, blocks, gather)
+        module, self.history_ = search.fit(rows, linear, groupings, blocks, gather)
         return module

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import _check_sample_weight
+from torch import Tensor
 
 from ..columns import Column, read_array, read_columns
 from ..errors import InputError
@@ -17,6 +18,8 @@ class FitRows:
     """Rows z (n, p), the columns that are erased and kept, weights (n,), and the classes (n,) to compare within.
 
     Rows ``aside`` (n,), of weight zero, are those of a certificate.
+    With ``covariates`` (n, k) these are what is conditioned on. ``targets`` are what linear maps erase: what y leaves
+    of ``erased``, where y is a quantity.
     """
 
     z: NDArray[Any]
@@ -25,6 +28,8 @@ class FitRows:
     weights: Floats
     classes: NDArray[Any]
     aside: NDArray[np.bool_]
+    targets: list[Column]
+    covariates: Tensor | None = None
 
 
 def read_weights(sample_weight: Any, fit_on: Any, n: int) -> Floats:
@@ -45,12 +50,14 @@ def read_weights(sample_weight: Any, fit_on: Any, n: int) -> Floats:
 
 
 def read_classes(y: Any, n: int, criterion: str) -> NDArray[Any]:
-    """Read the classes of n rows that the criterion compares within: one class for independence."""
+    """Read the classes of n rows that the criterion compares within: one for independence, or where y is a quantity."""
     if criterion != "separation":
         return np.zeros(n)
     if y is None:
         raise InputError("criterion='separation' needs y; use 'independence' to go without")
     columns: list[Column] = read_columns(y, "y", n=n)
-    if len(columns) > 1 or not columns[0].is_category or columns[0].missing.any():
+    if any(not column.is_category for column in columns):
+        return np.zeros(n)
+    if len(columns) > 1 or columns[0].missing.any():
         raise InputError("y must be one column of labels, none of them missing, for criterion='separation'")
     return columns[0].values

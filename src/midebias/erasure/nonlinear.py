@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import TooFewSamples
+from .covariates import JudgeGivenCovariates, expand_rows, take_off
 from .grouping import Grouping
+from .inputs import FitRows
 from .judging import Judge
 from .line_search import LineSearch, Transport
 from .linear import LinearErasure, LinearFit, compute_linear_erasure
-from .moments import Floats
 from .reading import GroupReader, train_reader
 from .residual import ResidualTransport, train_residual
 from .transport import GroupTransport, compute_transport
@@ -121,13 +122,14 @@ class NonlinearFit:
     seed: int
 
     def fit(
-        self, z: NDArray[np.floating], linear: LinearErasure, groupings: Sequence[Grouping], weights: Floats,
-        blocks: NDArray[np.intp], gather: Callable[[Callable[[Tensor], Tensor]], LinearFit],
+        self, given: FitRows, linear: LinearErasure, groupings: Sequence[Grouping], blocks: NDArray[np.intp],
+        gather: Callable[[Callable[[Tensor], Tensor]], LinearFit],
     ) -> tuple[nn.Module, list[dict[str, Any]]]:  # fmt: skip
         """Fit what follows ``linear``, and return it all, with a record for each map that was judged.
 
         ``blocks`` (n,) says which rows stay together; ``gather`` has the moments of what a map makes of z.
         """
+        z, weights = given.z, given.weights
         history: list[dict[str, Any]] = []
         stages: list[GroupErasure] = []
         generator = np.random.default_rng(self.seed)
@@ -142,12 +144,15 @@ class NonlinearFit:
                 )
             judged = np.concatenate([learn[:_ROWS_FITTED], held[:_ROWS_HELD]])
             judge = Judge(codes[judged], min(len(learn), _ROWS_FITTED), grouping.strata)
+            if given.covariates is not None:
+                w = given.covariates[torch.from_numpy(judged)]
+                judge = JudgeGivenCovariates(judge.codes, judge.m, judge.strata, w)
             before, now = torch.from_numpy(erased[judged]), torch.from_numpy(x[judged])
             search = LineSearch(judge, before, now, self.max_mi, self.min_neighbours, grouping.name)
             if search.leakage > search.target:
                 reader = train_reader(z, codes, len(grouping.strata), weights, learn, held, _draw(generator))
                 told = torch.cat([reader(part) for part in torch.from_numpy(z).split(_ROWS_AT_ONCE)])
-                transports = self._find_transports(search, x, told, grouping, weights, learn, judged, generator)
+                transports = self._find_transports(search, x, told, grouping, given, learn, judged, generator)
                 if transports:
                     stages.append(GroupErasure(reader, transports))
                     x = _move(transports, x, told)
@@ -166,20 +171,25 @@ class NonlinearFit:
         return erasure, history
 
     def _find_transports(
-        self, search: LineSearch, x: NDArray[np.floating], told: Tensor, grouping: Grouping, weights: Floats,
+        self, search: LineSearch, x: NDArray[np.floating], told: Tensor, grouping: Grouping, given: FitRows,
         learn: NDArray[np.intp], judged: NDArray[np.intp], generator: np.random.Generator,
     ) -> list[Transport]:  # fmt: skip
         """Fit to rows x (n, p), of which a reader tells the weights of the groups (n, k)."""
+        weights = given.weights
+        functions = None if given.covariates is None else expand_rows(given.covariates[torch.from_numpy(learn)])
         known, every = np.full(len(x), -1), np.where(weights > 0, grouping.codes, -1)
         known[learn] = grouping.codes[learn]
         transports = list[Transport]()
 
         def transport(groups: NDArray[np.intp], shrinkage: bool) -> GroupTransport:
-            return compute_transport(x, groups, grouping.strata, weights, shrinkage=shrinkage)
+            left = take_off(x, given.covariates, groups)  # groups differ by what covariates tell, which is to stay
+            return compute_transport(left, groups, grouping.strata, weights, shrinkage=shrinkage)
 
         def train() -> ResidualTransport:
             codes = grouping.codes[learn]
-            return train_residual(x[learn], told[learn], codes, grouping.strata, weights[learn], _draw(generator))
+            return train_residual(
+                x[learn], told[learn], codes, grouping.strata, weights[learn], _draw(generator), functions
+            )
 
         for _ in range(_ROUNDS):
             # What is shrunk moves rows less; a residual map takes longest.

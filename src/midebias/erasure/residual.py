@@ -47,13 +47,19 @@ class ResidualTransport(nn.Module):
 
 
 def train_residual(
-    z: NDArray[np.floating], read: Tensor, codes: NDArray[np.intp], strata: NDArray[np.intp], weights: Floats, seed: int
+    z: NDArray[np.floating],
+    read: Tensor,
+    codes: NDArray[np.intp],
+    strata: NDArray[np.intp],
+    weights: Floats,
+    seed: int,
+    functions: Tensor | None = None,
 ) -> ResidualTransport:
     """Train on rows z (n, p) of known groups, with what a reader says of them (n, k).
 
-    Minimised is the information that random Fourier features and z itself have on the group within its stratum, by the
-    log-determinant formula, plus the movement. Features are drawn afresh at every step, some of all columns and some
-    of one to three, which trees look at.
+    Minimised is the information that random Fourier features and z itself have on the group within its stratum, or
+    beyond functions (n, m) of covariates, by the log-determinant formula, plus the movement. Features are drawn afresh
+    at every step, some of all columns and some of one to three, which trees look at.
     """
     generator = torch.Generator().manual_seed(seed)
     with seeded(seed):
@@ -69,7 +75,7 @@ def train_residual(
     for _ in range(_STEPS):
         rows = torch.multinomial(chances, batch, replacement=True, generator=generator)
         movement = residual.compute_movement(x[rows], read[rows])
-        moved, within = x[rows] + movement, stratum[groups[rows]]
+        moved, within = x[rows] + movement, stratum[groups[rows]] if functions is None else functions[rows]
         moved = (moved - moved.mean(dim=0)) / (moved.std(dim=0).detach() + least)
         own = center_within(c[rows], within)[0]
         linear = project_columns(moved, generator, most=_LINEAR_FEATURES)

@@ -97,8 +97,8 @@ class GivenCovariates:
         """As of the estimate without covariates: nearest neighbours' where columns are few and it is clearly larger."""
         if values.shape[1] + c.shape[1] + self._w.shape[1] > FEW_COLUMNS:
             return result
-        near = estimate_by_neighbours(torch.cat([values, self._w], dim=1), c, None)
-        near = near - estimate_by_neighbours(self._w, c, None)
+        near, alone = (estimate_by_neighbours(x, c, None) for x in (torch.cat([values, self._w], dim=1), self._w))
+        near = near - alone * float(alone.mean() > 0)  # information below zero is chance
         value = float(near.mean())
         if value - result.value <= 3 * compute_stderr(near - local[: len(near)]):
             return result

@@ -68,11 +68,12 @@ def _encode(column: Column) -> tuple[np.ndarray, Attribute]:
 def read_conditions(values: Any, n: int, name: str) -> Tensor | None:
     """Read what to condition on: categories alone as labels (n,) from 0, with quantities as float columns (n, k).
 
-    Labels are numbered in ascending order, those of several columns jointly; beside quantities they are one-hot.
+    Labels are numbered in ascending order, those of several columns jointly. Beside quantities they are one-hot, and
+    where they are numbers, as years of school, these stand beside them.
     """
     if values is None:
         return None
-    labels, quantities = [], []
+    labels, numbers, has_quantity = [], [], False
     for column in read_columns(values, name, n=n, like="z"):
         if column.missing.any():
             row, several = int(column.missing.argmax()), int(column.missing.sum())
@@ -80,12 +81,14 @@ def read_conditions(values: Any, n: int, name: str) -> Tensor | None:
         codes, levels = column.code()
         if column.stored_as == "integer" and levels[0] < 0:
             raise InputError(f"{column.name} must hold labels >= 0, got {levels[0]:g}: write a quantity as floats")
-        if not column.is_category and column.stored_as != "integer":
-            quantities.append(torch.from_numpy(column.values).float())
-        else:
+        if column.is_numeric:
+            numbers.append(torch.from_numpy(column.values).float())
+        if column.is_category or column.stored_as == "integer":
             column.check_categories()
             labels.append(torch.from_numpy(codes))
-    if not quantities:
+        else:
+            has_quantity = True
+    if not has_quantity:
         return labels[0] if len(labels) == 1 else torch.unique(torch.stack(labels), dim=1, return_inverse=True)[1]
     onehot = [nn.functional.one_hot(codes).float() for codes in labels]
-    return torch.cat([torch.stack(quantities, dim=1), *onehot], dim=1)
+    return torch.cat([torch.stack(numbers, dim=1), *onehot], dim=1)

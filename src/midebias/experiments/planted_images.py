@@ -3,12 +3,13 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 
 from ..attributes import Categorical, Continuous
 from ..datasets import BiasedFashion, BiasedMNIST, ColoredFashion, ColoredMNIST
-from ..datasets.planted_biases import BIASES
+from ..datasets.planted_biases import BIASES, BiasName
 from ..errors import InputError
 from ..training.data import Problem, TensorData
 from .image_data import ImageData
@@ -86,9 +87,9 @@ def _load_with_biases(
     unbiased: bool, root: Root,
 ) -> ImageData:  # fmt: skip
     """c is whose colour, texture or place it is: a category for each bias."""
-    kind, bias = BIASED[name], tuple(biases or ["background"])
-    train = kind(root, "train", 0.1 if unbiased else rho, seed=seed, limit=limit, backgrounds=palette, bias=bias)  # type: ignore[arg-type]
-    test = kind(root, "test", seed=seed, backgrounds=palette, bias=bias)  # type: ignore[arg-type]
+    kind, bias = BIASED[name], cast("tuple[BiasName, ...]", tuple(biases or ["background"]))
+    train = kind(root, "train", 0.1 if unbiased else rho, seed=seed, limit=limit, backgrounds=palette, bias=bias)
+    test = kind(root, "test", seed=seed, backgrounds=palette, bias=bias)
     sizes = (10,) * len(bias)
     attribute = Categorical(10 if len(bias) == 1 else sizes)
     parts, joined = [], []

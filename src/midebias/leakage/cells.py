@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..columns import Column
 from ..errors import InputError
 from .certificate import check_groups
+from .confidence import measure_information
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -18,6 +19,7 @@ Codes = NDArray[np.int64]
 _HELD_ASIDE = 0.25  # of the rows of a fit, for its certificate
 _PLACES, _ROWS_OF_A_PLACE = 128, 20  # that are joined to cells, at most; rows near each, on average
 _GROUP_WEIGHT = 3.0  # nats of the outputs that are given up for a nat of the attribute
+_KEPT = 0.4  # of what z tells of the label, at least
 _ROOM = 1.5  # times the least bound of any number of cells, for the bound of more of them
 _QUANTILE = 1.645  # of one-sided bounds of 95%
 
@@ -86,7 +88,8 @@ class Cells(nn.Module):
 
         Those two cells are joined that lose least: nats of the label, as outputs tell it, less three times the nats of
         groups. Places with different decisions are joined last. Rows that have joined no cells say how many there are:
-        as many as have bounds of ``limit`` at most or, without one, of one and a half times the least.
+        as many as have bounds of ``limit`` at most or, without one, of one and a half times the least of any number of
+        cells that keeps four tenths of the label's nats, if one does.
 
         Parameters
         ----------
@@ -113,8 +116,11 @@ class Cells(nn.Module):
         tables = [_count(m, near[learn], strata[learn], codes[learn]) for codes in groups]
         steps = _list_joints(told.numpy(), tables, answers)
         seen = [_count(m, near[choose], strata[choose], codes[choose]) for codes in groups]
-        fewest = min(n_cells, max(2, len(np.unique(answers))))
-        bounds = {k: _estimate_bound(seen, steps[k]) for k in range(fewest, min(n_cells, m) + 1)}
+        possible: Sequence[int] = range(min(n_cells, m, max(2, len(np.unique(answers)))), min(n_cells, m) + 1)
+        if limit is None:
+            enough = _KEPT * _tell(told.numpy(), steps[m])
+            possible = [k for k in possible if _tell(told.numpy(), steps[k]) >= enough] or possible
+        bounds = {k: _estimate_certificate(seen, steps[k]) for k in possible}
         least = min(bounds.values())
         limit = _ROOM * least if limit is None else max(limit, least)
         kept = max(k for k, bound in bounds.items() if bound <= limit)
@@ -196,7 +202,14 @@ def _measure_entropy(shares: Floats) -> Floats:
     return np.asarray(nats.sum(axis=(-1, -2)))
 
 
-def _estimate_bound(tables: Sequence[Codes], cell: Codes) -> float:
+def _tell(told: Floats, cell: Codes) -> float:
+    """Nats that cells tell of the label, from the shares (m, n_outputs) of each place."""
+    joined = np.zeros((int(cell.max()) + 1, told.shape[1]))
+    np.add.at(joined, cell, told)
+    return measure_information([joined])
+
+
+def _estimate_certificate(tables: Sequence[Codes], cell: Codes) -> float:
     """Estimate the bound of the difference of decisions that rows (m, S, G) of places would certify."""
     largest = 0.0
     for table in tables:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from typing import Any, Literal
 
@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arguments import checked
-from ..columns import Column, is_frame, name_level, read_array, read_column, read_columns
+from ..columns import Column, is_frame, name_level, read_array, read_column, read_columns, read_frame
 from ..errors import InputError, TooFewSamples
 from ..matrices import read_matrix
 from .confidence import (
     SHARE_OF_RATE,
     Counts,
-    bound_balanced_accuracy,
-    bound_information,
-    bound_total_variation,
+    limit_balanced_accuracy,
+    limit_information,
+    limit_total_variation,
     measure_information,
 )
 from .inputs import check_range
@@ -26,6 +26,7 @@ from .inputs import check_range
 Criterion = Literal["independence", "separation"]
 
 MOST_CELLS = 1024
+_MOST_GROUPS = 200
 _MEASURES = {
     "balanced_accuracy": "balanced accuracy", "decision_difference": "difference of decisions", "mi": "I(Z;C) in nats",
 }  # fmt: skip
@@ -123,7 +124,7 @@ class Certificate:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Certificate":
-        """Make a certificate of what `to_dict` returned."""
+        """Make a certificate of ``values``, which `to_dict` returned."""
         return cls(**{**values, "bounds": tuple(CertifiedAttribute(**bound) for bound in values["bounds"])})
 
     def list_figures(self) -> dict[str, str]:
@@ -198,9 +199,11 @@ def certify(z: Any, c: Any, y: Any = None, *, confidence: float = 0.95) -> Certi
     cells, classes = code_cells(z), None
     n = len(cells)
     if y is not None:
-        (label,) = read_columns({"y": y}, "y", n=n, like="z")
-        check_groups([label])
-        classes, _ = label.code()
+        labels = read_columns(y, "y", n=n, like="z")
+        if len(labels) > 1:
+            raise InputError(f"y must be one column, got {len(labels)}")
+        check_groups([replace(label, name="y") for label in labels])
+        classes, _ = labels[0].code()
         if (classes < 0).any():
             raise InputError(f"y is missing in {int((classes < 0).sum()):,} rows: leave them out")
     return certify_columns(cells, read_columns(c, "c", n=n, like="z"), classes, confidence=confidence)
@@ -220,9 +223,16 @@ def certify_columns(
 
 def code_cells(z: Any) -> NDArray[np.int64]:
     """Number the distinct rows of a representation. Raises `InputError` where there are too many of them."""
-    values = None if is_frame(z, "z") else read_array(z, "z")
-    if values is not None and values.ndim == 1 and not isinstance(next(iter(values), None), (list, tuple, np.ndarray)):
-        codes, _ = read_column(values, "z").code()  # of numbers or names
+    column: Column | None = None
+    if is_frame(z, "z"):
+        columns = read_frame(z, "z")
+        column = columns[0] if len(columns) == 1 else None
+    else:
+        values = read_array(z, "z")
+        if values.ndim == 1 and not isinstance(next(iter(values), None), (list, tuple, np.ndarray)):
+            column = read_column(values, "z")
+    if column is not None:  # numbers or names of cells
+        codes, _ = column.code()
         if (codes < 0).any():
             raise InputError(f"z is missing in {int((codes < 0).sum()):,} rows")
     else:
@@ -246,6 +256,9 @@ def check_groups(columns: Sequence[Column]) -> None:
         if not column.is_category:
             raise InputError(f"{column.name!r} is a quantity, and certificates compare groups: make categories of it")
         column.check_categories()
+        n_groups = len(column.code()[1])
+        if n_groups > _MOST_GROUPS:
+            raise InputError(f"{column.name!r} has {n_groups:,} categories; at most {_MOST_GROUPS} can be certified")
 
 
 def _certify_column(
@@ -260,19 +273,19 @@ def _certify_column(
     strata, pairs = list(table), list(combinations(range(n_groups), 2))
     shares = [counts / np.maximum(1, counts.sum(axis=0)) for counts in strata]
     # Neither strata nor pairs of groups need a share of delta each: the module of the bounds explains why.
-    difference = _bound_difference([counts[:, list(pair)] for counts in strata for pair in pairs], delta)
-    accuracy = max(bound_balanced_accuracy(c, delta) for c in strata) if n_groups > 2 else 0.5 + 0.5 * difference
+    difference = _limit_difference([counts[:, list(pair)] for counts in strata for pair in pairs], delta)
+    accuracy = max(limit_balanced_accuracy(c, delta) for c in strata) if n_groups > 2 else 0.5 + 0.5 * difference
     return CertifiedAttribute(
         attribute=column.name, criterion=criterion, missing=int((~known).sum()),
         groups=dict(zip(map(name_level, levels), table.sum(axis=(0, 1)).tolist(), strict=True)),
-        balanced_accuracy=accuracy, decision_difference=difference, mi=bound_information(strata, delta),
+        balanced_accuracy=accuracy, decision_difference=difference, mi=limit_information(strata, delta),
         balanced_accuracy_seen=float(max(p.max(axis=1).sum() / n_groups for p in shares)),
         decision_difference_seen=float(max(np.abs(p[:, g] - p[:, h]).sum() / 2 for p in shares for g, h in pairs)),
         mi_seen=measure_information(strata), balanced_chance=1 / n_groups,
     )  # fmt: skip
 
 
-def _bound_difference(pairs: list[Counts], delta: float) -> float:
+def _limit_difference(pairs: list[Counts], delta: float) -> float:
     """Bound the largest total variation of pairs of groups, from the rows (K, 2) of each."""
     sizes = np.array([pair.sum(axis=0) for pair in pairs])
     if not sizes.all():
@@ -284,5 +297,5 @@ def _bound_difference(pairs: list[Counts], delta: float) -> float:
     for at in np.argsort(-limits):
         if limits[at] <= largest:
             break
-        largest = max(largest, bound_total_variation(pairs[at][:, 0], pairs[at][:, 1], delta))
+        largest = limit_total_variation(pairs[at][:, 0], pairs[at][:, 1], delta, least=largest)
     return largest

@@ -23,15 +23,17 @@ _MOST_CELLS_OF_SETS = 12  # whose sets are looked at one by one
 _PRECISION = 0.04  # of a difference, in standard errors
 
 
-def bound_proportion(successes: int, n: int, delta: float) -> float:
+def limit_proportion(successes: int, n: int, delta: float) -> float:
     """Bound a proportion (Clopper and Pearson 1934)."""
     from scipy.stats import beta  # type: ignore[import-untyped,unused-ignore]  # comes with scikit-learn
 
     return 1.0 if successes >= n else float(beta.ppf(1 - delta, successes + 1, n - successes))
 
 
-def bound_total_variation(first: Counts, second: Counts, delta: float) -> float:
+def limit_total_variation(first: Counts, second: Counts, delta: float, *, least: float = 0.0) -> float:
     """Bound the total variation between two groups' distributions over K cells, from the rows (K,) of each.
+
+    Nothing below ``least`` is looked for.
 
     For A, the set of cells where it is p(A) - q(A), the one that is seen is at least X/n - Y/m, with X and Y binomial.
     So a - b is excluded under which X/n - Y/m is at most what is seen with a probability of no more than delta, which
@@ -56,7 +58,7 @@ def bound_total_variation(first: Counts, second: Counts, delta: float) -> float:
         if bound == 0:  # begins a little below what a normal approximation says
             a = np.clip(seen + low, 0, 1)
             error = np.sqrt(a * (1 - a) / n + low * (1 - low) / m)
-            bound = max(step, float((seen - 0.98 * ndtri(rest) * error).max()))
+            bound = max(step, least, float((seen - 0.98 * ndtri(rest) * error).max()))
         a = np.minimum(low + bound, 1)
         tail = _compute_tail(seen, a, high, n, m)
         left = (tail > rest) & (a < 1)
@@ -114,7 +116,7 @@ def _compute_tail(seen: Floats, a: Floats, b: Floats, n: int, m: int) -> Floats:
     return np.asarray((mass * inside).sum(axis=1))
 
 
-def bound_balanced_accuracy(counts: Counts, delta: float) -> float:
+def limit_balanced_accuracy(counts: Counts, delta: float) -> float:
     """Bound the mean over G groups of how often any answer to K cells names them, from the rows (K, G).
 
     Of two groups that is one half and half of the total variation, whose bound is narrower. This one is Chernoff's
@@ -127,7 +129,7 @@ def bound_balanced_accuracy(counts: Counts, delta: float) -> float:
         return 1.0
     seen = float((counts / sizes).max(axis=1).mean() * len(counts) / n_groups)
 
-    def bound(log_rate: float) -> float:
+    def compute_limit(log_rate: float) -> float:
         rate = math.exp(log_rate)
         s = -np.expm1(-rate / (n_groups * sizes))
 
@@ -147,14 +149,14 @@ def bound_balanced_accuracy(counts: Counts, delta: float) -> float:
         return float(list_rates(brentq(compute_exponent, cheap, dear)).mean())
 
     scale = math.log(2 * math.sqrt(8 * math.log(1 / delta) / (1 / sizes).sum()) * n_groups / 2)
-    return min(1.0, float(minimize_scalar(bound, bounds=(scale - 3, scale + 4), method="bounded").fun))
+    return min(1.0, float(minimize_scalar(compute_limit, bounds=(scale - 3, scale + 4), method="bounded").fun))
 
 
-def bound_information(strata: Sequence[Counts], delta: float) -> float:
+def limit_information(strata: Sequence[Counts], delta: float) -> float:
     """Bound I(Z;C) in nats, or I(Z;C|Y) over strata, from the rows (K, G) of each.
 
     With r = p(c|z)/p(c), what is seen is at least the mean over rows of log(1 - t + t r), whatever r is and for any
-    t in [0, 1]. Its lower tail is Chernoff's (1952), by `_bound_moment`, at the shares of groups among these rows. At
+    t in [0, 1]. Its lower tail is Chernoff's (1952), by `_limit_moment`, at the shares of groups among these rows. At
     others I is larger by no more than a group is more frequent, which Clopper and Pearson bound. A stratum without rows
     of some group counts with log G.
     """
@@ -165,24 +167,24 @@ def bound_information(strata: Sequence[Counts], delta: float) -> float:
     if not n_known:
         return cap
     lost = delta * _SHARE_OF_GROUPS / (1 + sum(map(len, sizes)))
-    excess = max(bound_proportion(int(g), n, lost) * n / g for stratum in sizes for g in stratum)
+    excess = max(limit_proportion(int(g), n, lost) * n / g for stratum in sizes for g in stratum)
     largest = max(float(stratum.sum() / stratum.min()) for stratum in sizes)
     seen, rest = measure_information(known), delta * (1 - _SHARE_OF_GROUPS)
     speeds, products = np.geomspace(0.02, 1e4, 28)[:, None], np.linspace(0.05, 1.45, 20)
     least = cap
     for _ in range(2):
-        k = _bound_moment(speeds, products, largest)
+        k = _limit_moment(speeds, products, largest)
         with np.errstate(divide="ignore"):
             found = np.where(k > 0, -np.expm1(math.log(rest) / n_known - speeds * seen) / k, np.inf)
         least = min(least, float(found.min()))
         i, j = np.unravel_index(found.argmin(), found.shape)
         speeds = speeds[i, 0] * np.geomspace(0.65, 1.55, 12)[:, None]
         products = products[j] * np.linspace(0.9, 1.1, 12)
-    unknown = bound_proportion(n - n_known, n, lost) * cap if n_known < n else 0.0
+    unknown = limit_proportion(n - n_known, n, lost) * cap if n_known < n else 0.0
     return min(cap, float(excess) * n_known / n * least + unknown)
 
 
-def _bound_moment(speeds: Floats, products: Floats, largest: float) -> Floats:
+def _limit_moment(speeds: Floats, products: Floats, largest: float) -> Floats:
     """The largest k for which E (1 - t + t r)^-s is at most 1 - k I: with s and st of shapes (i, 1) and (j,), (i, j).
 
     The ratio r lies between 0 and one over the smallest share of a group, its mean over independent z and c is 1, and
@@ -198,11 +200,11 @@ def _bound_moment(speeds: Floats, products: Floats, largest: float) -> Floats:
     return np.asarray(0.999 * np.minimum((above / gap).min(axis=-1), at_one[..., 0]))
 
 
-def measure_information(strata: Sequence[Counts]) -> float:
+def measure_information(strata: Sequence[Counts | Floats]) -> float:
     """Compute I(Z;C), or I(Z;C|Y) over strata, of the rows (K, G) of each, in nats."""
     total = 0.0
     for counts in strata:
         expected = counts.sum(axis=1, keepdims=True) * (counts.sum(axis=0) / max(1, counts.sum()))
         ratio = np.divide(counts, expected, out=np.ones(counts.shape), where=counts > 0)
         total += float((counts * np.log(ratio)).sum())
-    return max(0.0, total / max(1, sum(int(counts.sum()) for counts in strata)))
+    return max(0.0, total / max(1, sum(float(counts.sum()) for counts in strata)))

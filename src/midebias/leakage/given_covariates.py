@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..attributes import encode_columns
+from ..attributes import encode_covariates
 from ..columns import read_columns
 from ..covariates import CovariateRegression, expand_covariates
 from ..errors import InputError
@@ -44,8 +44,7 @@ class Covariates:
 def read_covariates(values: Any, n: int) -> Covariates:
     """Read ``condition_on`` of n rows by the rules for attributes. Raises `InputError` where no row has them all."""
     columns = read_columns(values, "condition_on", n=n, like="z")
-    given, attribute = encode_columns(columns)
-    encoded, known = attribute.encode(given)
+    encoded, known = encode_covariates(columns)
     if int(known.sum()) < 2:
         raise InputError("condition_on has no row without a missing value")
     return Covariates(encoded.numpy(), known.numpy(), tuple(column.name for column in columns))

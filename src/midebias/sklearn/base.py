@@ -24,7 +24,7 @@ from ..networks.early_stopping import EarlyStopping
 from ..penalty import Criterion
 from ..random_state import draw_seed
 from ..tabular.boosted_trees import BoostedTrees
-from ..tabular.cells import lay_cells, tighten_limits
+from ..tabular.cells import describe_miss, lay_cells, tighten_limits
 from ..tabular.networks import TableModel, TabularNetwork
 from ..tabular.parameters import LIMITS, check_parameters
 from ..tabular.penalty import TabularPenalty, choose_weights
@@ -148,6 +148,8 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
                 self._offset, seed,
             )  # fmt: skip
             self.certificate_ = self._certify(*aside)
+            if miss := describe_miss(self.certificate_, self.criterion, disparity):
+                warnings.warn(f"{type(self).__name__}: {miss}", UserWarning, stacklevel=2)
         return self
 
     def _certify(self, table: Table, target: Target) -> Certificate:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..columns import Column
 from ..leakage.cells import Cells
+from ..leakage.certificate import Certificate
 from .networks import TabularNetwork
 from .targets import Task
 
@@ -35,6 +36,15 @@ def tighten_limits(
         changed = {key: max(value - margin, _LEAST_LIMIT) for key, value in several.items()}
         tightened[name] = changed if isinstance(limit, Mapping) else changed[""]
     return tightened
+
+
+def describe_miss(certificate: Certificate, criterion: str, limit: Limit | None) -> str:
+    """Say which limit of the criterion's disparity is not certified; empty if there is none."""
+    for bound in certificate.bounds:
+        of = limit.get(bound.attribute) if isinstance(limit, Mapping) else limit
+        if of is not None and bound.criterion == criterion and bound.decision_difference > of:
+            return f"no difference of {of:g} is certified of {bound.attribute!r}, but {bound.decision_difference:.3g}"
+    return ""
 
 
 @torch.no_grad()
