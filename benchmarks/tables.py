@@ -30,7 +30,7 @@ _MODULES = {
         "erasure", "estimator speed", "fit time",
         "independence", "large networks", "one line", "penalty sight", "planted leaks", "published tasks",
         "repeated folds",
-        "table weight regret", "weight regret",
+        "table weight regret", "unseen sites", "weight regret",
     )
 } | {name: f"benchmarks.markdown.{name}" for name in ("estimators", "fairness")}  # fmt: skip
 _BLOCK = re.compile(r"(<!-- (results/[\w./-]+\.json)((?: \w+=\S+)*) -->\n).*?(<!-- end -->)", re.DOTALL)
