@@ -28,7 +28,7 @@ _MODULES = {
     for name in (
         "audit cost", "audit files", "audit tables", "budgets", "certificates", "conditional", "cost", "distribution",
         "erasure", "estimator speed", "fit time",
-        "independence", "large networks", "one line", "penalty sight", "planted leaks", "published tasks",
+        "independence", "known rows", "large networks", "one line", "penalty sight", "planted leaks", "published tasks",
         "repeated folds",
         "table weight regret", "unseen sites", "weight regret",
     )

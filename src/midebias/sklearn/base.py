@@ -7,7 +7,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from ..penalty import Criterion
 from ..random_state import draw_seed
 from ..tabular.boosted_trees import BoostedTrees
 from ..tabular.cells import describe_miss, lay_cells, tighten_limits
+from ..tabular.missing_attributes import draw_missing
 from ..tabular.networks import TableModel, TabularNetwork
 from ..tabular.parameters import LIMITS, check_parameters
 from ..tabular.penalty import TabularPenalty, choose_weights
@@ -49,6 +50,7 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     mi_weight: float | None = None
     max_mi: float | Mapping[str, float] | None = None
     sensitive_columns: str | int | Sequence[str | int] | None = None
+    missing_attribute: Literal["mask", "draw"] = "mask"
     hidden_layer_sizes: Sequence[int] = (256, 64)
     dim: int | None = None
     n_pieces: int = 32
@@ -82,7 +84,7 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             reconstruct X.
         sensitive_features : array, list, series, frame or mapping, of n rows, optional
             One or several attributes, categories or quantities. Rows in which one is missing train the task alone, and
-            where others miss another one, each is penalised by itself.
+            where others miss another one, each is penalised by itself; see ``missing_attribute``.
             Without any, and without ``sensitive_columns``, `fit` warns and trains without a penalty.
         sample_weight : array of shape (n,), optional
             Weights in the task loss; the penalty counts every row of positive weight once.
@@ -122,6 +124,8 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             x = torch.from_numpy(self._preprocessor.transform(table.features))
         if target.task == "reconstruction":
             target = Target("reconstruction", x, x.shape[1])
+        if c is not None and attribute is not None and self.missing_attribute == "draw":
+            c = draw_missing(c, x, None if target.task == "reconstruction" else target.y, attribute, seed)
         inputs = x
         if not resume:
             trees, unseen = self._grow_trees(x.numpy(), target, weights, seed)

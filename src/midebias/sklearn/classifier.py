@@ -52,6 +52,10 @@ class MIDebiasClassifier(ClassifierMixin, MIDebiasEstimator):  # type: ignore[mi
         `predict` answers, and `transform` returns, the mean of the cell.
     sensitive_columns : str, int or sequence of them, optional
         Columns of X that are sensitive: `fit` takes them out of X, and in prediction they may be missing.
+    missing_attribute : {"mask", "draw"}, default "mask"
+        What rows without their attribute do. "mask": they train the task alone. "draw": theirs is drawn from what
+        boosted trees say of it by X and y, learned from the rows that have it; readings are then of drawn values.
+        Take it where few rows have it.
     hidden_layer_sizes : sequence of int, default (256, 64)
         Widths of the encoder's perceptron, to which a linear map is added. () leaves the perceptron out.
     dim : int, optional

@@ -28,6 +28,7 @@ class MIDebiasRegressor(RegressorMixin, MIDebiasEstimator):  # type: ignore[misc
         What a nat counts against the squared error of standardised y. Default 2.5 for independence, 3 for separation.
     max_mi : float or mapping, optional
     sensitive_columns : str, int or sequence of them, optional
+    missing_attribute : {"mask", "draw"}, default "mask"
     hidden_layer_sizes : sequence of int, default (256, 64)
     dim, epochs : int, optional
     n_pieces : int, default 32

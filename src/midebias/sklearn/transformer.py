@@ -32,6 +32,7 @@ class MIDebiasTransformer(MIDebiasEstimator):
         As in `MIDebiasClassifier`; where y holds no labels, so many cells as there are, by k-means.
     max_mi : float or mapping, optional
     sensitive_columns : str, int or sequence of them, optional
+    missing_attribute : {"mask", "draw"}, default "mask"
     hidden_layer_sizes : sequence of int, default (256, 64)
     dim, epochs : int, optional
     n_pieces : int, default 32

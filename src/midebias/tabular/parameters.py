@@ -50,6 +50,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "base": (lambda v: v in ("auto", "trees", "network"), "be 'auto', 'trees' or 'network'"),
     "criterion": (lambda v: v in ("independence", "separation"), "be 'independence' or 'separation'"),
     "hidden_layer_sizes": (_are_counts, f"be whole numbers >= 1 and <= {_MOST:,}"),
+    "missing_attribute": (lambda v: v in ("mask", "draw"), "be 'mask' or 'draw'"),
     "max_mi": (
         lambda v: _all_hold(v, lambda limit: isinstance(limit, Real) and 0 < float(limit) < math.inf),
         "be a positive number of nats, or map attributes to such",
