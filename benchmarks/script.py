@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -56,7 +57,7 @@ class Script:
             if value is not None:
                 parts = value if isinstance(value, list) else [value]
                 text = ",".join(f"{v:g}" if isinstance(v, float) else str(v) for v in parts)
-                words.append(f"--{option.replace('_', '-')} {text}")
+                words.append(f"--{option.replace('_', '-')} {shlex.quote(text)}")
         return " ".join(words)
 
     def write(self, rows: Sequence[Mapping[str, Any]], seed: Any, **more: Any) -> None:
