@@ -12,7 +12,8 @@ VISION := torchvision==0.28.0 timm==1.0.31
 demo: $(STAMP)
 	$(BIN)/midebias demo
 
-test: $(STAMP) $(VENV)/vision/.installed lint docs
+test: $(STAMP) $(VENV)/vision/.installed
+	$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint docs
 	$(BIN)/pytest -n 2 --dist worksteal -p no:cacheprovider tests src/midebias
 
 # All tests with the oldest releases that pyproject.toml accepts. Their own deprecations are no errors of ours.
