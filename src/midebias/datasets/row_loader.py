@@ -1,6 +1,7 @@
 """Rows of a data set read ahead by the workers of torch's DataLoader, in the order that they are asked for."""
 
 import os
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
@@ -34,6 +35,8 @@ class RowLoader(Generic[_Rows]):
             _Readable(read), batch_sampler=self._order, num_workers=workers, persistent_workers=workers > 0,
             collate_fn=_keep, pin_memory=torch.cuda.is_available(), generator=torch.Generator(),
         )  # fmt: skip
+        # Left to the garbage collector, queues may be closed before workers are told to end, which then takes seconds.
+        weakref.finalize(self, _end_workers, self._loader)
 
     def __call__(self, order: Iterable[Tensor]) -> Iterator[_Rows]:
         """Read the rows of each batch in ``order``. What ``read`` refuses with `DataError` is raised here."""
@@ -42,6 +45,11 @@ class RowLoader(Generic[_Rows]):
             if isinstance(found, DataError):
                 raise found
             yield found
+
+
+def _end_workers(loader: DataLoader[Any]) -> None:
+    if loader._iterator is not None:
+        loader._iterator._shutdown_workers()  # type: ignore[attr-defined]  # as Lightning does; there is no other name
 
 
 class _Readable(Dataset[Any]):
