@@ -25,7 +25,10 @@ from .script import Script, format_table
 __all__ = ["SETTINGS", "certify_adult", "compute_truth", "measure_coverage", "render_table"]
 
 Joint = NDArray[np.float64]
-_MEASURES = ("balanced_accuracy", "decision_difference", "mi")
+_MEASURES: Mapping[str, tuple[str, int]] = {  # title, digits in tables
+    "balanced_accuracy": ("balanced accuracy", 3), "decision_difference": ("difference of decisions", 3),
+    "mi": ("information, nats", 4),
+}  # fmt: skip
 _Z = 1.6448536269514722
 
 
@@ -194,24 +197,25 @@ def render_table(document: Mapping[str, Any]) -> str:
 
 
 def _render_coverage(document: Mapping[str, Any]) -> str:
-    """Coverage and widths, a line a setting."""
+    """Coverage and widths: of each setting a line for each bound."""
     rows = [row for row in document["rows"] if "setting" in row]
     lines = []
     for row in rows:
-        cells = [row["setting"], f"{row['rows']:,}"]
-        for measure, digits in (("balanced_accuracy", 3), ("decision_difference", 3), ("mi", 4)):
-            truth, bound = max(0.0, row[f"{measure}_truth"]), row[f"{measure}_bound"]
-            cells.append(f"{truth:.{digits}f} / {bound:.{digits}f} / {100 * row[f'{measure}_coverage']:.1f}%")
         least = compute_least_widths(SETTINGS[row["setting"]][1], row["rows"])
-        for measure in ("balanced_accuracy", "decision_difference", "mi"):
-            width = row[f"{measure}_bound"] - row[f"{measure}_truth"]
-            cells.append(f"{width / least[measure]:.2f}" if least[measure] else "–")
-        lines.append([*cells, "–" if row["union_bound"] is None else f"{row['union_bound']:.3f}"])
+        for measure, (title, digits) in _MEASURES.items():
+            truth, bound = max(0.0, row[f"{measure}_truth"]), row[f"{measure}_bound"]
+            union = row["union_bound"] if measure == "decision_difference" else None
+            lines.append([
+                row["setting"], title, f"{row['rows']:,}", f"{truth:.{digits}f}", f"{bound:.{digits}f}",
+                f"{100 * row[f'{measure}_coverage']:.1f}%",
+                f"{(bound - row[f'{measure}_truth']) / least[measure]:.2f}" if least[measure] else "–",
+                "–" if union is None else f"{union:.3f}",
+            ])  # fmt: skip
     header = (
-        "data", "rows", "balanced accuracy: truth / bound / holds", "difference of decisions", "nats",
-        "width / least: accuracy", "difference", "nats", "difference, by a union over cells",
+        "data", "what is bounded", "rows", "truth", "mean bound", "the bound holds", "width over the least width",
+        "bound by a union over cells",
     )  # fmt: skip
-    return "\n".join(format_table(header, lines)) + (
+    return "\n".join(format_table(header, lines, left=2)) + (
         f"\n\nMeans over {rows[0]['resamples']:,} resamples, seed {rows[0]['seed']}. `{document['command']}`\n"
     )
 

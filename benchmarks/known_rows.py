@@ -1,8 +1,8 @@
-"""What is left of an attribute that is known for few of the training rows, and what filling it in helps.
+"""What is left of an attribute that is known for few of the training rows, and what drawing it for the others helps.
 
 The loops are those of `benchmarks.one_line`, with the one line. Rows whose attribute is not known are masked, or have
-it drawn anew in every epoch from a classifier of c from the input, which is fitted on the known rows: so the penalty
-sees how uncertain it is. Leakage is what a fresh probe reads on test rows whose attribute is known to it.
+it drawn anew in every epoch from boosted trees of c from input and label, which learn from the known rows: so the
+penalty sees how uncertain it is. Leakage is what a fresh probe reads on test rows whose attribute is known to it.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from itertools import product
 from typing import Any
 
 import torch
-from sklearn.ensemble import HistGradientBoostingClassifier
-from torch import Tensor, nn
+from torch import nn
 
 from midebias.attributes import Categorical
 from midebias.experiments.summary import format_spread, summarize_runs
 from midebias.leakage import probe
 from midebias.penalty import MIPenalty
 from midebias.randomness import seeded
+from midebias.tabular.missing_attributes import draw_missing
 
 from .one_line import LOOPS
 from .script import Script, format_table
@@ -30,7 +30,7 @@ _TRAIN, _TEST, _EPOCHS, _BATCH, _DIM = 10_000, 6_000, 14, 500, 32
 
 
 def measure_known_rows(loop: str, known: float, how: str, seed: int) -> dict[str, Any]:
-    """Train with the one line where a share ``known`` of the rows has its attribute; "masked" or "filled in"."""
+    """Train with the one line where a share ``known`` of the rows has its attribute; "masked" or "drawn"."""
     kind, make = LOOPS[loop]
     g = torch.Generator().manual_seed(seed)
     y = torch.randint(2, (_TRAIN,), generator=g)
@@ -39,16 +39,16 @@ def measure_known_rows(loop: str, known: float, how: str, seed: int) -> dict[str
     test_y, test_c = (torch.randint(2, (_TEST,), generator=g) for _ in range(2))
     test_x = make(test_y, test_c, g)
     there = torch.rand(_TRAIN, generator=g) < known
-    belief = _believe(x, y, c, there, seed) if how == "filled in" and known < 1 else None
+    gaps = c.double().where(there, torch.nan)
     with seeded(seed):
         model: Any = kind()
     penalty = MIPenalty(_DIM, Categorical(2), seed=seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, _EPOCHS * (_TRAIN // _BATCH))
-    for _ in range(_EPOCHS):
-        given = torch.where(there, c, -1)
-        if belief is not None:
-            given = torch.where(there, c, (torch.rand(_TRAIN, generator=g) < belief).long())
+    for epoch in range(_EPOCHS):
+        given = c.where(there, -1)
+        if how == "drawn":
+            given = draw_missing(gaps, x.flatten(1), y, Categorical(2), seed=1000 * seed + epoch).long()
         for rows in torch.randperm(_TRAIN, generator=g).split(_BATCH):
             z = model.features(x[rows])
             loss = nn.functional.cross_entropy(model.head(z), y[rows]) + penalty(z, given[rows], y[rows])
@@ -62,13 +62,6 @@ def measure_known_rows(loop: str, known: float, how: str, seed: int) -> dict[str
     found = probe(z, test_c, random_state=seed)
     row = {"loop": loop, "known": known, "unknown rows": how, "seed": seed, "accuracy": accuracy}
     return row | {"mi": found.mi.value, "probe_balanced_accuracy": found.balanced_accuracy}
-
-
-def _believe(x: Tensor, y: Tensor, c: Tensor, there: Tensor, seed: int) -> Tensor:
-    """Probability that c is 1 of each row, from its input and label, as the known rows say."""
-    columns = torch.cat([x.flatten(1).float(), y[:, None]], dim=1).numpy()
-    classifier = HistGradientBoostingClassifier(early_stopping=True, random_state=seed)
-    return torch.from_numpy(classifier.fit(columns[there], c[there].numpy()).predict_proba(columns)[:, 1])
 
 
 def render_table(document: Mapping[str, Any]) -> str:
@@ -92,8 +85,8 @@ def main() -> None:
         seeds=[0, 1, 2],
     )  # fmt: skip
     given, found = script.given, list[dict[str, Any]]()
-    for loop, known, how, seed in product(given["loops"], given["known"], ("masked", "filled in"), given["seeds"]):
-        if known == 1 and how == "filled in":
+    for loop, known, how, seed in product(given["loops"], given["known"], ("masked", "drawn"), given["seeds"]):
+        if known == 1 and how == "drawn":
             continue
         found.append(measure_known_rows(loop, known, how, seed))
         script.write(found, given["seeds"])

@@ -22,4 +22,5 @@ def data(
     console.print("\nFrom folders of your own, by --root:")
     for name, layout in PUBLIC_IMAGES.items():
         console.print(f"    {name:<11} {layout.title}")
+    console.print("    biased-fashion, colored-fashion  Fashion-MNIST, its four idx files")
     console.print("    imdb        IMDB faces, imdb_crop; by midebias reproduce imdb")

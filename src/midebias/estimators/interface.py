@@ -147,8 +147,8 @@ class DrawingEstimator(Estimator):
 
 
 _MEMBERS = (
-    "bound", "assumption", "trainable", "closed_form", "pools_moments", "recent_pairs", "preconditioning",
-    "learning_loss", "update", "can_join", "estimate_several",
+    "bound", "assumption", "trainable", "closed_form", "pools_moments", "takes_covariates", "recent_pairs",
+    "preconditioning", "learning_loss", "update", "can_join", "estimate_several",
 )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from ..covariates import expand_covariates
 from ..devices import move_to
 from ..distributed import Pool, Ranks
 from ..errors import InputError
+from ..estimators.interface import Estimator
 from ..marginals import MOST_LABELS, keep_range
 from ..normal_scores import compute_normal_scores
 from ..representations import FeatureMap, Shape, Tokens, check_shape, compute_width
@@ -66,9 +67,9 @@ class InputReader:
         if isinstance(condition_on, Attribute) and not isinstance(condition_on, Categorical):
             self.n_covariates = condition_on.dim
 
-    def check_estimators(self, estimators: Sequence[nn.Module]) -> int:
+    def check_estimators(self, estimators: Sequence[Estimator]) -> int:
         """Raise `InputError` for estimators that do not take the quantities there are; return the latter's columns."""
-        unfit = [e for e in estimators if not getattr(e, "takes_covariates", False)]
+        unfit = [e for e in estimators if not e.takes_covariates]
         if self.n_covariates and unfit:
             raise InputError(
                 f"condition_on={self._condition_on!r} holds a quantity, and {type(unfit[0]).__name__} conditions on "
