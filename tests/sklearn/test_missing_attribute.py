@@ -47,6 +47,19 @@ def test_complete_attributes_are_left_alone_and_too_few_are_refused() -> None:
         draw_missing(c, x, y, BOTH, seed=0)
 
 
+@pytest.mark.parametrize("categories", [1, 2, 7])
+def test_rare_categories_are_drawn_as_rarely(categories: int) -> None:
+    """One row of each but the first."""
+    x, _, y = draw_table(2000)
+    c = torch.full((2000, 1), torch.nan, dtype=torch.float64)
+    c[:60, 0] = 0
+    c[: categories - 1, 0] = torch.arange(1, categories).double()
+    filled = draw_missing(c, x, y, Categorical(max(2, categories)), seed=0)
+    assert torch.equal(filled[:60], c[:60])
+    assert set(filled.flatten().tolist()) <= set(range(categories))
+    assert float((filled == 0).double().mean()) > 0.75
+
+
 def test_few_known_rows_penalise_all() -> None:
     x, c, _ = draw_table(3000)
     label = ((x[:, 0] + x[:, 2]) > 0).numpy().astype(int)

@@ -45,9 +45,11 @@ def _draw_category(
 ) -> NDArray[np.float64]:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    if len(np.unique(codes)) == 1:
+    categories, rows = np.unique(codes, return_counts=True)
+    if len(categories) == 1:
         return np.full(len(unknown), codes[0])
-    model = HistGradientBoostingClassifier(early_stopping=True, random_state=int(rng.integers(2**31))).fit(x, codes)
+    stops = bool(rows.min() > 1) and len(codes) >= 10 * len(categories)  # a tenth is held out, with rows of each
+    model = HistGradientBoostingClassifier(early_stopping=stops, random_state=int(rng.integers(2**31))).fit(x, codes)
     shares = model.predict_proba(unknown).cumsum(axis=1)
     places = (rng.random((len(unknown), 1)) > shares).sum(axis=1).clip(0, len(model.classes_) - 1)
     return np.asarray(model.classes_[places], dtype=np.float64)
