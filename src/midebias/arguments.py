@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .deferred_reads import read_when_known
 from .errors import InputError, TooFewSamples
 from .marginals import find_range
 
@@ -149,11 +150,14 @@ def check_representation(
 
 
 def check_finite(values: Sequence[Tensor], names: Sequence[str]) -> None:
-    """Raise `InputError` for tensors on one device that hold NaN or infinity, which is read back once for all."""
-    sums = torch.stack([v.detach().sum(dtype=torch.float64) for v in values]).tolist()
-    for total, name in zip(sums, names, strict=True):
-        if not math.isfinite(total):
-            raise InputError(f"{name} contains NaN or infinity")
+    """Raise `InputError` for tensors on one device that hold NaN or infinity; of a GPU when it is known."""
+
+    def act(sums: list[float]) -> None:
+        for total, name in zip(sums, names, strict=True):
+            if not math.isfinite(total):
+                raise InputError(f"{name} contains NaN or infinity")
+
+    read_when_known(torch.stack([v.detach().sum(dtype=torch.float64) for v in values]), act)
 
 
 def check_encoded(c: Tensor, n: int, dim: int | None = None, *, name: str = "c") -> None:
@@ -191,5 +195,5 @@ def check_conditions(groups: Tensor | None, n: int, *, name: str = "y") -> None:
         check_groups(groups, n, name=name)
     elif len(groups) != n:
         raise InputError(f"{name} must have {n} rows like z, got {len(groups)}")
-    elif not math.isfinite(float(groups.sum(dtype=torch.float64))):
-        raise InputError(f"{name} contains NaN or infinity")
+    else:
+        check_finite([groups], [name])

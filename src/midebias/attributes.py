@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from numbers import Integral
 
 import numpy as np
@@ -10,7 +11,9 @@ from torch import Tensor
 
 from .arguments import checked
 from .columns import Column, name_level
+from .deferred_reads import read_when_known
 from .errors import InputError
+from .marginals import encode_labels
 
 __all__ = ["Attribute", "Attributes", "Categorical", "Continuous"]
 
@@ -103,18 +106,23 @@ class Categorical(Attribute):
         columns = self._check_columns(c)
         if columns.is_floating_point():
             columns = torch.nan_to_num(columns, nan=-1.0, posinf=-2.0, neginf=-2.0)
-            if bool((columns != columns.round()).any()):
-                raise InputError("c holds fractions but is declared Categorical: bin it yourself or use Continuous")
-        columns = columns.long()
-        present = (columns != -1).all(dim=1)
-        parts = []
-        for j, (column, size) in enumerate(zip(columns.T, self.sizes, strict=True)):
-            low, high = torch.stack(torch.aminmax(column)).tolist() if len(column) else (0, 0)
-            if low < -1 or high >= size:
-                raise InputError(f"c column {j} must hold labels 0 to {size - 1} (-1 for missing), got {low} to {high}")
-            parts.append(torch.eye(size + 1, size, device=column.device)[column])  # -1 is the last row, of zeros
+        whole = columns.long()
+        if len(columns):
+            broken = (columns != columns.round()).any(dim=0).long() if columns.is_floating_point() else whole[0] * 0
+            read_when_known(torch.stack([*torch.aminmax(whole, dim=0), broken]), self._check_labels)
+        present = (whole != -1).all(dim=1)
+        parts = [
+            encode_labels(column, size).float() for column, size in zip(whole.unbind(1), self.sizes, strict=True)
+        ]
         # A row that misses one of several labels is missing.
         return parts[0] if self.width == 1 else torch.cat(parts, dim=1) * present[:, None], present
+
+    def _check_labels(self, found: list[list[int]]) -> None:
+        if any(found[2]):
+            raise InputError("c holds fractions but is declared Categorical: bin it yourself or use Continuous")
+        for j, (low, high, size) in enumerate(zip(*found[:2], self.sizes, strict=True)):
+            if low < -1 or high >= size:
+                raise InputError(f"c column {j} must hold labels 0 to {size - 1} (-1 for missing), got {low} to {high}")
 
     def entropy(self, c: Tensor) -> float:
         """Compute the plug-in joint entropy H(C) in nats of the rows that are not missing: an upper limit of I(Z;C).
@@ -165,9 +173,12 @@ class Continuous(Attribute):
         columns = self._check_columns(c).float()
         present = ~columns.isnan().any(dim=1)
         values = torch.where(present[:, None], columns, 0.0)
-        if not math.isfinite(float(values.sum(dtype=torch.float64))):
-            raise InputError("c contains infinity; use NaN for missing values")
+        read_when_known(values.sum(dtype=torch.float64), self._check_sum)
         return values, present
+
+    def _check_sum(self, total: float) -> None:
+        if not math.isfinite(total):
+            raise InputError("c contains infinity; use NaN for missing values")
 
 
 class Attributes(Attribute):
@@ -227,19 +238,23 @@ class LabelCount:
         columns = c.detach()[:, None] if c.ndim == 1 else c.detach()
         for j, size in list(self._open.items()):
             labels = columns[:, j]
-            labels = labels[~labels.isnan()].long() if labels.is_floating_point() else labels.long()
-            found, counts = (part.tolist() for part in torch.unique(labels, return_counts=True))
-            missing = sum(n for label, n in zip(found, counts, strict=True) if label == -1)
-            self._seen[j] |= set(found) - {-1}
-            self._counts[j] = [self._counts[j][0] + missing, self._counts[j][1] + len(labels) - missing]
-            if len(self._seen[j]) == size or self._counts[j][1] > _MOST_ROWS_COUNTED:
-                del self._open[j]
-            elif _detect_shift(self._seen[j], size, *self._counts[j]):
-                raise InputError(
-                    f"{name} holds -1, which means missing, in {self._counts[j][0]:,} rows, and never "
-                    f"{0 if 0 not in self._seen[j] else size - 1}: number its labels from 0, or write NaN where it is "
-                    "missing"
-                )
+            labels = labels.nan_to_num(nan=-2.0).long() if labels.is_floating_point() else labels.long()
+            read_when_known(encode_labels(labels + 1, size + 1).sum(dim=0), partial(self._count, j, name))
+
+    def _count(self, j: int, name: str, found: list[int]) -> None:
+        if j not in self._open:
+            return
+        size, (missing, *counts) = self._open[j], found
+        self._seen[j] |= {label for label, n in enumerate(counts) if n}
+        self._counts[j] = [self._counts[j][0] + missing, self._counts[j][1] + sum(counts)]
+        if len(self._seen[j]) == size or self._counts[j][1] > _MOST_ROWS_COUNTED:
+            del self._open[j]
+        elif _detect_shift(self._seen[j], size, *self._counts[j]):
+            raise InputError(
+                f"{name} holds -1, which means missing, in {self._counts[j][0]:,} rows, and never "
+                f"{0 if 0 not in self._seen[j] else size - 1}: number its labels from 0, or write NaN where it is "
+                "missing"
+            )
 
 
 def list_sizes(attribute: Attribute) -> list[int]:

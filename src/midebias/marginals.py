@@ -23,9 +23,8 @@ def draw_permutation_within(groups: Tensor, generator: torch.Generator) -> Tenso
     >>> bool((g[perm] == g).all()), sorted(perm.tolist())
     (True, [0, 1, 2, 3, 4])
     """
-    groups = groups.cpu()
     order = torch.argsort(groups, stable=True)
-    shuffled = torch.randperm(len(groups), generator=generator)
+    shuffled = torch.randperm(len(groups), generator=generator).to(groups.device, non_blocking=True)
     target = shuffled[torch.argsort(groups[shuffled], stable=True)]
     perm = torch.empty_like(order)
     perm[order] = target
@@ -43,9 +42,13 @@ def keep_range(labels: Tensor) -> Tensor:
     """
     if hasattr(labels, "_midebias_range"):
         return labels
-    kept = labels.detach()
-    kept._midebias_range = None  # type: ignore[attr-defined]  # filled when it is asked for
-    return kept
+    return declare_range(labels.detach(), None)  # filled when it is asked for
+
+
+def declare_range(labels: Tensor, limits: tuple[int, int] | None) -> Tensor:
+    """The same integer labels, known to lie within ``limits``."""
+    labels._midebias_range = limits  # type: ignore[attr-defined]
+    return labels
 
 
 def find_range(labels: Tensor) -> tuple[int, int]:
@@ -71,6 +74,11 @@ def number_groups(groups: Tensor) -> tuple[Tensor, int]:
     return numbered, len(found)
 
 
+def encode_labels(labels: Tensor, size: int) -> Tensor:
+    """One-hot code (n, size) of labels (n,), as truth values; no place for labels out of range."""
+    return labels[:, None] == torch.arange(size, device=labels.device)
+
+
 def span_columns(columns: Tensor) -> Tensor:
     """Orthonormal basis (n, m) of a constant and of columns (n, k), without directions that hardly vary."""
     wide = columns.double()
@@ -94,8 +102,7 @@ def center_within(values: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor
     if groups.is_floating_point():
         basis = span_columns(groups).to(values.dtype)
         return values - basis @ (basis.T @ values), basis.shape[1]
-    groups, size = number_groups(groups)
-    onehot = (groups[:, None] == torch.arange(size, device=groups.device)).to(values.dtype)
+    onehot = encode_labels(*number_groups(groups)).to(values.dtype)
     counts = onehot.sum(dim=0)
     means = (onehot.T @ values) / counts.clamp(min=1)[:, None]
     return values - onehot @ means, (counts > 0).sum()

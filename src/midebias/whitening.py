@@ -12,11 +12,15 @@ def compute_whitening(covariance: Tensor, *, tolerance: float = 1e-7, floor: flo
     Principal directions of less variance than ``tolerance`` of the largest, which counts as no less than ``floor``, are
     dropped: they do not vary. One column of zeros is left where nothing varies.
     """
+    whole = compute_masked_whitening(covariance, tolerance=tolerance, floor=floor)
+    return whole[:, min(int((~whole.any(dim=0)).sum()), len(whole) - 1) :].contiguous()
+
+
+def compute_masked_whitening(covariance: Tensor, *, tolerance: float = 1e-7, floor: float = 1e-30) -> Tensor:
+    """As `compute_whitening`, of shape (d, d): first come columns of zeros, in place of directions that do not vary."""
     variances, directions = torch.linalg.eigh(covariance)
-    dropped = len(variances) - int((variances > tolerance * variances.max().clamp(min=floor)).sum())
-    if dropped == len(variances):
-        return covariance.new_zeros(len(covariance), 1)
-    return directions[:, dropped:].contiguous() / variances[dropped:].sqrt()
+    kept = variances > tolerance * variances.max().clamp(min=floor)
+    return directions / torch.where(kept, variances, torch.inf).sqrt()
 
 
 def whiten(values: Tensor, groups: Tensor | None = None) -> Tensor:

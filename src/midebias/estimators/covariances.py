@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..distributed import Pool
 from ..marginals import center_within
-from ..whitening import compute_whitening
+from ..whitening import compute_masked_whitening
 
 
 class Covariances(NamedTuple):
@@ -20,12 +20,12 @@ class Covariances(NamedTuple):
     cross: Tensor  # (m, k, q): of the coordinates with c's white columns
     magnitude: Tensor  # (m,): what the features' squares, not centred, sum to in the mean
     n: int  # rows of all ranks
-    n_groups: int  # that occur
+    n_groups: Tensor  # (), that occur
     centred: Tensor  # (m, rows, p): the features, less the means of their groups
     coordinates: Tensor  # (m, rows, k)
     basis: Tensor | None  # (m, p, k): what turned the features into coordinates
-    white: Tensor  # (rows, q): c's white columns
-    c_varies: Tensor  # (), whether c does within a group
+    white: Tensor  # (rows, q): c's white columns, first as many zeros as c lacks in rank
+    rank: Tensor  # (), of c
 
 
 @torch.no_grad()
@@ -39,7 +39,7 @@ def compute_covariances(several: Tensor, c: Tensor, groups: Tensor | None, pool:
         return _pool(several, squares, c, groups, pool)
     n = several.shape[1]
     centred, occurring = center_within(several, groups)
-    n_groups = int(occurring)
+    n_groups = occurring if isinstance(occurring, Tensor) else torch.full((), occurring, device=c.device)
     coordinates, basis = _rotate_rows(centred) if centred.shape[2] > n else (centred, None)
     wide = c.double()
     whitening = _find_whitening(wide.T @ wide / n)
@@ -48,7 +48,7 @@ def compute_covariances(several: Tensor, c: Tensor, groups: Tensor | None, pool:
         (c.T @ coordinates).transpose(1, 2).double() / n @ whitening
     )  # tall narrow products are slow in other orders
     white = c @ whitening.to(c.dtype)
-    rows = centred, coordinates, basis, white, whitening.any()
+    rows = centred, coordinates, basis, white, whitening.any(dim=0).sum()
     return Covariances(features, cross, squares / n, n, n_groups, *rows)
 
 
@@ -82,8 +82,8 @@ def _pool(several: Tensor, squares: Tensor, c: Tensor, groups: Tensor | None, po
     features, cross, gram = ((a - b) / pool.n for a, b in zip(mine, of_means, strict=True))
     whitening = _find_whitening(gram)
     centred, c = split(both - onehot @ means.to(both.dtype))
-    n_groups, white = int((counts > 0).sum()), c @ whitening.to(c.dtype)
-    rows = centred, centred, None, white, whitening.any()
+    n_groups, white = (counts > 0).sum(), c @ whitening.to(c.dtype)
+    rows = centred, centred, None, white, whitening.any(dim=0).sum()
     return Covariances(features, cross @ whitening, squares / pool.n, pool.n, n_groups, *rows)
 
 
@@ -100,10 +100,7 @@ def _rotate_rows(centred: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _find_whitening(covariance: Tensor) -> Tensor:
-    """What makes centred columns of that covariance (q, q) uncorrelated and of unit variance: (q, at most q).
-
-    Directions that do not vary are left out; where none does, there is a column of zeros.
-    """
+    """What makes centred columns of that covariance (q, q) uncorrelated and of unit variance, or zero: (q, q)."""
     scale = covariance.diagonal().sqrt()
     inverse = torch.where(scale > 1e-6 * scale.max(), 1 / scale, 0.0)
-    return inverse[:, None] * compute_whitening(inverse[:, None] * covariance * inverse, tolerance=1e-5)
+    return inverse[:, None] * compute_masked_whitening(inverse[:, None] * covariance * inverse, tolerance=1e-5)

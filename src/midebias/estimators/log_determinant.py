@@ -6,19 +6,20 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ..deferred_reads import report_shortage
 from ..distributed import Pool
 from ..errors import TooFewSamples
 from .covariances import Covariances, compute_covariances
 
 
-def compute_wilks_bias(p: float | Tensor, q: int, dof: int) -> Tensor:
+def compute_wilks_bias(p: float | Tensor, q: int, dof: int | Tensor, *, rank: Tensor | None = None) -> Tensor:
     r"""Expected excess, in nats and of the shape of p, of the plug-in Gaussian mutual information over the truth.
 
     .. math:: \tfrac12 \sum_{j=1}^{q} \psi\!\left(\tfrac{\nu-j+1}{2}\right) - \psi\!\left(\tfrac{\nu-p-j+1}{2}\right)
 
     from the expected log-determinant of a Wishart matrix with :math:`\nu` degrees of freedom (Anderson, "An
     Introduction to Multivariate Statistical Analysis", 2003, section 7.5). Exact for independent Gaussian
-    features, and close to it otherwise.
+    features, and close to it otherwise. Of the q columns of c only ``rank`` count, where that is given.
 
     Examples
     --------
@@ -26,8 +27,10 @@ def compute_wilks_bias(p: float | Tensor, q: int, dof: int) -> Tensor:
     0.003
     """
     p = torch.as_tensor(p, dtype=torch.float64)
-    steps = torch.arange(dof, dof - q, -1, dtype=torch.float64, device=p.device)
-    return 0.5 * (torch.digamma(steps / 2) - torch.digamma((steps - p[..., None]) / 2)).sum(dim=-1)
+    places = torch.arange(q, dtype=torch.float64, device=p.device)
+    steps = dof - places
+    excess = torch.digamma(steps / 2) - torch.digamma((steps - p[..., None]) / 2)
+    return 0.5 * (excess if rank is None else torch.where(places < rank, excess, 0.0)).sum(dim=-1)
 
 
 def compute_gaussian_information(
@@ -58,36 +61,33 @@ def compute_gaussian_information(
     Raises
     ------
     TooFewSamples
-        When the samples are too few for the number of features.
+        When the samples are too few for the number of features; on a GPU once it is known, see `read_when_known`.
     """
     several = z if z.ndim == 3 else z[None]
     m, _, p = several.shape
     found = compute_covariances(several, c, groups, pool)
     (_, k, q), n, dof = found.cross.shape, found.n, found.n - found.n_groups
     scale = found.features.diagonal(dim1=1, dim2=2).sum(dim=1) / p
-    varies = (scale > 1e-11 * found.magnitude / p) & found.c_varies  # below this, variance is rounding error
-    nothing = several.sum(dim=(1, 2)) * 0.0
-    if dof < 1:
-        return nothing if z.ndim == 3 else nothing[0]
+    # Below this, variance is rounding error.
+    varies = (scale > 1e-11 * found.magnitude / p) & (found.rank > 0) & (dof >= 1)
     ridge_at = (ridge + 1e-10) * torch.where(varies, scale, 1.0)
     identity = torch.eye(k, dtype=scale.dtype, device=scale.device)
     factor, failed = torch.linalg.cholesky_ex(found.features + ridge_at[:, None, None] * identity)
-    effective = torch.full_like(scale, p)
-    if ridge > 0 or p >= dof:  # the sum of s / (s + ridge) over the variances s along principal axes
-        inverse = torch.linalg.solve_triangular(factor, identity.expand(m, k, k), upper=False)
-        effective = k - ridge_at * inverse.square().sum(dim=(1, 2))
-    too_few = (varies & ((effective + q + 2 > dof) | (failed > 0))).any()
-    any_varies, any_too_few = torch.stack([varies.any(), too_few]).tolist()  # asked of the device at once
-    if not any_varies:
-        return nothing if z.ndim == 3 else nothing[0]
-    if any_too_few:
-        raise TooFewSamples(
-            f"z: {n} samples in {found.n_groups} groups are too few for {p} features against {q} of c: "
-            "use a bigger batch, a bank, fewer features or a larger ridge"
-        )
-    slopes = torch.cholesky_solve(found.cross, factor)
-    inner = (1 + 1e-9) * torch.eye(q, dtype=scale.dtype, device=scale.device) - found.cross.transpose(1, 2) @ slopes
-    excess = compute_wilks_bias(effective, q, dof)
+    # The sum of s / (s + ridge) over the variances s along principal axes.
+    inverse = torch.linalg.solve_triangular(factor, identity.expand(m, k, k), upper=False)
+    effective = k - ridge_at * inverse.square().sum(dim=(1, 2))
+    if ridge == 0:
+        effective = torch.where(p >= dof, effective, float(p))
+    few = varies & ((effective + found.rank + 2 > dof) | (failed > 0))
+    report_shortage(few, torch.stack([found.rank, found.n_groups]), lambda of: TooFewSamples(
+        f"z: {n} samples in {of[1]:.0f} groups are too few for {p} features against {of[0]:.0f} of c: "
+        "use a bigger batch, a bank, fewer features or a larger ridge"
+    ))  # fmt: skip
+    varies = varies & ~few
+    slopes = torch.where(varies[:, None, None], torch.cholesky_solve(found.cross, factor), 0.0)
+    filled = torch.arange(q, device=scale.device) >= q - found.rank  # c's columns that are not zeros
+    inner = (1 + 1e-9 * filled.to(scale.dtype)).diag() - found.cross.transpose(1, 2) @ slopes
+    excess = compute_wilks_bias(effective, q, dof, rank=found.rank)
     value = torch.where(varies, -0.5 * torch.linalg.slogdet(inner).logabsdet - excess, 0.0).to(several.dtype)
     if several.requires_grad and torch.is_grad_enabled():
         gradient = _compute_gradient(found, slopes, inner, varies, ridge + 1e-10)
@@ -104,7 +104,7 @@ def _compute_gradient(found: Covariances, slopes: Tensor, inner: Tensor, varies:
     differentiation would go through the covariances, products with p columns, and their factors.
     """
     dtype, p = found.white.dtype, found.centred.shape[2]
-    by_slopes = torch.linalg.solve(inner, slopes.transpose(1, 2)) * (varies / found.n)[:, None, None]
+    by_slopes = torch.linalg.solve_ex(inner, slopes.transpose(1, 2))[0] * (varies / found.n)[:, None, None]
     of_ridge = -share / p * (by_slopes.transpose(1, 2) * slopes).sum(dim=(1, 2))
     by_slopes, residual = by_slopes.to(dtype), found.white - found.coordinates @ slopes.to(dtype)
     if found.basis is not None:
