@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .deferred_reads import read_when_known
+from .deferred_reads import read_later
 from .errors import InputError, TooFewSamples
 from .marginals import find_range
 
@@ -157,7 +157,7 @@ def check_finite(values: Sequence[Tensor], names: Sequence[str]) -> None:
             if not math.isfinite(total):
                 raise InputError(f"{name} contains NaN or infinity")
 
-    read_when_known(torch.stack([v.detach().sum(dtype=torch.float64) for v in values]), act)
+    read_later(torch.stack([v.detach().sum(dtype=torch.float64) for v in values]), act)
 
 
 def check_encoded(c: Tensor, n: int, dim: int | None = None, *, name: str = "c") -> None:

@@ -1,6 +1,5 @@
 """The biased attribute c as tensors: labels, numbers, or several of both become float columns. Nothing is binned."""
 
-import math
 from collections.abc import Sequence
 from functools import partial
 from numbers import Integral
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from .arguments import checked
 from .columns import Column, name_level
-from .deferred_reads import read_when_known
+from .deferred_reads import read_later, refuse
 from .errors import InputError
 from .marginals import encode_labels
 
@@ -109,11 +108,9 @@ class Categorical(Attribute):
         whole = columns.long()
         if len(columns):
             broken = (columns != columns.round()).any(dim=0).long() if columns.is_floating_point() else whole[0] * 0
-            read_when_known(torch.stack([*torch.aminmax(whole, dim=0), broken]), self._check_labels)
+            read_later(torch.stack([*torch.aminmax(whole, dim=0), broken]), self._check_labels)
         present = (whole != -1).all(dim=1)
-        parts = [
-            encode_labels(column, size).float() for column, size in zip(whole.unbind(1), self.sizes, strict=True)
-        ]
+        parts = [encode_labels(column, size).float() for column, size in zip(whole.unbind(1), self.sizes, strict=True)]
         # A row that misses one of several labels is missing.
         return parts[0] if self.width == 1 else torch.cat(parts, dim=1) * present[:, None], present
 
@@ -173,12 +170,9 @@ class Continuous(Attribute):
         columns = self._check_columns(c).float()
         present = ~columns.isnan().any(dim=1)
         values = torch.where(present[:, None], columns, 0.0)
-        read_when_known(values.sum(dtype=torch.float64), self._check_sum)
+        broken = ~values.sum(dtype=torch.float64).isfinite()
+        refuse(broken, InputError("c contains infinity; use NaN for missing values"))
         return values, present
-
-    def _check_sum(self, total: float) -> None:
-        if not math.isfinite(total):
-            raise InputError("c contains infinity; use NaN for missing values")
 
 
 class Attributes(Attribute):
@@ -239,7 +233,7 @@ class LabelCount:
         for j, size in list(self._open.items()):
             labels = columns[:, j]
             labels = labels.nan_to_num(nan=-2.0).long() if labels.is_floating_point() else labels.long()
-            read_when_known(encode_labels(labels + 1, size + 1).sum(dim=0), partial(self._count, j, name))
+            read_later(encode_labels(labels + 1, size + 1).sum(dim=0), partial(self._count, j, name))
 
     def _count(self, j: int, name: str, found: list[int]) -> None:
         if j not in self._open:

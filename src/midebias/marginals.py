@@ -51,6 +51,13 @@ def declare_range(labels: Tensor, limits: tuple[int, int] | None) -> Tensor:
     return labels
 
 
+def limit_labels(labels: Tensor, limits: tuple[int, int] | None) -> Tensor:
+    """Labels clamped to ``limits`` that nobody has to ask for then; as they are without, or where they are columns."""
+    if limits is None or labels.is_floating_point():
+        return labels
+    return declare_range(labels.long().clamp(*limits), limits)
+
+
 def find_range(labels: Tensor) -> tuple[int, int]:
     """Least and largest of integer labels, of which there are some; of those of `keep_range` as they were at first."""
     known: tuple[int, int] | None = getattr(labels, "_midebias_range", None)

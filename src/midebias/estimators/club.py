@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..arguments import checked
 from ..attributes import Attribute
-from ..marginals import center_within
+from ..marginals import center_within, encode_labels
 from .decoder_estimator import DecoderEstimator
 from .interface import Bound
 
@@ -81,6 +81,6 @@ def compute_contrastive_log_ratio(columns: Sequence[Tensor], levels: Tensor) -> 
     terms = []
     for logits, level in zip(columns, levels.long().unbind(1), strict=True):
         log_q = logits.log_softmax(dim=1)
-        codes = nn.functional.one_hot(level, log_q.shape[1]).to(log_q.dtype)
+        codes = encode_labels(level, log_q.shape[1]).to(log_q.dtype)
         terms.append(((codes - codes.mean(dim=0)) * log_q).sum(dim=1).mean())
     return torch.stack(terms).sum()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..marginals import encode_labels
 from ..networks.perceptron import build_perceptron
 
 CriticName = Literal["joined", "separable", "bilinear"]
@@ -143,7 +144,7 @@ def append_groups(z: Tensor, groups: Tensor | None, n_groups: int) -> Tensor:
         return z
     if groups is None:
         groups = torch.zeros(len(z), dtype=torch.long, device=z.device)
-    return torch.cat([z, nn.functional.one_hot(groups.long(), n_groups).to(z.dtype)], dim=1)
+    return torch.cat([z, encode_labels(groups, n_groups).to(z.dtype)], dim=1)
 
 
 _CRITICS: dict[str, type[JoinedCritic] | type[SeparableCritic] | type[BilinearCritic]] = {

@@ -90,8 +90,8 @@ class Estimator(nn.Module, ABC):
 
     def update(
         self, z: Tensor, c: Tensor, groups: Tensor | None, optimizer: torch.optim.Optimizer, *, steps: int = 1
-    ) -> float:
-        """Take some steps of the critic's ``optimizer`` on detached pairs, and return the last learning loss.
+    ) -> Tensor:
+        """Take some steps of the critic's ``optimizer`` on detached pairs; return the last learning loss, a scalar.
 
         Parameters
         ----------
@@ -108,7 +108,7 @@ class Estimator(nn.Module, ABC):
                 optimizer.zero_grad()
                 loss.backward()
             optimizer.step()
-        return float(loss.detach())
+        return loss.detach()
 
     def can_join(self, other: "Estimator") -> bool:
         """Whether `estimate_several` of this one may also estimate the representation of ``other``. By default not."""

@@ -61,7 +61,7 @@ def compute_gaussian_information(
     Raises
     ------
     TooFewSamples
-        When the samples are too few for the number of features; on a GPU once it is known, see `read_when_known`.
+        When the samples are too few for the number of features; on a GPU once it is known, see `read_later`.
     """
     several = z if z.ndim == 3 else z[None]
     m, _, p = several.shape
@@ -79,8 +79,8 @@ def compute_gaussian_information(
     if ridge == 0:
         effective = torch.where(p >= dof, effective, float(p))
     few = varies & ((effective + found.rank + 2 > dof) | (failed > 0))
-    report_shortage(few, torch.stack([found.rank, found.n_groups]), lambda of: TooFewSamples(
-        f"z: {n} samples in {of[1]:.0f} groups are too few for {p} features against {of[0]:.0f} of c: "
+    report_shortage(few, TooFewSamples(
+        f"z: {n} samples in their groups are too few for {p} features against {q} of c: "
         "use a bigger batch, a bank, fewer features or a larger ridge"
     ))  # fmt: skip
     varies = varies & ~few

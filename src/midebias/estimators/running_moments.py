@@ -1,11 +1,10 @@
 """Running mean and variance of z, in units of which a critic sees it."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 
-from ..arguments import check_representation
+from ..arguments import check_finite
+from ..deferred_reads import refuse
 from ..errors import InputError
 
 
@@ -44,7 +43,6 @@ def compute_column_moments(z: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance of z's columns. Raises `InputError` when they are not finite."""
     mean = z.mean(dim=0)
     variance = (z - mean).square_().mean(dim=0)  # many times faster than var along the rows
-    if not math.isfinite(float(variance.sum())):
-        check_representation(z)
-        raise InputError(f"z is too large: its variance overflows {z.dtype}")
+    check_finite([mean], ["z"])
+    refuse(~variance.sum().isfinite(), InputError(f"z is too large: its variance overflows {z.dtype}"))
     return mean, variance

@@ -1,14 +1,16 @@
 """`MIMeter`: what a penalty still sees, logged by Lightning, with its alarms."""
 
 import warnings
+from functools import partial
 from typing import Any
 
 import lightning.pytorch as pl
 
 from ..arguments import checked
+from ..deferred_reads import read_later
 from ..errors import InputError
 from ..estimators.interface import check_estimator
-from ..penalty import MIPenalty
+from ..penalty import Health, MIPenalty
 
 _ADVICE = {  # why an estimate was not descended on -> what to do
     "negative": "the critic lags behind: give it more critic_steps",
@@ -63,11 +65,7 @@ class MIMeter(pl.Callback):
         penalty = getattr(pl_module, "penalty", None)
         if not isinstance(penalty, MIPenalty):
             return
-        for k, health in enumerate(penalty.health):
-            if health.streak == 0:
-                self._before[k] = vars(health).copy()
-            if health.streak == self.patience:
-                self._raise_alarm(k, penalty)
+        read_later(penalty.counts, partial(self._watch, penalty))
         if trainer.global_step % self.every == 0:
             for k, (mi, health) in enumerate(zip(penalty.estimates, penalty.health, strict=True)):
                 total = max(1, health.used + health.negative + health.untrained + health.not_finite + health.too_few)
@@ -83,8 +81,15 @@ class MIMeter(pl.Callback):
         """Go on from what `state_dict` saved."""
         self.alarms, self._before = list(state_dict["alarms"]), dict(state_dict["before"])
 
-    def _raise_alarm(self, k: int, penalty: MIPenalty) -> None:
-        now, before = vars(penalty.health[k]), self._before.get(k, {})
+    def _watch(self, penalty: MIPenalty, numbers: list[list[int]]) -> None:
+        for k, health in enumerate(Health(*each) for each in numbers):
+            if health.streak == 0:
+                self._before[k] = vars(health)
+            if health.streak == self.patience:
+                self._raise_alarm(k, penalty, vars(health))
+
+    def _raise_alarm(self, k: int, penalty: MIPenalty, now: dict[str, int]) -> None:
+        before = self._before.get(k, {})
         reason = max(_ADVICE, key=lambda r: now[r] - before.get(r, 0))
         gone = reason == "negative" and check_estimator(penalty.estimators[k]).closed_form  # no critic that could lag
         advice = "no leakage is left that the estimator sees" if gone else _ADVICE[reason]

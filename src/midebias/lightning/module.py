@@ -155,10 +155,11 @@ class DebiasModule(pl.LightningModule):
             )
         result = step.summarize_step(passed, y, *step.read_penalty(self.penalty, self.mi_weight))
         self.last_step = result
-        self.log("train_loss", result.loss, batch_size=len(y))
-        self.log("train_accuracy", result.correct / max(1, len(y)), batch_size=len(y))
+        loss, correct, *nats = result.numbers[: 2 + result.n_estimates].float().unbind()
+        self.log("train_loss", loss, batch_size=len(y))
+        self.log("train_accuracy", correct / max(1, len(y)), batch_size=len(y))
         if self.penalty is not None:
-            self.log("mi", sum(result.mi), prog_bar=True, batch_size=len(y))
+            self.log("mi", torch.stack(nats).sum(), prog_bar=True, batch_size=len(y))
 
     def validation_step(self, batch: Any, batch_index: int) -> None:
         """Log loss and accuracy."""

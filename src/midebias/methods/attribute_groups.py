@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..deferred_reads import refuse
 from ..errors import InputError
 
 
@@ -20,12 +21,12 @@ def join_categories(levels: Tensor, sizes: Sequence[int]) -> Tensor:
     """
     if levels.ndim != 2 or levels.shape[1] != len(sizes):
         raise InputError(f"levels must have shape (n, {len(sizes)}), got {tuple(levels.shape)}")
-    limits = torch.tensor(tuple(sizes), device=levels.device)
-    if bool(((levels < 0) | (levels >= limits)).any()):
-        raise InputError(f"levels must lie in 0 .. size - 1 for the level_sizes {tuple(sizes)}; none may be missing")
-    joint = torch.zeros(len(levels), dtype=torch.long, device=levels.device)
+    joint, outside = torch.zeros(2, len(levels), dtype=torch.long, device=levels.device)
     for column, size in zip(levels.long().unbind(1), sizes, strict=True):
-        joint = joint * size + column
+        inside = column.clamp(0, size - 1)  # else a GPU would fail where something is looked up by them
+        joint, outside = joint * size + inside, outside + (inside != column)
+    message = f"levels must lie in 0 .. size - 1 for the level_sizes {tuple(sizes)}; none may be missing"
+    refuse(outside.any(), InputError(message))
     return joint
 
 
@@ -44,8 +45,8 @@ class Groups:
         codes = self._code(levels, y)
         self._codes = self._codes.to(codes.device)
         numbers = torch.searchsorted(self._codes, codes).clamp(max=len(self) - 1)
-        if bool((self._codes[numbers] != codes).any()):
-            raise InputError("the batch holds a pair of label and attribute category that the training set lacks")
+        message = "the batch holds a pair of label and attribute category that the training set lacks"
+        refuse((self._codes[numbers] != codes).any(), InputError(message))
         return numbers
 
     def _code(self, levels: Tensor, y: Tensor) -> Tensor:

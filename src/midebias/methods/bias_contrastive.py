@@ -73,7 +73,7 @@ class BiasContrastive(Method):
     def sampling_weights(self, levels: Tensor, y: Tensor) -> Tensor:
         """1 / p(b|y) of the rows of ``levels`` and ``y``, at most ``ratio`` times the least."""
         share = self.counts / self.counts.sum(dim=1, keepdim=True).clamp(min=1)
-        most = share[share > 0].max()
+        most = share.max()
         weights = most / share.clamp(min=most / self.ratio)
         return weights[y, join_categories(levels, self.problem.level_sizes)]
 

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from ..training.data import Batch
@@ -63,7 +62,10 @@ def compute_entangling(z: Tensor, y: Tensor, bias: Tensor) -> Tensor:
 def _sums_over_pairs(z: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """For each label the sum of <z_i, z_j> over its unordered pairs, and the number of pairs of all labels."""
     # sum_{i<j} <z_i, z_j> = (|sum_i z_i|^2 - sum_i |z_i|^2) / 2: no matrix of all pairs is made.
-    members = nn.functional.one_hot(torch.unique(labels, return_inverse=True)[1]).to(z.dtype)
+    alike = labels[:, None] == labels
+    members = (alike & ~alike.tril(-1).any(dim=1)).to(
+        z.dtype
+    )  # a column for each row, of zeros unless its label is new
     sums = ((members.T @ z).square().sum(dim=1) - members.T @ z.square().sum(dim=1)) / 2
     n = members.sum(dim=0)
     return sums, (n * (n - 1) / 2).sum()

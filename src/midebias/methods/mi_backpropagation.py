@@ -95,4 +95,4 @@ class MIBackpropagation(Method):
     def _backpropagate(self, passed: ForwardPass, batch: Batch, scale: float | Tensor) -> None:
         """Backpropagate task and penalty in one pass, balanced by ``gradient_ratio``."""
         run_backward(passed, self.penalty, batch.y, batch.c, mi_weight=None, scale=scale)
-        self.estimates = self.penalty.estimates
+        self.estimates = self.penalty.readings.unbind()

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from ..arguments import check_groups
 from ..attributes import Attribute, Categorical, LabelCount
 from ..covariates import expand_covariates
+from ..deferred_reads import is_asynchronous, read_later
 from ..devices import move_to
 from ..distributed import Pool, Ranks
 from ..errors import InputError
 from ..estimators.interface import Estimator
-from ..marginals import MOST_LABELS, keep_range
+from ..marginals import MOST_LABELS, find_range, keep_range, limit_labels
 from ..normal_scores import compute_normal_scores
 from ..representations import FeatureMap, Shape, Tokens, check_shape, compute_width
 from .pair_bank import LEAST_PAIRS, PairBank
@@ -22,6 +23,7 @@ from .pair_bank import LEAST_PAIRS, PairBank
 Criterion = Literal["separation", "independence"]
 Condition = Callable[[Tensor], Tensor] | Attribute | None
 
+_WHOLE = torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64
 _MOST_FUNCTIONS = 24  # of covariates, and one for so many rows
 _ROWS_OF_A_FUNCTION = 12
 
@@ -41,15 +43,17 @@ class Batch:
     present: Tensor
     pool: Pool | None = None
     n: int = 0  # rows of all ranks
-    missing: int = 0  # rows of all ranks that were left out: they have no attribute, or nothing to condition on
+    missing: int | Tensor = 0  # rows of all ranks that were left out: without attribute, or nothing to condition on
+    limits: tuple[int, int] | None = None  # of labels on a GPU, which is not asked for them
 
 
 class InputReader:
     """Reads (z, c, y) as a penalty was built for; its arguments are those of `MIPenalty`."""
 
     def __init__(
-        self, dim: Shape | Sequence[Shape], attribute: Attribute, criterion: Criterion, condition_on: Condition
-    ) -> None:
+        self, dim: Shape | Sequence[Shape], attribute: Attribute, criterion: Criterion, condition_on: Condition,
+        n_groups: int,
+    ) -> None:  # fmt: skip
         if criterion not in ("separation", "independence"):
             raise InputError(f"criterion must be 'separation' or 'independence', got {criterion!r}")
         if condition_on is not None and criterion == "independence":
@@ -62,7 +66,9 @@ class InputReader:
             raise InputError(f"dim must name at least one representation of size >= 1, got {dim!r}")
         self.names = ["z"] if len(self.shapes) == 1 else [f"z[{k}]" for k in range(len(self.shapes))]
         self._attribute, self._criterion, self._condition_on = attribute, criterion, condition_on
-        self._labels = LabelCount(attribute)
+        self._labels, self._n_groups = LabelCount(attribute), n_groups
+        self._room = 0  # labels that a GPU has room for
+        self._complete: bool | None = None  # whether no row of the batches so far missed the attribute
         self.n_covariates = 0  # columns of quantities, beside which labels are one-hot; else there are labels alone
         if isinstance(condition_on, Attribute) and not isinstance(condition_on, Categorical):
             self.n_covariates = condition_on.dim
@@ -103,9 +109,28 @@ class InputReader:
             groups, known = self._encode_condition(self._condition_on, y, n)
             return Batch(representations, c, values, groups, present & known)
         groups = self._condition_on(y) if self._condition_on is not None else y
-        groups = keep_range(groups) if isinstance(groups, Tensor) else groups
+        limits = self._find_limits(groups) if isinstance(groups, Tensor) else None
+        groups = keep_range(groups) if isinstance(groups, Tensor) and limits is None else limit_labels(groups, limits)
         check_groups(groups, n)
-        return Batch(representations, c, values, groups.long(), present)
+        return Batch(representations, c, values, groups.long(), present, limits=limits)
+
+    def _find_limits(self, labels: Tensor) -> tuple[int, int] | None:
+        """Of labels on a GPU: the range there is room for, found by the first ones.
+
+        Of later ones it is known after a call or two that they need more; till then they count as the highest.
+        """
+        if not is_asynchronous(labels) or labels.dtype not in _WHOLE or not len(labels):
+            return None
+        if not self._room:
+            self._widen(find_range(labels))
+        read_later(torch.stack(torch.aminmax(labels.long())), self._widen)
+        return 0, self._room - 1
+
+    def _widen(self, limits: Sequence[int]) -> None:
+        low, high = limits
+        if low < 0:
+            raise InputError(f"y must hold labels >= 0, got {low}")
+        self._room = max(self._room, self._n_groups if high < self._n_groups else 2 ** int(high).bit_length())
 
     def _encode_condition(self, condition: Attribute, y: Tensor, n: int) -> tuple[Tensor, Tensor]:
         """Labels (n,), those of several columns jointly, or covariates (n, k), and whether they are there."""
@@ -122,17 +147,32 @@ class InputReader:
             labels = labels * size + block.argmax(dim=1)
         return labels, known
 
+    def drop_missing(self, batch: Batch, *, exact: bool) -> Batch:
+        """The rows that have the attribute, and what to condition on.
 
-def drop_missing(batch: Batch) -> Batch:
-    """The rows that have the attribute, and what to condition on."""
-    present = batch.present
-    if bool(present.all()):
-        return replace(batch, n=len(present))
-    missing = len(present) - int(present.sum())
-    representations = [h[present] for h in batch.representations]
-    groups = None if batch.groups is None else batch.groups[present]
-    rows = batch.c[present], batch.values[present], groups, present[present]
-    return Batch(representations, *rows, n=len(present) - missing, missing=missing)
+        Once all rows of a GPU had, later ones are taken to have, until it is known that some had not: in that call
+        others stood in for them, unless ``exact``.
+        """
+        present = batch.present
+        n: int = len(present)
+        if self._complete and not exact and is_asynchronous(present):
+            read_later(present.all(), self._note)
+            first = torch.argsort(present, descending=True, stable=True)
+            there = present.sum()
+            rows, missing = first[torch.arange(n, device=present.device) % there.clamp(min=1)], n - there
+        else:
+            n = int(present.sum())
+            self._note(n == len(present))
+            if n == len(present):
+                return replace(batch, n=n)
+            rows, missing = present, torch.full((), len(present) - n)
+        groups = None if batch.groups is None else limit_labels(batch.groups[rows], batch.limits)
+        several = [h[rows] for h in batch.representations]
+        values = batch.c[rows], batch.values[rows], groups, present[rows]
+        return Batch(several, *values, n=n, missing=missing, limits=batch.limits)
+
+    def _note(self, complete: bool) -> None:
+        self._complete = complete and self._complete is not False
 
 
 def expand_groups(values: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -157,7 +197,7 @@ def gather_batch(
     groups = batch.groups
     labels = None if groups is None or groups.is_floating_point() else groups
     n_groups = int(labels.max()) + 1 if labels is not None and len(labels) else 0
-    of_ranks = ranks.exchange(batch.n, n_groups, batch.missing)
+    of_ranks = ranks.exchange(batch.n, n_groups, int(batch.missing))
     counts, missing = [numbers[0] for numbers in of_ranks], sum(numbers[2] for numbers in of_ranks)
     n = sum(counts)
     if summable and n >= LEAST_PAIRS and max(numbers[1] for numbers in of_ranks) <= MOST_LABELS:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ..attributes import Attribute
 from ..errors import InputError
 from ..estimators.interface import Estimator
+from ..marginals import limit_labels
 from .batch import expand_groups
 from .pair_bank import PairBank
 
@@ -22,8 +23,6 @@ class CriticTrainer(nn.Module):
     ``warmup`` while it has had fewer, after which its estimate is first of use. Parameters and states of estimators are
     not repeated here.
     """
-
-    updates: Tensor
 
     def __init__(
         self,
@@ -43,11 +42,11 @@ class CriticTrainer(nn.Module):
         self.steps, self.warmup = steps, warmup
         parameters = [p for e in self._estimators for p in e.parameters() if p.requires_grad]
         self.optimizer = torch.optim.Adam(parameters, lr=learning_rate, fused=True) if parameters else None
-        self.register_buffer("updates", torch.zeros(len(self._estimators), dtype=torch.long))
+        self.updates = [0] * len(self._estimators)
 
     def is_ready(self, k: int) -> bool:
         """Whether estimator ``k`` may be believed: it has no critic, or one with enough updates."""
-        return not self._estimators[k].trainable or int(self.updates[k]) >= max(1, self.warmup)
+        return not self._estimators[k].trainable or self.updates[k] >= max(1, self.warmup)
 
     def train_critic(self, k: int, bank: PairBank, h: Tensor, c: Tensor, groups: Tensor | None) -> None:
         """Take the critic of estimator ``k``, if any, some steps on the pairs before this batch.
@@ -67,20 +66,23 @@ class CriticTrainer(nn.Module):
                 "call penalty.eval() first, or use torch.no_grad()"
             )
         steps = max(self.steps, self.warmup) if self.steps and not self.is_ready(k) else self.steps
-        rows = torch.randint(len(z), (steps, min(len(z), _BATCH)), generator=self._generator).to(z.device)
+        rows = torch.randint(len(z), (steps, min(len(z), _BATCH)), generator=self._generator).to(
+            z.device, non_blocking=True
+        )
         values, labels = expand_groups(self._attribute.encode(c)[0].to(z), labels)
         for chosen in rows:
-            inside = None if groups is None or labels is None else labels[chosen]
+            inside = None if groups is None or labels is None else limit_labels(labels[chosen], bank.limits)
             estimator.update(z[chosen], values[chosen], inside, self.optimizer)
         self.updates[k] += steps
 
     def get_extra_state(self) -> dict[str, Any]:
-        """The optimiser's state and the generator's."""
+        """The optimiser's state and the generator's, and how many updates critics had."""
         optimizer = None if self.optimizer is None else self.optimizer.state_dict()
-        return {"generator": self._generator.get_state(), "optimizer": optimizer}
+        return {"generator": self._generator.get_state(), "optimizer": optimizer, "updates": [*self.updates]}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Restore what `get_extra_state` saved."""
         self._generator.set_state(state["generator"].cpu())
+        self.updates = list(state["updates"])
         if self.optimizer is not None and state["optimizer"] is not None:
             self.optimizer.load_state_dict(state["optimizer"])

@@ -58,12 +58,13 @@ class DualAscent(nn.Module):
         self.register_buffer("observed", torch.zeros((), dtype=torch.long))
 
     @torch.no_grad()
-    def observe(self, estimate: float) -> None:
+    def observe(self, estimate: float | Tensor) -> None:
         """Take note of an estimate in nats; one that is not finite changes nothing."""
-        if not math.isfinite(estimate):
-            return
-        kept = self.memory if int(self.observed) else 0.0
-        self.estimate.mul_(kept).add_((1 - kept) * estimate)
-        self.observed += 1
-        excess = max(-1.0, min(1.0, float(self.estimate) / self.max_mi - 1))
-        self.multiplier.mul_(math.exp(self.rate * excess)).clamp_(self.lowest, self.highest)
+        estimate = torch.as_tensor(estimate, device=self.estimate.device)
+        usable, kept = estimate.isfinite(), self.memory * (self.observed > 0).double()
+        mean = self.estimate * kept.to(self.estimate) + ((1 - kept) * estimate).to(self.estimate)
+        excess = (mean.double() / self.max_mi - 1).clamp(-1.0, 1.0)
+        moved = self.multiplier * (self.rate * excess).exp().to(self.multiplier)
+        self.estimate.copy_(torch.where(usable, mean, self.estimate))
+        self.multiplier.copy_(torch.where(usable, moved.clamp(self.lowest, self.highest), self.multiplier))
+        self.observed += usable

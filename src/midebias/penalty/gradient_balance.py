@@ -47,14 +47,14 @@ class GradientBalance(nn.Module):
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
 
     @torch.no_grad()
-    def forward(self, task_length: Tensor, mi_length: Tensor, multiplier: float) -> Tensor:
+    def forward(self, task_length: Tensor, mi_length: Tensor, multiplier: float | Tensor) -> Tensor:
         """Factor for g_mi.
 
         Parameters
         ----------
         task_length, mi_length : scalar Tensor
             Lengths of both gradients; the task's counts at first only.
-        multiplier : float
+        multiplier : float or Tensor
             Of the ratio.
         """
         first = torch.where(torch.isfinite(task_length), task_length, 0.0)
@@ -85,7 +85,7 @@ def join_gradients(
     summaries: Sequence[Summary],
     gradients: Sequence[Tensor],
     balances: Iterable[nn.Module],
-    multipliers: Sequence[float],
+    multipliers: Sequence[float | Tensor],
     ranks: Ranks | None,
     scale: float | Tensor = 1.0,
 ) -> list[Tensor]:

@@ -1,10 +1,21 @@
 """Counts of what happened to the estimates of a penalty, and the warning when it has no effect."""
 
 import warnings
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, field
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from ..deferred_reads import finish_reads, read_later
+from ..estimators.interface import Estimator
+from ..marginals import encode_labels
+from .dual_ascent import DualAscent
 
 Reason = Literal["negative", "untrained", "not_finite", "too_few"]
+Estimate = tuple[Tensor, Tensor]  # its value, and whether samples are too few for one
+REASONS = ("used", "negative", "untrained", "not_finite", "too_few")  # as they are numbered
 PATIENCE = 100  # calls in a row
 
 
@@ -33,29 +44,89 @@ class Health:
     missing: int = 0
     streak: int = field(default=0, repr=False)
 
-    def count_use(self) -> None:
-        """Count an estimate that is descended on."""
-        self.used += 1
-        self.streak = 0
 
-    def count_skip(self, reason: Reason) -> None:
-        """Count an estimate that is not, for a ``reason``."""
-        setattr(self, reason, getattr(self, reason) + 1)
-        self.streak += 1
+class EstimateRecord(nn.Module):
+    """Base of `MIPenalty`: its latest estimates and what happened to them, which stay where they were made."""
 
+    readings: Tensor  # float64 (several,), in nats
+    counts: Tensor  # (several, 7), the fields of `Health`
+    estimators: nn.ModuleList
+    budgets: nn.ModuleList
+    factors: list[Tensor | float]
 
-def warn_of_no_effect(health: Health, k: int, reason: Reason, *, closed_form: bool) -> bool:
-    """Warn when representation ``k`` was not descended on for long; returns whether it did.
+    def get_extra_state(self) -> dict[str, Any]:
+        """Health counts and estimates; with buffers and parts, all that a resumed run needs."""
+        return {"health": [vars(h) for h in self.health], "estimates": self.estimates, "warned": self._warned}
 
-    A closed form at zero says that nothing is left to remove; a critic there may be one that lags.
-    """
-    if health.streak < PATIENCE or (reason == "negative" and closed_form):
-        return False
-    warnings.warn(
-        f"MIPenalty has not descended on representation {k} for {health.streak} calls, lately because "
-        f"the estimate was {reason.replace('_', ' ')}: the penalty has no effect ({health}). "
-        "Give the critic more steps, the batch more samples, or use estimator='gaussian'.",
-        RuntimeWarning,
-        stacklevel=5,
-    )
-    return True
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restore what `get_extra_state` saved."""
+        self.counts = torch.tensor([astuple(Health(**each)) for each in state["health"]])
+        self.readings, self._warned = torch.tensor(state["estimates"], dtype=torch.float64), bool(state["warned"])
+
+    @property
+    def estimates(self) -> list[float]:
+        """Latest estimate in nats of each representation."""
+        finish_reads()
+        return cast("list[float]", self.readings.tolist())
+
+    @property
+    def health(self) -> list[Health]:
+        """What happened to the estimates of each representation."""
+        finish_reads()
+        return [Health(*each) for each in self.counts.tolist()]
+
+    @property
+    def multipliers(self) -> tuple[float, ...]:
+        """Where the weight of each representation stands under a budget; 1 without one."""
+        return tuple(map(float, self.weigh_budgets()))
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """What the gradient of each estimate was multiplied by in the latest `backward`; 0 before the first."""
+        return tuple(map(float, self.factors))
+
+    def weigh_budgets(self) -> list[float | Tensor]:
+        """The `multipliers`, left where they are."""
+        return [cast(DualAscent, b).multiplier.clone() for b in self.budgets] or [1.0] * len(self.readings)
+
+    @torch.no_grad()
+    def _judge(self, found: Sequence[Estimate | Reason], device: torch.device, missing: int | Tensor) -> Tensor:
+        """Take note of each estimate, or of why there is none. Returns which ones to descend on (several,)."""
+        before, self.counts = self.readings.to(device), self.counts.to(device)
+        none = torch.ones((), dtype=torch.bool, device=device)
+        pairs = [(before[k], none) if isinstance(each, str) else each for k, each in enumerate(found)]
+        values, few = torch.stack([value.double() for value, _ in pairs]), torch.stack([short for _, short in pairs])
+        finite = values.isfinite()
+        usable = (values > 0) & finite & ~few
+        reasons = torch.where(usable, 0, torch.where(few, 4, torch.where(finite, 1, 3)))
+        for k, each in enumerate(found):
+            if isinstance(each, str):
+                reasons[k] = REASONS.index(each)
+            elif self.budgets and self.training:
+                cast(DualAscent, self.budgets[k]).observe(torch.where(few[k], torch.nan, values[k]))
+        self.readings = torch.where(few, before, values)
+        self.counts += encode_labels(reasons, self.counts.shape[1])
+        self.counts[:, 5] += missing
+        self.counts[:, 6] = torch.where(usable, 0, self.counts[:, 6] + 1)
+        if not self._warned:
+            read_later(torch.cat([self.counts, reasons[:, None]], dim=1), self._warn)
+        return usable
+
+    def _warn(self, numbers: list[list[int]]) -> None:
+        """Warn once when a representation was not descended on for long.
+
+        A closed form at zero says that nothing is left to remove; a critic there may be one that lags.
+        """
+        for k, (*counts, place) in enumerate(numbers):
+            health, reason = Health(*counts), REASONS[place]
+            gone = reason == "negative" and cast(Estimator, self.estimators[k]).closed_form
+            if self._warned or gone or health.streak < PATIENCE:
+                continue
+            self._warned = True
+            warnings.warn(
+                f"MIPenalty has not descended on representation {k} for {health.streak} calls, lately because "
+                f"the estimate was {reason.replace('_', ' ')}: the penalty has no effect ({health}). "
+                "Give the critic more steps, the batch more samples, or use estimator='gaussian'.",
+                RuntimeWarning,
+                stacklevel=5,
+            )

@@ -1,7 +1,6 @@
 """`MIPenalty`: an estimator made differentiable in z and kept up to date while the encoder moves."""
 
 import contextlib
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, cast
@@ -11,22 +10,22 @@ from torch import Tensor, nn
 
 from ..arguments import checked
 from ..attributes import Attribute
+from ..deferred_reads import collect_shortages
 from ..devices import follow
 from ..distributed import Ranks, Traffic, announce_refusal, check_process_group, find_ranks
 from ..errors import InputError, TooFewSamples
-from ..estimators.interface import Estimator
 from ..estimators.registry import DEFAULT_ESTIMATOR, EstimatorName, build_estimator
 from ..representations import Shape, Summary, summarize
-from .batch import Batch, Condition, Criterion, InputReader, drop_missing, expand_groups, gather_batch
+from .batch import Batch, Condition, Criterion, InputReader, expand_groups, gather_batch
 from .critic_training import CriticTrainer
 from .dual_ascent import DualAscent
 from .gradient_balance import GradientBalance, check_task_loss, join_gradients
-from .health import Health, Reason, warn_of_no_effect
+from .health import Estimate, EstimateRecord, Health, Reason
 from .pair_bank import PairBank, choose_sizes
-from .preconditioning import precondition
+from .preconditioning import gate_gradient, precondition
 
 
-class MIPenalty(nn.Module):
+class MIPenalty(EstimateRecord):
     r"""Differentiable I(Z;C|Y) or I(Z;C) to add to a loss.
 
     ``loss = task_loss + mi_weight * penalty(z, c, y)`` is the one line. In training mode each call first brings the
@@ -128,7 +127,7 @@ class MIPenalty(nn.Module):
         check_process_group(process_group)
         if preconditioning is not None and not 0 <= preconditioning <= 1:
             raise InputError(f"preconditioning must lie in [0, 1], got {preconditioning}")
-        self._reader = InputReader(dim, attribute, criterion, condition_on)
+        self._reader = InputReader(dim, attribute, criterion, condition_on, n_groups)
         self.shapes, widths = self._reader.shapes, self._reader.widths
         self.attribute, self.process_group = attribute, process_group
         groups = n_groups if criterion == "separation" else 0
@@ -145,9 +144,9 @@ class MIPenalty(nn.Module):
         )
         self.balances = nn.ModuleList(GradientBalance(gradient_ratio) for _ in widths)
         self.budgets = nn.ModuleList([] if max_mi is None else (DualAscent(max_mi) for _ in widths))
-        self.health, self.estimates = [Health() for _ in widths], [0.0] * len(widths)
-        self.factors: list[Tensor | float] = [0.0] * len(widths)
-        self._filled, self._warned = sizes[0][1], False
+        nothing = [0.0] * len(widths)
+        self.set_extra_state({"health": [vars(Health()) for _ in widths], "estimates": nothing, "warned": False})
+        self.factors, self._filled = [*nothing], sizes[0][1]
 
     def forward(self, z: Tensor | Sequence[Tensor], c: Tensor, y: Tensor | None = None) -> Tensor:
         """Bring the critic up to date (training mode), then estimate.
@@ -175,7 +174,7 @@ class MIPenalty(nn.Module):
             values = [summary.values for summary in self._summarize(batch.representations)]
         terms = self._estimate_all(replace(batch, representations=values))
         if self.budgets:
-            terms = [m * term for m, term in zip(self.multipliers, terms, strict=True)]
+            terms = [m * term for m, term in zip(self.weigh_budgets(), terms, strict=True)]
         return terms[0] if len(terms) == 1 else torch.stack(terms).sum()
 
     def backward(
@@ -215,19 +214,9 @@ class MIPenalty(nn.Module):
         with torch.enable_grad():
             total = torch.stack(self._estimate_all(replace(batch, representations=leaves))).sum()
             gradients = torch.autograd.grad(total, leaves)
-        joined = batch.representations, summaries, gradients, self.balances, self.multipliers
+        joined = batch.representations, summaries, gradients, self.balances, self.weigh_budgets()
         self.factors = [*join_gradients(task_loss, *joined, ranks, scale)]
         return total.detach()
-
-    @property
-    def multipliers(self) -> tuple[float, ...]:
-        """Where the weight of each representation stands under a budget; 1 without one."""
-        return tuple(float(b.multiplier) for b in cast("list[DualAscent]", self.budgets)) or (1.0,) * len(self.shapes)
-
-    @property
-    def weights(self) -> tuple[float, ...]:
-        """What the gradient of each estimate was multiplied by in the latest `backward`; 0 before the first."""
-        return tuple(map(float, self.factors))
 
     @property
     def traffic(self) -> Traffic:
@@ -244,57 +233,47 @@ class MIPenalty(nn.Module):
 
     def _estimate_all(self, batch: Batch) -> list[Tensor]:
         """One for each representation; together, where their estimator does that and nothing keeps them apart."""
-        batch, ranks = drop_missing(batch), self._ranks()
+        ranks = self._ranks()
+        batch = self._reader.drop_missing(batch, exact=ranks is not None)
         if ranks is not None:
             batch = gather_batch(ranks, batch, attribute=self.attribute, banks=self.banks, summable=self._summable)
-        joint: Sequence[tuple[Tensor, float] | None] = [None] * len(self.shapes)
+        passes: list[Tensor] = []  # filled once the estimates are there
+        gated = [gate_gradient(h, passes, k) for k, h in enumerate(batch.representations)]
+        batch = replace(batch, representations=gated)
+        joint: Sequence[Estimate | None] = [None] * len(self.shapes)
         if self._joined and batch.n >= self._filled and len({h.dtype for h in batch.representations}) == 1:
             ask, own = cast(Any, self.estimators[0]).estimate_several, expand_groups(batch.values, batch.groups)
-            with contextlib.suppress(TooFewSamples):  # then each is asked, and says so itself
-                joint = [*zip(terms := ask(batch.representations, *own, pool=batch.pool), terms.tolist(), strict=True)]
-        return [self._estimate(k, batch, term) for k, term in enumerate(joint)]
+            # Where too few are known to be so at once, each is asked, and says so itself.
+            with contextlib.suppress(TooFewSamples), collect_shortages() as short:
+                joint = [*zip(ask(batch.representations, *own, pool=batch.pool), *short, strict=True)]
+        found = [self._estimate(k, batch, term) for k, term in enumerate(joint)]
+        passes.append(usable := self._judge(found, gated[0].device, batch.missing))
+        return [
+            h.sum() * 0.0 if isinstance(each, str) else torch.where(usable[k], each[0], 0.0)
+            for k, (each, h) in enumerate(zip(found, batch.representations, strict=True))
+        ]
 
-    def _estimate(self, k: int, batch: Batch, known: tuple[Tensor, float] | None) -> Tensor:
-        """The estimate of representation ``k``; a zero with a zero gradient where it is not one to descend on."""
-        estimator, bank, health = cast(Any, self.estimators[k]), cast(PairBank, self.banks[k]), self.health[k]
+    def _estimate(self, k: int, batch: Batch, known: Estimate | None) -> Estimate | Reason:
+        """The estimate of representation ``k``, and whether samples are too few for it; or why there is none."""
+        estimator, bank = cast(Any, self.estimators[k]), cast(PairBank, self.banks[k])
         h, c, groups, pool = batch.representations[k], batch.c, batch.groups, batch.pool
-        health.missing += batch.missing
+        bank.limits = batch.limits
         if batch.n < (1 if estimator.closed_form else 2):
-            return self._skip(k, "too_few", h)
+            return "too_few"
         try:
             if self.training:
                 self.critics.train_critic(k, bank, h, c, groups)
             if not self.critics.is_ready(k):
-                return self._skip(k, "untrained", h)
-            if known is None:
-                pairs = precondition(h, groups, self.preconditioning[k]), batch.values.to(h.dtype), groups
-                z, encoded, own = bank.fill_up(*pairs) if estimator.closed_form and pool is None else pairs
-                joint = estimator(z, *expand_groups(encoded, own), **({} if pool is None else {"pool": pool}))
+                return "untrained"
+            if known is not None:
+                return known
+            pairs = precondition(h, groups, self.preconditioning[k]), batch.values.to(h.dtype), groups
+            z, encoded, own = bank.fill_up(*pairs) if estimator.closed_form and pool is None else pairs
+            with collect_shortages() as short:
+                term = estimator(z, *expand_groups(encoded, own), **({} if pool is None else {"pool": pool}))
+            return term, torch.cat(short).any() if short else torch.zeros_like(term, dtype=torch.bool)
         except TooFewSamples:
-            return self._skip(k, "too_few", h)
+            return "too_few"
         finally:
             if self.training:
                 bank.push(h, c, groups, scattered=pool is not None)
-        joint, value = known if known is not None else (joint, float(joint.detach()))
-        self.estimates[k] = value
-        if self.budgets and self.training:
-            cast(DualAscent, self.budgets[k]).observe(value)
-        if not 0.0 < value < math.inf:
-            return self._skip(k, "negative" if math.isfinite(value) else "not_finite", h)
-        health.count_use()
-        return joint
-
-    def _skip(self, k: int, reason: Reason, h: Tensor) -> Tensor:
-        self.health[k].count_skip(reason)
-        closed_form = cast(Estimator, self.estimators[k]).closed_form
-        self._warned = self._warned or warn_of_no_effect(self.health[k], k, reason, closed_form=closed_form)
-        return h.sum() * 0.0
-
-    def get_extra_state(self) -> dict[str, Any]:
-        """Health counts and estimates; with buffers and parts, all that a resumed run needs."""
-        return {"health": [vars(h).copy() for h in self.health], "estimates": [*self.estimates], "warned": self._warned}
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restore what `get_extra_state` saved."""
-        self.health = [Health(**h) for h in state["health"]]
-        self.estimates, self._warned = list(state["estimates"]), bool(state["warned"])

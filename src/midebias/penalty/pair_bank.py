@@ -9,6 +9,7 @@ from ..attributes import Attribute
 from ..distributed import Ranks
 from ..errors import InputError
 from ..estimators.interface import Estimator
+from ..marginals import limit_labels
 
 LEAST_PAIRS = 64  # that a closed form is computed from, where the bank holds them
 _MOST_PAIRS = 512  # up to which a bank whose size is given fills a batch: more pairs are older ones
@@ -48,6 +49,7 @@ class PairBank(nn.Module):
         for name in ("filled", "cursor"):
             self.register_buffer(name, torch.zeros((), dtype=torch.long))
         self._places: tuple[int, int] | None = 0, 0
+        self.limits: tuple[int, int] | None = None  # of labels on a GPU, which is not asked
 
     @property
     def places(self) -> tuple[int, int]:
@@ -91,9 +93,9 @@ class PairBank(nn.Module):
         m, cursor = self.places
         end = m if newest is None else min(skip + newest, m)
         if skip <= 0 and end == m:
-            return self.z[:m], self.c[:m], self.groups[:m]
+            return self.z[:m], self.c[:m], limit_labels(self.groups[:m], self.limits)
         index = (cursor - 1 - torch.arange(skip, max(skip, end), device=self.z.device)) % self.size
-        return self.z[index], self.c[index], self.groups[index]
+        return self.z[index], self.c[index], limit_labels(self.groups[index], self.limits)
 
     def fill_up(self, z: Tensor, values: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
         """A batch of fewer than ``fill_to`` pairs, followed by the newest ones until it has so many.
@@ -107,5 +109,5 @@ class PairBank(nn.Module):
         old_z, old_c, old_groups = self.rows(m)
         scaled = z.detach() + (z - z.detach()) * ((n + m) / n)
         encoded = self._attribute.encode(old_c)[0].to(values)
-        joined = None if groups is None else torch.cat([groups, old_groups])
+        joined = None if groups is None else limit_labels(torch.cat([groups, old_groups]), self.limits)
         return torch.cat([scaled, old_z.to(z)]), torch.cat([values, encoded]), joined

@@ -24,13 +24,25 @@ def precondition(z: Tensor, groups: Tensor | None, power: float) -> Tensor:
     with torch.no_grad():
         centred = center_within(z.detach(), groups)[0].double()
         scale = centred.square().sum() / z.shape[1]
-        if not (bool(torch.isfinite(scale)) and float(scale) > 0):
-            return z
-        vectors, values = _find_directions(centred / scale.sqrt())
+        varies = torch.isfinite(scale) & (scale > 0)  # else the gradient stays as it is
+        vectors, values = _find_directions(torch.where(varies, centred / scale.sqrt(), 0.0))
         rest = 0.01**power
         gains, vectors = ((values + 0.01) ** power - rest).to(z.dtype), vectors.to(z.dtype)
     out = z.view_as(z)
-    out.register_hook(lambda gradient: rest * gradient + ((gradient @ vectors) * gains) @ vectors.T)
+
+    def turn(gradient: Tensor) -> Tensor:
+        return torch.where(varies, rest * gradient + ((gradient @ vectors) * gains) @ vectors.T, gradient)
+
+    out.register_hook(turn)
+    return out
+
+
+def gate_gradient(z: Tensor, passes: list[Tensor], k: int) -> Tensor:
+    """z itself, through which a gradient passes only where entry ``k`` of what ``passes`` holds by then says so."""
+    if not (z.requires_grad and torch.is_grad_enabled()):
+        return z
+    out = z.view_as(z)
+    out.register_hook(lambda gradient: torch.where(passes[0][k], gradient, 0.0))
     return out
 
 
@@ -41,5 +53,5 @@ def _find_directions(centred: Tensor) -> tuple[Tensor, Tensor]:
         values, vectors = torch.linalg.eigh(centred.T @ centred)
         return vectors, values.clamp(min=0)
     values, sides = torch.linalg.eigh(centred @ centred.T)
-    kept = values > 1e-10 * values[-1]
-    return centred.T @ (sides[:, kept] / values[kept].sqrt()), values[kept]
+    kept = values > 1e-10 * values[-1]  # the others become zeros
+    return centred.T @ (sides / torch.where(kept, values, torch.inf).sqrt()), torch.where(kept, values, 0.0)

@@ -234,7 +234,7 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self.history_ = trainer.records
         trainer.train(rows, self._call_callbacks)
         self.n_iter_ = len(trainer.records)
-        self.mi_ = () if penalty is None else tuple(penalty.estimates)
+        self.mi_ = () if penalty is None else tuple(penalty.readings.tolist())
         self.front_: list[FrontPoint] = [] if path is None else path.points
         chosen = None if path is None or path.chosen is None else path.points[path.chosen]
         self.held_out_mi_ = None if chosen is None else chosen.leakage

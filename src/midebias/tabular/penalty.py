@@ -76,12 +76,11 @@ class TabularPenalty(nn.Module):
         return total + self.decision_weight * self.decision(decided, c, y)
 
     @property
-    def estimates(self) -> list[float]:
+    def readings(self) -> Tensor:
         """Latest estimates in nats, of the decision (where it is penalised) and of the representation."""
-        of_z = zip(*(cast(MIPenalty, penalty).estimates for penalty in self.representation), strict=True)
-        return [*(self.decision.estimates if self.decision is not None else ()), *map(max, of_z)]
+        of_z = torch.stack([cast(MIPenalty, penalty).readings for penalty in self.representation]).amax(dim=0)
+        return of_z if self.decision is None else torch.cat([self.decision.readings, of_z])
 
-    @property
-    def multipliers(self) -> tuple[float, ...]:
+    def weigh_budgets(self) -> tuple[float, ...]:
         """What each estimate counts beside the other."""
         return (1.0,) if self.decision is None else (self.decision_weight, 1.0)

@@ -40,14 +40,13 @@ class SeparatePenalties(nn.Module):
         return torch.stack([p(representations, part, y) for p, part in zip(self._list(), columns, strict=True)]).sum()
 
     @property
-    def estimates(self) -> list[float]:
+    def readings(self) -> Tensor:
         """Latest estimates in nats, of one attribute after the other."""
-        return [estimate for penalty in self._list() for estimate in penalty.estimates]
+        return torch.cat([penalty.readings for penalty in self._list()])
 
-    @property
-    def multipliers(self) -> tuple[float, ...]:
+    def weigh_budgets(self) -> tuple[float, ...]:
         """What each estimate counts beside the others."""
-        return tuple(multiplier for penalty in self._list() for multiplier in penalty.multipliers)
+        return tuple(weight for penalty in self._list() for weight in penalty.weigh_budgets())
 
     def _list(self) -> list[TabularPenalty]:
         return cast("list[TabularPenalty]", list(self.penalties))

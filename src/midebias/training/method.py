@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from ..deferred_reads import refuse
 from ..errors import InputError
 from ..marginals import keep_range
 from ..networks.classifier import Classifier
@@ -161,7 +162,9 @@ class Method:
         for optimizer in self.optimizers:
             self.scaler.unscale_(optimizer)
         if self.max_grad_norm is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.max_grad_norm, error_if_nonfinite=not scaled)
+            length = nn.utils.clip_grad_norm_(self.model.parameters(), self.max_grad_norm)
+            if not scaled:
+                refuse(~length.isfinite(), RuntimeError("the gradients are not finite"))
         for optimizer in self.optimizers:
             self.scaler.step(optimizer)
         self.scaler.update()

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.amp import is_autocast_available
 
 from ..arguments import check_kind
+from ..deferred_reads import refuse
 from ..errors import InputError
 from ..marginals import keep_range
 from ..networks.classifier import Classifier
@@ -196,7 +197,7 @@ def train_step(
     InputError
         As `MIPenalty` does.
     RuntimeError
-        When ``max_grad_norm`` is given and the gradients are not finite.
+        When ``max_grad_norm`` is given and the gradients are not finite; on a GPU in a later step, once it is known.
     """
     for name, value, hint in (("x", x, Tensor), ("y", y, Tensor), ("mi_weight", mi_weight, float | None)):
         check_kind(name, value, hint)
@@ -206,7 +207,8 @@ def train_step(
     run_backward(passed, penalty, y, c, mi_weight=mi_weight)
     if max_grad_norm is not None:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        nn.utils.clip_grad_norm_(parameters, max_grad_norm, error_if_nonfinite=True)
+        length = nn.utils.clip_grad_norm_(parameters, max_grad_norm)
+        refuse(~length.isfinite(), RuntimeError("the gradients are not finite"))
     optimizer.step()
     return summarize_step(passed, y, *read_penalty(penalty, mi_weight))
 
@@ -227,4 +229,5 @@ def read_penalty(
     """Estimates of the latest call, and what their gradients were multiplied by; see `train_step`."""
     if penalty is None:
         return (), ()
-    return penalty.estimates, penalty.factors if mi_weight is None else [mi_weight * m for m in penalty.multipliers]
+    weights = penalty.factors if mi_weight is None else [mi_weight * m for m in penalty.weigh_budgets()]
+    return penalty.readings.unbind(), weights
