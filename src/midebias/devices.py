@@ -13,7 +13,7 @@ def move_to(device: torch.device, *values: Any) -> tuple[Any, ...]:
 
 def follow(module: nn.Module, optimizer: torch.optim.Optimizer | None, device: torch.device) -> None:
     """Move a module to ``device``, unless it is there, and what its own optimiser knows of it."""
-    if all(buffer.device == device for buffer in module.buffers()):
+    if getattr(next(module.buffers(), None), "device", None) == device:  # all move together
         return
     before = list(module.parameters())
     module.to(device)

@@ -155,6 +155,7 @@ class InputReader:
         """
         present = batch.present
         n: int = len(present)
+        missing: int | Tensor
         if self._complete and not exact and is_asynchronous(present):
             read_later(present.all(), self._note)
             first = torch.argsort(present, descending=True, stable=True)
@@ -165,7 +166,7 @@ class InputReader:
             self._note(n == len(present))
             if n == len(present):
                 return replace(batch, n=n)
-            rows, missing = present, torch.full((), len(present) - n)
+            rows, missing = present, len(present) - n
         groups = None if batch.groups is None else limit_labels(batch.groups[rows], batch.limits)
         several = [h[rows] for h in batch.representations]
         values = batch.c[rows], batch.values[rows], groups, present[rows]

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from ..deferred_reads import finish_reads, read_later
 from ..estimators.interface import Estimator
-from ..marginals import encode_labels
 from .dual_ascent import DualAscent
 
 Reason = Literal["negative", "untrained", "not_finite", "too_few"]
@@ -62,6 +61,8 @@ class EstimateRecord(nn.Module):
         """Restore what `get_extra_state` saved."""
         self.counts = torch.tensor([astuple(Health(**each)) for each in state["health"]])
         self.readings, self._warned = torch.tensor(state["estimates"], dtype=torch.float64), bool(state["warned"])
+        # What a call adds to the counts, by its place among `REASONS`.
+        self._steps = torch.tensor([[k == r for k in range(5)] + [False, r > 0] for r in range(5)]).long()
 
     @property
     def estimates(self) -> list[float]:
@@ -92,24 +93,27 @@ class EstimateRecord(nn.Module):
     @torch.no_grad()
     def _judge(self, found: Sequence[Estimate | Reason], device: torch.device, missing: int | Tensor) -> Tensor:
         """Take note of each estimate, or of why there is none. Returns which ones to descend on (several,)."""
-        before, self.counts = self.readings.to(device), self.counts.to(device)
-        none = torch.ones((), dtype=torch.bool, device=device)
-        pairs = [(before[k], none) if isinstance(each, str) else each for k, each in enumerate(found)]
-        values, few = torch.stack([value.double() for value, _ in pairs]), torch.stack([short for _, short in pairs])
-        finite = values.isfinite()
-        usable = (values > 0) & finite & ~few
-        reasons = torch.where(usable, 0, torch.where(few, 4, torch.where(finite, 1, 3)))
+        if self._steps.device != device:
+            self.readings, self.counts, self._steps = (v.to(device) for v in (self.readings, self.counts, self._steps))
+        pairs = [
+            (self.readings[k], self._steps[0, 0] > 0) if isinstance(each, str) else each for k, each in enumerate(found)
+        ]
+        values = torch.stack([value.detach().double() for value, _ in pairs])
+        few = torch.stack([short for _, short in pairs])
+        usable = (values > 0) & (values < torch.inf) & ~few
+        reasons = torch.where(few, 4, torch.where(values.isfinite(), 1, 3)) * ~usable
         for k, each in enumerate(found):
             if isinstance(each, str):
                 reasons[k] = REASONS.index(each)
             elif self.budgets and self.training:
                 cast(DualAscent, self.budgets[k]).observe(torch.where(few[k], torch.nan, values[k]))
-        self.readings = torch.where(few, before, values)
-        self.counts += encode_labels(reasons, self.counts.shape[1])
-        self.counts[:, 5] += missing
-        self.counts[:, 6] = torch.where(usable, 0, self.counts[:, 6] + 1)
+        self.readings.copy_(torch.where(few, self.readings, values))
+        self.counts += self._steps[reasons]
+        self.counts[:, 6] *= ~usable
+        if isinstance(missing, Tensor) or missing:
+            self.counts[:, 5] += missing
         if not self._warned:
-            read_later(torch.cat([self.counts, reasons[:, None]], dim=1), self._warn)
+            read_later(torch.column_stack([self.counts, reasons]), self._warn)
         return usable
 
     def _warn(self, numbers: list[list[int]]) -> None:
