@@ -15,11 +15,12 @@ import re
 import statistics
 import time
 import traceback
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self, cast, get_args
 from unittest.mock import patch
 
 import torch
@@ -30,8 +31,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import midebias
 from midebias import deferred_reads
 from midebias.attributes import Categorical
+from midebias.estimators.registry import EstimatorName
 from midebias.experiments.image_methods import build_method
 from midebias.experiments.process import measure_peak_memory_mb
+from midebias.methods import METHODS
 from midebias.training.data import Batch, Problem
 from midebias.training.method import Method
 
@@ -83,7 +86,10 @@ def simulate_device() -> Iterator[None]:
     """Have the package take the CPU for a device whose numbers are known late: here, after the context."""
     with patch.multiple(deferred_reads, ASYNCHRONOUS={"cpu", "cuda"}, finish_reads=lambda **_: None):
         yield
-    deferred_reads.finish_reads()
+    try:
+        deferred_reads.finish_reads()
+    finally:
+        deferred_reads._pending.clear()  # after an error, what else was said of the same numbers
 
 
 class _HostCopies(TorchFunctionMode):
@@ -118,20 +124,26 @@ def measure(method: Method, batch: Batch, *, steps: int) -> dict[str, Any]:
         seconds.append(time.perf_counter() - started)
     with simulate_device():
         method.step(batch, lambda: batch, method.lr)  # the first one asks for the range of labels
-    with StepCounter() as counter:
+    with StepCounter() as counter, warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        if batch.x.is_cuda:
+            torch.cuda.set_sync_debug_mode("warn")
         method.step(batch, lambda: batch, method.lr)
+    if batch.x.is_cuda:
+        torch.cuda.set_sync_debug_mode("default")
     step = statistics.median(seconds[2:])
     return {
         "seconds_per_step": step, "images_per_second": len(batch) / step, "operations": counter.operations,
         "reads": sum(counter.reads.values()), "read_at": dict(counter.reads.most_common()),
         "waits": sum(counter.waits.values()), "wait_at": dict(counter.waits.most_common()),
+        "synchronisations_told": sum("synchroniz" in str(each.message) for each in told) if batch.x.is_cuda else None,
     }  # fmt: skip
 
 
 if __name__ == "__main__":
     script = Script(
         "gpu", __doc__, device="cpu", network=["paper"], batch_size=256, image_size=28, steps=10, precision="float32",
-        methods=["plain", "mib", "mib:gaussian_learned", "mib:prequential", "reference"],
+        methods=[*METHODS, *(f"mib:{name}" for name in get_args(EstimatorName) if name != "gaussian")],
     )  # fmt: skip
     given, rows = script.given, list[dict[str, Any]]()
     device = given["device"]
@@ -147,6 +159,7 @@ if __name__ == "__main__":
                                 **options)  # fmt: skip
             cast(torch.nn.Module, made.model).to(device)
             made.prepare(batch.levels, batch.c, batch.y)
+            made.begin_epoch([batch])
             row = {"network": network, "method": name, "device": card} | measure(made, batch, steps=given["steps"])
             plain = next((r for r in rows if (r["network"], r["method"]) == (network, "plain")), row)
             row["over_plain"] = row["seconds_per_step"] / plain["seconds_per_step"]

@@ -61,7 +61,7 @@ class CLUB(DecoderEstimator):
     def _value(self, z: Tensor, c: Tensor, groups: Tensor | None) -> Tensor:
         decoded = self._decode(z, groups)
         if self.sampled:
-            other = c[self._permute(len(c), groups).to(c.device)]
+            other = c[self._permute(len(c), groups).to(c.device, non_blocking=True)]
             return (self._log_q(decoded, c) - self._log_q(decoded, other)).mean()
         logs, mean, spread = decoded
         codes, values = self._split(c)

@@ -45,6 +45,6 @@ class CriticEstimator(SampledEstimator):
 
     def _score(self, z: Tensor, c: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor]:
         z = self._standardize(z)
-        permutation = self._permute(len(z), groups).to(z.device)
+        permutation = self._permute(len(z), groups).to(z.device, non_blocking=True)
         joint, marginal = self.critic.joint_and_marginal(z, c, permutation, groups)
         return joint, marginal

@@ -189,5 +189,7 @@ class GaussianMI(DrawingEstimator):
         scaled = (z - mean) / spread
         directions = torch.randn(dim, self.n_features, generator=self._generator, dtype=torch.float32)
         phases = torch.rand(self.n_features, generator=self._generator) * (2 * math.pi)
-        directions = directions.to(z) / (self.bandwidth * math.sqrt(dim))
-        return torch.cos(torch.addmm(phases.to(z), scaled, directions))  # of any length: the ridge is relative
+        directions = directions.to(z, non_blocking=True) / (self.bandwidth * math.sqrt(dim))
+        return torch.cos(
+            torch.addmm(phases.to(z, non_blocking=True), scaled, directions)
+        )  # of any length: the ridge is relative

@@ -30,12 +30,12 @@ def sign_groups(c: Tensor, groups: Tensor | None, generator: torch.Generator, po
     if groups is None:
         return c
     if groups.is_floating_point():
-        function = groups @ torch.randn(groups.shape[1], generator=generator).to(groups)
+        function = groups @ torch.randn(groups.shape[1], generator=generator).to(groups, non_blocking=True)
         function = (function - function.mean()) / function.std().clamp(min=1e-12)
         return torch.cat([c, center_within(c * function.to(c)[:, None], groups)[0]], dim=1)
     groups, n_groups = number_groups(groups) if pool is None else (groups.long(), pool.n_groups)
     signs = torch.randint(2, (n_groups,), generator=generator).mul_(2).sub_(1)
-    return torch.cat([c, c * signs.to(c).index_select(0, groups)[:, None]], dim=1)
+    return torch.cat([c, c * signs.to(c, non_blocking=True).index_select(0, groups)[:, None]], dim=1)
 
 
 def project_columns(values: Tensor, generator: torch.Generator, *, most: int, rows: int | None = None) -> Tensor:
@@ -49,4 +49,4 @@ def project_columns(values: Tensor, generator: torch.Generator, *, most: int, ro
     if width <= kept:
         return values
     directions = torch.randn(width, kept, generator=generator) / math.sqrt(width)
-    return values @ directions.to(values)
+    return values @ directions.to(values, non_blocking=True)

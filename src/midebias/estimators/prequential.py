@@ -161,7 +161,7 @@ class PrequentialMI(DrawingEstimator):
         centred = center_within(wide, groups)[0]
         # One scale for all columns, with its gradient: else making all of z small would look like erasing.
         scaled = centred / centred.square().mean().sqrt().clamp(min=1e-12)
-        halves = torch.randperm(len(z), generator=self._generator).to(z.device).tensor_split(2)
+        halves = torch.randperm(len(z), generator=self._generator).to(z.device, non_blocking=True).tensor_split(2)
 
         labels = self.linear.number(groups, len(z), learn=self.training)
         predictions = self.linear.predict(scaled, target, labels, halves)
