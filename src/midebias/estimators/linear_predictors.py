@@ -119,7 +119,7 @@ class LinearPredictors(nn.Module):
 
         With ``learn``, new labels get a place of their own while there is one left.
         """
-        if groups is None or not self.n_groups:
+        if groups is None or groups.is_floating_point() or not self.n_groups:
             return torch.zeros(n, dtype=torch.long, device=self.labels.device)
         if learn:
             new = torch.unique(groups)

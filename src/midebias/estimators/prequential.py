@@ -2,27 +2,32 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from ..arguments import check_encoded, check_groups, check_representation, checked
+from ..arguments import check_conditions, check_encoded, check_representation, checked
+from ..deferred_reads import collect_shortages
 from ..errors import InputError, TooFewSamples
 from ..marginals import center_within
 from ..whitening import compute_whitening
-from .gaussian_features import append_products
+from .gaussian_features import append_products, project_columns, sign_groups
 from .interface import Bound, DrawingEstimator
 from .kernel_predictors import KernelPredictors
+from .learned_features import LearnedFeatures, scale_columns
 from .linear_predictors import LinearPredictors
 from .log_determinant import compute_gaussian_information
 from .nonlinear_predictors import NonlinearPredictors
 from .stacking import Stacking
 
-_LEAST_ROWS = 8
+_LEAST_ROWS = 2
+_MOST_SLOPES = 2**21  # of groups: those of many would cost more than they tell
 _PAIRS_PER_COVARIANCE = 8
-_SIGNIFICANT = 3.0  # standard errors
+_TOLERANCE = 0.01  # nats, up to which the present pairs are followed where nothing has been told of new rows
 _RIDGE_OF_PAIRS = 1e-2
 _SMOOTHING_OF_PAIRS = 0.1
+_MEMORY_OF_NETWORK = 20480.0  # updates, of one column of z
 _HIGHEST = 0.98  # squared correlation that is told at most: the logarithm has a pole at 1
 
 
@@ -44,9 +49,11 @@ class PrequentialMI(DrawingEstimator):
     predictions and c alone: it moves the means of z given c together, it vanishes with them, and it is bounded in units
     of z's scale. Its length is chosen such that one nat is one nat.
 
-    What is remembered lags behind an encoder that changes fast. Therefore the mean is taken of this gradient and that
-    of the closed form of the present pairs, on the predictions and on z, or as many of its principal columns as so few
-    pairs bear; the second counts only as far as its value over the latest calls is beyond chance.
+    What is remembered lags behind an encoder that changes fast, and does not see the last hundredths of a nat. So the
+    gradient of a closed form of the present pairs is added: on the predictions, on features that a small network
+    learns, and on z, or as many of its principal columns as so few pairs bear. But a closed form finds something in any
+    pairs, and the network knows rows by heart that it has met before. Therefore this gradient counts only as far as
+    what has been told of new rows, and a hundredth of a nat; and it is followed where the value is at or below zero.
 
     Parameters
     ----------
@@ -61,12 +68,14 @@ class PrequentialMI(DrawingEstimator):
         Labels, of those that come first, for each of which c is predicted on its own, too.
     nonlinear : bool, default True
         False leaves the nonlinear predictors out.
+    hidden : int, default 128
+        Width of the network's two layers; 0 leaves the network out.
     ridge : float, default 1e-5
         Noise, in units of the mean variance of z's columns, that counts as part of z.
     smoothing : float, default 1.0
         As ``ridge``, for the length of the gradient.
     seed : int, default 0
-        Seeds the local generator of halves and projections.
+        Seeds the network, and the local generator of halves, signs and projections.
 
     Raises
     ------
@@ -94,8 +103,12 @@ class PrequentialMI(DrawingEstimator):
     bound: Bound = "exact"
     assumption = "predictions and c are jointly normal, and the predictors tell all"
     closed_form = True
+    takes_covariates = True
+    follows_zero = True
+    remembers = True
+    preconditioning = 1 / 3
     contrasts: Tensor
-    level: Tensor
+    levels: Tensor
 
     @checked
     def __init__(
@@ -108,15 +121,16 @@ class PrequentialMI(DrawingEstimator):
         memory: float = 4096.0,
         n_groups: int = 0,
         nonlinear: bool = True,
+        hidden: int = 128,
         ridge: float = 1e-5,
         smoothing: float = 1.0,
         seed: int = 0,
     ) -> None:
         super().__init__(seed=seed)
-        if min(dim, attribute_dim) < 1 or not 0 < memory < math.inf or n_groups < 0:
+        if min(dim, attribute_dim) < 1 or not 0 < memory < math.inf or min(n_groups, hidden) < 0:
             raise InputError(
-                f"dim and attribute_dim must be at least 1, memory > 0 and n_groups >= 0, got {dim}, {attribute_dim}, "
-                f"{memory} and {n_groups}"
+                "dim and attribute_dim must be at least 1, memory > 0, n_groups and hidden >= 0, got "
+                f"{dim}, {attribute_dim}, {memory}, {n_groups} and {hidden}"
             )
         if attribute_degree not in (1, 2):
             raise InputError(f"attribute_degree must be 1 or 2, got {attribute_degree!r}")
@@ -129,35 +143,49 @@ class PrequentialMI(DrawingEstimator):
         columns = attribute_dim if attribute_degree == 1 else attribute_dim * (attribute_dim + 3) // 2
         self.register_buffer("contrasts", torch.eye(columns) if sizes is None else build_contrasts(sizes))
         width = self.contrasts.shape[1]
+        n_groups = min(n_groups, _MOST_SLOPES // (dim * width))
         self.linear = LinearPredictors(dim, width, memory=memory, n_groups=n_groups, ridge=ridge)
         self.nonlinear = NonlinearPredictors(dim, width, memory=memory, seed=seed) if nonlinear else None
         self.kernel = KernelPredictors(dim, width, memory=memory / 2, seed=seed) if nonlinear else None
         names = [name for part in (self.linear, self.nonlinear, self.kernel) if part is not None for name in part.names]
+        # The more columns, the fewer updates it takes to know rows by heart.
+        network = partial(LearnedFeatures, dim, width, seed=seed, memory=_MEMORY_OF_NETWORK / dim)
+        self.critic = network(hidden=hidden) if hidden else None
         self.stacking = Stacking(names, memory=memory / 4)
-        self._memory_of_level = memory / 4
-        self.register_buffer("level", torch.zeros(()))  # of `_measure_pairs`, over the latest calls
+        self._memory_of_levels = memory / 4
+        # Over the latest calls: what was told of new rows, and what the closed form of the present pairs finds.
+        self.register_buffer("levels", torch.zeros(2))
 
-    def forward(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
+    @property
+    def trainable(self) -> bool:  # type: ignore[override]
+        """Whether there is a network, which learns from `learning_loss`."""
+        return self.critic is not None
+
+    def forward(self, z: Tensor, c: Tensor, groups: Tensor | None = None, *, fresh: int | None = None) -> Tensor:
         """Estimate in nats; in training mode, then learn from these pairs.
 
-        The value is at or below zero, with a gradient of zero, where no predictor has told anything of new rows.
+        The value is at or below zero where no predictor has told anything of new rows.
+
+        Parameters
+        ----------
+        fresh : int, optional
+            So many pairs, which come first, are new. The others were given before: means within groups and the closed
+            form are theirs, too, but the value is not, and they are not learned again.
 
         Raises
         ------
         InputError
             Wrong shapes or dtypes, or NaN in z.
         TooFewSamples
-            With fewer than 8 rows.
+            With fewer than 2 rows.
         """
         check_representation(z, dim=self.dim)
-        check_groups(groups, len(z))
+        check_conditions(groups, len(z))
         check_encoded(c, len(z), self.attribute_dim)
         if len(z) < _LEAST_ROWS:
             raise TooFewSamples(f"z: {len(z)} samples are too few to judge predictors on one half of them by the other")
         wide = z.float() if z.dtype in (torch.float16, torch.bfloat16) else z
-        target = c.to(wide.dtype)
-        target = append_products(target) if self.attribute_degree == 2 else target
-        target = center_within(target @ self.contrasts.to(target), groups)[0]
+        target = center_within(self._expand(c.to(wide.dtype)), groups)[0]
         centred = center_within(wide, groups)[0]
         # One scale for all columns, with its gradient: else making all of z small would look like erasing.
         scaled = centred / centred.square().mean().sqrt().clamp(min=1e-12)
@@ -169,15 +197,38 @@ class PrequentialMI(DrawingEstimator):
             predictions |= self.nonlinear.predict(scaled, learn=self.training)
         if self.kernel is not None:
             predictions |= self.kernel.predict(scaled, target, halves)
-        value = self._read(scaled, predictions, target, c, groups)
+        learned = scaled[:, :0] if self.critic is None else center_within(self.critic(wide), groups)[0]
+        value = self._read(scaled, predictions, learned, target, c, groups, fresh)
         if self.training:
+            new, target, labels = scaled.detach()[:fresh], target[:fresh], labels[:fresh]
             with torch.no_grad():
-                self.linear.learn(scaled.detach(), target, labels)
+                self.linear.learn(new, target, labels)
                 if self.nonlinear is not None:
-                    self.nonlinear.learn(scaled.detach(), target)
+                    self.nonlinear.learn(new, target)
                 if self.kernel is not None:
-                    self.kernel.learn(scaled.detach(), target)
+                    self.kernel.learn(new, target)
         return value.to(z.dtype)
+
+    def learning_loss(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
+        """Mean squared error of the network's prediction of c within groups; zero without a network."""
+        if self.critic is None:
+            return z.new_zeros(())
+        return self.critic.measure_error(z, self._expand(c.to(self.contrasts)), groups)
+
+    def update(
+        self, z: Tensor, c: Tensor, groups: Tensor | None, optimizer: torch.optim.Optimizer, *, steps: int = 1
+    ) -> Tensor:
+        """Take some steps as any estimator does, after each of which the network forgets a little."""
+        loss = z.new_zeros(())
+        for _ in range(steps):
+            loss = super().update(z, c, groups, optimizer)
+            if self.critic is not None:
+                self.critic.fade()
+        return loss
+
+    def _expand(self, c: Tensor) -> Tensor:
+        c = append_products(c) if self.attribute_degree == 2 else c
+        return c @ self.contrasts.to(c)
 
     def _find_whitening(self, target: Tensor) -> Tensor:
         covariance = self.linear.pool_covariance(target)
@@ -185,54 +236,64 @@ class PrequentialMI(DrawingEstimator):
         return (compute_whitening(covariance / scale / scale[:, None], tolerance=1e-5) / scale[:, None]).to(target)
 
     def _read(
-        self, z: Tensor, predictions: dict[str, Tensor], target: Tensor, c: Tensor, groups: Tensor | None
+        self,
+        z: Tensor,
+        predictions: dict[str, Tensor],
+        learned: Tensor,
+        target: Tensor,
+        c: Tensor,
+        groups: Tensor | None,
+        fresh: int | None,
     ) -> Tensor:
         names, whitening = list(predictions), self._find_whitening(target)
         white = target @ whitening
         stacked = torch.stack([predictions[name] for name in names]) @ whitening
-        shares = self.stacking.combine(names, stacked.detach(), white, learn=self.training)
-        if not bool(shares.any()):
-            return stacked.sum() * 0.0
+        shares = self.stacking.combine(names, stacked.detach()[:, :fresh], white[:fresh], learn=self.training)
         total = torch.einsum("f,fnq->nq", shares, stacked)
-        n, constant = len(total), total.detach()
+        new = total[:fresh]
+        n, constant = len(new), new.detach()
         of_linear = {name: share for name, share in zip(names, shares, strict=True) if name in self.linear.names}
         slopes = self.linear.combine_slopes(of_linear) @ whitening
         variance, steepness = constant.square().mean(0), slopes.square().sum(0)
         scale = (variance + self.ridge * steepness).sqrt()
-        covariance = (total * white).mean(0)
+        covariance = (new * white[:fresh]).mean(0)
         moved = scale > 1e-9 * scale.max().clamp(min=1e-30)
         correlation = torch.where(moved, covariance / scale.clamp(min=1e-30), 0.0)
         squares = correlation.detach().square().clamp(max=_HIGHEST)
         told = (-0.5 * (-squares).log1p()).sum() - 0.5 * moved.sum() / n
         if self.sizes is not None:
-            told = told.clamp(max=_measure_entropy(c, self.sizes, groups))
-        if not float(told) > 0:
-            return told + total.sum() * 0.0
-        damping = (variance + _SMOOTHING_OF_PAIRS * steepness).sqrt().clamp(min=1e-30)
-        visible = (-0.5 * (-(covariance / damping).detach().square().clamp(max=_HIGHEST)).log1p()).sum().minimum(told)
+            labels = None if groups is None or groups.is_floating_point() else groups
+            told = told.clamp(max=_measure_entropy(c, self.sizes, labels))
         damped = (covariance / (variance + self.smoothing * steepness).sqrt().clamp(min=1e-30)).square()
-        descended = damped.sum() * (told / squares.sum().clamp(min=1e-12))
-        descended = (descended + self._measure_pairs(z, total / damping, white, groups, visible)) / 2
+        # The gradient of new rows stands for the others, too; here it is theirs alone.
+        descended = n / len(total) * damped.sum() * (told.clamp(min=0) / squares.sum().clamp(min=1e-12))
+        damping = (variance + _SMOOTHING_OF_PAIRS * steepness).sqrt().clamp(min=1e-30)
+        columns = torch.cat([total / damping, scale_columns(learned)], dim=1)
+        descended = descended + self._measure_pairs(z, columns, white, groups, told)
         return told + (descended - descended.detach())
 
-    def _measure_pairs(
-        self, z: Tensor, prediction: Tensor, white: Tensor, groups: Tensor | None, most: Tensor
-    ) -> Tensor:
-        """The closed form of these pairs, weighed by what it shows of late beyond chance, at ``most``."""
+    def _measure_pairs(self, z: Tensor, columns: Tensor, white: Tensor, groups: Tensor | None, told: Tensor) -> Tensor:
+        """The closed form of these pairs, as far as what has been told of new rows of late, and a tolerance."""
         n, width = white.shape
-        columns = self.linear.project(z, max(1, n // (_PAIRS_PER_COVARIANCE * width)))
-        variance = columns.detach().square().mean(0)
-        varies = variance > 1e-12
-        columns = torch.cat([prediction, columns[:, varies] / variance[varies].sqrt()], dim=1)
-        nats = compute_gaussian_information(columns, white, groups, ridge=_RIDGE_OF_PAIRS)
-        kept = math.exp(-n / self._memory_of_level)
-        level = kept * float(self.level) + (1 - kept) * float(nats.detach())
-        if self.training:
-            self.level.fill_(level)
-        # The plug-in value's mean by chance, which makes as much of this gradient; and standard errors of the level.
-        by_chance = columns.shape[1] * width / (2 * n)
-        level -= _SIGNIFICANT * math.sqrt(by_chance / n * (1 - kept) / (1 + kept))
-        return nats * (min(level, float(most)) / (level + by_chance) if level > 0 else 0.0)
+        white = project_columns(sign_groups(white, groups, self._generator), self._generator, most=2 * width)
+        columns = project_columns(columns, self._generator, most=columns.shape[1])
+        principal = self.linear.project(z, max(1, n // (_PAIRS_PER_COVARIANCE * width)))
+        variance = principal.detach().square().mean(0)
+        principal = torch.where(variance > 1e-12, principal / variance.clamp(min=1e-12).sqrt(), 0.0)
+        columns = torch.cat([columns, principal], dim=1)
+        with collect_shortages():  # a zero, with a zero gradient, from pairs that are too few
+            nats = compute_gaussian_information(columns, white, groups, ridge=_RIDGE_OF_PAIRS)
+        with torch.no_grad():
+            # In pairs of no dependence the closed form finds as much as its gradient is worth, too.
+            by_chance = columns.shape[1] * width / (2 * n)
+            present = torch.stack([told.clamp(min=0), nats + by_chance]).to(self.levels)
+            kept = math.exp(-n / self._memory_of_levels)
+            first = self.levels[1] == 0
+            levels = torch.where(first, present, kept * self.levels + (1 - kept) * present)
+            if self.training:
+                self.levels.copy_(levels)
+            share = ((levels[0] + _TOLERANCE) / levels[1].clamp(min=1e-9)).clamp(max=1.0)
+        return nats * share.to(nats)
 
 
 def build_contrasts(sizes: Sequence[int]) -> Tensor:

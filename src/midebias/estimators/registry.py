@@ -23,7 +23,7 @@ EstimatorName = Literal[
     "prequential", "gaussian_linear", "gaussian", "gaussian_learned", "donsker_varadhan", "nwj", "jensen_shannon",
     "smile", "info_nce", "club", "barber_agakov",
 ]  # fmt: skip
-DEFAULT_ESTIMATOR: EstimatorName = "gaussian_learned"
+DEFAULT_ESTIMATOR: EstimatorName = "prequential"
 """Of `MIPenalty`. The recipes of images and tables name theirs: "gaussian"."""
 
 

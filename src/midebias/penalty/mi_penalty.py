@@ -248,10 +248,9 @@ class MIPenalty(EstimateRecord):
                 joint = [*zip(ask(batch.representations, *own, pool=batch.pool), *short, strict=True)]
         found = [self._estimate(k, batch, term) for k, term in enumerate(joint)]
         passes.append(usable := self._judge(found, gated[0].device, batch.missing))
-        return [
-            h.sum() * 0.0 if isinstance(each, str) else torch.where(usable[k], each[0], 0.0)
-            for k, (each, h) in enumerate(zip(found, batch.representations, strict=True))
-        ]
+        terms = [h.sum() * 0.0 if isinstance(each, str) else each[0] for each, h in zip(found, gated, strict=True)]
+        # At zero where the value is below it and the gradient followed none the less.
+        return [torch.where(usable[k], term - term.detach().clamp(max=0), 0.0) for k, term in enumerate(terms)]
 
     def _estimate(self, k: int, batch: Batch, known: Estimate | None) -> Estimate | Reason:
         """The estimate of representation ``k``, and whether samples are too few for it; or why there is none."""
@@ -269,8 +268,9 @@ class MIPenalty(EstimateRecord):
                 return known
             pairs = precondition(h, groups, self.preconditioning[k]), batch.values.to(h.dtype), groups
             z, encoded, own = bank.fill_up(*pairs) if estimator.closed_form and pool is None else pairs
+            options = ({} if pool is None else {"pool": pool}) | ({"fresh": len(h)} if estimator.remembers else {})
             with collect_shortages() as short:
-                term = estimator(z, *expand_groups(encoded, own), **({} if pool is None else {"pool": pool}))
+                term = estimator(z, *expand_groups(encoded, own), **options)
             return term, torch.cat(short).any() if short else torch.zeros_like(term, dtype=torch.bool)
         except TooFewSamples:
             return "too_few"
