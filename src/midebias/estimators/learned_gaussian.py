@@ -4,15 +4,17 @@ import math
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..arguments import check_conditions, check_encoded, check_representation, checked
 from ..errors import InputError
 from ..marginals import center_within
+from ..networks import build_perceptron
+from ..randomness import seeded
 from .gaussian_features import append_products, project_columns, sign_groups
 from .interface import Bound, DrawingEstimator
-from .learned_features import LearnedFeatures, scale_columns
 from .log_determinant import compute_gaussian_information
+from .running_moments import RunningMoments
 
 
 class LearnedGaussianMI(DrawingEstimator):
@@ -90,9 +92,11 @@ class LearnedGaussianMI(DrawingEstimator):
         if not 0 <= ridge < math.inf:
             raise InputError(f"ridge must be >= 0, got {ridge}")
         columns = attribute_dim if attribute_degree == 1 else attribute_dim * (attribute_dim + 3) // 2
-        self.critic = LearnedFeatures(dim, columns, hidden=hidden, seed=seed)
+        with seeded(seed):
+            self.critic = build_perceptron(dim, (hidden, hidden), columns)
         self.dim, self.attribute_dim, self.n_linear = dim, attribute_dim, n_linear
         self.attribute_degree, self.ridge = attribute_degree, ridge
+        self.moments = RunningMoments(dim, floor=1e-4)
 
     def forward(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
         """Estimate in nats on these pairs, with the features as they stand; differentiable in z.
@@ -104,19 +108,27 @@ class LearnedGaussianMI(DrawingEstimator):
         """
         self._check(z, c, groups)
         z = z.float() if z.dtype in (torch.float16, torch.bfloat16) else z
-        standardized = self.critic.moments.standardize(z)
-        learned = self.critic.read(standardized)
+        standardized = self.moments.standardize(z)
+        # The critic's, in the precision of z: a closed form gains by it, a critic does not.
+        learned = self.critic(standardized.to(self.moments.mean.dtype)).to(z.dtype)
         linear, learned = (project_columns(v, self._generator, most=self.n_linear) for v in (standardized, learned))
         target = center_within(self._expand(c.to(z.dtype)), groups)[0]
         target = sign_groups(target, groups, self._generator)
         target = project_columns(target, self._generator, most=self.n_linear)
-        features = scale_columns(torch.cat([linear, learned], dim=1))
+        features = _scale_columns(torch.cat([linear, learned], dim=1))
         return compute_gaussian_information(features, target, groups, ridge=self.ridge)
 
     def learning_loss(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
         """Mean squared error of predicting c within groups. Updates the running moments of z."""
         self._check(z, c, groups)
-        return self.critic.measure_error(z, self._expand(c.to(self.critic.moments.mean.dtype)), groups)
+        z = z.detach().to(self.moments.mean.dtype)
+        products = self._expand(c.to(z))
+        within, target = center_within(torch.cat([z, products], dim=1), groups)[0].split(
+            [self.dim, products.shape[1]], 1
+        )
+        target = target / target.square().mean().sqrt().clamp(min=1e-6)
+        self.moments.follow(z.mean(dim=0), within.square().mean(dim=0))
+        return nn.functional.mse_loss(self.critic(self.moments.standardize(z)), target)
 
     def _check(self, z: Tensor, c: Tensor, groups: Tensor | None) -> None:
         check_representation(z, dim=self.dim)
@@ -125,3 +137,10 @@ class LearnedGaussianMI(DrawingEstimator):
 
     def _expand(self, c: Tensor) -> Tensor:
         return append_products(c) if self.attribute_degree == 2 else c
+
+
+def _scale_columns(features: Tensor) -> Tensor:
+    """Columns brought to comparable size, so that one ridge suits all; scales count as constants."""
+    constant = features.detach()
+    variance = constant.var(0, unbiased=False)
+    return (features - constant.mean(0)) / (variance + 1e-3 * variance.mean()).sqrt().clamp(min=1e-12)

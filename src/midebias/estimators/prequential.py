@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -15,7 +14,6 @@ from ..whitening import compute_whitening
 from .gaussian_features import append_products, project_columns, sign_groups
 from .interface import Bound, DrawingEstimator
 from .kernel_predictors import KernelPredictors
-from .learned_features import LearnedFeatures, scale_columns
 from .linear_predictors import LinearPredictors
 from .log_determinant import compute_gaussian_information
 from .nonlinear_predictors import NonlinearPredictors
@@ -27,7 +25,6 @@ _PAIRS_PER_COVARIANCE = 8
 _TOLERANCE = 0.01  # nats, up to which the present pairs are followed where nothing has been told of new rows
 _RIDGE_OF_PAIRS = 1e-2
 _SMOOTHING_OF_PAIRS = 0.1
-_MEMORY_OF_NETWORK = 20480.0  # updates, of one column of z
 _HIGHEST = 0.98  # squared correlation that is told at most: the logarithm has a pole at 1
 
 
@@ -50,10 +47,10 @@ class PrequentialMI(DrawingEstimator):
     of z's scale. Its length is chosen such that one nat is one nat.
 
     What is remembered lags behind an encoder that changes fast, and does not see the last hundredths of a nat. So the
-    gradient of a closed form of the present pairs is added: on the predictions, on features that a small network
-    learns, and on z, or as many of its principal columns as so few pairs bear. But a closed form finds something in any
-    pairs, and the network knows rows by heart that it has met before. Therefore this gradient counts only as far as
-    what has been told of new rows, and a hundredth of a nat; and it is followed where the value is at or below zero.
+    gradient of a closed form of the present pairs is added: on the predictions, and on z, or as many of its principal
+    columns as so few pairs bear, with a random sign for each group beside. As a closed form finds something in any
+    pairs, this gradient counts only as far as what has been told of new rows, and a hundredth of a nat; and it is
+    followed where the value is at or below zero.
 
     Parameters
     ----------
@@ -68,14 +65,12 @@ class PrequentialMI(DrawingEstimator):
         Labels, of those that come first, for each of which c is predicted on its own, too.
     nonlinear : bool, default True
         False leaves the nonlinear predictors out.
-    hidden : int, default 128
-        Width of the network's two layers; 0 leaves the network out.
     ridge : float, default 1e-5
         Noise, in units of the mean variance of z's columns, that counts as part of z.
     smoothing : float, default 1.0
         As ``ridge``, for the length of the gradient.
     seed : int, default 0
-        Seeds the network, and the local generator of halves, signs and projections.
+        Seeds the local generator of halves, signs and projections.
 
     Raises
     ------
@@ -121,16 +116,15 @@ class PrequentialMI(DrawingEstimator):
         memory: float = 4096.0,
         n_groups: int = 0,
         nonlinear: bool = True,
-        hidden: int = 128,
         ridge: float = 1e-5,
         smoothing: float = 1.0,
         seed: int = 0,
     ) -> None:
         super().__init__(seed=seed)
-        if min(dim, attribute_dim) < 1 or not 0 < memory < math.inf or min(n_groups, hidden) < 0:
+        if min(dim, attribute_dim) < 1 or not 0 < memory < math.inf or n_groups < 0:
             raise InputError(
-                "dim and attribute_dim must be at least 1, memory > 0, n_groups and hidden >= 0, got "
-                f"{dim}, {attribute_dim}, {memory}, {n_groups} and {hidden}"
+                f"dim and attribute_dim must be at least 1, memory > 0 and n_groups >= 0, got {dim}, {attribute_dim}, "
+                f"{memory} and {n_groups}"
             )
         if attribute_degree not in (1, 2):
             raise InputError(f"attribute_degree must be 1 or 2, got {attribute_degree!r}")
@@ -148,18 +142,10 @@ class PrequentialMI(DrawingEstimator):
         self.nonlinear = NonlinearPredictors(dim, width, memory=memory, seed=seed) if nonlinear else None
         self.kernel = KernelPredictors(dim, width, memory=memory / 2, seed=seed) if nonlinear else None
         names = [name for part in (self.linear, self.nonlinear, self.kernel) if part is not None for name in part.names]
-        # The more columns, the fewer updates it takes to know rows by heart.
-        network = partial(LearnedFeatures, dim, width, seed=seed, memory=_MEMORY_OF_NETWORK / dim)
-        self.critic = network(hidden=hidden) if hidden else None
         self.stacking = Stacking(names, memory=memory / 4)
         self._memory_of_levels = memory / 4
         # Over the latest calls: what was told of new rows, and what the closed form of the present pairs finds.
         self.register_buffer("levels", torch.zeros(2))
-
-    @property
-    def trainable(self) -> bool:  # type: ignore[override]
-        """Whether there is a network, which learns from `learning_loss`."""
-        return self.critic is not None
 
     def forward(self, z: Tensor, c: Tensor, groups: Tensor | None = None, *, fresh: int | None = None) -> Tensor:
         """Estimate in nats; in training mode, then learn from these pairs.
@@ -197,8 +183,7 @@ class PrequentialMI(DrawingEstimator):
             predictions |= self.nonlinear.predict(scaled, learn=self.training)
         if self.kernel is not None:
             predictions |= self.kernel.predict(scaled, target, halves)
-        learned = scaled[:, :0] if self.critic is None else center_within(self.critic(wide), groups)[0]
-        value = self._read(scaled, predictions, learned, target, c, groups, fresh)
+        value = self._read(scaled, predictions, target, c, groups, fresh)
         if self.training:
             new, target, labels = scaled.detach()[:fresh], target[:fresh], labels[:fresh]
             with torch.no_grad():
@@ -208,23 +193,6 @@ class PrequentialMI(DrawingEstimator):
                 if self.kernel is not None:
                     self.kernel.learn(new, target)
         return value.to(z.dtype)
-
-    def learning_loss(self, z: Tensor, c: Tensor, groups: Tensor | None = None) -> Tensor:
-        """Mean squared error of the network's prediction of c within groups; zero without a network."""
-        if self.critic is None:
-            return z.new_zeros(())
-        return self.critic.measure_error(z, self._expand(c.to(self.contrasts)), groups)
-
-    def update(
-        self, z: Tensor, c: Tensor, groups: Tensor | None, optimizer: torch.optim.Optimizer, *, steps: int = 1
-    ) -> Tensor:
-        """Take some steps as any estimator does, after each of which the network forgets a little."""
-        loss = z.new_zeros(())
-        for _ in range(steps):
-            loss = super().update(z, c, groups, optimizer)
-            if self.critic is not None:
-                self.critic.fade()
-        return loss
 
     def _expand(self, c: Tensor) -> Tensor:
         c = append_products(c) if self.attribute_degree == 2 else c
@@ -239,7 +207,6 @@ class PrequentialMI(DrawingEstimator):
         self,
         z: Tensor,
         predictions: dict[str, Tensor],
-        learned: Tensor,
         target: Tensor,
         c: Tensor,
         groups: Tensor | None,
@@ -268,28 +235,26 @@ class PrequentialMI(DrawingEstimator):
         # The gradient of new rows stands for the others, too; here it is theirs alone.
         descended = n / len(total) * damped.sum() * (told.clamp(min=0) / squares.sum().clamp(min=1e-12))
         damping = (variance + _SMOOTHING_OF_PAIRS * steepness).sqrt().clamp(min=1e-30)
-        columns = torch.cat([total / damping, scale_columns(learned)], dim=1)
-        descended = descended + self._measure_pairs(z, columns, white, groups, told)
+        descended = descended + self._measure_pairs(z, total / damping, white, groups, told)
         return told + (descended - descended.detach())
 
     def _measure_pairs(self, z: Tensor, columns: Tensor, white: Tensor, groups: Tensor | None, told: Tensor) -> Tensor:
         """The closed form of these pairs, as far as what has been told of new rows of late, and a tolerance."""
         n, width = white.shape
-        white = project_columns(sign_groups(white, groups, self._generator), self._generator, most=2 * width)
-        columns = project_columns(columns, self._generator, most=columns.shape[1])
         principal = self.linear.project(z, max(1, n // (_PAIRS_PER_COVARIANCE * width)))
         variance = principal.detach().square().mean(0)
         principal = torch.where(variance > 1e-12, principal / variance.clamp(min=1e-12).sqrt(), 0.0)
+        white = sign_groups(white, groups, self._generator)
+        white, columns = (project_columns(v, self._generator, most=v.shape[1]) for v in (white, columns))
         columns = torch.cat([columns, principal], dim=1)
         with collect_shortages():  # a zero, with a zero gradient, from pairs that are too few
             nats = compute_gaussian_information(columns, white, groups, ridge=_RIDGE_OF_PAIRS)
         with torch.no_grad():
-            # In pairs of no dependence the closed form finds as much as its gradient is worth, too.
+            # In independent pairs the closed form finds as much as its gradient is worth, too.
             by_chance = columns.shape[1] * width / (2 * n)
             present = torch.stack([told.clamp(min=0), nats + by_chance]).to(self.levels)
             kept = math.exp(-n / self._memory_of_levels)
-            first = self.levels[1] == 0
-            levels = torch.where(first, present, kept * self.levels + (1 - kept) * present)
+            levels = torch.where(self.levels[1] == 0, present, kept * self.levels + (1 - kept) * present)
             if self.training:
                 self.levels.copy_(levels)
             share = ((levels[0] + _TOLERANCE) / levels[1].clamp(min=1e-9)).clamp(max=1.0)
