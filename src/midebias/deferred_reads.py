@@ -10,7 +10,7 @@ from torch import Tensor
 
 ASYNCHRONOUS = {"cuda"}  # devices for whose numbers Python would have to wait
 _pending: deque[tuple[Tensor, Any, Callable[[Any], None]]] = deque()
-_shortages: list[list[Tensor]] = []  # of the contexts that are open
+_collected: list[tuple[type[Exception], list[Tensor]]] = []  # of the contexts that are open
 
 
 def is_asynchronous(values: Tensor) -> bool:
@@ -44,28 +44,23 @@ def finish_reads(*, wait: bool = True) -> None:
 
 
 def refuse(condition: Tensor, error: Exception) -> None:
-    """Raise the error where the condition holds, as late as `read_later` reads."""
+    """Raise the error where the condition holds anywhere, as late as `read_later` reads; or see `collect_refusals`."""
+    if _collected and isinstance(error, _collected[-1][0]):
+        _collected[-1][1].append(condition)
+        return
 
     def act(holds: bool) -> None:
         if holds:
             raise error
 
-    read_later(condition, act)
+    read_later(condition.any(), act)
 
 
 @contextmanager
-def collect_shortages() -> Iterator[list[Tensor]]:
-    """Collect what `report_shortage` is told inside, in place of an error."""
-    _shortages.append([])
+def collect_refusals(kind: type[Exception]) -> Iterator[list[Tensor]]:
+    """Collect the conditions of errors of one kind inside, in place of the errors."""
+    _collected.append((kind, []))
     try:
-        yield _shortages[-1]
+        yield _collected[-1][1]
     finally:
-        _shortages.pop()
-
-
-def report_shortage(short: Tensor, error: Exception) -> None:
-    """Say where samples are too few (m,): to `collect_shortages`, else by the error."""
-    if _shortages:
-        _shortages[-1].append(short)
-    else:
-        refuse(short.any(), error)
+        _collected.pop()

@@ -1,9 +1,11 @@
 """Modules that come along to the device of the data."""
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.amp import is_autocast_available
 
 
 def move_to(device: torch.device, *values: Any) -> tuple[Any, ...]:
@@ -25,6 +27,11 @@ def follow(module: nn.Module, optimizer: torch.optim.Optimizer | None, device: t
     for parameter, state in list(optimizer.state.items()):
         del optimizer.state[parameter]
         optimizer.state[moved[parameter]] = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in state.items()}
+
+
+def disable_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Make a context for losses and information, which are in float32 whatever a trainer does around the step."""
+    return torch.autocast(device.type, enabled=False) if is_autocast_available(device.type) else nullcontext()
 
 
 def is_bfloat16_fast(device: str = "cpu") -> bool:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ..deferred_reads import report_shortage
+from ..deferred_reads import refuse
 from ..distributed import Pool
 from ..errors import TooFewSamples
 from .covariances import Covariances, compute_covariances
@@ -79,7 +79,7 @@ def compute_gaussian_information(
     if ridge == 0:
         effective = torch.where(p >= dof, effective, float(p))
     few = varies & ((effective + found.rank + 2 > dof) | (failed > 0))
-    report_shortage(few, TooFewSamples(
+    refuse(few, TooFewSamples(
         f"z: {n} samples in their groups are too few for {p} features against {q} of c: "
         "use a bigger batch, a bank, fewer features or a larger ridge"
     ))  # fmt: skip

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..arguments import check_conditions, check_encoded, check_representation, checked
-from ..deferred_reads import collect_shortages
+from ..deferred_reads import collect_refusals
 from ..errors import InputError, TooFewSamples
 from ..marginals import center_within
 from ..whitening import compute_whitening
@@ -247,7 +247,7 @@ class PrequentialMI(DrawingEstimator):
         white = sign_groups(white, groups, self._generator)
         white, columns = (project_columns(v, self._generator, most=v.shape[1]) for v in (white, columns))
         columns = torch.cat([columns, principal], dim=1)
-        with collect_shortages():  # a zero, with a zero gradient, from pairs that are too few
+        with collect_refusals(TooFewSamples):  # a zero, with a zero gradient, from pairs that are too few
             nats = compute_gaussian_information(columns, white, groups, ridge=_RIDGE_OF_PAIRS)
         with torch.no_grad():
             # In independent pairs the closed form finds as much as its gradient is worth, too.

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..arguments import checked
+from ..devices import disable_autocast
 from ..errors import InputError
 from ..networks.classifier import Classifier
 from ..networks.tap import Tap
@@ -143,7 +144,7 @@ class DebiasModule(pl.LightningModule):
         """Backpropagate task and penalty in one pass; the Trainer calls this with the loss of `training_step`."""
         assert self._passed is not None
         (passed, y, c), self._passed = self._passed, None
-        with step.disable_autocast(loss.device):
+        with disable_autocast(loss.device):
             step.run_backward(
                 passed,
                 self.penalty,

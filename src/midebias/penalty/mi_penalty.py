@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from ..arguments import checked
 from ..attributes import Attribute
-from ..deferred_reads import collect_shortages
-from ..devices import follow
+from ..deferred_reads import collect_refusals
+from ..devices import disable_autocast, follow
 from ..distributed import Ranks, Traffic, announce_refusal, check_process_group, find_ranks
 from ..errors import InputError, TooFewSamples
 from ..estimators.registry import DEFAULT_ESTIMATOR, EstimatorName, build_estimator
@@ -172,7 +172,8 @@ class MIPenalty(EstimateRecord):
         with announce_refusal(self._ranks(), 3):
             batch = self._reader.read(z, c, y)
             values = [summary.values for summary in self._summarize(batch.representations)]
-        terms = self._estimate_all(replace(batch, representations=values))
+        with disable_autocast(values[0].device):
+            terms = self._estimate_all(replace(batch, representations=values))
         if self.budgets:
             terms = [m * term for m, term in zip(self.weigh_budgets(), terms, strict=True)]
         return terms[0] if len(terms) == 1 else torch.stack(terms).sum()
@@ -211,7 +212,7 @@ class MIPenalty(EstimateRecord):
             check_task_loss(task_loss, batch.representations)
             summaries = self._summarize([h.detach() for h in batch.representations])
         leaves = [summary.values.detach().requires_grad_() for summary in summaries]
-        with torch.enable_grad():
+        with torch.enable_grad(), disable_autocast(leaves[0].device):
             total = torch.stack(self._estimate_all(replace(batch, representations=leaves))).sum()
             gradients = torch.autograd.grad(total, leaves)
         joined = batch.representations, summaries, gradients, self.balances, self.weigh_budgets()
@@ -244,7 +245,7 @@ class MIPenalty(EstimateRecord):
         if self._joined and batch.n >= self._filled and len({h.dtype for h in batch.representations}) == 1:
             ask, own = cast(Any, self.estimators[0]).estimate_several, expand_groups(batch.values, batch.groups)
             # Where too few are known to be so at once, each is asked, and says so itself.
-            with contextlib.suppress(TooFewSamples), collect_shortages() as short:
+            with contextlib.suppress(TooFewSamples), collect_refusals(TooFewSamples) as short:
                 joint = [*zip(ask(batch.representations, *own, pool=batch.pool), *short, strict=True)]
         found = [self._estimate(k, batch, term) for k, term in enumerate(joint)]
         passes.append(usable := self._judge(found, gated[0].device, batch.missing))
@@ -269,7 +270,7 @@ class MIPenalty(EstimateRecord):
             pairs = precondition(h, groups, self.preconditioning[k]), batch.values.to(h.dtype), groups
             z, encoded, own = bank.fill_up(*pairs) if estimator.closed_form and pool is None else pairs
             options = ({} if pool is None else {"pool": pool}) | ({"fresh": len(h)} if estimator.remembers else {})
-            with collect_shortages() as short:
+            with collect_refusals(TooFewSamples) as short:
                 term = estimator(z, *expand_groups(encoded, own), **options)
             return term, torch.cat(short).any() if short else torch.zeros_like(term, dtype=torch.bool)
         except TooFewSamples:

@@ -29,11 +29,7 @@ def precondition(z: Tensor, groups: Tensor | None, power: float) -> Tensor:
         rest = 0.01**power
         gains, vectors = ((values + 0.01) ** power - rest).to(z.dtype), vectors.to(z.dtype)
     out = z.view_as(z)
-
-    def turn(gradient: Tensor) -> Tensor:
-        return torch.where(varies, rest * gradient + ((gradient @ vectors) * gains) @ vectors.T, gradient)
-
-    out.register_hook(turn)
+    out.register_hook(lambda g: torch.where(varies, rest * g + ((g @ vectors) * gains) @ vectors.T, g))
     return out
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.amp import is_autocast_available
 
 from ..arguments import check_kind
 from ..deferred_reads import refuse
+from ..devices import disable_autocast
 from ..errors import InputError
 from ..marginals import keep_range
 from ..networks.classifier import Classifier
@@ -115,11 +115,6 @@ def run_forward(
     with disable_autocast(logits.device):
         adjusted = logits if adjustment is None else adjustment(logits, c, y)
         return ForwardPass(representations, logits, task_loss(adjusted, y))
-
-
-def disable_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """Make a context for losses and information, which are in float32 whatever a trainer does around the step."""
-    return torch.autocast(device.type, enabled=False) if is_autocast_available(device.type) else nullcontext()
 
 
 def run_backward(
