@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 
 from midebias import MIEraser
 
-from .erasure_embeddings import EMBEDDINGS, Embedding, load_embedding
+from .erasure_embeddings import EMBEDDINGS, load_embedding
+from .erasure_made import Embedding
 from .erasure_peers import PEERS, Map
 from .script import Script, format_table
 
 __all__ = ["measure_map", "render_table", "run_embedding"]
 
-_FROM_FOLDER = ("words", "law", "compas", "clothes")
+_FROM_FOLDER = ("words", "projections", "lengths", "law", "compas", "clothes")
 _OURS: dict[str, dict[str, Any]] = {
     "LEACE": {"method": "linear"}, "midebias": {}, "midebias, min_neighbours=0.9": {"min_neighbours": 0.9},
     "midebias, min_neighbours=0.5": {"min_neighbours": 0.5}, "midebias, separation": {"criterion": "separation"},
@@ -143,8 +144,8 @@ def render_table(document: Mapping[str, Any]) -> str:
     seeds = sorted({row["seed"] for row in document["rows"]})
     note = (
         f"Means over seeds {', '.join(map(str, seeds))}; balanced accuracy of probes for categories, "
-        "explained variance for a quantity, on rows that neither the map nor the probe has seen; movement is the "
-        "mean squared one over the "
+        "explained variance for a quantity, below zero where a probe is worse than the mean, on rows that neither the "
+        "map nor the probe has seen; movement is the mean squared one over the "
         f"variance, seconds are of the processor. `{document['command']}`"
     )
     return "\n".join(format_table(header, lines, left=2)) + f"\n\n{note}\n"
@@ -153,7 +154,7 @@ def render_table(document: Mapping[str, Any]) -> str:
 if __name__ == "__main__":
     script = Script(
         "erasure", __doc__, folder=None, embeddings=list(EMBEDDINGS), curves=["words", "colours"],
-        rows=4000, seeds=[0, 1],
+        methods=[*_ALWAYS, *PEERS], rows=4000, seeds=[0, 1],
     )  # fmt: skip
     folder = Path(script.given["folder"]) if script.given["folder"] else None
     rows: list[dict[str, Any]] = []
@@ -162,8 +163,7 @@ if __name__ == "__main__":
             if folder is None and name in _FROM_FOLDER:
                 continue
             methods = [
-                *_ALWAYS,
-                *PEERS,
+                *script.given["methods"],
                 *([m for m in _OURS if m not in _ALWAYS] if name in script.given["curves"] else []),
             ]
             for row in run_embedding(name, seed, script.given["rows"], folder, methods):
