@@ -104,8 +104,11 @@ def measure_map(embedding: Embedding, erased: NDArray[np.float32], seed: int) ->
             HistGradientBoostingClassifier(max_iter=60, random_state=seed),
         ]
         judge = balanced_accuracy_score
+    c = embedding.c
+    if embedding.is_quantity:  # probes of quantities take them to be of unit variance
+        c = (c - c[train].mean()) / c[train].std()
     found: dict[str, Any] = {
-        name: float(judge(embedding.c[test], probe.fit(x, embedding.c[train]).predict(x_test)))
+        name: float(judge(c[test], probe.fit(x, c[train]).predict(x_test)))
         for name, probe in zip(_PROBES, probes, strict=True)
     }
     found["best"] = max(found[name] for name in _PROBES)
