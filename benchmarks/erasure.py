@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 
 from midebias import MIEraser
 
-from .erasure_embeddings import EMBEDDINGS, Embedding, load_embedding
+from .erasure_embeddings import EMBEDDINGS, load_embedding
+from .erasure_made import Embedding
 from .erasure_peers import PEERS, Map
 from .script import Script, format_table
 
 __all__ = ["measure_map", "render_table", "run_embedding"]
 
-_FROM_FOLDER = ("words", "law", "compas", "clothes")
+_FROM_FOLDER = ("words", "projections", "lengths", "law", "compas", "clothes")
 _OURS: dict[str, dict[str, Any]] = {
     "LEACE": {"method": "linear"}, "midebias": {}, "midebias, min_neighbours=0.9": {"min_neighbours": 0.9},
     "midebias, min_neighbours=0.5": {"min_neighbours": 0.5}, "midebias, separation": {"criterion": "separation"},
@@ -103,8 +104,11 @@ def measure_map(embedding: Embedding, erased: NDArray[np.float32], seed: int) ->
             HistGradientBoostingClassifier(max_iter=60, random_state=seed),
         ]
         judge = balanced_accuracy_score
+    c = embedding.c
+    if embedding.is_quantity:  # probes of quantities take them to be of unit variance
+        c = (c - c[train].mean()) / c[train].std()
     found: dict[str, Any] = {
-        name: float(judge(embedding.c[test], probe.fit(x, embedding.c[train]).predict(x_test)))
+        name: float(judge(c[test], probe.fit(x, c[train]).predict(x_test)))
         for name, probe in zip(_PROBES, probes, strict=True)
     }
     found["best"] = max(found[name] for name in _PROBES)
@@ -143,8 +147,8 @@ def render_table(document: Mapping[str, Any]) -> str:
     seeds = sorted({row["seed"] for row in document["rows"]})
     note = (
         f"Means over seeds {', '.join(map(str, seeds))}; balanced accuracy of probes for categories, "
-        "explained variance for a quantity, on rows that neither the map nor the probe has seen; movement is the "
-        "mean squared one over the "
+        "explained variance for a quantity, below zero where a probe is worse than the mean, on rows that neither the "
+        "map nor the probe has seen; movement is the mean squared one over the "
         f"variance, seconds are of the processor. `{document['command']}`"
     )
     return "\n".join(format_table(header, lines, left=2)) + f"\n\n{note}\n"
@@ -153,7 +157,7 @@ def render_table(document: Mapping[str, Any]) -> str:
 if __name__ == "__main__":
     script = Script(
         "erasure", __doc__, folder=None, embeddings=list(EMBEDDINGS), curves=["words", "colours"],
-        rows=4000, seeds=[0, 1],
+        methods=[*_ALWAYS, *PEERS], rows=4000, seeds=[0, 1],
     )  # fmt: skip
     folder = Path(script.given["folder"]) if script.given["folder"] else None
     rows: list[dict[str, Any]] = []
@@ -162,8 +166,7 @@ if __name__ == "__main__":
             if folder is None and name in _FROM_FOLDER:
                 continue
             methods = [
-                *_ALWAYS,
-                *PEERS,
+                *script.given["methods"],
                 *([m for m in _OURS if m not in _ALWAYS] if name in script.given["curves"] else []),
             ]
             for row in run_embedding(name, seed, script.given["rows"], folder, methods):

@@ -1,10 +1,9 @@
-"""Embeddings for `benchmarks.erasure`: words, hidden layers, and made ones whose least movement is known."""
+"""Embeddings for `benchmarks.erasure`: words, sentences, hidden layers of networks, and made ones."""
 
 from __future__ import annotations
 
 import gzip
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,28 +15,10 @@ from torch import Tensor, nn
 
 from midebias.datasets import BiasedMNIST, fetch_adult
 
+from .erasure_made import MADE, Embedding, make_embedding
 from .other_tables import load_table
 
-__all__ = ["EMBEDDINGS", "Embedding", "load_embedding"]
-
-
-@dataclass(frozen=True)
-class Embedding:
-    """Rows z (n, p), the attribute c (n,), categories as integers or a quantity, and a label y (n,) where there is one.
-
-    ``least`` is the mean squared movement over the variance of z that takes Gaussian groups, if they are known, to
-    their barycentre; None where there is no such figure, and "linear" where the linear map is the least.
-    """
-
-    z: NDArray[np.float32]
-    c: NDArray[Any]
-    y: NDArray[np.int64] | None = None
-    least: float | str | None = None
-
-    @property
-    def is_quantity(self) -> bool:
-        """Whether c is a quantity."""
-        return self.c.dtype.kind == "f"
+__all__ = ["EMBEDDINGS", "load_embedding"]
 
 
 def load_embedding(name: str, seed: int, rows: int, folder: Path | None) -> Embedding:
@@ -47,10 +28,15 @@ def load_embedding(name: str, seed: int, rows: int, folder: Path | None) -> Embe
     return Embedding(found.z[order], found.c[order], None if found.y is None else found.y[order], found.least)
 
 
-def _load_words(seed: int, rows: int, folder: Path | None) -> Embedding:
+def _load_words(attribute: str, seed: int, rows: int, folder: Path | None) -> Embedding:
+    """Word vectors; erased is gender, the projection on it, a quantity, or in which fourth the word's length lies."""
     assert folder is not None
     with np.load(folder / "embeddings/words.npz") as file:
-        return Embedding(file["z"].astype(np.float32), file["gender"].astype(np.int64))
+        z, gender, projection, word = (file[key] for key in ("z", "gender", "projection", "word"))
+    length = np.char.str_len(word)
+    fourth = np.searchsorted(np.quantile(length, [0.25, 0.5, 0.75]), length)
+    c = {"gender": gender.astype(np.int64), "projection": projection.astype(np.float64), "length": fourth}[attribute]
+    return Embedding(z.astype(np.float32), c)
 
 
 def _train_hidden(
@@ -121,49 +107,8 @@ def _load_clothes(seed: int, rows: int, folder: Path | None) -> Embedding:
     return Embedding(z[rows:], c[rows:], y[rows:])
 
 
-def _make(kind: str, seed: int, rows: int, folder: Path | None, *, p: int = 32) -> Embedding:
-    """Made embeddings in a random rotation, with a label that has nothing to do with c.
-
-    Groups, or values of a quantity, differ in their means; in the scale of most columns; in the sign of correlations;
-    a quantity in scale; or not at all.
-    """
-    rng = np.random.default_rng([seed, sorted(_MADE).index(kind)])
-    c: NDArray[Any] = rng.integers(2, size=rows)
-    y = rng.integers(3, size=rows)
-    z = rng.normal(size=(rows, p)) * np.linspace(1.5, 0.5, p)
-    z[:, -2:] += 2 * np.stack([np.cos(2 * np.pi * y / 3), np.sin(2 * np.pi * y / 3)], axis=1)
-    before, least = z.copy(), 0.0
-    part = slice(0, 3 * p // 4)
-    if kind == "shift":
-        z[:, :3] += c[:, None]
-        return Embedding(_rotate(z, rng), c, y, "linear")
-    if kind == "scale":
-        z[:, part] *= np.where(c == 1, 1.5, 0.5)[:, None]
-        least = float(np.square(before[:, part]).sum() / rows / 4)
-    elif kind == "correlation":
-        a, b = z[:, 0:24:2], rng.normal(size=(rows, 12)) * np.linspace(1.5, 0.5, 12)
-        z[:, 0:24:2] = a = a / a.std(axis=0)
-        z[:, 1:24:2] = np.where(c == 1, 0.9, -0.9)[:, None] * a + np.sqrt(1 - 0.81) * b / b.std(axis=0)
-        root = (np.sqrt(1.9) + np.sqrt(0.1)) / 2
-        least = 12 * ((np.sqrt(1.9) - root) ** 2 + (np.sqrt(0.1) - root) ** 2)
-    elif kind == "quantity":
-        c = rng.normal(size=rows)
-        scale = np.exp(0.5 * c)
-        z[:, part] *= scale[:, None]
-        least = float(np.square(before[:, part]).sum() / rows) * float(np.var(scale))
-    elif kind == "shift of a quantity":
-        c = rng.normal(size=rows)
-        z[:, :3] += c[:, None]
-        return Embedding(_rotate(z, rng), c, y, "linear")
-    return Embedding(_rotate(z, rng), c, y, least / float(z.var(axis=0).sum()))
-
-
-def _rotate(z: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float32]:
-    rotation = np.linalg.qr(rng.normal(size=(z.shape[1], z.shape[1])))[0]
-    return (z @ rotation).astype(np.float32)
-
-
-_MADE = ("independent", "shift", "scale", "correlation", "quantity", "shift of a quantity")
+def _make(kind: str, seed: int, rows: int, folder: Path | None) -> Embedding:
+    return make_embedding(kind, seed, rows)
 
 
 def _bind(load: Callable[..., Embedding], *first: Any) -> Callable[[int, int, Path | None], Embedding]:
@@ -171,11 +116,13 @@ def _bind(load: Callable[..., Embedding], *first: Any) -> Callable[[int, int, Pa
 
 
 EMBEDDINGS: dict[str, Callable[[int, int, Path | None], Embedding]] = {
-    "words": _load_words,
+    "words": _bind(_load_words, "gender"),
+    "projections": _bind(_load_words, "projection"),
+    "lengths": _bind(_load_words, "length"),
     "adult": _bind(_load_table, "adult", 64),
     "law": _bind(_load_table, "law", 32),
     "compas": _bind(_load_table, "compas", 16),
     "colours": _load_colours,
     "clothes": _load_clothes,
-    **{kind: _bind(_make, kind) for kind in _MADE},
+    **{kind: _bind(_make, kind) for kind in MADE},
 }

@@ -125,6 +125,32 @@ def test_one_seed_gives_one_map() -> None:
     np.testing.assert_array_equal(first, second)
 
 
+def test_what_is_kept_keeps_its_covariance_exactly(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    z, c = draw_spreads(n=1000)
+    label = np.where(rng.random(1000) < 0.8, c, 1 - c)
+    z[:, 0] += label
+    age = (z[:, 1] * np.where(c == 1, 1.0, 0.2)).astype(np.float64)  # the groups' transport would change this one
+    eraser = MIEraser(random_state=0).fit(z, sensitive_features=c, keep={"label": label, "age": age})
+    erased = eraser.transform(z)
+    assert probe(erased, c) < 0.75 < 0.9 < probe(z, c)
+    for kept in (label, age):
+        before, after = ((kept - kept.mean()) @ part.astype(np.float64) / 1000 for part in (z, erased))
+        np.testing.assert_allclose(after, before, atol=1e-6)
+    np.testing.assert_allclose((c - c.mean()) @ erased.astype(np.float64) / 1000, 0, atol=1e-6)
+    assert eraser.history_[-1]["leakage"] == eraser.leakage_["sensitive_features"]
+    eraser.save(tmp_path / "eraser.safetensors")
+    np.testing.assert_array_equal(MIEraser.load(tmp_path / "eraser.safetensors").transform(z), erased)
+
+
+def test_much_leakage_is_erased_at_the_cost_of_neighbours() -> None:
+    rng = np.random.default_rng(0)
+    age = rng.normal(size=1000)
+    z = rng.normal(size=(1000, 16)) * np.exp(0.5 * age)[:, None]
+    eraser = MIEraser(random_state=0).fit(z, sensitive_features=age)
+    assert eraser.history_[0]["leakage"] > 0.3 > 0.1 > eraser.leakage_["sensitive_features"]
+
+
 def test_more_neighbours_kept_is_less_moved() -> None:
     z, c = draw_spreads(n=1000)
     moved = [

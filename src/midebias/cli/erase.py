@@ -52,7 +52,7 @@ def erase(
     file: EmbeddingsFile,
     attribute: AttributeColumns = None,
     keep: Annotated[
-        str | None, Option(help="Columns by commas whose covariance with the representation the linear map keeps.")
+        str | None, Option(help="Columns by commas whose covariance with the representation is kept.")
     ] = None,
     criterion: Annotated[
         Criterion, Option(help="independence: erases I(Z;C); separation: I(Z;C|Y), with Y in --label.")

@@ -56,7 +56,7 @@ class MIEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: 
     min_neighbours : float, optional
         Share of the ten nearest neighbours after the linear map that held-out rows are to keep, unless ``max_mi`` is
         given. Without either, the map goes on down to 0.01 nats as long as it is worth it: all neighbours are taken
-        to be worth 0.8 nats. ``history_`` has the alternatives.
+        to be worth as much as l (1 + l / 0.1) = 0.8 of l nats. ``history_`` has the alternatives.
     aware : bool, default False
         Whether `transform` is given the attribute too.
     unseen : {"error", "unaware"}, default "error"
@@ -129,7 +129,7 @@ class MIEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: 
         sensitive_features : array, list, series, frame or mapping, of n rows
             One or several attributes, categories or quantities. Where one is missing, the others are still erased.
         keep : as ``sensitive_features``, optional
-            Labels or quantities whose covariance with z the linear map leaves as it is.
+            Labels or quantities whose covariance with z is left as it is.
         sample_weight : array of shape (n,), optional
         groups : array of shape (n,), optional
             Rows of one group, a patient say, stay together where rows are held out.

@@ -53,6 +53,11 @@ class NonlinearErasure(nn.Module):
     linear : LinearErasure
     stages : sequence of GroupErasure
         All of them read z as it was: the linear map hides groups from them.
+
+    Notes
+    -----
+    What the groups' transports take from the covariance with what is kept is given back by ``kept``, a linear map of
+    what follows ``linear``, which has all of it.
     """
 
     offset: Tensor
@@ -65,17 +70,19 @@ class NonlinearErasure(nn.Module):
         k, p = sum(len(stage.reader.calibration) for stage in stages), len(linear.mean)
         self.offset, self.correction = nn.Buffer(torch.zeros(p)), nn.Buffer(torch.zeros(k, p))
         self.last: nn.Module = nn.Identity()
+        self.kept: nn.Module = nn.Identity()  # what it moves is added
         self.constant = nn.Buffer(torch.zeros(p, dtype=torch.bool))
 
     def forward(self, z: Tensor) -> Tensor:
         """z (n, p), erased."""
-        x, weights = self.move(z)
+        before = self.linear(z)
+        x, weights = self.move(z, before)
         erased: Tensor = self.last(x + (self.offset + weights @ self.correction).to(z.dtype))
-        return torch.where(self.constant, z, erased)
+        return torch.where(self.constant, z, erased + (self.kept(before) - before))
 
-    def move(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """z (n, p) before the correction, and all groups' weights (n, k)."""
-        x, found = self.linear(z), []
+    def move(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """z (n, p), x after the linear map, before the correction, and all groups' weights (n, k)."""
+        found = []
         for stage in self.stages:
             assert isinstance(stage, GroupErasure)
             found.append(stage.reader(z))
@@ -102,6 +109,17 @@ class NonlinearErasure(nn.Module):
             self.offset = torch.from_numpy(-moments.mean[p:] @ change).float()
         else:
             self.last = linear
+
+    def restore(self, fit: LinearFit) -> None:
+        """Give back the covariance with what is kept; ``fit`` has the moments of the result, and beside it of x."""
+        p = len(self.offset)
+        moments, (erased, kept) = fit.moments, fit.compute_covariances()
+        assert kept is not None
+        covariance, had = moments.covariance[p:, p:], kept[p:]
+        # What reads all that x tells linearly of what is kept, and nothing of what is erased, writes what is lacking.
+        read = compute_linear_erasure(moments.mean[p:], covariance, had, erased[p:], rows=moments.rows)
+        read.writes = torch.from_numpy(-((had - kept[:p]) @ np.linalg.pinv(read.reads.numpy().T @ had)).T.copy())
+        self.kept = read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +150,7 @@ class NonlinearFit:
         z, weights = given.z, given.weights
         history: list[dict[str, Any]] = []
         stages: list[GroupErasure] = []
+        searches = list[tuple[LineSearch, NDArray[np.intp]]]()
         generator = np.random.default_rng(self.seed)
         x = erased = _apply(linear, z)
         for grouping in groupings:
@@ -156,19 +175,33 @@ class NonlinearFit:
                 if transports:
                     stages.append(GroupErasure(reader, transports))
                     x = _move(transports, x, told)
+            searches.append((search, judged))
+        erasure = self._correct(linear, stages, searches, given, gather) if stages else linear
+        for search, _ in searches:
             history += search.history
             if self.max_mi is not None and search.leakage > self.max_mi:
                 warnings.warn(
                     f"max_mi={self.max_mi} is not met: held-out rows still leak {search.leakage:.3f} nats of "
-                    f"{grouping.name!r}", UserWarning, stacklevel=4,
+                    f"{search.name!r}", UserWarning, stacklevel=4,
                 )  # fmt: skip
-        if not stages:
-            return linear, history
+        return erasure, history
+
+    def _correct(
+        self, linear: LinearErasure, stages: Sequence[GroupErasure],
+        searches: Sequence[tuple[LineSearch, NDArray[np.intp]]], given: FitRows,
+        gather: Callable[[Callable[[Tensor], Tensor]], LinearFit],
+    ) -> nn.Module:  # fmt: skip
+        """Make the covariances of what ``stages`` do those that they are to be, and judge what was kept."""
+        z, weights = given.z, given.weights
         erasure = NonlinearErasure(linear, stages)
         usual = np.median(fitted := z[weights > 0], axis=0)
         erasure.constant = torch.from_numpy(np.mean(fitted == usual, axis=0) >= _USUAL)
-        erasure.correct(gather(lambda part: torch.cat(erasure.move(part), dim=1)))
-        return erasure, history
+        erasure.correct(gather(lambda part: torch.cat(erasure.move(part, linear(part)), dim=1)))
+        if given.kept:
+            erasure.restore(gather(lambda part: torch.cat([erasure(part), linear(part)], dim=1)))
+            for search, judged in searches:
+                search.conclude(torch.from_numpy(_apply(erasure, z[judged])))
+        return erasure
 
     def _find_transports(
         self, search: LineSearch, x: NDArray[np.floating], told: Tensor, grouping: Grouping, given: FitRows,

@@ -76,8 +76,9 @@ def _build(state: Mapping[str, Tensor]) -> nn.Module:
     assert isinstance(linear, LinearErasure)
     erasure = NonlinearErasure(linear, stages)
     erasure.offset, erasure.correction, erasure.constant = (state[k] for k in ("offset", "correction", "constant"))
-    if "last.mean" in state:
-        erasure.last = _build(_select(state, "last"))
+    for name in ("last", "kept"):
+        if f"{name}.mean" in state:
+            setattr(erasure, name, _build(_select(state, name)))
     return erasure.eval()
 
 
