@@ -13,14 +13,7 @@ from ..arguments import checked
 from ..columns import Column, is_frame, name_level, read_array, read_column, read_columns, read_frame
 from ..errors import InputError, TooFewSamples
 from ..matrices import read_matrix
-from .confidence import (
-    SHARE_OF_RATE,
-    Counts,
-    limit_balanced_accuracy,
-    limit_information,
-    limit_total_variation,
-    measure_information,
-)
+from .confidence import Counts, limit_balanced_accuracy, limit_information, limit_total_variation, measure_information
 from .inputs import check_range
 
 Criterion = Literal["independence", "separation"]
@@ -292,10 +285,10 @@ def _limit_difference(pairs: list[Counts], delta: float) -> float:
         return 1.0
     seen = np.array([np.abs(pair / pair.sum(axis=0) @ [1, -1]).sum() / 2 for pair in pairs])
     # By Hoeffding's inequality no bound is larger, so most pairs of many need not be looked at.
-    limits = seen + np.sqrt(0.5 * math.log(1 / (delta * (1 - SHARE_OF_RATE))) * (1 / sizes).sum(axis=1))
+    limits = seen + np.sqrt(0.5 * math.log(1 / delta) * (1 / sizes).sum(axis=1))
     largest = 0.0
     for at in np.argsort(-limits):
         if limits[at] <= largest:
             break
-        largest = limit_total_variation(pairs[at][:, 0], pairs[at][:, 1], delta, least=largest)
+        largest = max(largest, limit_total_variation(pairs[at][:, 0], pairs[at][:, 1], delta))
     return largest
