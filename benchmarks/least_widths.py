@@ -48,8 +48,9 @@ def compute_least_width(
     """How far a bound of ``measure`` from n rows of ``joint`` (S, K, G) lies above the truth at least, on average."""
     rng, truth = np.random.default_rng(seed), float(measure_truth(joint, measure))
     directions = list(_list_directions(joint, n, measure, members, rng))
-    far = [_shift(joint, part[:64], np.full(len(part[:64]), 3.0)) for part in directions]  # three standard errors
-    scale = max(float(measure_truth(part, measure).mean()) for part in far) - truth
+    # Three standard errors away, in those directions in which anything changes.
+    far = [measure_truth(_shift(joint, part[:64], np.full(len(part[:64]), 3.0)), measure) for part in directions]
+    scale = max(float(t[t > truth + 1e-12].mean()) for t in far if t.max() > truth + 1e-12) - truth
     values = truth + scale * np.linspace(0.06, 1.6, 12)
     powers = [
         min(_measure_power(joint, n, part, measure, value, draws, rng) for part in directions)

@@ -13,8 +13,9 @@ from ..arguments import checked
 from ..columns import Column, is_frame, name_level, read_array, read_column, read_columns, read_frame
 from ..errors import InputError, TooFewSamples
 from ..matrices import read_matrix
-from .confidence import Counts, limit_balanced_accuracy, limit_information, limit_total_variation, measure_information
+from .confidence import limit_balanced_accuracy, limit_information, limit_total_variation, measure_information
 from .inputs import check_range
+from .least_favourable import Counts
 
 Criterion = Literal["independence", "separation"]
 

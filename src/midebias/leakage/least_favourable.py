@@ -86,8 +86,9 @@ def find_largest(
 
     z, caution, found = float(ndtri(delta)), 0.0, 0.0
     # Less than independent groups show in nearly all draws says no more than that (Cowan et al. 2011).
-    none = [float(part[:, 0].sum()) for part in rates]
-    usual = _find_quantile(*(np.array([v - k * margins]) for v, k in zip(none[1:4], (1, 2, 8), strict=True)), _LOW)
+    at = zip(rates[1:4], (1, 2, 8), strict=True)
+    mean, variance, third = (np.array([part[:, 0].sum() - cumulant * margins]) for part, cumulant in at)
+    usual = _find_quantile(mean, variance, third, _LOW)
     seen = max(seen, float(usual[0]))
     for _ in range(3):
         cost, cells = rates.mean - caution * rates.variance, np.arange(len(rates.mean))
