@@ -176,7 +176,7 @@ def _render_coverage(document: Mapping[str, Any]) -> str:
     lines = []
     for row in rows:
         for measure, (title, digits) in _MEASURES.items():
-            truth, bound, least = (row[f"{measure}_{what}"] for what in ("truth", "bound", "least"))
+            truth, bound, least = (row.get(f"{measure}_{what}") for what in ("truth", "bound", "least"))
             union = row["union_bound"] if measure == "decision_difference" else None
             lines.append([
                 row["setting"], title, f"{row['rows']:,}", f"{truth:.{digits}f}", f"{bound:.{digits}f}",
@@ -195,6 +195,8 @@ def _render_coverage(document: Mapping[str, Any]) -> str:
 def _render_random(document: Mapping[str, Any]) -> str:
     """Coverage of each bound over all distributions that were drawn, and over those of a kind."""
     rows = [row for row in document["rows"] if "random" in row]
+    if not rows:  # in --minutes they were not reached
+        return ""
     kinds = {
         "all": rows, "two groups": [r for r in rows if r["groups"] == 2],
         "three to five groups": [r for r in rows if r["groups"] > 2],

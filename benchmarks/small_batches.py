@@ -170,21 +170,20 @@ def render_table(document: Mapping[str, Any]) -> str:
 
 if __name__ == "__main__":
     script = Script(
-        "small_batches", __doc__, estimators=["gaussian_learned", "gaussian", "gaussian_linear"], seeds=[0, 1],
-        bank=2048, steps=20,
+        "small_batches", __doc__, estimators=["gaussian_learned", "gaussian", "gaussian_linear"], leaks=[*LEAKS],
+        seeds=[0, 1], bank=2048, steps=20,
     )  # fmt: skip
     given, found = script.given, list[dict[str, Any]]()
     if script.output.exists():  # goes on from what it holds
         found = json.loads(Path(script.output).read_text(encoding="utf-8"))["rows"]
-    done = {tuple(r.get(k) for k in ("leak", "estimator", "seed", "frozen", "recomputed")) for r in found}
-    for frozen in (False, True):
-        for recomputed in (False, True):
-            if (None, None, None, frozen, recomputed) not in done:
-                found.append(measure_memory(bank=given["bank"], frozen=frozen, recomputed=recomputed))
-                script.write(found, given["seeds"])
+    done = {tuple(r.get(k) for k in ("leak", "estimator", "seed", "recomputed")) for r in found}
+    for both in (True, False):
+        if (None, None, None, both) not in done:
+            found.append(measure_memory(bank=given["bank"], frozen=both, recomputed=both))
+            script.write(found, given["seeds"])
     for estimator in given["estimators"]:
-        for leak in LEAKS:
+        for leak in given["leaks"]:
             for seed in given["seeds"]:
-                if (leak, estimator, seed, None, None) not in done:
+                if (leak, estimator, seed, None) not in done:
                     found.append(measure_reading(leak, estimator, seed, bank=given["bank"], steps=given["steps"]))
                     script.write(found, given["seeds"])

@@ -145,9 +145,9 @@ def certify(z: Any, c: Any, y: Any = None, *, confidence: float = 0.95) -> Certi
     """Bound from above what any classifier or decision whatsoever can tell about attributes from a representation.
 
     The representation takes few distinct values, its cells. What can be told from a cell is decided by how often each
-    group falls into it, and the bounds follow from the counts of held-out rows; no probe is fitted. They hold for
-    finite n without an assumption about distributions: that of decisions from exact binomial probabilities, that of
-    information from Chernoff's bound.
+    group falls into it, and the bounds follow from the counts of held-out rows; no probe is fitted. Of up to four cells
+    the difference of decisions is bounded by exact binomial probabilities. The other bounds take three moments of what
+    is seen at the least favourable rates, which is no theorem; the documentation has how often they hold.
 
     Parameters
     ----------
@@ -175,8 +175,9 @@ def certify(z: Any, c: Any, y: Any = None, *, confidence: float = 0.95) -> Certi
     certificates", ICML 2023, for certificates of cells. Berger, "Multiparameter hypothesis testing and acceptance
     sampling", Technometrics 1982; Berger and Boos, "P values maximized over a confidence set for the nuisance
     parameter", JASA 1994; Clopper and Pearson, "The use of confidence or fiducial limits illustrated in the case of the
-    binomial", Biometrika 1934; Chernoff, "A measure of asymptotic efficiency for tests of a hypothesis based on the sum
-    of observations", 1952, for the bounds.
+    binomial", Biometrika 1934; Jensen and Solomon, "A Gaussian approximation to the distribution of a definite
+    quadratic form", JASA 1972; Cowan, Cranmer, Gross and Vitells, "Power-constrained limits", arXiv 1105.3166, for the
+    bounds.
 
     Examples
     --------

@@ -21,7 +21,7 @@ from .least_favourable import (
 from .sets_of_cells import limit_difference_of_sets
 
 _MOST_CELLS_OF_SETS = 4
-_SHARE_OF_ERROR = 0.1  # of delta, for what three moments leave out; twice that of information
+_SHARE_OF_ERROR = 0.4  # of delta, for what three moments of information leave out
 _TILTS = 400  # of rates of groups towards 0 or 1
 _UNSEEN = np.linspace(0.0, 0.95, 4)  # of the log of delta, for rows that could lie in cells without any
 
@@ -48,8 +48,7 @@ def limit_total_variation(first: Counts, second: Counts, delta: float) -> float:
     first, second = first[first + second > 0], second[first + second > 0]
     # What is seen takes steps; half of one is allowed for.
     seen = float(np.abs(first / n - second / m).sum()) / 2 + 0.5 / m
-    rates, level = trace_difference(first, second), delta * (1 - _SHARE_OF_ERROR)
-    found = find_largest(rates, seen, n + m, level) if len(first) > 1 else 0.0
+    found = find_largest(trace_difference(first, second), seen, n + m, delta) if len(first) > 1 else 0.0
     unseen = -math.expm1(math.log(delta) / n)  # of the smaller group, that may lie where no row does
     return min(1.0, max(found, unseen))
 
@@ -64,10 +63,9 @@ def limit_balanced_accuracy(counts: Counts, delta: float) -> float:
     if not sizes.all():
         return 1.0
     seen = float((counts / sizes).max(axis=1).sum() + 0.5 / sizes.max()) / n_groups
-    level = delta * (1 - _SHARE_OF_ERROR)
     tilts = 1e6 ** np.linspace(-1, 1, _TILTS)[:, None] / sizes.max()
     rates = np.concatenate([np.clip(0.5 - tilts[::-1] * sizes, 0, 1), np.clip(0.5 + tilts * sizes, 0, 1)])
-    found = find_largest_mean(rates, sizes, seen, level)
+    found = find_largest_mean(rates, sizes, seen, delta)
     unseen = (1 - math.expm1(math.log(delta) / sizes.min())) / n_groups
     return min(1.0, max(seen, found, unseen))
 
@@ -97,13 +95,13 @@ def limit_information(strata: Sequence[Counts], delta: float) -> float:
         4 * sum(float((counts * _compare(counts) ** 2).sum()) for counts in known) - seen_of_all**2 / n_known - noise
     )
     unseen = _UNSEEN * math.log(1 / delta)
-    levels = delta * (1 - 2 * _SHARE_OF_ERROR) * np.exp(unseen)
+    levels = delta * (1 - _SHARE_OF_ERROR) * np.exp(unseen)
     found = max(
         find_largest(rates, seen_of_all, n_known, level, margins=len(several), least_variance=spread) / 2
         - rows * math.log(rarest)
         for rows, level in zip(unseen.tolist(), levels.tolist(), strict=True)
     )
-    lost = limit_proportion(n - n_known, n, delta * _SHARE_OF_ERROR) * cap if n_known < n else 0.0
+    lost = limit_proportion(n - n_known, n, 0.25 * delta * _SHARE_OF_ERROR) * cap if n_known < n else 0.0
     return min(cap, found / n_known * min(1.0, n_known / n) + lost)
 
 

@@ -19,6 +19,7 @@ _REACH = 6.0  # standard errors on either side, in which rates are looked for
 _RATES, _NODES = 25, 32  # rates of a cell, and numbers of rows over which a mean is taken
 _PRICES = np.linspace(0.0, 1.2, 41)
 _STEPS = 240  # of the truth
+_AT_ONCE = 1 << 20  # numbers, in the search
 _LOW = -1.0  # the normal quantile of what groups show that are independent, below which nothing counts
 
 
@@ -92,8 +93,12 @@ def find_largest(
     seen = max(seen, float(usual[0]))
     for _ in range(3):
         cost, cells = rates.mean - caution * rates.variance, np.arange(len(rates.mean))
-        chosen = [(cost - price * rates.truth).argmin(axis=1) for price in _PRICES]
-        truth, mean, variance, third, slope = (np.array([part[cells, at].sum() for at in chosen]) for part in rates)
+        at_once = max(1, _AT_ONCE // cost.size)
+        chosen = np.concatenate([
+            (cost - prices[:, None, None] * rates.truth).argmin(axis=2)
+            for prices in np.split(_PRICES, range(at_once, len(_PRICES), at_once))
+        ])  # fmt: skip
+        truth, mean, variance, third, slope = (part[cells, chosen].sum(axis=1) for part in rates)
         tried = truth[0] + (truth[-1] - truth[0]) * np.linspace(0, 1, _STEPS) ** 2
         mean, variance, third, slope = (np.interp(tried, truth, part) for part in (mean, variance, third, slope))
         variance = np.maximum(variance - slope**2 / n - 2 * margins, max(1e-12, least_variance))
