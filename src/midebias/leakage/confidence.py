@@ -21,7 +21,7 @@ from .least_favourable import (
 from .sets_of_cells import limit_difference_of_sets
 
 _MOST_CELLS_OF_SETS = 4
-_SHARE_OF_ERROR = 0.4  # of delta, for what three moments of information leave out
+_SHARE_OF_ERROR = 0.3  # of delta, for what three moments of information leave out
 _TILTS = 400  # of rates of groups towards 0 or 1
 _UNSEEN = np.linspace(0.0, 0.95, 4)  # of the log of delta, for rows that could lie in cells without any
 
