@@ -119,23 +119,24 @@ def render_table(document: Mapping[str, Any]) -> str:
         "the most waves (1.5)": lambda r: r["smooth"] == 1.5,
     }  # fmt: skip
     links = sorted({r["link"] for r in rows})
+    read = [key for key in ("gaussian", "auto") if any(r[key] is not None for r in rows)]
     lines = []
     for name, holds in conditions.items():
         line = [name]
         for link in links:
             some = [r for r in rows if r["link"] == link and holds(r)]
-            told = [[r[key] for r in some if r[key] is not None] for key in ("gaussian", "auto")]
+            told = [[r[key] for r in some if r[key] is not None] for key in read]
             line += [str(len(some)), f"{mean(r['p_value'] <= 0.05 for r in some):.3f}" if some else "–"]
             line += [f"{mean(values):.3f}" if values else "–" for values in told]
         lines.append(line)
     header = ["draws"]
     for link in links:
         title = "nothing told" if link == 0 else f"linked by {link:g}"
-        header += [f"{title}: how many", "rejected at 5%", "`gaussian`, nats", "`auto`, nats"]
+        header += [f"{title}: how many", "rejected at 5%", *(f"`{key}`, nats" for key in read)]
     seeds = sorted({r["seed"] for r in rows})
+    of_default = f"; `auto` on {sum(r['auto'] is not None for r in rows)} of the draws" if "auto" in read else ""
     return "\n".join(format_table(header, lines)) + (
-        f"\n\nSeeds {seeds[0]} to {seeds[-1]}; `auto` on {sum(r['auto'] is not None for r in rows)} of the draws. "
-        f"`{document['command']}`\n"
+        f"\n\nSeeds {seeds[0]} to {seeds[-1]}{of_default}. `{document['command']}`\n"
     )
 
 
