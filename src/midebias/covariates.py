@@ -87,9 +87,13 @@ class CovariateRegression:
 
     def predict(self, targets: Tensor) -> Tensor:
         """Predict targets (n, t), each row without itself."""
-        return torch.cat([self._predict(part) for part in targets.split(_AT_ONCE, dim=1)], dim=1)
+        return torch.cat([self._predict(part)[0] for part in targets.split(_AT_ONCE, dim=1)], dim=1)
 
-    def _predict(self, targets: Tensor) -> Tensor:
+    def measure_freedom(self, targets: Tensor) -> float:
+        """Share of the degrees of freedom of targets (n, t) that predictions leave, on average."""
+        return 1 - float(torch.cat([self._predict(part)[1] for part in targets.split(_AT_ONCE, dim=1)]).mean())
+
+    def _predict(self, targets: Tensor) -> tuple[Tensor, Tensor]:
         n, t = targets.shape
         y = targets.double() - targets.double().mean(dim=0)
         ridges = torch.tensor(_RIDGES, dtype=y.dtype)[:, None]
@@ -110,7 +114,7 @@ class CovariateRegression:
                 chosen[k] = torch.where(better, fit, chosen[k][0]), torch.where(better, leverage, chosen[k][1])
                 least = torch.minimum(loss, least)
         found, leverage = (torch.stack(part).sum(dim=0) for part in zip(*chosen, strict=True))
-        return (targets - (y - found) / (1 - 1 / n - leverage).clamp(min=0.01)).to(targets.dtype)
+        return (targets - (y - found) / (1 - 1 / n - leverage).clamp(min=0.01)).to(targets.dtype), leverage.mean(dim=0)
 
     def compute_residuals(self, targets: Tensor) -> Tensor:
         """Compute what is left of targets (n, t)."""

@@ -15,25 +15,28 @@ from midebias.randomness import seeded
 from ..conftest import generator
 
 
-def draw_rows(n: int, seed: int, shift: float) -> tuple[Tensor, Tensor]:
+def draw_rows(n: int, seed: int, shift: float, stretch: float = 0.0) -> tuple[Tensor, Tensor]:
     g = generator(seed)
     c = torch.randint(2, (n,), generator=g)
     x = torch.randn(n, 8, generator=g)
     x[:, 0] += shift * (c - 0.5)
+    x[:, 0] *= 1 + stretch * c
     return x, c
 
 
-def read_along(estimator: str, *, shift: float, steps: int = 24, large: int = 512) -> tuple[float, float]:
+def read_along(
+    estimator: str, *, shift: float, stretch: float = 0.0, steps: int = 24, large: int = 512, bank: int = 512
+) -> tuple[float, float]:
     """Mean readings of whole batches and of their sixteenth-row parts, while an encoder turns and stretches z."""
     with seeded(0):
         encoder = nn.Sequential(nn.Linear(8, 32), nn.Tanh(), nn.Linear(32, 8))
     optimizer = torch.optim.Adam(encoder.parameters(), lr=1e-3)
     settings = {"criterion": "independence", "estimator": estimator}
     whole = MIPenalty(8, Categorical(2), **settings)  # type: ignore[arg-type]
-    parts = MIPenalty(8, Categorical(2), bank=512, **settings)  # type: ignore[arg-type]
+    parts = MIPenalty(8, Categorical(2), bank=bank, **settings)  # type: ignore[arg-type]
     readings: tuple[list[float], list[float]] = [], []
     for step in range(steps):
-        x, c = draw_rows(large, step, shift)
+        x, c = draw_rows(large, step, shift, stretch)
         z = encoder(x)
         of_parts = []
         for rows in torch.arange(large).split(16):
@@ -54,6 +57,22 @@ def test_parts_read_what_the_whole_batch_does(estimator: str) -> None:
     whole, parts = read_along(estimator, shift=1.5)
     assert whole > 0.05
     assert parts == pytest.approx(whole, rel=0.1)
+
+
+def test_a_critic_that_is_fed_small_batches_does_not_learn_its_bank_by_heart() -> None:
+    whole, parts = read_along("gaussian_learned", shift=0.0, stretch=1.0, steps=16, bank=2048)
+    assert whole > 0.03  # which no linear function of z shows
+    assert parts == pytest.approx(whole, rel=0.2)
+
+
+@pytest.mark.parametrize("n", [16, 100, 512])
+def test_a_part_of_a_batch_takes_as_large_a_part_of_the_critic_steps(n: int) -> None:
+    penalty = MIPenalty(8, Categorical(2), criterion="independence", bank=2048, critic_steps=8)
+    x, c = draw_rows(512, 0, 1.0)
+    penalty(x, c)
+    before = int(penalty.critics.updates[0])
+    penalty(x[:n], c[:n])
+    assert int(penalty.critics.updates[0]) - before == {16: 1, 100: 2, 512: 8}[n]
 
 
 @pytest.mark.parametrize(("estimator", "steps"), [("gaussian", 24), ("gaussian_linear", 24), ("gaussian_learned", 8)])

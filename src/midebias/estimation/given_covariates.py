@@ -38,7 +38,7 @@ class GivenCovariates:
     """
 
     def __init__(self, z: Tensor, c: Tensor, attribute: Attribute, w: Tensor) -> None:
-        categorical = isinstance(attribute, Categorical)
+        categorical, self._given = isinstance(attribute, Categorical), (z, c)
         self._w = compute_normal_scores(w)
         self._regression = CovariateRegression(self._w)
         self._left, self._right = self._standardize(z), c if categorical else self._standardize(c)
@@ -108,4 +108,5 @@ class GivenCovariates:
     def compute_p_value(self, n_permutations: int, generator: torch.Generator) -> float:
         """Test independence given w by `compute_p_value_given_covariates`."""
         sides = self._left, self._right, self._w, self._regression
-        return compute_p_value_given_covariates(*sides, n_draws=n_permutations, generator=generator)
+        free = min(1.0, *(self._regression.measure_freedom(compute_normal_scores(side)) for side in self._given))
+        return compute_p_value_given_covariates(*sides, freedom=free, n_draws=n_permutations, generator=generator)

@@ -32,8 +32,9 @@ def compute_p_value(
 
 @torch.no_grad()
 def compute_p_value_given_covariates(
-    z: Tensor, c: Tensor, w: Tensor, regression: CovariateRegression, *, n_draws: int, generator: torch.Generator
-) -> float:
+    z: Tensor, c: Tensor, w: Tensor, regression: CovariateRegression, *,
+    n_draws: int, generator: torch.Generator, freedom: float = 1.0,
+) -> float:  # fmt: skip
     r"""Test independence of z and c given covariates w (n, k), whose regressions are those of z and c.
 
     Columns, and features as of `compute_p_value`, less what functions of w predict of them, are multiplied with those
@@ -58,6 +59,7 @@ def compute_p_value_given_covariates(
         for k, (left, right) in enumerate(pairs):
             draw[k] = (left.T @ (signs * right)).square().sum()
         signs = torch.randint(2, (len(w), 1), generator=generator) * 2.0 - 1
+    sums[0] *= freedom
     statistic = ((sums - sums.mean(dim=0)) / sums.std(dim=0).clamp(min=1e-12)).amax(dim=1)
     return float((statistic >= statistic[0]).double().mean())
 

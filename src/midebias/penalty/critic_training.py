@@ -1,5 +1,6 @@
 """Training of the critics of a penalty: optimiser, steps, warm-up, and the count of updates."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -65,10 +66,13 @@ class CriticTrainer(nn.Module):
                 "penalty is in training mode under torch.inference_mode, in which no critic can learn: "
                 "call penalty.eval() first, or use torch.no_grad()"
             )
-        steps = max(self.steps, self.warmup) if self.steps and not self.is_ready(k) else self.steps
-        rows = torch.randint(len(z), (steps, min(len(z), _BATCH)), generator=self._generator).to(
-            z.device, non_blocking=True
-        )
+        steps = self.steps
+        if estimator.closed_form and len(h) < bank.fill_to:  # for a part of a batch, or it learns the bank by heart
+            steps = math.ceil(steps * len(h) / bank.fill_to)
+        if steps and not self.is_ready(k):
+            steps = max(steps, self.warmup)
+        rows = torch.randint(len(z), (steps, min(len(z), _BATCH)), generator=self._generator)
+        rows = rows.to(z.device, non_blocking=True)
         values, labels = expand_groups(self._attribute.encode(c)[0].to(z), labels)
         for chosen in rows:
             inside = None if groups is None or labels is None else limit_labels(labels[chosen], bank.limits)

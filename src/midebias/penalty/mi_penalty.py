@@ -58,7 +58,7 @@ class MIPenalty(EstimateRecord):
         The gradient at z is multiplied by this power, in [0, 1], of z's covariance within groups; see `precondition`.
         Default is the estimator's own: 1/3 of "gaussian_learned", else 0.
     critic_steps : int, default 10
-        Critic updates per call, for estimators that have a critic.
+        Critic updates per call, for estimators that have a critic; of a batch that the bank fills up its share of them.
     critic_warmup : int, default 100
         Critic updates before its estimate is first descended on.
     critic_lr : float, default 3e-3
