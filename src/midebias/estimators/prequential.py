@@ -19,7 +19,6 @@ from .log_determinant import compute_gaussian_information
 from .nonlinear_predictors import NonlinearPredictors
 from .stacking import Stacking
 
-_LEAST_ROWS = 2
 _MOST_SLOPES = 2**21  # of groups: those of many would cost more than they tell
 _PAIRS_PER_COVARIANCE = 8
 _TOLERANCE = 0.01  # nats, up to which the present pairs are followed where nothing has been told of new rows
@@ -168,8 +167,6 @@ class PrequentialMI(DrawingEstimator):
         check_representation(z, dim=self.dim)
         check_conditions(groups, len(z))
         check_encoded(c, len(z), self.attribute_dim)
-        if len(z) < _LEAST_ROWS:
-            raise TooFewSamples(f"z: {len(z)} samples are too few to judge predictors on one half of them by the other")
         wide = z.float() if z.dtype in (torch.float16, torch.bfloat16) else z
         target = center_within(self._expand(c.to(wide.dtype)), groups)[0]
         centred = center_within(wide, groups)[0]

@@ -45,10 +45,10 @@ class MIPenalty(EstimateRecord):
         What the third argument is: a quantity is ``Continuous()``, one beside a label ``Attributes(Continuous(),
         Categorical(5))``, functions of which are taken off z and c. A callable maps it to labels, its default.
     estimator : str or callable
-        A name of `build_estimator`. Default "gaussian_learned", which erases most from narrow z, but learns rows by
-        heart in wide z; "prequential" judges predictors on rows that they have not learned from, and reads wide z as
-        it is; "gaussian" and "gaussian_linear" have no critic and are cheapest; "donsker_varadhan" is the paper's. A
-        callable is given (dim, attribute_dim) and returns an `Estimator`.
+        A name of `build_estimator`. Default "prequential", which judges predictors on rows that they have not learned
+        from; "gaussian" and "gaussian_linear" are cheapest; "gaussian_learned" and all after it train a critic, which
+        learns rows by heart in wide z; "donsker_varadhan" is the paper's. A callable is given (dim, attribute_dim) and
+        returns an `Estimator`.
     gradient_ratio : float, default 1.0
         Of `backward`: the length of the penalty's gradient over the task's, at each representation.
     max_mi : float, optional
@@ -56,7 +56,7 @@ class MIPenalty(EstimateRecord):
         estimate that a call returns, and of ``gradient_ratio`` in `backward`.
     preconditioning : float, optional
         The gradient at z is multiplied by this power, in [0, 1], of z's covariance within groups; see `precondition`.
-        Default is the estimator's own: 1/3 of "gaussian_learned", else 0.
+        Default is the estimator's own: 1/3 of "prequential" and "gaussian_learned", else 0.
     critic_steps : int, default 10
         Critic updates per call, for estimators that have a critic; of a batch that the bank fills up its share of them.
     critic_warmup : int, default 100
