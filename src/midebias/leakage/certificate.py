@@ -13,9 +13,15 @@ from ..arguments import checked
 from ..columns import Column, is_frame, name_level, read_array, read_column, read_columns, read_frame
 from ..errors import InputError, TooFewSamples
 from ..matrices import read_matrix
-from .confidence import limit_balanced_accuracy, limit_information, limit_total_variation, measure_information
+from .confidence import (
+    SHARE_OF_RATE,
+    Counts,
+    limit_balanced_accuracy,
+    limit_information,
+    limit_total_variation,
+    measure_information,
+)
 from .inputs import check_range
-from .least_favourable import Counts
 
 Criterion = Literal["independence", "separation"]
 
@@ -145,9 +151,9 @@ def certify(z: Any, c: Any, y: Any = None, *, confidence: float = 0.95) -> Certi
     """Bound from above what any classifier or decision whatsoever can tell about attributes from a representation.
 
     The representation takes few distinct values, its cells. What can be told from a cell is decided by how often each
-    group falls into it, and the bounds follow from the counts of held-out rows; no probe is fitted. Of up to four cells
-    the difference of decisions is bounded by exact binomial probabilities. The other bounds take three moments of what
-    is seen at the least favourable rates, which is no theorem; the documentation has how often they hold.
+    group falls into it, and the bounds follow from the counts of held-out rows; no probe is fitted. They hold for
+    finite n without an assumption about distributions: that of decisions from exact binomial probabilities, that of
+    information from Chernoff's bound.
 
     Parameters
     ----------
@@ -175,9 +181,8 @@ def certify(z: Any, c: Any, y: Any = None, *, confidence: float = 0.95) -> Certi
     certificates", ICML 2023, for certificates of cells. Berger, "Multiparameter hypothesis testing and acceptance
     sampling", Technometrics 1982; Berger and Boos, "P values maximized over a confidence set for the nuisance
     parameter", JASA 1994; Clopper and Pearson, "The use of confidence or fiducial limits illustrated in the case of the
-    binomial", Biometrika 1934; Jensen and Solomon, "A Gaussian approximation to the distribution of a definite
-    quadratic form", JASA 1972; Cowan, Cranmer, Gross and Vitells, "Power-constrained limits", arXiv 1105.3166, for the
-    bounds.
+    binomial", Biometrika 1934; Chernoff, "A measure of asymptotic efficiency for tests of a hypothesis based on the sum
+    of observations", 1952, for the bounds.
 
     Examples
     --------
@@ -287,10 +292,10 @@ def _limit_difference(pairs: list[Counts], delta: float) -> float:
         return 1.0
     seen = np.array([np.abs(pair / pair.sum(axis=0) @ [1, -1]).sum() / 2 for pair in pairs])
     # By Hoeffding's inequality no bound is larger, so most pairs of many need not be looked at.
-    limits = seen + np.sqrt(0.5 * math.log(1 / delta) * (1 / sizes).sum(axis=1))
+    limits = seen + np.sqrt(0.5 * math.log(1 / (delta * (1 - SHARE_OF_RATE))) * (1 / sizes).sum(axis=1))
     largest = 0.0
     for at in np.argsort(-limits):
         if limits[at] <= largest:
             break
-        largest = max(largest, limit_total_variation(pairs[at][:, 0], pairs[at][:, 1], delta))
+        largest = limit_total_variation(pairs[at][:, 0], pairs[at][:, 1], delta, least=largest)
     return largest
