@@ -29,7 +29,7 @@ _MODULES = {
         "audit cost", "audit files", "audit tables", "budgets", "certificates", "conditional", "cost", "distribution",
         "erasure", "estimator speed", "fit time",
         "independence", "known rows", "large networks", "one line", "penalty sight", "planted leaks", "published tasks",
-        "random covariates", "repeated folds", "small batches",
+        "random covariates", "repeated folds", "selection", "small batches",
         "table weight regret", "unseen sites", "weight regret",
     )
 } | {name: f"benchmarks.markdown.{name}" for name in ("estimators", "fairness")}  # fmt: skip

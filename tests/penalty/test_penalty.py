@@ -295,7 +295,7 @@ def test_the_attribute_and_the_seed_reach_the_estimator() -> None:
 
 def test_only_a_conditional_critic_is_told_the_group() -> None:
     for criterion, width in (("independence", 3 + 2), ("separation", 3 + 2 + 7)):
-        penalty = MIPenalty(3, Categorical(2), criterion=criterion, estimator="donsker_varadhan", n_groups=7)  # type: ignore[arg-type]
+        penalty = MIPenalty(3, Categorical(2), criterion=criterion, estimator="nwj", n_groups=7)  # type: ignore[arg-type]
         assert next(penalty.estimators.parameters()).shape[1] == width
 
 

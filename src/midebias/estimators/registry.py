@@ -56,7 +56,9 @@ _BUILDERS: dict[str, Callable[..., Estimator]] = {
     "gaussian_linear": _build_gaussian,
     "gaussian": partial(_build_gaussian, features="random", n_features=32),
     "gaussian_learned": _build_learned_gaussian,
-    "donsker_varadhan": partial(_build_critic, DonskerVaradhan),
+    "donsker_varadhan": partial(
+        _build_critic, DonskerVaradhan, critic="separable", all_pairs=True, calibrate=True, upper_gradient=True
+    ),
     "nwj": partial(_build_critic, NWJ),
     "jensen_shannon": partial(_build_critic, JensenShannon),
     "smile": partial(_build_critic, SMILE),
@@ -78,9 +80,10 @@ def build_estimator(
     """Build the estimator of that name, or by a function of your own.
 
     "prequential" is `PrequentialMI`; "gaussian_linear" is `GaussianMI` on z itself, "gaussian" on random Fourier
-    features; "gaussian_learned" is `LearnedGaussianMI`; the others are named as their class, whose further arguments
-    ``options`` are. A callable is given (dim, attribute_dim). Critics are conditioned on ``n_groups`` labels, 0 for
-    none; closed forms have no limit.
+    features; "gaussian_learned" is `LearnedGaussianMI`; "donsker_varadhan" is `DonskerVaradhan` with a separable
+    critic, all pairs, calibrated scores and the upper gradient; the others are named as their class, whose further
+    arguments ``options`` are. A callable is given (dim, attribute_dim). Critics are conditioned on ``n_groups`` labels,
+    0 for none; closed forms have no limit.
 
     Raises
     ------

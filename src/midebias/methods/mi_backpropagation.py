@@ -79,7 +79,8 @@ class MIBackpropagation(Method):
         self.penalty = MIPenalty(
             shapes if self.depths is None else shapes[-self.depths :], attribute,
             criterion=self.criterion, estimator=self.estimator,  # type: ignore[arg-type]  # checked there
-            gradient_ratio=self.gradient_ratio, max_mi=self.max_mi, critic_steps=self.critic_steps, seed=self.seed,
+            gradient_ratio=self.gradient_ratio, max_mi=self.max_mi, critic_steps=self.critic_steps,
+            n_groups=n_classes, seed=self.seed,
         )  # fmt: skip
 
     def prepare(self, levels: Tensor, c: Tensor, y: Tensor) -> None:
