@@ -143,7 +143,7 @@ def _make_heavy(z: Floats, c: NDArray[Any], rng: np.random.Generator) -> _Made:
 
 def _make_deficient(z: Floats, c: NDArray[Any], rng: np.random.Generator) -> _Made:
     """Columns that are sums of ten others, whose mean and scale differ between groups."""
-    z = _make_mixed(z[:, :10], c) @ rng.normal(size=(10, z.shape[1]))
+    z = _mix_kinds(z[:, :10], c) @ rng.normal(size=(10, z.shape[1]))
     return z, c, None
 
 
@@ -151,14 +151,14 @@ def _make_duplicates(z: Floats, c: NDArray[Any], rng: np.random.Generator) -> _M
     """Every row four times, but for a hair."""
     first = (len(z) + 3) // 4
     c, z = np.tile(c[:first], 4)[: len(z)], np.tile(z[:first], (4, 1))[: len(z)]
-    return _make_mixed(z, c) + 1e-3 * rng.normal(size=z.shape), c, None
+    return _mix_kinds(z, c) + 1e-3 * rng.normal(size=z.shape), c, None
 
 
 def _make_awkward(z: Floats, c: NDArray[Any], rng: np.random.Generator) -> _Made:
-    return _make_mixed(z, c), c, None
+    return _mix_kinds(z, c), c, None
 
 
-def _make_mixed(z: Floats, c: NDArray[Any]) -> Floats:
+def _mix_kinds(z: Floats, c: NDArray[Any]) -> Floats:
     """Rows whose first columns differ in mean, the next in scale, and the product of two in sign."""
     z = z.copy()
     z[:, :2] += 1.5 * c[:, None]

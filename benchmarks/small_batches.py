@@ -170,8 +170,8 @@ def render_table(document: Mapping[str, Any]) -> str:
 
 if __name__ == "__main__":
     script = Script(
-        "small_batches", __doc__, estimators=["prequential", "gaussian", "gaussian_linear"], leaks=[*LEAKS], seeds=[0, 1],
-        bank=512, steps=20,
+        "small_batches", __doc__, estimators=["prequential", "gaussian", "gaussian_linear"], leaks=[*LEAKS],
+        seeds=[0, 1], bank=512, steps=20,
     )  # fmt: skip
     given, found = script.given, list[dict[str, Any]]()
     if script.output.exists():  # goes on from what it holds

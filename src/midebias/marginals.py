@@ -47,7 +47,7 @@ def keep_range(labels: Tensor) -> Tensor:
 
 def declare_range(labels: Tensor, limits: tuple[int, int] | None) -> Tensor:
     """The same integer labels, known to lie within ``limits``."""
-    labels._midebias_range = limits  # type: ignore[attr-defined]
+    labels._midebias_range = limits  # type: ignore[attr-defined]  # a tensor carries it along
     return labels
 
 

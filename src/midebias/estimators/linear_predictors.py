@@ -148,8 +148,8 @@ class LinearPredictors(nn.Module):
         by_group = (self.cross.to(dtype) + other[1]) / rows
         cross = by_group.sum(0)
         unit = gram.diagonal().mean().clamp(min=1e-30) * torch.eye(self.dim, dtype=dtype, device=z.device)
-        shrunk = torch.linalg.cholesky(gram + max(self.ridge, self.dim / rows) * unit)
-        exact = torch.linalg.cholesky(gram + max(self.ridge, 1e-6) * unit)
+        shrunk = torch.linalg.cholesky_ex(gram + max(self.ridge, self.dim / rows) * unit)[0]
+        exact = torch.linalg.cholesky_ex(gram + max(self.ridge, 1e-6) * unit)[0]
         weights = {"ridge": torch.cholesky_solve(cross, shrunk), "exact": torch.cholesky_solve(cross, exact)}
         if self.n_groups:
             share = (self.group_rows.to(dtype) + other[2]) / rows

@@ -204,7 +204,7 @@ class NonlinearPredictors(nn.Module):
         gram = self.gram / rows
         ridge = max(1e-3, self.dim / rows)
         unit = torch.eye(self.dim, device=gram.device) * gram.diagonal().mean().clamp(min=1e-30)
-        lower = torch.linalg.cholesky(gram + ridge * unit)
+        lower = torch.linalg.cholesky_ex(gram + ridge * unit)[0]
         moments = self.products / rows / deviations[:, None, None]
 
         def apply(directions: Tensor) -> Tensor:  # the covariance of products with c, where z is white

@@ -168,6 +168,8 @@ class PrequentialMI(DrawingEstimator):
         check_conditions(groups, len(z))
         check_encoded(c, len(z), self.attribute_dim)
         wide = z.float() if z.dtype in (torch.float16, torch.bfloat16) else z
+        # On a GPU it is refused a call later; until then it must not get into memory.
+        wide = torch.where(wide.isfinite(), wide, 0.0)
         target = center_within(self._expand(c.to(wide.dtype)), groups)[0]
         centred = center_within(wide, groups)[0]
         # One scale for all columns, with its gradient: else making all of z small would look like erasing.
