@@ -160,7 +160,7 @@ def render_table(document: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    script = Script("train_with_and_without", __doc__, seeds=[0, 1, 2])
+    script = Script("one_line", __doc__, seeds=[0, 1, 2])
     torch.set_num_threads(1)
     rows: list[dict[str, Any]] = []
     for seed, name in product(script.given["seeds"], LOOPS):
