@@ -40,7 +40,11 @@ def finish_reads(*, wait: bool = True) -> None:
         host, copied, act = _pending.popleft()
         if copied is not None:
             copied.synchronize()
-        act(host.tolist())
+        try:
+            act(host.tolist())
+        except Exception:
+            _pending.clear()  # of a run that ends here
+            raise
 
 
 def refuse(condition: Tensor, error: Exception) -> None:

@@ -56,5 +56,5 @@ def test_a_compiled_penalty() -> None:
 def test_bfloat16_around_encoder_and_penalty(estimator: str) -> None:
     told = train(half=True, estimator=estimator)
     assert all(0.0 <= nats < 2.0 for nats in told)
-    if estimator == "gaussian":
+    if estimator != "gaussian_learned":  # whose critic follows every digit
         assert told == pytest.approx(train(estimator=estimator), rel=0.2)

@@ -12,8 +12,8 @@ from .transport import GroupTransport
 
 Transport = GroupTransport | ResidualTransport
 NO_LEAKAGE = 0.01  # nats of held-out rows that are no reason to move any
-_PRICE = 0.8  # nats that all neighbours are worth, of the first that are told
-_MUCH = 0.1  # nats, from which each counts more than three times as much: probes of two groups tell 0.72 by them
+_PRICE = 0.8  # nats that all neighbours are worth, where little is told
+_MUCH = 0.1  # nats, from which each counts more than three times as much: of two groups they are a probe's 0.72
 _LEAST_GAIN = 0.003  # nats
 _TIE = 0.005  # nats: what costs hardly more, and moves rows less, is taken
 

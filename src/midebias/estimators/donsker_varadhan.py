@@ -116,7 +116,9 @@ class DonskerVaradhan(CriticEstimator):
         if not self.all_pairs:
             return *self._score(z, c, groups), None
         z, parts = self._standardize(z), []
-        for rows in (slice(start, start + _BLOCK) for start in range(0, len(z), _BLOCK)):
+        # Rows may come sorted by c; a block of such rows has no marginal pairs.
+        order = torch.arange(len(z)) if len(z) <= _BLOCK else torch.randperm(len(z), generator=self._generator)
+        for rows in order.to(z.device, non_blocking=True).tensor_split(math.ceil(len(z) / _BLOCK)):
             inside = None if groups is None else groups[rows]
             scores = self.critic.pairwise(z[rows], c[rows], inside)
             same = torch.ones_like(scores) if inside is None else (inside[:, None] == inside).to(scores)

@@ -35,9 +35,6 @@ class Estimator(nn.Module, ABC):
     takes_covariates : bool
         Whether ``groups`` may be float columns of shape (n, k), whose linear functions are conditioned on. Default
         False.
-    follows_zero : bool
-        Whether a penalty follows the gradient where the value is at or below zero, too, because it sees what the value
-        does not. Default False.
     remembers : bool
         Whether ``forward`` itself learns from the pairs that it is given. Then it also takes ``fresh=``, the number of
         those that come first and are new; the others fill a small batch up. Default False.
@@ -64,7 +61,6 @@ class Estimator(nn.Module, ABC):
     closed_form: bool = False
     pools_moments: bool = False
     takes_covariates: bool = False
-    follows_zero: bool = False
     remembers: bool = False
     preconditioning: float = 0.0
 
@@ -155,8 +151,8 @@ class DrawingEstimator(Estimator):
 
 
 _MEMBERS = (
-    "bound", "assumption", "trainable", "closed_form", "pools_moments", "takes_covariates", "follows_zero",
-    "remembers", "recent_pairs", "preconditioning", "learning_loss", "update", "can_join", "estimate_several",
+    "bound", "assumption", "trainable", "closed_form", "pools_moments", "takes_covariates", "remembers",
+    "recent_pairs", "preconditioning", "learning_loss", "update", "can_join", "estimate_several",
 )  # fmt: skip
 
 

@@ -48,8 +48,7 @@ class PrequentialMI(DrawingEstimator):
     What is remembered lags behind an encoder that changes fast, and does not see the last hundredths of a nat. So the
     gradient of a closed form of the present pairs is added: on the predictions, and on z, or as many of its principal
     columns as so few pairs bear, with a random sign for each group beside. As a closed form finds something in any
-    pairs, this gradient counts only as far as what has been told of new rows, and a hundredth of a nat; and it is
-    followed where the value is at or below zero.
+    pairs, this gradient counts only as far as what has been told of new rows, and a hundredth of a nat.
 
     Parameters
     ----------
@@ -61,7 +60,8 @@ class PrequentialMI(DrawingEstimator):
     memory : float, default 4096
         Rows that predictors remember, > 0.
     n_groups : int, default 0
-        Labels, of those that come first, for each of which c is predicted on its own, too.
+        Labels, of those that come first, for each of which c is predicted on its own, too; fewer where z and c are so
+        wide that slopes would be more than 2 million.
     nonlinear : bool, default True
         False leaves the nonlinear predictors out.
     ridge : float, default 1e-5
@@ -98,7 +98,6 @@ class PrequentialMI(DrawingEstimator):
     assumption = "predictions and c are jointly normal, and the predictors tell all"
     closed_form = True
     takes_covariates = True
-    follows_zero = True
     remembers = True
     preconditioning = 1 / 3
     contrasts: Tensor
@@ -249,7 +248,7 @@ class PrequentialMI(DrawingEstimator):
         with collect_refusals(TooFewSamples):  # a zero, with a zero gradient, from pairs that are too few
             nats = compute_gaussian_information(columns, white, groups, ridge=_RIDGE_OF_PAIRS)
         with torch.no_grad():
-            # In independent pairs the closed form finds as much as its gradient is worth, too.
+            # What it finds in independent pairs, of which its gradient makes as much; signs of groups do not count.
             by_chance = columns.shape[1] * width / (2 * n)
             present = torch.stack([told.clamp(min=0), nats + by_chance]).to(self.levels)
             kept = math.exp(-n / self._memory_of_levels)

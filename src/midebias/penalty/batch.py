@@ -79,7 +79,7 @@ class InputReader:
         if self.n_covariates and unfit:
             raise InputError(
                 f"condition_on={self._condition_on!r} holds a quantity, and {type(unfit[0]).__name__} conditions on "
-                "labels alone: take estimator 'gaussian', 'gaussian_linear' or 'gaussian_learned'"
+                "labels alone: take estimator 'prequential', 'gaussian', 'gaussian_linear' or 'gaussian_learned'"
             )
         return self.n_covariates
 

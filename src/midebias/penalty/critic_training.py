@@ -55,17 +55,17 @@ class CriticTrainer(nn.Module):
         The estimate is then made on fresh ones; the first batch serves for both. c is not encoded yet.
         """
         estimator = self._estimators[k]
+        if (estimator.trainable or estimator.remembers) and torch.is_inference_mode_enabled():
+            raise InputError(
+                "penalty is in training mode under torch.inference_mode, in which it cannot learn: "
+                "call penalty.eval() first, or use torch.no_grad()"
+            )
         z, labels = h.detach(), groups
         beside = max(0, bank.fill_to - len(h)) if estimator.closed_form else 0  # the estimate is made on these, too
         if bank.places[0] - beside >= max(2, len(h) // 2):
             z, c, labels = bank.rows(skip=beside)
         if not estimator.trainable or self.optimizer is None or len(z) < 2:
             return
-        if torch.is_inference_mode_enabled():
-            raise InputError(
-                "penalty is in training mode under torch.inference_mode, in which no critic can learn: "
-                "call penalty.eval() first, or use torch.no_grad()"
-            )
         steps = self.steps
         if estimator.closed_form and len(h) < bank.fill_to:  # for a part of a batch, or it learns the bank by heart
             steps = math.ceil(steps * len(h) / bank.fill_to)

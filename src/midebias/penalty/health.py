@@ -130,7 +130,7 @@ class EstimateRecord(nn.Module):
             warnings.warn(
                 f"MIPenalty has not descended on representation {k} for {health.streak} calls, lately because "
                 f"the estimate was {reason.replace('_', ' ')}: the penalty has no effect ({health}). "
-                "Give the critic more steps, the batch more samples, or use estimator='gaussian'.",
+                "Give the batch more samples, a critic more steps, or use estimator='gaussian'.",
                 RuntimeWarning,
                 stacklevel=5,
             )

@@ -58,7 +58,7 @@ class MIPenalty(EstimateRecord):
         The gradient at z is multiplied by this power, in [0, 1], of z's covariance within groups; see `precondition`.
         Default is the estimator's own: 1/3 of "prequential" and "gaussian_learned", else 0.
     critic_steps : int, default 10
-        Critic updates per call, for estimators that have a critic; of a batch that the bank fills up its share of them.
+        Critic updates per call, for estimators that have a critic; a batch that the bank fills up gets its share.
     critic_warmup : int, default 100
         Critic updates before its estimate is first descended on.
     critic_lr : float, default 3e-3
@@ -149,7 +149,7 @@ class MIPenalty(EstimateRecord):
         self.factors, self._filled = [*nothing], sizes[0][1]
 
     def forward(self, z: Tensor | Sequence[Tensor], c: Tensor, y: Tensor | None = None) -> Tensor:
-        """Bring the critic up to date (training mode), then estimate.
+        """Bring the critic, if any, up to date (training mode), then estimate.
 
         Parameters
         ----------
@@ -250,8 +250,7 @@ class MIPenalty(EstimateRecord):
         found = [self._estimate(k, batch, term) for k, term in enumerate(joint)]
         passes.append(usable := self._judge(found, gated[0].device, batch.missing))
         terms = [h.sum() * 0.0 if isinstance(each, str) else each[0] for each, h in zip(found, gated, strict=True)]
-        # At zero where the value is below it and the gradient followed none the less.
-        return [torch.where(usable[k], term - term.detach().clamp(max=0), 0.0) for k, term in enumerate(terms)]
+        return [torch.where(usable[k], term, 0.0) for k, term in enumerate(terms)]
 
     def _estimate(self, k: int, batch: Batch, known: Estimate | None) -> Estimate | Reason:
         """The estimate of representation ``k``, and whether samples are too few for it; or why there is none."""

@@ -17,6 +17,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from ..attributes import Attribute, Categorical, encode_columns
 from ..columns import Column
+from ..deferred_reads import finish_reads
 from ..errors import InputError
 from ..leakage.cells import hold_aside
 from ..leakage.certificate import Certificate, certify_columns
@@ -234,6 +235,7 @@ class MIDebiasEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self.history_ = trainer.records
         trainer.train(rows, self._call_callbacks)
         self.n_iter_ = len(trainer.records)
+        finish_reads()
         self.mi_ = () if penalty is None else tuple(penalty.readings.tolist())
         self.front_: list[FrontPoint] = [] if path is None else path.points
         chosen = None if path is None or path.chosen is None else path.points[path.chosen]

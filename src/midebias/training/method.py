@@ -8,14 +8,13 @@ from typing import Any, ClassVar, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from ..deferred_reads import refuse
 from ..errors import InputError
 from ..marginals import keep_range
 from ..networks.classifier import Classifier
 from ..penalty import MIPenalty
 from .data import Batch, Problem
 from .logit_adjustment import LogitAdjustment
-from .step import ForwardPass, StepResult, run_forward, summarize_step
+from .step import ForwardPass, StepResult, refuse_gradients, run_forward, summarize_step
 
 Draw = Callable[[], Batch]
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -164,7 +163,7 @@ class Method:
         if self.max_grad_norm is not None:
             length = nn.utils.clip_grad_norm_(self.model.parameters(), self.max_grad_norm)
             if not scaled:
-                refuse(~length.isfinite(), RuntimeError("the gradients are not finite"))
+                refuse_gradients([*self.model.parameters()], length)
         for optimizer in self.optimizers:
             self.scaler.step(optimizer)
         self.scaler.update()

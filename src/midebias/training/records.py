@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..deferred_reads import finish_reads
 from .step import StepResult
 
 
@@ -80,6 +81,7 @@ class TrainingRecorder:
 
     def read(self) -> None:
         """Read what steps did; all processes together."""
+        finish_reads()
         if self._unread:
             numbers = torch.stack([result.numbers for result in self._unread])
             if self.total is not None:

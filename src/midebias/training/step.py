@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..arguments import check_kind
-from ..deferred_reads import refuse
+from ..deferred_reads import is_asynchronous, refuse
 from ..devices import disable_autocast
 from ..errors import InputError
 from ..marginals import keep_range
@@ -203,9 +203,19 @@ def train_step(
     if max_grad_norm is not None:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         length = nn.utils.clip_grad_norm_(parameters, max_grad_norm)
-        refuse(~length.isfinite(), RuntimeError("the gradients are not finite"))
+        refuse_gradients(parameters, length)
     optimizer.step()
     return summarize_step(passed, y, *read_penalty(penalty, mi_weight))
+
+
+def refuse_gradients(parameters: Sequence[Tensor], length: Tensor) -> None:
+    """Refuse gradients whose ``length`` is not finite; a GPU's are zeros until that is known, and harm no weights."""
+    finite = length.isfinite()
+    if is_asynchronous(length):
+        for parameter in parameters:
+            if parameter.grad is not None:
+                parameter.grad.copy_(torch.where(finite, parameter.grad, 0.0))
+    refuse(~finite, RuntimeError("the gradients are not finite"))
 
 
 def summarize_step(
