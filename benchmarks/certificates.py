@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq  # type: ignore[import-untyped,unused-ignore]  # not annotated
 from scipy.stats import beta, chi2, ncx2  # type: ignore[import-untyped,unused-ignore]  # as above
 
-from midebias.columns import read_column
+from midebias.column_kinds import read_column
 from midebias.datasets import fetch_adult
 from midebias.leakage.certificate import CertifiedAttribute, certify_columns
 from midebias.sklearn import MIDebiasClassifier

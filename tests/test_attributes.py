@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from midebias.attributes import Attributes, Categorical, Continuous, encode_covariates
-from midebias.columns import read_columns
+from midebias.column_kinds import read_columns
 from midebias.errors import InputError
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from midebias import LogitAdjustment, MIPenalty, audit, estimate_mi
 from midebias.attributes import Categorical, encode_columns
-from midebias.columns import read_columns
+from midebias.column_kinds import read_columns
 from midebias.leakage import probe
 from midebias.leakage.inputs import code_columns, code_predictions
 from midebias.leakage.result import AuditResult

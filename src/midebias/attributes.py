@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .arguments import checked
-from .columns import Column, name_level
+from .column_kinds import Column, name_level
 from .deferred_reads import read_later, refuse
 from .errors import InputError
 from .marginals import encode_labels

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .columns import Column, is_frame, read_array, read_column, read_frame
+from .column_kinds import Column, is_frame, read_array, read_column, read_frame
 from .errors import InputError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from midebias import MIEraser
-from midebias.columns import read_columns
+from midebias.column_kinds import read_columns
 from midebias.errors import InputError
 from midebias.leakage import certify
 from midebias.leakage.cells import hold_aside

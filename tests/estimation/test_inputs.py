@@ -13,7 +13,7 @@ import torch
 
 from midebias import audit, estimate_mi
 from midebias.attributes import Categorical, Continuous, encode_columns
-from midebias.columns import read_columns
+from midebias.column_kinds import read_columns
 from midebias.errors import InputError
 from midebias.estimation import bracket_mi
 from midebias.estimation.inputs import read_attribute, read_conditions

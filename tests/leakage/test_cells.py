@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from midebias.columns import read_columns
+from midebias.column_kinds import read_columns
 from midebias.leakage.cells import Cells, hold_aside
 from midebias.leakage.confidence import measure_information
 

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from midebias.cli import run
-from midebias.columns import read_column
+from midebias.column_kinds import read_column
 from midebias.errors import DataError, InputError
 from midebias.networks import DigitClassifier, GlobalPoolClassifier
 from midebias.randomness import seeded

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from midebias.columns import read_columns
+from midebias.column_kinds import read_columns
 from midebias.errors import InputError
 from midebias.leakage import certify
 from midebias.leakage.cells import hold_aside

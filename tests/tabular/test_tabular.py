@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from midebias.cli import run
-from midebias.columns import read_column, read_frame
+from midebias.column_kinds import read_column, read_frame
 from midebias.datasets import fetch_adult, fetch_german
 from midebias.errors import DataError, InputError
 from midebias.randomness import seeded

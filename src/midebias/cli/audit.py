@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from ..columns import describe_columns
+from ..column_kinds import describe_columns
 from ..errors import InputError
 from ..experiments.run_folder import make_run_folder, write_results
 from ..leakage.auditing import audit as run_audit

@@ -13,7 +13,7 @@ import numpy as np
 import typer
 from typer import Option
 
-from ..columns import Column, describe_columns
+from ..column_kinds import Column, describe_columns
 from ..errors import InputError
 from ..experiments.erasure_report import describe_cost, write_erasure
 from ..experiments.run_folder import make_run_folder

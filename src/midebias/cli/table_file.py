@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..columns import describe_columns, name_level, read_frame
+from ..column_kinds import describe_columns, name_level, read_frame
 from ..errors import DataError, InputError
 from ..leakage.table_columns import is_index
 

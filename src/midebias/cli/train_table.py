@@ -126,7 +126,7 @@ def _measure(path: Path, attribute: str, seed: int, test: Any, label: str, decid
     from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
     from ..attributes import Categorical, encode_columns
-    from ..columns import read_columns
+    from ..column_kinds import read_columns
     from ..experiments.mi_columns import measure_mi_columns
 
     truth = test[label].to_numpy()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..attributes import Attribute, encode_columns, join_attributes
-from ..columns import Column, name_level, read_columns
+from ..column_kinds import Column, name_level, read_columns
 from ..errors import DataError, InputError
 
 Kind = Literal["category", "quantity"]

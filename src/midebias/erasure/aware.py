@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..columns import Column, name_level
+from ..column_kinds import Column, name_level
 from ..errors import InputError
 from .grouping import Grouping
 from .line_search import Transport

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..arguments import check_kind
-from ..columns import Column
+from ..column_kinds import Column
 from ..errors import InputError
 from ..leakage.cells import Cells, hold_aside
 from ..leakage.certificate import MOST_CELLS, Certificate, certify_columns

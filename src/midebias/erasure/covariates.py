@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..attributes import encode_covariates
-from ..columns import Column, read_columns
+from ..column_kinds import Column, read_columns
 from ..covariates import CovariateRegression, expand_covariates
 from ..errors import InputError
 from ..marginals import center_within

@@ -16,7 +16,7 @@ from sklearn.utils.validation import validate_data
 from torch import nn
 
 from ..arguments import check_kind
-from ..columns import Column, is_frame, read_array, read_columns
+from ..column_kinds import Column, is_frame, read_array, read_columns
 from ..errors import InputError
 from ..leakage.certificate import Certificate
 from ..matrices import read_matrix

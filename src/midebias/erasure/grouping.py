@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..columns import Column
+from ..column_kinds import Column
 
 _PARTS_OF_A_QUANTITY = 5
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import _check_sample_weight
 from torch import Tensor
 
-from ..columns import Column, read_array, read_columns
+from ..column_kinds import Column, read_array, read_columns
 from ..errors import InputError
 from .moments import Floats
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..columns import Column
+from ..column_kinds import Column
 from ..errors import InputError
 from .moments import CrossMoments, Floats, Moments
 

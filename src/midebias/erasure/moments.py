@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..columns import Column, name_level
+from ..column_kinds import Column, name_level
 from ..errors import InputError
 
 Floats = NDArray[np.float64]

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..arguments import check_representation
 from ..attributes import Attribute, Categorical, Continuous, LabelCount, join_attributes
-from ..columns import MOST_CATEGORIES, Column, name_level, read_columns
+from ..column_kinds import MOST_CATEGORIES, Column, name_level, read_columns
 from ..errors import InputError
 from ..matrices import read_matrix
 

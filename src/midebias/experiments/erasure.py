@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..columns import Column, read_columns
+from ..column_kinds import Column, read_columns
 from ..erasure.moments import CrossMoments
 from ..errors import InputError, TooFewSamples
 from ..leakage.auditing import audit, code_groups

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..attributes import Attribute, encode_columns
-from ..columns import read_columns
+from ..column_kinds import read_columns
 from ..tabular.leakage import measure_leakage
 from .weight_choice import WeightTrial, choose_within
 from .weight_search import Sweep

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..columns import read_frame
+from ..column_kinds import read_frame
 from ..datasets import fetch_adult, fetch_german
 from ..errors import InputError
 from ..sklearn import MIDebiasClassifier

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arguments import checked
-from ..columns import read_columns
+from ..column_kinds import read_columns
 from ..errors import InputError, TooFewSamples
 from ..matrices import read_matrix
 from .answers import answer_questions, join_folds

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..columns import Column
+from ..column_kinds import Column
 from ..errors import InputError
 from .certificate import check_groups
 from .confidence import measure_information

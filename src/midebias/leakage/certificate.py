@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arguments import checked
-from ..columns import Column, is_frame, name_level, read_array, read_column, read_columns, read_frame
+from ..column_kinds import Column, is_frame, name_level, read_array, read_column, read_columns, read_frame
 from ..errors import InputError, TooFewSamples
 from ..matrices import read_matrix
 from .confidence import (

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..columns import read_frame
+from ..column_kinds import read_frame
 from ..errors import DataError, InputError
 from ..matrices import stack_lists
 from .table_columns import holds_numbers, is_index, is_list_column, parse_lists

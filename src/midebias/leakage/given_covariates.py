@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..attributes import encode_covariates
-from ..columns import read_columns
+from ..column_kinds import read_columns
 from ..covariates import CovariateRegression, expand_covariates
 from ..errors import InputError
 from ..normal_scores import compute_normal_scores

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..columns import MOST_CATEGORIES, Column, name_level, read_columns
+from ..column_kinds import MOST_CATEGORIES, Column, name_level, read_columns
 from ..errors import InputError
 
 _LARGEST = 1e18

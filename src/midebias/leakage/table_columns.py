@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..columns import Column
+from ..column_kinds import Column
 from ..numeric_text import parse_text
 
 _INDEX_NAME = re.compile(r"unnamed: ?\d+(_level_\d+)?|(row_?)?(index|id|idx|nr|no)|__index_level_\d+__|level_\d+")

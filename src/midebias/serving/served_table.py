@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..columns import Column, is_frame, read_column, read_frame
+from ..column_kinds import Column, is_frame, read_column, read_frame
 from ..errors import InputError
 from ..tabular.networks import TableModel
 from ..tabular.preprocessing import MISSING, code_columns

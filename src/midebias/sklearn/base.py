@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from ..attributes import Attribute, Categorical, encode_columns
-from ..columns import Column
+from ..column_kinds import Column
 from ..deferred_reads import finish_reads
 from ..errors import InputError
 from ..leakage.cells import hold_aside

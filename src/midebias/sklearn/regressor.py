@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 
-from ..columns import read_array
+from ..column_kinds import read_array
 from ..errors import InputError
 from ..tabular.targets import Target, compute_moments, read_numbers
 from .base import MIDebiasEstimator

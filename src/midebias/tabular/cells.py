@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..columns import Column
+from ..column_kinds import Column
 from ..leakage.cells import Cells
 from ..leakage.certificate import Certificate
 from .networks import TabularNetwork

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..columns import Column
+from ..column_kinds import Column
 from ..errors import InputError
 from ..leakage.cells import Cells
 from ..networks import build_perceptron

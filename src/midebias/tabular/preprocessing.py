@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..columns import Column, name_level
+from ..column_kinds import Column, name_level
 from ..errors import InputError
 from ..numeric_text import parse_text, parse_texts
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
-from ..columns import Column, is_frame, read_array, read_column, read_columns, read_frame
+from ..column_kinds import Column, is_frame, read_array, read_column, read_columns, read_frame
 from ..errors import InputError
 
 _NO_FEATURES = "X has no column beside sensitive_columns"

@@ -13,7 +13,7 @@ from sklearn.utils.validation import column_or_1d
 from torch import Tensor, nn
 
 from ..attributes import Continuous
-from ..columns import find_missing, read_array, read_columns
+from ..column_kinds import find_missing, read_array, read_columns
 from ..covariates import expand_covariates
 from ..errors import InputError
 from ..penalty import Criterion

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from midebias.attributes import Attributes, Categorical, Continuous, encode_columns
-from midebias.columns import Column, read_column, read_columns, read_frame
+from midebias.column_kinds import Column, read_column, read_columns, read_frame
 from midebias.errors import InputError
 from midebias.leakage.inputs import code_column
 
