@@ -168,12 +168,13 @@ if __name__ == "__main__":
     given = script.given
     shares: list[dict[str, Any]] = []
     sizes: list[dict[str, Any]] = []
-    for estimator in ("gaussian", "gaussian_learned", "donsker_varadhan"):
+    for estimator in ("gaussian", "prequential", "gaussian_learned", "donsker_varadhan"):
         for dim, values in ((128, 10), (512, 10), (2048, 10), (2048, 100), (2048, 1000)):
             sizes.append(measure_call(estimator, dim, values))
             script.write(shares, 0, sizes=sizes)
     for estimator, depths in (
-        ("gaussian", False), ("gaussian", True), ("gaussian_learned", False), ("donsker_varadhan", False)
+        ("gaussian", False), ("gaussian", True), ("prequential", False), ("gaussian_learned", False),
+        ("donsker_varadhan", False),
     ):  # fmt: skip
         sizing: Any = {"batch_size": 24, "pixels": given["pixels"], "critic_steps": 20, "steps": given["steps"]}
         shares.append(measure_share(estimator, depths=depths, **sizing))

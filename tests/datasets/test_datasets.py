@@ -167,7 +167,7 @@ def authors_file(path: Path, **replaced: object) -> Path:
         "test_label": np.arange(4),
     }
     # Writing a pickle executes nothing: the authors' files are pickled, and the reader under test must cope.
-    np.save(path, np.array(content | replaced, dtype=object), allow_pickle=True)
+    np.save(path, np.array(content | replaced, dtype=object), allow_pickle=True)  # what reading must refuse
     return path
 
 

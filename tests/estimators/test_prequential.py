@@ -190,11 +190,24 @@ def test_refusals_name_the_argument(arguments: dict[str, object], message: str) 
 def test_few_rows_and_what_does_not_vary() -> None:
     z, c, _ = draw(4, rows=64)
     values = torch.nn.functional.one_hot(c, 2).float()
-    with pytest.raises(TooFewSamples, match="1 sample"):
-        PrequentialMI(4, 2)(z[:1], values[:1])
-    assert bool(PrequentialMI(4, 2)(z[:2], values[:2]).isfinite())
+    for given, options in ((7, {}), (64, {"fresh": 7})):  # those that fill a batch up do not count
+        with pytest.raises(TooFewSamples, match="7 samples"):
+            PrequentialMI(4, 2)(z[:given], values[:given], **options)
     assert float(PrequentialMI(4, 2)(torch.ones(64, 4), values)) <= 0
     assert float(PrequentialMI(4, 2)(z, values[:1].expand(64, 2))) <= 0
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0, 1e-30])
+def test_z_that_does_not_vary_tells_nothing_and_has_no_gradient(scale: float) -> None:
+    """As that of a network whose units have all died."""
+    _, c, _ = draw(4, rows=256)
+    penalty = MIPenalty(4, Categorical(2), criterion="independence", estimator="prequential")
+    for rows in torch.arange(256).split(64):
+        leaf = torch.full((64, 4), scale).requires_grad_()
+        penalty(leaf, c[rows]).backward()
+        assert penalty.estimates == [0.0]
+        assert leaf.grad is not None
+        assert not bool(leaf.grad.any())
 
 
 @pytest.mark.parametrize("dim", [64, 512])

@@ -19,10 +19,12 @@ from .log_determinant import compute_gaussian_information
 from .nonlinear_predictors import NonlinearPredictors
 from .stacking import Stacking
 
+_LEAST_ROWS = 8
 _MOST_SLOPES = 2**21  # of groups: those of many would cost more than they tell
 _PAIRS_PER_COVARIANCE = 8
 _TOLERANCE = 0.01  # nats, up to which the present pairs are followed where nothing has been told of new rows
 _RIDGE_OF_PAIRS = 1e-2
+_ROUNDING = 1e-12  # of z's mean square: less variance than that is none
 _SMOOTHING_OF_PAIRS = 0.1
 _HIGHEST = 0.98  # squared correlation that is told at most: the logarithm has a pole at 1
 
@@ -161,18 +163,22 @@ class PrequentialMI(DrawingEstimator):
         InputError
             Wrong shapes or dtypes, or NaN in z.
         TooFewSamples
-            With fewer than 2 rows.
+            With fewer than 8 new rows.
         """
         check_representation(z, dim=self.dim)
         check_conditions(groups, len(z))
         check_encoded(c, len(z), self.attribute_dim)
+        if (len(z) if fresh is None else fresh) < _LEAST_ROWS:
+            raise TooFewSamples(f"z: {len(z[:fresh])} samples are too few to judge predictors on")
         wide = z.float() if z.dtype in (torch.float16, torch.bfloat16) else z
         # On a GPU it is refused a call later; until then it must not get into memory.
         wide = torch.where(wide.isfinite(), wide, 0.0)
         target = center_within(self._expand(c.to(wide.dtype)), groups)[0]
         centred = center_within(wide, groups)[0]
         # One scale for all columns, with its gradient: else making all of z small would look like erasing.
-        scaled = centred / centred.square().mean().sqrt().clamp(min=1e-12)
+        power = centred.square().mean()
+        varies = power > _ROUNDING * wide.detach().square().mean()
+        scaled = torch.where(varies, centred / power.clamp(min=1e-24).sqrt(), 0.0)
         halves = torch.randperm(len(z), generator=self._generator).to(z.device, non_blocking=True).tensor_split(2)
 
         labels = self.linear.number(groups, len(z), learn=self.training)
@@ -190,7 +196,7 @@ class PrequentialMI(DrawingEstimator):
                     self.nonlinear.learn(new, target)
                 if self.kernel is not None:
                     self.kernel.learn(new, target)
-        return value.to(z.dtype)
+        return torch.where(varies, value, 0.0).to(z.dtype)
 
     def _expand(self, c: Tensor) -> Tensor:
         c = append_products(c) if self.attribute_degree == 2 else c
