@@ -52,6 +52,8 @@ class EstimateRecord(nn.Module):
     estimators: nn.ModuleList
     budgets: nn.ModuleList
     factors: list[Tensor | float]
+    _steps: Tensor  # (5, 7), what a call adds to the counts, by its place among `REASONS`
+    _warned: bool
 
     def get_extra_state(self) -> dict[str, Any]:
         """Health counts and estimates; with buffers and parts, all that a resumed run needs."""
@@ -61,7 +63,6 @@ class EstimateRecord(nn.Module):
         """Restore what `get_extra_state` saved."""
         self.counts = torch.tensor([astuple(Health(**each)) for each in state["health"]])
         self.readings, self._warned = torch.tensor(state["estimates"], dtype=torch.float64), bool(state["warned"])
-        # What a call adds to the counts, by its place among `REASONS`.
         self._steps = torch.tensor([[k == r for k in range(5)] + [False, r > 0] for r in range(5)]).long()
 
     @property
@@ -95,9 +96,8 @@ class EstimateRecord(nn.Module):
         """Take note of each estimate, or of why there is none. Returns which ones to descend on (several,)."""
         if self._steps.device != device:
             self.readings, self.counts, self._steps = (v.to(device) for v in (self.readings, self.counts, self._steps))
-        pairs = [
-            (self.readings[k], self._steps[0, 0] > 0) if isinstance(each, str) else each for k, each in enumerate(found)
-        ]
+        none = torch.ones((), dtype=torch.bool, device=device)
+        pairs = [(self.readings[k], none) if isinstance(each, str) else each for k, each in enumerate(found)]
         values = torch.stack([value.detach().double() for value, _ in pairs])
         few = torch.stack([short for _, short in pairs])
         usable = (values > 0) & (values < torch.inf) & ~few
